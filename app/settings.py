@@ -1,0 +1,64 @@
+"""All settings of the service: environment variables with the prefix NEXTUP_, typed, units in the names.
+
+Built once, by the command that starts the service, and passed on; nothing else reads the environment.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set, with its default; each field is the variable NEXTUP_<FIELD IN CAPITALS>."""
+
+    model_config = SettingsConfigDict(env_prefix="NEXTUP_", frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
+    workers: int = Field(default=1, ge=1, le=256, description="HTTP processes, each with the model inside")
+    artifact: Path = Field(default=Path("var/demo"), description="folder of the artifact to serve")
+    data_dir: Path = Field(default=Path("var"), description="where the embedded Redis and the service keep their files")
+    allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
+
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
+    torch_threads: int = Field(default=0, ge=0, description="compute threads per process; 0 = cores / workers")
+    max_k: int = Field(default=100, ge=1, le=1000, description="largest k a request may ask for")
+    max_batch: int = Field(default=32, ge=1, le=1024, description="most requests in one model batch")
+    queue_limit: int = Field(default=1024, ge=1, description="requests that may wait for the model; more are refused")
+    request_deadline_ms: int = Field(
+        default=1000, ge=1, description="answer or 504 after this, unless the caller says less"
+    )
+    max_body_bytes: int = Field(default=2_000_000, ge=1024, description="largest request body")
+    drain_s: float = Field(default=10.0, ge=0, description="longest wait for running requests at shutdown")
+
+    redis_url: str | None = Field(
+        default=None, description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; unset = embedded Redis"
+    )
+    redis_pool: int = Field(default=32, ge=1, description="connections per process")
+    redis_timeout_ms: int = Field(
+        default=500, ge=1, description="longest wait for one Redis command or a free connection"
+    )
+    durability: Literal["everysec", "always"] = Field(
+        default="everysec", description="when the embedded Redis syncs to disk"
+    )
+    history_max_events: int = Field(
+        default=1000, ge=1, le=16_000, description="events kept per user, the latest by time"
+    )
+    history_lifetime_days: int = Field(
+        default=400, ge=0, description="a history is dropped this long after its last event; 0 = never"
+    )
+    event_id_lifetime_days: int = Field(
+        default=7, ge=1, description="how long the id of a trimmed event still counts as seen"
+    )
+
+    @model_validator(mode="after")
+    def _only_loopback_without_keys(self) -> Self:
+        loopback = self.host in {"127.0.0.1", "localhost", "::1"}
+        if not loopback and not self.allow_anonymous:
+            raise ValueError(
+                f"NEXTUP_HOST={self.host} would open the service to the network without API keys; "
+                "set NEXTUP_ALLOW_ANONYMOUS=1 if something in front of it checks callers"
+            )
+        return self
