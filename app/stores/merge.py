@@ -1,0 +1,60 @@
+"""Two histories become one: an anonymous id turns out to be a known user.
+
+The two users may lie on different nodes, so this is no single step; it is a sequence that may stop anywhere and be
+repeated. Knows HistoryStore and its scripts; does not know why two ids are the same person.
+"""
+
+from hashlib import sha1
+
+from app.errors import BadRequest, StoreUnavailable
+from app.stores.answers import Merged, item_keys_of
+from app.stores.client import Script
+from app.stores.history import CALL_EVENTS, HistoryStore
+from app.stores.keys import user_keys
+from app.stores.records import RECORD, live_records
+
+ATTEMPTS = 10
+ERASE_UNCHANGED = "erase_unchanged.lua"
+
+
+async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged:
+    """Put the events of `source` into `into`, then erase `source`.
+
+    Events enter under the identities they already have, so a repetition after a crash finds them as duplicates. The
+    source is erased only if it still is what was read: an event that arrives meanwhile is merged by the next attempt.
+    """
+    if into == source:
+        raise BadRequest("a user cannot be merged into itself")
+    erase = Script(ERASE_UNCHANGED)
+    stored = 0
+    for _ in range(ATTEMPTS):
+        items, events = await store.read_values(source)
+        records, keys = _whole(live_records(events), item_keys_of(items))
+        for some_keys, some_records in _runs(keys, records):
+            (outcomes,) = await store.append_records([(into, some_keys, some_records)])
+            stored += sum(outcome.status == "stored" for outcome in outcomes)
+        unchanged = sha1(events or b"", usedforsecurity=False).hexdigest()
+        async with store.gate.operation("merge"):
+            (removed,) = await erase.run(store.client, [(user_keys(source), (unchanged,))])
+        if removed >= 0:
+            return Merged(stored, (await store.recent(into)).version, int(removed))
+    raise StoreUnavailable(f"the source of a merge changed {ATTEMPTS} times in a row")
+
+
+def _whole(joined: bytes, keys: bytes) -> tuple[list[bytes], bytes]:
+    records, at = [], 0
+    while at < len(joined):
+        *_, rest = RECORD.unpack_from(joined, at)
+        end = at + RECORD.size + rest
+        records.append(joined[at:end])
+        at = end
+    if len(keys) != 8 * len(records):
+        raise StoreUnavailable("the source of a merge is damaged: its two values do not match")
+    return records, keys
+
+
+def _runs(keys: bytes, records: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return [
+        (keys[8 * at : 8 * (at + CALL_EVENTS)], b"".join(records[at : at + CALL_EVENTS]))
+        for at in range(0, len(records), CALL_EVENTS)
+    ]

@@ -1,0 +1,130 @@
+"""When Redis is slow, full, read-only or gone: one kind of error, and never another caller's answer."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.item_key import item_keys
+from app.stores.embedded import EmbeddedRedis
+from app.stores.history import HistoryStore
+from app.stores.records import NewEvent
+from app.stores.redis import close_redis, open_redis
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Recorder:
+    seen: list[tuple[str, bool]] = field(default_factory=list)
+
+    def observe(self, operation: str, seconds: float, error: bool) -> None:
+        assert seconds >= 0
+        self.seen.append((operation, error))
+
+
+@pytest.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    """One that a test may break."""
+    with EmbeddedRedis.start(tmp_path) as server:
+        yield server
+
+
+async def test_every_operation_on_a_dead_server_is_store_unavailable_and_names_itself(
+    own_server: EmbeddedRedis,
+) -> None:
+    recorder = Recorder()
+    client = await open_redis(own_server.url)
+    store = HistoryStore(client, observer=recorder)
+    await store.ping()
+    own_server.stop()
+    operations = {
+        "recent": store.recent("u"),
+        "append": store.append([NewEvent("u", "a", 1)]),
+        "read": store.read("u"),
+        "erase": store.erase("u"),
+        "scan": anext(aiter(store.users())),
+        "info": store.memory_bytes(),
+        "ping": store.ping(),
+    }
+    for name, operation in operations.items():
+        with pytest.raises(StoreUnavailable, match=name):
+            await operation
+    assert recorder.seen == [("ping", False), *((name, True) for name in operations)]
+    await close_redis(client)
+
+
+async def test_a_full_a_read_only_and_a_stopped_server_recover_without_a_new_client(
+    own_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    client = await open_redis(own_server.url)
+    store = HistoryStore(client)
+    await client.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable, match="append"):
+        await store.append([NewEvent("u", "a", 1)])
+    await client.config_set("maxmemory", 0)
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(StoreUnavailable, match="append"):
+        await store.append([NewEvent("u", "a", 1)])
+    await client.execute_command("REPLICAOF", "NO", "ONE")
+    own_server.stop()
+    with EmbeddedRedis.start(tmp_path):
+        assert (await store.append([NewEvent("u", "a", 1)]))[0].status == "stored"
+        assert (await store.recent("u")).version == 1
+        await close_redis(client)
+
+
+async def test_a_server_that_hangs_costs_a_caller_only_its_deadline_or_the_timeout(own_server: EmbeddedRedis) -> None:
+    client = await open_redis(own_server.url, timeout_s=0.3)
+    other = await open_redis(own_server.url)
+    store = HistoryStore(client, max_in_flight=1, wait_s=0.05)
+    await other.execute_command("CLIENT", "PAUSE", "2000")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    results = await asyncio.gather(
+        store.recent("u", loop.time() + 0.1), store.read("u"), store.ping(), return_exceptions=True
+    )
+    assert loop.time() - began < 1
+    assert [type(result).__name__ for result in results].count("StoreUnavailable") >= 2
+    assert "no connection was free" in "".join(map(str, results))
+    await close_redis(client)
+    await close_redis(other)
+
+
+@pytest.mark.slow
+async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
+    own_server: EmbeddedRedis, new_user: Callable[[], str]
+) -> None:
+    client = await open_redis(own_server.url, max_connections=4, timeout_s=10.0)
+    pauser = await open_redis(own_server.url)
+    store = HistoryStore(client, wait_s=10.0)
+    dice = random.Random(5)
+    users = [new_user() for _ in range(50)]
+    await store.append([NewEvent(user, f"item-of-{user}", 1) for user in users])
+
+    async def check(user: str) -> None:
+        item = f"item-of-{user}"
+        assert [event.item_id for event in (await store.read(user)).events] == [item]
+        assert (await store.recent(user)).item_keys.tolist() == item_keys([item]).tolist()
+        assert [(a.status, a.history_version) for a in await store.append([NewEvent(user, item, 1)])] == [
+            ("duplicate", 1)
+        ]
+
+    cancelled = 0
+    for _ in range(30):
+        await pauser.execute_command("CLIENT", "PAUSE", "15")
+        tasks = [asyncio.create_task(check(dice.choice(users))) for _ in range(40)]
+        await asyncio.sleep(dice.random() * 0.02)
+        for task in dice.sample(tasks, 20):
+            cancelled += task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert result is None or isinstance(result, asyncio.CancelledError), result
+    assert cancelled > 100
+    await asyncio.gather(*(check(user) for user in users))
+    await store.close()
+    await close_redis(client)
+    await close_redis(pauser)

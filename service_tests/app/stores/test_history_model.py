@@ -1,0 +1,132 @@
+"""Property tests: whatever is appended, merged and erased, the store equals the reference history."""
+
+import asyncio
+import random
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.item_key import item_keys
+from app.stores.answers import Applied
+from app.stores.history import HistoryStore
+from app.stores.merge import merge_histories
+from app.stores.records import NewEvent
+from app.stores.redis import close_redis, open_redis
+from service_tests.app.stores.reference_history import ReferenceHistory
+
+USERS = ["first", "second}%"]
+
+events = st.builds(
+    NewEvent,
+    user_id=st.sampled_from(USERS),
+    item_id=st.sampled_from(["a", "b", "ü{}"]),
+    timestamp_ms=st.integers(-3, 12),
+    event_id=st.none() | st.integers(0, 12).map("e{}".format),
+    type=st.sampled_from([None, "", "view"]),
+    recommendation_id=st.sampled_from([None, "r1"]),
+)
+appends = st.lists(events, min_size=1, max_size=12)
+erases = st.sampled_from(USERS)
+merges = st.permutations(USERS).map(tuple)
+steps = st.lists(appends | appends | appends | erases | merges, max_size=25)
+
+
+async def check_steps(url: str, max_events: int, steps: list[list[NewEvent] | str | tuple[str, ...]]) -> None:
+    run = uuid4().hex
+    client = await open_redis(url, timeout_s=5.0)
+    store = HistoryStore(client, max_events=max_events)
+    histories = {user: ReferenceHistory(max_events) for user in USERS}
+    for step in steps:
+        if isinstance(step, str):
+            await store.erase(run + step)
+            histories[step] = ReferenceHistory(max_events)
+        elif isinstance(step, tuple):
+            into, source = step
+            merged = await merge_histories(store, run + into, run + source)
+            outcomes = histories[into].append(histories[source].events)
+            histories[source] = ReferenceHistory(max_events)
+            assert merged.stored == sum(outcome.status == "stored" for outcome in outcomes)
+        else:
+            expected: list[Applied | None] = [None] * len(step)
+            for user in USERS:
+                mine = [index for index, event in enumerate(step) if event.user_id == user]
+                for index, outcome in zip(mine, histories[user].append([step[i] for i in mine]), strict=True):
+                    expected[index] = outcome
+            assert await store.append([_of_run(run, event) for event in step]) == expected
+        for user, history in histories.items():
+            read, recent = await store.read(run + user), await store.recent(run + user)
+            assert (read.version, read.events) == (history.version, history.read())
+            assert recent.version == history.version
+            assert recent.item_keys.tolist() == item_keys(e.item_id for e in history.events).tolist()
+    for user in USERS:
+        await store.erase(run + user)
+    await store.close()
+    await close_redis(client)
+
+
+def _of_run(run: str, event: NewEvent) -> NewEvent:
+    return NewEvent(
+        run + event.user_id, event.item_id, event.timestamp_ms, event.event_id, event.type, event.recommendation_id
+    )
+
+
+@pytest.mark.slow
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(max_events=st.integers(1, 12), steps=steps)
+def test_the_store_equals_the_reference_after_any_steps(
+    redis_url: str, max_events: int, steps: list[list[NewEvent] | str | tuple[str, ...]]
+) -> None:
+    asyncio.run(check_steps(redis_url, max_events, steps))
+
+
+@pytest.mark.slow
+def test_the_store_equals_the_reference_over_long_random_histories(redis_url: str) -> None:
+    """Mostly single newest events, as in life, with enough of them to cut off dead events and old identities."""
+    dice = random.Random(7)
+    for max_events in (3, 20, 40):
+        steps: list[list[NewEvent] | str | tuple[str, ...]] = []
+        for now in range(400):
+            batch = [
+                NewEvent(
+                    USERS[0],
+                    dice.choice("abcdefgh"),
+                    now + (dice.randint(-30, 0) if dice.random() < 0.1 else 0),
+                    dice.choice([None, f"e{now}", f"e{dice.randint(0, now)}"]),
+                )
+                for _ in range(40 if dice.random() < 0.02 else 1)
+            ]
+            steps.append(batch)
+        asyncio.run(check_steps(redis_url, max_events, steps))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_events_sent_21_times_each_at_once_and_in_disorder_are_stored_once_in_time_order(redis_url: str) -> None:
+    run = uuid4().hex
+    all_events = [
+        NewEvent(f"{run}{number % 5}", f"item{number}", 1000 * number, f"e{number}" if number % 2 else None)
+        for number in range(1000)
+    ]
+    sent = all_events * 21
+    random.Random(3).shuffle(sent)
+
+    async def check() -> None:
+        client = await open_redis(redis_url, timeout_s=30.0)
+        store = HistoryStore(client, max_events=1000, wait_s=100.0)
+        outcomes = await asyncio.gather(*(store.append([event]) for event in sent))
+        assert sum(outcome.status == "stored" for (outcome,) in outcomes) == 1000
+        assert sum(outcome.status == "duplicate" for (outcome,) in outcomes) == 20_000
+        for user in range(5):
+            history = await store.read(f"{run}{user}")
+            mine = [event for event in all_events if event.user_id == f"{run}{user}"]
+            assert history.version == 200
+            assert [(e.item_id, e.timestamp_ms) for e in history.events] == [(e.item_id, e.timestamp_ms) for e in mine]
+            assert (await store.recent(f"{run}{user}")).item_keys.tolist() == item_keys(
+                e.item_id for e in mine
+            ).tolist()
+        await store.close()
+        await close_redis(client)
+
+    asyncio.run(check())
