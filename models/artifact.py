@@ -1,0 +1,179 @@
+"""A trained model as a folder of files that a service can trust: written manifest last, checked before it answers.
+
+    manifest.json        format, version, preset, figures, and sha256 and size of every other file
+    config.json          sizes and parts
+    model.safetensors    weights; nothing is unpickled
+    catalogue.parquet    item_id, count, title, categories; row = index − 1
+    golden.json          histories and what the model answered when it was written
+
+A changed byte, a missing file or another answer than the golden one is an ArtifactError. It knows no training.
+"""
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.batch import History
+from models.build import build_model
+from models.catalogue import Catalogue
+from models.config import ModelConfig
+from models.device import choose_device
+from models.golden import golden_answers, golden_difference
+from models.predictor import Predictor
+from models.recommender import SequentialRecommender
+
+FORMAT = 1
+MANIFEST, CONFIG, WEIGHTS, CATALOGUE, GOLDEN = (
+    "manifest.json",
+    "config.json",
+    "model.safetensors",
+    "catalogue.parquet",
+    "golden.json",
+)
+
+
+class ArtifactError(ValueError):
+    """The folder is no artifact that may serve; the text names the folder and the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A loaded version.
+
+    `bytes_by_part` has embedding, encoder, head, catalogue and workspace; `uncompressed_bytes` is what the same model
+    would take with one float32 vector per item in the embedding, and one more in the head.
+    """
+
+    folder: Path
+    version: str
+    preset: str
+    catalogue: Catalogue
+    predictor: Predictor
+    bytes_by_part: dict[str, int]
+    uncompressed_bytes: int
+    manifest: dict[str, Any]
+
+
+def save_artifact(
+    folder: Path,
+    model: SequentialRecommender,
+    catalogue: Catalogue,
+    *,
+    golden_histories: list[History],
+    figures: dict[str, float],
+) -> str:
+    """Write the files, the manifest last; the version. An artifact that is there is replaced, and is none meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    _write_json(folder / CONFIG, model.config.to_json())
+    _write_catalogue(folder / CATALOGUE, catalogue)
+    predictor = Predictor(model, torch.device("cpu"))
+    _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))
+    created = datetime.now(UTC)
+    files = {name: _fingerprint(folder / name) for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)}
+    version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"
+    manifest = {
+        "format": FORMAT,
+        "version": version,
+        "preset": model.config.preset,
+        "created": created.isoformat(timespec="seconds"),
+        "files": files,
+        "figures": figures,
+        "packages": {"python": platform.python_version()} | {n: package_version(n) for n in ("torch", "numpy")},
+    }
+    partial = folder / f"{MANIFEST}.partial"
+    _write_json(partial, manifest)
+    partial.replace(folder / MANIFEST)
+    return version
+
+
+def load_artifact(folder: Path, *, device: str = "auto") -> Artifact:
+    """Check every byte, build the model, ask it the golden questions; ArtifactError if anything is not as written."""
+    manifest = _checked_manifest(folder)
+    try:
+        config = ModelConfig.from_json(json.loads((folder / CONFIG).read_text()))
+        catalogue = _read_catalogue(folder / CATALOGUE)
+        model = build_model(config, catalogue.num_items)
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (ValueError, KeyError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
+    predictor = Predictor(model, choose_device(device))
+    if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
+        raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
+    vectors = 4 * (catalogue.num_items + 1) * config.dim
+    parts = predictor.model_bytes()
+    return Artifact(
+        folder=folder,
+        version=manifest["version"],
+        preset=manifest["preset"],
+        catalogue=catalogue,
+        predictor=predictor,
+        bytes_by_part=parts | {"catalogue": _catalogue_bytes(catalogue), "workspace": predictor.workspace_bytes()},
+        uncompressed_bytes=2 * vectors + parts["encoder"],
+        manifest=manifest,
+    )
+
+
+def _checked_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} holds no artifact: there is no {MANIFEST}")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        form, files = manifest["format"], dict(manifest["files"])
+        str(manifest["version"] + manifest["preset"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error!r}") from error
+    if form != FORMAT:
+        raise ArtifactError(f"{path} has format {form}, this nextup reads format {FORMAT}")
+    for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN):
+        if name not in files:
+            raise ArtifactError(f"{path} does not list {name}")
+        if not (folder / name).is_file():
+            raise ArtifactError(f"{folder / name} is missing")
+        if _fingerprint(folder / name) != files[name]:
+            raise ArtifactError(f"{folder / name} is not the file that was written (size or sha256 differ)")
+    return manifest
+
+
+def _write_catalogue(path: Path, catalogue: Catalogue) -> None:
+    columns = {
+        "item_id": pl.Series(catalogue.item_ids, dtype=pl.String),
+        "count": pl.Series(catalogue.counts, dtype=pl.Int64),
+        "title": pl.Series(catalogue.titles, dtype=pl.String),
+        "categories": pl.Series([list(names) for names in catalogue.categories], dtype=pl.List(pl.String)),
+    }
+    pl.DataFrame(columns).write_parquet(path)
+
+
+def _read_catalogue(path: Path) -> Catalogue:
+    rows = pl.read_parquet(path)
+    counts = rows["count"].to_numpy().astype(np.int64)
+    return Catalogue(rows["item_id"].to_list(), counts, rows["title"].to_list(), rows["categories"].to_list())
+
+
+def _catalogue_bytes(catalogue: Catalogue) -> int:
+    """An estimate of what the catalogue takes in memory: text, and CPython's objects and table around it."""
+    text = sum(map(len, catalogue.item_ids)) + sum(len(title or "") for title in catalogue.titles)
+    per_item = 2 * 49 + 4 * 8 + 56 + 100  # two strings, four pointers, a tuple of categories, an entry of the index
+    return text + per_item * catalogue.num_items + catalogue.counts.nbytes
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}

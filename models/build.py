@@ -1,0 +1,45 @@
+"""Names to parts: the only place that knows them all. A new part is one file and one line here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.config import ModelConfig, Part
+from models.embeddings.base import ItemEmbedding
+from models.embeddings.full import FullEmbedding
+from models.encoders.base import SequenceEncoder
+from models.encoders.blossom import BlossomEncoder
+from models.encoders.none import NoEncoder
+from models.encoders.self_attention import SelfAttentionEncoder
+from models.heads.base import ScoringHead
+from models.heads.popularity import PopularityHead
+from models.heads.tied import TiedHead
+from models.layers.block import init_weights
+from models.recommender import SequentialRecommender
+
+EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {"full": FullEmbedding}
+ENCODERS: Mapping[str, type[SequenceEncoder]] = {
+    "self_attention": SelfAttentionEncoder,
+    "blossom": BlossomEncoder,
+    "none": NoEncoder,
+}
+HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "popularity": PopularityHead}
+
+
+def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
+    """A model with fresh weights, from torch's own random state. Unknown parts and options are ValueErrors by name."""
+    embedding = _part("embedding", EMBEDDINGS, config.embedding, num_items, config.dim)
+    encoder = _part("encoder", ENCODERS, config.encoder, config.dim, config.max_len, config.dropout)
+    head = _part("head", HEADS, config.head, num_items, config.dim)
+    model = SequentialRecommender(config, embedding, encoder, head)
+    model.apply(init_weights)
+    encoder.reset_special()
+    return model
+
+
+def _part(kind: str, known: Mapping[str, Any], part: Part, *sizes: float) -> Any:
+    if part.name not in known:
+        raise ValueError(f"no {kind} is called {part.name!r}; there are {', '.join(sorted(known))}")
+    try:
+        return known[part.name](*sizes, **part.options)
+    except TypeError as error:
+        raise ValueError(f"{kind} {part.name!r} does not take these options: {error}") from error

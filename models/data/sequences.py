@@ -1,0 +1,75 @@
+"""Training batches: a window of every user's history per epoch, users of like length together, in a repeatable order.
+
+A history longer than a window gives its newest window half of the time and an older one, at a random place, otherwise:
+the model is asked about newest windows, but older events are there to be learned too. What epoch n looks like depends
+on (seed, n) alone, so a run that was stopped goes on with the same batches. It knows no model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.batch import PADDING, History, SequenceBatch, pad_right
+
+LENGTH_JITTER = 0.15
+"""Users are sorted by length times 1 ± this: near lengths share a batch, but not the same users in every epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """`targets` (B, T): the item after each position; 0 behind the end."""
+
+    sequences: SequenceBatch
+    targets: Tensor
+
+    @property
+    def num_targets(self) -> int:
+        return int(self.sequences.lengths.sum())
+
+
+class TrainingBatches:
+    """Histories of fewer than two events have nothing to learn from and are left out."""
+
+    def __init__(self, histories: Sequence[History], *, max_len: int, batch_cells: int, seed: int) -> None:
+        self._histories = [history for history in histories if len(history) > 1]
+        if not self._histories:
+            raise ValueError("no user has two events in the training part: nothing to learn from")
+        self._lengths = np.array([len(history) for history in self._histories])
+        self._max_len = max_len
+        self._batch_cells = batch_cells
+        self._seed = seed
+
+    def epoch(self, number: int) -> list[NDArray[np.int64]]:
+        """Plans of one epoch's batches: each (B, 2), a row of histories and the end of its window."""
+        rng = np.random.default_rng([self._seed, number])
+        window = self._max_len + 1  # the last item is only a target
+        spare = np.maximum(self._lengths - window, 0)
+        older = rng.random(len(spare)) < 0.5
+        ends = self._lengths - np.where(older, rng.integers(0, spare + 1), 0)
+        jitter = rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(ends))
+        order = np.argsort(np.minimum(ends, window) * jitter, kind="stable")
+        plans = self._cut(np.stack((order, ends[order]), axis=1))
+        return [plans[place] for place in rng.permutation(len(plans))]
+
+    def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
+        windows = [self._histories[row][max(0, end - self._max_len - 1) : end] for row, end in plan]
+        sequences = pad_right([window[:-1] for window in windows], self._max_len)
+        targets = torch.full_like(sequences.items, PADDING)
+        for row, window in zip(targets, windows, strict=True):
+            row[: len(window) - 1] = torch.from_numpy(window[1:])
+        return TrainingBatch(sequences, targets)
+
+    def _cut(self, plan: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Consecutive rows whose padded rectangle has at most `batch_cells` cells; one row at least."""
+        batches, start, longest = [], 0, 0
+        for place, length in enumerate(np.minimum(plan[:, 1] - 1, self._max_len)):
+            wider = max(longest, int(length))
+            if place > start and wider * (place - start + 1) > self._batch_cells:
+                batches.append(plan[start:place])
+                start, wider = place, int(length)
+            longest = wider
+        return [*batches, plan[start:]]

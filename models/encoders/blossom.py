@@ -1,0 +1,62 @@
+"""BlossomRec's encoder (arXiv 2512.13368): post-norm blocks around gated long- and short-term sparse attention."""
+
+from torch import Tensor, nn
+
+from models.encoders.base import SequenceEncoder
+from models.layers.block import Block
+from models.layers.blossom_attention import BlossomAttention
+from models.layers.feed_forward import FeedForward
+from models.layers.positional import RotaryPositions
+
+
+class BlossomEncoder(SequenceEncoder):
+    """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64."""
+
+    causal = True
+
+    def __init__(
+        self,
+        dim: int,
+        max_len: int,
+        dropout: float,
+        *,
+        layers: int = 2,
+        heads: int = 4,
+        key_heads: int = 2,
+        hidden: int = 256,
+        compress_window: int = 32,
+        block: int = 16,
+        blocks_chosen: int = 4,
+        short_window: int = 8,
+    ) -> None:
+        super().__init__()
+        rotary = RotaryPositions(dim // heads, max_len)
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.attentions = [
+            BlossomAttention(
+                dim,
+                rotary,
+                heads=heads,
+                key_heads=key_heads,
+                compress_window=compress_window,
+                block=block,
+                blocks_chosen=blocks_chosen,
+                short_window=short_window,
+            )
+            for _ in range(layers)
+        ]
+        self.blocks = nn.ModuleList(
+            Block(dim, attention, FeedForward(dim, hidden, dropout), dropout, pre_norm=False)
+            for attention in self.attentions
+        )
+
+    def reset_special(self) -> None:
+        for attention in self.attentions:
+            attention.reset_gates()
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+        x = self.dropout(self.norm(x))
+        for block in self.blocks:
+            x = block(x)
+        return x

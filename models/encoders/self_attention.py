@@ -1,0 +1,48 @@
+"""The dense yardstick: a causal transformer over the history, as SASRec (arXiv 1808.09781), with pre-norm blocks."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.encoders.base import SequenceEncoder
+from models.layers.attention import CausalSelfAttention
+from models.layers.block import Block
+from models.layers.feed_forward import FeedForward
+from models.layers.positional import LearnedPositions, RotaryPositions
+
+
+class SelfAttentionEncoder(SequenceEncoder):
+    causal = True
+
+    def __init__(
+        self,
+        dim: int,
+        max_len: int,
+        dropout: float,
+        *,
+        layers: int = 2,
+        heads: int = 2,
+        hidden: int = 256,
+        positions: Literal["rotary", "learned"] = "rotary",
+    ) -> None:
+        super().__init__()
+        if positions not in ("rotary", "learned"):
+            raise ValueError(f"positions must be 'rotary' or 'learned', not {positions!r}")
+        rotary = RotaryPositions(dim // heads, max_len) if positions == "rotary" else None
+        self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
+        self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(
+                dim, CausalSelfAttention(dim, heads, rotary), FeedForward(dim, hidden, dropout), dropout, pre_norm=True
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+        x = self.dropout(self.positions(x * self.scale))
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out

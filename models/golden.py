@@ -1,0 +1,47 @@
+"""Golden answers: what a model said about some histories when it was written, so that a load can tell it says so still.
+
+Scores may differ in their last digits between machines; a difference that could come from wrong weights may not.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from models.batch import History
+from models.predictor import Predictor
+
+HISTORIES, K = 32, 10
+LONGEST = 50
+TOLERANCE = 1e-3
+"""Of scores, relative to their spread; float32 on different hardware stays a hundred times below."""
+
+
+def golden_answers(predictor: Predictor, histories: list[History]) -> dict[str, Any]:
+    """The newest `LONGEST` items of up to `HISTORIES` histories, and the top 10 after each."""
+    asked = [history[-LONGEST:] for history in histories[:HISTORIES]]
+    top = predictor.top_k(asked, K)
+    return {
+        "histories": [history.tolist() for history in asked],
+        "items": top.indices.tolist(),
+        "scores": [[round(float(score), 6) for score in row] for row in top.scores],
+    }
+
+
+def golden_difference(predictor: Predictor, golden: dict[str, Any]) -> str | None:
+    """The first place where the predictor answers otherwise, in words; None if there is none."""
+    histories = [np.array(history, dtype=np.int64) for history in golden["histories"]]
+    top = predictor.top_k(histories, K)
+    written = np.array(golden["scores"], dtype=np.float64)
+    if written.shape != top.scores.shape:
+        return f"{top.scores.shape[1]} answers instead of {written.shape[1]}"
+    tolerance = TOLERANCE * max(1.0, float(np.ptp(written)))
+    for number, (items, scores) in enumerate(zip(golden["items"], written, strict=True)):
+        if not np.allclose(top.scores[number], scores, rtol=0, atol=tolerance):
+            return f"other scores for golden history {number}"
+        answered = dict(zip(top.indices[number].tolist(), top.scores[number].tolist(), strict=True))
+        for item, score in zip(items, scores, strict=True):
+            # Equal within the tolerance, items may change places, and one may leave at the end of the list.
+            moved = item not in answered and score > scores[-1] + tolerance
+            if moved or abs(answered.get(item, score) - score) > tolerance:
+                return f"item {item} is missing or scored otherwise for golden history {number}"
+    return None

@@ -1,0 +1,25 @@
+"""Scores every item by its count in training, whoever asks: the baseline, and the service's last resort."""
+
+import torch
+from torch import Tensor
+
+from models.embeddings.base import ItemEmbedding
+from models.heads.base import Negatives, ScoringHead
+
+
+class PopularityHead(ScoringHead):
+    trainable = False
+    counts: Tensor
+
+    def __init__(self, num_items: int, dim: int) -> None:
+        super().__init__()
+        del dim
+        self.register_buffer("counts", torch.zeros(num_items + 1))
+
+    def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:  # noqa: ARG002
+        return self.counts.expand(*hidden.shape[:-1], -1)
+
+    def cross_entropy(
+        self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
+    ) -> Tensor:
+        raise NotImplementedError("popularity is counted, not trained")

@@ -1,0 +1,36 @@
+"""Scores by the item vectors themselves: what the embedding saves in memory, it saves here too."""
+
+import torch
+from torch import Tensor
+
+from models.embeddings.base import ItemEmbedding
+from models.heads.base import Negatives, ScoringHead
+from models.layers.candidate_cross_entropy import candidate_cross_entropy
+
+
+class TiedHead(ScoringHead):
+    def __init__(self, num_items: int, dim: int) -> None:
+        super().__init__()
+        del num_items, dim  # every head is built with them
+
+    def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:
+        return embedding.scores(hidden)
+
+    def cross_entropy(
+        self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
+    ) -> Tensor:
+        if negatives is None:
+            table = embedding.table()
+            # Padding is no candidate: row 0 is cut off and everything moves down by one.
+            return candidate_cross_entropy(hidden, table[1:], table[targets], collisions=targets - 1)
+        # The sum over negatives / (K · probability) estimates the sum over the catalogue without bias, so only the
+        # negatives are corrected and the target is not.
+        rows = embedding.table(torch.cat((negatives.items, targets)))
+        return candidate_cross_entropy(
+            hidden,
+            rows[: len(negatives.items)],
+            rows[len(negatives.items) :],
+            collisions=targets,
+            ids=negatives.items,
+            bias=-negatives.log_expected,
+        )

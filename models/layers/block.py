@@ -1,0 +1,40 @@
+"""A transformer block around any attention: where the norms stand is its whole idea."""
+
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each with a residual.
+
+    Pre-norm (norm on the way into a sublayer) trains without warm-up; post-norm (norm after the sum) is what
+    BlossomRec publishes.
+    """
+
+    def __init__(self, dim: int, attention: nn.Module, feed_forward: nn.Module, dropout: float, pre_norm: bool) -> None:
+        super().__init__()
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.attention_norm = nn.LayerNorm(dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        self.pre_norm = pre_norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, dim) → (B, T, dim)"""
+        if self.pre_norm:
+            x = x + self.dropout(self.attention(self.attention_norm(x)))
+            out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+            return out
+        x = self.attention_norm(x + self.dropout(self.attention(x)))
+        normed: Tensor = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+        return normed
+
+
+def init_weights(module: nn.Module) -> None:
+    """N(0, 0.02) for matrices, zero for biases and padding: apply to a whole model, then set what deviates."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        nn.init.zeros_(module.weight[module.padding_idx])
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

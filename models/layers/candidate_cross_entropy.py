@@ -1,0 +1,101 @@
+"""Softmax cross-entropy over many candidates without ever holding a (tokens, candidates) tensor larger than a budget.
+
+One function serves the full softmax (candidates = the catalogue) and the sampled one (candidates = negatives): the
+target's score is computed apart in both, and is taken out of the candidates. Gradients are computed in the forward
+pass, chunk by chunk, while the chunk's probabilities are at hand: three matrix products instead of four, and nothing
+of size tokens × candidates is kept for the backward pass.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BUDGET = 4_000_000
+"""Cells of the largest tensor: 16 MB of float32, which stays near the caches of a CPU."""
+
+
+def candidate_cross_entropy(
+    hidden: Tensor,
+    candidates: Tensor,
+    target_rows: Tensor,
+    *,
+    collisions: Tensor,
+    ids: Tensor | None = None,
+    bias: Tensor | None = None,
+    budget: int = BUDGET,
+) -> Tensor:
+    """The mean over tokens of −log( e^t / (e^t + Σ_c e^s_c) ), with t = h·target row and s_c = h·candidate c + bias_c.
+
+    Args:
+        hidden: (N, D) one row per token.
+        candidates: (C, D) vectors of the candidates.
+        target_rows: (N, D) vectors of the tokens' targets.
+        collisions: (N,) int64, the target of each token: a candidate that is the target is left out of the sum.
+        ids: (C,) int64, what candidate each row is; without it row c is candidate c.
+        bias: (C,) added to the scores of the candidates (the log-Q correction); no gradient.
+        budget: the most cells that one chunk of scores may have; one token at least is done at a time.
+
+    Returns:
+        a scalar that can be differentiated by hidden, candidates and target_rows.
+
+    """
+    inputs = (hidden, candidates, target_rows, collisions, ids, bias, budget)
+    loss: Tensor = _CandidateCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CandidateCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda")  # type: ignore[untyped-decorator]
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        candidates: Tensor,
+        target_rows: Tensor,
+        collisions: Tensor,
+        ids: Tensor | None,
+        bias: Tensor | None,
+        budget: int,
+    ) -> Tensor:
+        tokens = len(hidden)
+        needs_grad = any(ctx.needs_input_grad)
+        grad_hidden = torch.empty_like(hidden)
+        grad_candidates = torch.zeros_like(candidates, dtype=torch.float32)
+        grad_targets = torch.empty_like(target_rows)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        step = max(1, budget // max(1, len(candidates)))
+        for start in range(0, tokens, step):
+            rows = slice(start, start + step)
+            h, target = hidden[rows], target_rows[rows]
+            target_score = (h.float() * target.float()).sum(-1)
+            scores = (h @ candidates.T).float()
+            if bias is not None:
+                scores += bias
+            if ids is None:
+                scores.scatter_(1, collisions[rows, None], -torch.inf)
+            else:
+                scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
+            # One pass of exp over the chunk; what is left of the softmax, 1 / sum, goes to the (step, D) sides.
+            top = torch.maximum(scores.amax(-1), target_score)
+            weights = scores.sub_(top[:, None]).exp_()
+            target_weight = (target_score - top).exp()
+            weight_sum = weights.sum(-1) + target_weight
+            total += (weight_sum.log() + top - target_score).sum()
+            if needs_grad:
+                weights = weights.to(hidden.dtype)
+                shrink = (1.0 / weight_sum)[:, None].to(hidden.dtype)
+                error = (target_weight / weight_sum - 1.0)[:, None].to(hidden.dtype)  # of the target's score
+                grad_hidden[rows] = (weights @ candidates).mul_(shrink).addcmul_(error, target)
+                grad_candidates.add_(weights.T @ (h * shrink))
+                grad_targets[rows] = error * h
+        ctx.save_for_backward(grad_hidden, grad_candidates.to(candidates.dtype), grad_targets)
+        ctx.tokens = tokens
+        return total / tokens
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grads[0] / ctx.tokens
+        hidden, candidates, target_rows = ctx.saved_tensors
+        return hidden * scale, candidates * scale, target_rows * scale, None, None, None, None

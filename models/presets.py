@@ -1,0 +1,21 @@
+"""Models by name: which three parts, at which sizes. Options given beside one replace its fields."""
+
+from collections.abc import Mapping
+
+from models.config import ModelConfig, Part
+
+PRESETS: Mapping[str, ModelConfig] = {
+    preset.preset: preset
+    for preset in (
+        ModelConfig(Part("full"), Part("self_attention"), Part("tied"), preset="sasrec"),
+        ModelConfig(Part("full"), Part("blossom"), Part("tied"), preset="blossomrec"),
+        ModelConfig(Part("full"), Part("none"), Part("popularity"), dim=1, max_len=1, dropout=0.0, preset="popular"),
+    )
+}
+
+
+def preset(name: str) -> ModelConfig:
+    """ValueError with the names there are for an unknown one."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,47 @@
+"""A sequential recommender: embedding → encoder → head. It knows the three contracts and no part by name."""
+
+from torch import Tensor, nn
+
+from models.batch import SequenceBatch
+from models.config import ModelConfig
+from models.embeddings.base import ItemEmbedding
+from models.encoders.base import SequenceEncoder
+from models.heads.base import Negatives, ScoringHead
+
+
+class SequentialRecommender(nn.Module):
+    def __init__(
+        self, config: ModelConfig, embedding: ItemEmbedding, encoder: SequenceEncoder, head: ScoringHead
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = embedding
+        self.encoder = encoder
+        self.head = head
+
+    def hidden(self, batch: SequenceBatch) -> Tensor:
+        """(B, T) items → (B, T, dim): at position t, what should follow item t."""
+        encoded: Tensor = self.encoder(self.embedding(batch), batch.lengths)
+        return encoded
+
+    def last_hidden(self, batch: SequenceBatch) -> Tensor:
+        """(B, T) items → (B, dim): what should follow the whole history."""
+        hidden = self.hidden(batch)
+        last = (batch.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
+        return hidden.gather(1, last).squeeze(1)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """(…, dim) → (…, num_items + 1)"""
+        return self.head.scores(hidden, self.embedding)
+
+    def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | None) -> Tensor:
+        """Mean cross-entropy. `targets` (B, T): the item that followed each position, 0 where there is none to learn.
+
+        A causal encoder learns from every target; any other only from the last one, as it has seen the rest.
+        """
+        hidden = self.hidden(batch)
+        supervised = targets > 0
+        if not self.encoder.causal:
+            last = batch.lengths[:, None] - 1
+            supervised &= last == last.new_tensor(range(targets.shape[1]))
+        return self.head.cross_entropy(hidden[supervised], targets[supervised], self.embedding, negatives)
