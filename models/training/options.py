@@ -1,0 +1,38 @@
+"""What a training run can be told, with the defaults that the presets were tuned with (models/LOG.md)."""
+
+from dataclasses import dataclass
+
+FULL_SOFTMAX_ITEMS = 50_000
+"""Up to here every item competes in the loss; above, only sampled negatives (models/LOG.md has the times)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one."""
+
+    epochs: int = 200
+    max_minutes: float | None = None
+    patience: int = 10
+    seed: int = 1
+    batch_cells: int = 8192
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    plateau: int = 3
+    num_negatives: int | None = None
+    validation_cases: int = 20_000
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise ValueError(f"max_minutes must be above 0, not {self.max_minutes}")
+
+    def negatives_for(self, num_items: int) -> int | None:
+        """None for the full softmax, else how many negatives a batch draws."""
+        if self.num_negatives is not None:
+            return self.num_negatives or None
+        return None if num_items <= FULL_SOFTMAX_ITEMS else 8192

@@ -1,0 +1,119 @@
+"""From a prepared log to an artifact that can serve: train, evaluate on the test, write.
+
+Knows the order of the steps; each step lives in its own file.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.artifact import MANIFEST, save_artifact
+from models.batch import History
+from models.build import build_model
+from models.catalogue import Catalogue
+from models.config import ModelConfig
+from models.data.dataset import Dataset
+from models.data.splits import training_histories
+from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.report import html_report
+from models.golden import HISTORIES
+from models.heads.popularity import PopularityHead
+from models.predictor import Predictor
+from models.recommender import SequentialRecommender
+from models.training.checkpoint import FILE as CHECKPOINT
+from models.training.curve import curve_png
+from models.training.options import TrainingOptions
+from models.training.trainer import EpochRecord, Trainer
+
+TRAINING = "training"
+"""Folder inside the artifact's folder for what training leaves to people: curve, report, log; not part of a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """`curve` is empty for a model that is counted and not trained; `bytes_by_part` are bytes of weights."""
+
+    version: str
+    test: Evaluation
+    curve: list[EpochRecord]
+    bytes_by_part: dict[str, int]
+
+
+def train_artifact(
+    dataset: Dataset,
+    config: ModelConfig,
+    options: TrainingOptions,
+    device: torch.device,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Trained:
+    """Train `config` on `dataset` and leave a checked artifact in `out`.
+
+    A ValueError before the long part begins: an artifact is there and neither `resume` nor `overwrite` was said.
+    """
+    if (out / MANIFEST).exists() and not overwrite:
+        raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
+    torch.manual_seed(options.seed)
+    model = build_model(config, dataset.catalogue.num_items)
+    curve: list[EpochRecord] = []
+    if isinstance(model.head, PopularityHead):
+        count_popularity(model, model.head, dataset.catalogue)
+    else:
+        trainer = Trainer(model, dataset, options, device, out / TRAINING)
+        if resume:
+            trainer.resume()
+        trainer.run()
+        curve = trainer.curve
+    predictor = Predictor(model, device)
+    test = evaluate(predictor, dataset, "test", limit=options.validation_cases)
+    bytes_by_part = predictor.model_bytes()
+    version = save_artifact(
+        out,
+        model.cpu(),
+        dataset.catalogue,
+        golden_histories=_golden_histories(dataset),
+        figures=test.values,
+    )
+    _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
+    (out / TRAINING / CHECKPOINT).unlink(missing_ok=True)
+    return Trained(version, test, curve, bytes_by_part)
+
+
+def count_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
+    """Scores are counts. Item vectors are zero, so that "similar" items are the popular ones and not random ones."""
+    head.counts[1:] = torch.from_numpy(catalogue.counts)
+    with torch.no_grad():
+        for vectors in model.embedding.parameters():
+            vectors.zero_()
+
+
+def _golden_histories(dataset: Dataset) -> list[History]:
+    histories = training_histories(dataset)
+    rows = np.linspace(0, len(histories) - 1, min(HISTORIES, len(histories))).astype(int)
+    return [histories[row] for row in rows]
+
+
+def _leave_for_people(
+    folder: Path, config: ModelConfig, dataset: Dataset, version: str, test: Evaluation, curve: list[EpochRecord]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = curve_png(curve, f"{config.preset}, {version}") if curve else None
+    if picture is not None:
+        (folder / "curve.png").write_bytes(picture)
+        (folder / "log.jsonl").write_text("".join(json.dumps(asdict(record)) + "\n" for record in curve))
+    facts: dict[str, Any] = {
+        "version": version,
+        "preset": config.preset,
+        "events": f"{len(dataset.items):,}",
+        "users": f"{dataset.num_users:,}",
+        "items": f"{dataset.catalogue.num_items:,}",
+        "epochs": str(len(curve)),
+        "test cases": f"{test.num_cases:,}",
+    }
+    (folder / "report.html").write_text(html_report(f"nextup: {config.preset}", test.values, facts, picture))

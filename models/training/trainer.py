@@ -1,0 +1,200 @@
+"""The training loop: epochs, early stopping on validation NDCG@10, a time limit, and going on after a kill.
+
+Every random choice of step s of epoch e comes from (seed, e, s), so a run repeats on one machine, and a resumed run is
+the run that was not interrupted. It knows the model's `loss` and nothing of its parts.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.data.dataset import Dataset
+from models.data.sequences import TrainingBatches
+from models.data.splits import training_histories
+from models.device import training_dtype
+from models.evaluation.evaluate import evaluate
+from models.predictor import Predictor
+from models.progress import Progress, progress
+from models.recommender import SequentialRecommender
+from models.training.checkpoint import load_checkpoint, save_checkpoint
+from models.training.negatives import NegativeSampler
+from models.training.options import TrainingOptions
+
+GOAL = "ndcg@10"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """`loss` is the mean over targets; `seconds` without evaluation."""
+
+    epoch: int
+    loss: float
+    ndcg: float
+    hr: float
+    seconds: float
+    targets_per_s: float
+    learning_rate: float
+
+
+class Trainer:
+    """Trains `model` in place; after `run` it holds the weights of the best epoch."""
+
+    def __init__(
+        self,
+        model: SequentialRecommender,
+        dataset: Dataset,
+        options: TrainingOptions,
+        device: torch.device,
+        folder: Path,
+    ) -> None:
+        self.model = model.to(device)
+        self.dataset = dataset
+        self.options = options
+        self.device = device
+        self.folder = folder
+        self.curve: list[EpochRecord] = []
+        self._batches = TrainingBatches(
+            training_histories(dataset),
+            max_len=model.config.max_len,
+            batch_cells=options.batch_cells,
+            seed=options.seed,
+        )
+        count = options.negatives_for(dataset.catalogue.num_items)
+        self._sampler = None if count is None else NegativeSampler(dataset.catalogue.counts, count, device)
+        self._optimiser = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
+        self._dtype = training_dtype(device)
+        self._epoch, self._step, self._steps = 1, 0, 0  # epochs from 1; steps within the epoch, and of all
+        self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0  # of the epoch so far
+        self._rate = options.learning_rate
+        self._best: dict[str, Tensor] = {}
+        self._trained_s = 0.0
+        self._saved_at = time.monotonic()
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint of this very run; False where there is none."""
+        state = load_checkpoint(self.folder, self._fingerprint())
+        if state is None:
+            return False
+        self.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._best = state["best"]
+        self.curve = [EpochRecord(**record) for record in state["curve"]]
+        for name, value in state["position"].items():
+            setattr(self, name, value)
+        return True
+
+    def run(self) -> EpochRecord:
+        """Train until the patience, the epochs or the minutes are used up; the record of the best epoch."""
+        while not self._finished():
+            self._train_epoch()
+            self._finish_epoch()
+        if not self.curve:  # the minutes ended within the first epoch
+            self._finish_epoch()
+        self.model.load_state_dict(self._best)
+        return self.best_record
+
+    @property
+    def best_record(self) -> EpochRecord:
+        return max(self.curve, key=lambda record: record.ndcg)
+
+    def _finished(self) -> bool:
+        waited = len(self.curve) - self.best_record.epoch if self.curve else 0
+        return self._epoch > self.options.epochs or waited >= self.options.patience or self._out_of_time()
+
+    def _out_of_time(self) -> bool:
+        limit = self.options.max_minutes
+        return limit is not None and self._trained_s >= 60 * limit
+
+    def _train_epoch(self) -> None:
+        self.model.train()
+        plans = self._batches.epoch(self._epoch)
+        with progress(f"epoch {self._epoch}", len(plans) - self._step, "batches") as shown:
+            while self._step < len(plans) and not self._out_of_time():
+                began = time.monotonic()
+                self._train_step(plans[self._step])
+                self._step += 1
+                self._steps += 1
+                self._seconds += time.monotonic() - began
+                self._trained_s += time.monotonic() - began
+                self._show(shown)
+                if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
+                    self._save()
+
+    def _train_step(self, plan: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        torch.manual_seed(
+            int(np.random.SeedSequence([self.options.seed, self._epoch, self._step]).generate_state(1)[0])
+        )
+        batch = self._batches.batch(plan)
+        negatives = None if self._sampler is None else self._sampler.draw()
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate * min(1.0, (self._steps + 1) / self.options.warmup_steps)
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            loss = self.model.loss(batch.sequences.to(self.device), batch.targets.to(self.device), negatives)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        self._optimiser.step()
+        self._loss_sum += loss.item() * batch.num_targets
+        self._targets += batch.num_targets
+
+    def _show(self, shown: Progress) -> None:
+        loss, speed = self._loss_sum / self._targets, self._targets / self._seconds
+        best = f", best {GOAL} {self.best_record.ndcg:.4f}" if self.curve else ""
+        shown.advance(note=f"loss {loss:.3f}, {speed:,.0f} targets/s{best}")
+
+    def _finish_epoch(self) -> None:
+        predictor = Predictor(self.model, self.device)
+        found = evaluate(predictor, self.dataset, "valid", limit=self.options.validation_cases).values
+        record = EpochRecord(
+            epoch=self._epoch,
+            loss=self._loss_sum / max(1, self._targets),
+            ndcg=found[GOAL],
+            hr=found["hr@10"],
+            seconds=self._seconds,
+            targets_per_s=self._targets / max(1e-9, self._seconds),
+            learning_rate=self._rate,
+        )
+        self.curve.append(record)
+        if self.best_record is record:
+            self._best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        elif (record.epoch - self.best_record.epoch) % self.options.plateau == 0:
+            self._rate /= 2
+        self._epoch, self._step = self._epoch + 1, 0
+        self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0
+        self._save()
+
+    def _save(self) -> None:
+        names = ("_epoch", "_step", "_steps", "_loss_sum", "_targets", "_seconds", "_rate", "_trained_s")
+        state = {
+            "fingerprint": self._fingerprint(),
+            "model": self.model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "best": self._best,
+            "curve": [asdict(record) for record in self.curve],
+            "position": {name: getattr(self, name) for name in names},
+        }
+        save_checkpoint(self.folder, state)
+        self._saved_at = time.monotonic()
+
+    def _fingerprint(self) -> str:
+        """What must be equal for a checkpoint to be continued: more epochs or minutes may be given later."""
+        fixed = {k: v for k, v in asdict(self.options).items() if k not in ("epochs", "max_minutes", "patience")}
+        digest = hashlib.sha256(json.dumps([self.model.config.to_json(), fixed], sort_keys=True).encode())
+        digest.update(self.dataset.items.tobytes())
+        digest.update(self.dataset.offsets.tobytes())
+        digest.update("\n".join(self.dataset.catalogue.item_ids).encode())
+        return digest.hexdigest()
+
+
+def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases and norms (vectors) do not."""
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

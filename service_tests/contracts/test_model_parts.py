@@ -1,0 +1,154 @@
+"""What every embedding × encoder × head must do, whatever it is made of. A new part is tested by being registered."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.batch import SequenceBatch
+from models.build import EMBEDDINGS, ENCODERS, HEADS, build_model
+from models.config import ModelConfig, Part
+from models.recommender import SequentialRecommender
+
+NUM_ITEMS, DIM, MAX_LEN = 50, 16, 40
+COMBINATIONS = list(itertools.product(EMBEDDINGS, ENCODERS, HEADS))
+TRAINABLE = [names for names in COMBINATIONS if HEADS[names[2]].trainable]
+
+
+def config_of(names: tuple[str, str, str], dropout: float = 0.0) -> ModelConfig:
+    embedding, encoder, head = map(Part, names)
+    return ModelConfig(embedding, encoder, head, dim=DIM, max_len=MAX_LEN, dropout=dropout)
+
+
+def model_of(names: tuple[str, str, str]) -> SequentialRecommender:
+    torch.manual_seed(0)
+    return build_model(config_of(names), NUM_ITEMS).eval()
+
+
+def lively(model: SequentialRecommender) -> SequentialRecommender:
+    """Weights far from the start, so that what a part does is visible in the last digit."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.4, generator=generator)
+    return model
+
+
+def batch_of(lengths: list[int], seed: int = 0) -> SequenceBatch:
+    generator = torch.Generator().manual_seed(seed)
+    items = torch.randint(1, NUM_ITEMS + 1, (len(lengths), max(lengths)), generator=generator)
+    sizes = torch.tensor(lengths)
+    items[torch.arange(max(lengths)) >= sizes[:, None]] = 0
+    return SequenceBatch(items, sizes)
+
+
+def shifted(batch: SequenceBatch) -> Tensor:
+    """The item after each position."""
+    return torch.nn.functional.pad(batch.items[:, 1:], (0, 1))
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str, str]) -> None:
+    model, batch = model_of(names), batch_of([1, 17, 40])
+    hidden = model.hidden(batch)
+    assert hidden.shape == (3, 40, DIM)
+    assert model.scores(model.last_hidden(batch)).shape == (3, NUM_ITEMS + 1)
+    assert model.scores(hidden).shape == (3, 40, NUM_ITEMS + 1)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> None:
+    model, batch = lively(model_of(names)), batch_of([40, 40])
+    if not model.encoder.causal:
+        pytest.skip("not causal")
+    before = model.hidden(batch)
+    for place in (1, 15, 16, 17, 33, 39):
+        items = batch.items.clone()
+        items[:, place:] = 1 + (items[:, place:] + 6) % NUM_ITEMS
+        after = model.hidden(SequenceBatch(items, batch.lengths))
+        torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str, str]) -> None:
+    model, batch = lively(model_of(names)), batch_of([1, 5, 16, 17, 33, 40])
+    together = model.scores(model.last_hidden(batch))
+    for row, length in enumerate(batch.lengths.tolist()):
+        alone = SequenceBatch(batch.items[row : row + 1, :length], batch.lengths[row : row + 1])
+        torch.testing.assert_close(model.scores(model.last_hidden(alone))[0], together[row], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
+def test_every_weight_gets_a_gradient(names: tuple[str, str, str]) -> None:
+    model, batch = lively(model_of(names)), batch_of([40, 40, 37])
+    model.loss(batch, shifted(batch), None).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
+def test_the_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) -> None:
+    model, batch = lively(model_of(names)), batch_of([12, 40])
+    targets = shifted(batch)
+    supervised = targets > 0
+    scores = model.scores(model.hidden(batch))[supervised]
+    expected = torch.nn.functional.cross_entropy(scores[:, 1:], targets[supervised] - 1)
+    torch.testing.assert_close(model.loss(batch, targets, None), expected)
+
+
+@pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
+def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
+    torch.manual_seed(0)
+    model = build_model(dataclasses.replace(config_of(names), dropout=0.1), NUM_ITEMS).train()
+    items = (torch.arange(40)[None] + torch.arange(8)[:, None] * 5) % NUM_ITEMS + 1  # each item has one successor
+    batch = SequenceBatch(items, torch.full((8,), 40))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(45):
+        loss = model.loss(batch, shifted(batch), None)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_weights_survive_a_file_and_none_is_stored_twice(names: tuple[str, str, str], tmp_path: Path) -> None:
+    model = lively(model_of(names))
+    save_file(model.state_dict(), tmp_path / "weights")  # refuses tensors that share memory
+    again = build_model(model.config, NUM_ITEMS).eval()
+    again.load_state_dict(load_file(tmp_path / "weights"))
+    batch = batch_of([3, 40])
+    assert torch.equal(again.scores(again.last_hidden(batch)), model.scores(model.last_hidden(batch)))
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_an_embedding_scores_by_its_table_and_pads_with_zero(name: str) -> None:
+    embedding = model_of((name, "none", "tied")).embedding
+    hidden = torch.randn(7, DIM, generator=torch.Generator().manual_seed(2))
+    table = embedding.table()
+    assert table.shape == (NUM_ITEMS + 1, DIM)
+    assert not table[0].any()
+    torch.testing.assert_close(embedding.scores(hidden), hidden @ table.T)
+    rows = torch.tensor([5, 1, 50, 5])
+    torch.testing.assert_close(embedding.table(rows), table[rows])
+
+
+def test_unknown_parts_and_options_are_told_by_name() -> None:
+    known = config_of(("full", "self_attention", "tied"))
+    with pytest.raises(ValueError, match="no encoder is called 'magic'; there are blossom, none, self_attention"):
+        build_model(dataclasses.replace(known, encoder=Part("magic")), NUM_ITEMS)
+    with pytest.raises(ValueError, match=r"encoder 'self_attention' does not take.*'wings'"):
+        build_model(dataclasses.replace(known, encoder=Part("self_attention", {"wings": 2})), NUM_ITEMS)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_a_config_survives_json(names: tuple[str, str, str]) -> None:
+    config = config_of(names)
+    assert ModelConfig.from_json(config.to_json()) == config

@@ -1,0 +1,87 @@
+"""From a log to histories of indices: order, rare items, popularity rank, what is held out."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.data.dataset import encode, prepare
+from models.data.splits import cases, training_histories
+
+Row = tuple[str, str, int]
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    schema = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+rows = st.lists(
+    st.tuples(st.sampled_from(["u", "v", "w"]), st.sampled_from("abcdef"), st.integers(0, 5)), min_size=1, max_size=60
+)
+
+
+@settings(deadline=None)
+@given(rows=rows, least=st.integers(1, 4))
+def test_histories_are_the_log_in_time_order_with_equal_times_as_given(rows: list[Row], least: int) -> None:
+    kept = [row for row in rows if sum(other[1] == row[1] for other in rows) >= least]
+    if not kept:
+        with pytest.raises(ValueError, match="no item has"):
+            prepare(frame(rows), min_item_events=least)
+        return
+    dataset = prepare(frame(rows), min_item_events=least)
+    assert dataset.user_ids == sorted({row[0] for row in kept})
+    for number, user in enumerate(dataset.user_ids):
+        expected = [item for who, item, _ in sorted(kept, key=lambda row: row[2]) if who == user]
+        assert [dataset.catalogue.item_id(i) for i in dataset.history(number).tolist()] == expected
+
+
+@settings(deadline=None)
+@given(rows=rows)
+def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) -> None:
+    dataset = prepare(frame(rows), min_item_events=1)
+    seen = np.concatenate(training_histories(dataset)) if rows else np.empty(0)
+    counts = np.bincount(seen, minlength=dataset.catalogue.num_items + 1)[1:]
+    assert counts.tolist() == dataset.catalogue.counts.tolist()
+    ranked = sorted(zip(-counts, dataset.catalogue.item_ids, strict=True))
+    assert [item for _, item in ranked] == dataset.catalogue.item_ids
+
+
+def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> None:
+    dataset = prepare(
+        frame(
+            [("u", item, time) for time, item in enumerate("abcd")] + [("v", "a", 1), ("v", "b", 2)],
+        ),
+        min_item_events=1,
+    )
+    names = dataset.catalogue.item_id
+    valid, test = cases(dataset, "valid"), cases(dataset, "test")
+    assert [[names(i) for i in history] for history in training_histories(dataset)] == [["a", "b"], ["a", "b"]]
+    assert ([names(i) for i in valid.histories[0]], names(int(valid.targets[0]))) == (["a", "b"], "c")
+    assert ([names(i) for i in test.histories[0]], names(int(test.targets[0]))) == (["a", "b", "c"], "d")
+    assert len(valid) == len(test) == 1, "a user with two events only teaches"
+
+
+def test_titles_and_categories_come_from_the_item_file_and_may_be_missing() -> None:
+    items = pl.DataFrame(
+        {"item_id": ["b", "z"], "title": ["Bee", "Zed"], "categories": [["x", "y"], []]},
+        schema={"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)},
+    )
+    catalogue = prepare(frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
+    index = catalogue.index_of("b")
+    assert index is not None
+    assert (catalogue.title(index), catalogue.categories_of(index)) == ("Bee", ("x", "y"))
+    assert catalogue.title(catalogue.index_of("a") or 0) is None
+    assert catalogue.index_of("z") is None, "an item nobody had cannot be recommended by this model"
+    members = catalogue.in_category("y")
+    assert members is not None
+    assert members.tolist() == [index]
+
+
+def test_another_log_is_read_by_the_catalogue_of_an_artifact() -> None:
+    catalogue = prepare(frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
+    dataset = encode(frame([("x", "c", 2), ("x", "new", 1), ("x", "a", 0)]), catalogue)
+    assert [catalogue.item_id(i) for i in dataset.history(0).tolist()] == ["a", "c"]
+    with pytest.raises(ValueError, match="no item of this catalogue"):
+        encode(frame([("x", "new", 1)]), catalogue)

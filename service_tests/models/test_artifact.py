@@ -1,0 +1,102 @@
+"""An artifact is served only if it is, byte for byte and answer for answer, what was written."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from models.artifact import ArtifactError, load_artifact
+from service_tests.artifacts import tiny_catalogue, write_tiny_artifact
+
+PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "golden.json"]
+
+
+@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "popular"])
+def test_what_was_written_is_what_is_loaded(preset: str, tmp_path: Path) -> None:
+    written = write_tiny_artifact(tmp_path / "artifact", preset=preset)
+    artifact = load_artifact(written, device="cpu")
+    expected = tiny_catalogue()
+    assert artifact.catalogue.item_ids == expected.item_ids
+    assert artifact.catalogue.titles == expected.titles
+    assert artifact.catalogue.categories == expected.categories
+    assert artifact.catalogue.counts.tolist() == expected.counts.tolist()
+    assert artifact.preset == preset
+    golden = json.loads((written / "golden.json").read_text())
+    assert len(golden["histories"]) == 32
+    top = artifact.predictor.top_k([np.array(history) for history in golden["histories"]], 10)
+    assert top.indices.tolist() == golden["items"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_changed_byte_refuses_the_artifact(name: str, tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{name} is not the file that was written"):
+        load_artifact(folder, device="cpu")
+
+
+@pytest.mark.parametrize("name", [*PARTS, "manifest.json"])
+def test_a_missing_file_refuses_the_artifact(name: str, tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(ArtifactError, match=name):
+        load_artifact(folder, device="cpu")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "files": 3}', "{\x00"])
+def test_a_manifest_that_cannot_be_read_refuses_the_artifact(content: str, tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(ArtifactError, match="manifest"):
+        load_artifact(folder, device="cpu")
+
+
+def test_a_later_format_is_told(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    change_manifest(folder, format=2)
+    with pytest.raises(ArtifactError, match="format 2, this nextup reads format 1"):
+        load_artifact(folder, device="cpu")
+
+
+def test_weights_that_answer_otherwise_are_refused_even_with_a_right_hash(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.norm.weight"] = weights["encoder.norm.weight"] * 1.2
+    save_file(weights, folder / "model.safetensors")
+    sign_again(folder, "model.safetensors")
+    with pytest.raises(ArtifactError, match="does not answer as when it was written"):
+        load_artifact(folder, device="cpu")
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path / "a")
+    other = write_tiny_artifact(tmp_path / "b", num_items=70)
+    (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    sign_again(folder, "model.safetensors")
+    with pytest.raises(ArtifactError, match="do not make a model"):
+        load_artifact(folder, device="cpu")
+
+
+def test_writing_again_gives_another_version_and_no_half_artifact(tmp_path: Path) -> None:
+    first = load_artifact(write_tiny_artifact(tmp_path), device="cpu")
+    second = load_artifact(write_tiny_artifact(tmp_path, seed=1), device="cpu")
+    assert first.version != second.version
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def change_manifest(folder: Path, **values: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | values))
+
+
+def sign_again(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    files[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    change_manifest(folder, files=files)

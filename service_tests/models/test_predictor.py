@@ -1,0 +1,97 @@
+"""The only scoring path: order, ties, masks before top k, truncation."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.predictor import Predictor
+from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
+
+CPU = torch.device("cpu")
+NUM_ITEMS = 30
+CATALOGUE = tiny_catalogue(NUM_ITEMS)
+PREDICTOR = Predictor(tiny_model(tiny_config("sasrec"), CATALOGUE), CPU)
+POPULAR = Predictor(tiny_model(tiny_config("popular"), CATALOGUE), CPU)
+indices = st.lists(st.integers(1, NUM_ITEMS), max_size=NUM_ITEMS)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    history=st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=60),
+    denied=indices,
+    allowed=st.none() | indices,
+    k=st.integers(1, NUM_ITEMS + 5),
+)
+def test_k_eligible_items_come_back_in_falling_score(
+    history: list[int], denied: list[int], allowed: list[int] | None, k: int
+) -> None:
+    mask = None
+    if allowed is not None:
+        mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
+        mask[allowed] = True
+    query = [np.array(history, dtype=np.int64)]
+    top = PREDICTOR.top_k(query, k, denied=[np.array(denied, dtype=np.int64)], allowed=[mask])
+    everything = PREDICTOR.top_k(query, NUM_ITEMS)
+    scores = dict(zip(everything.indices[0].tolist(), everything.scores[0].tolist(), strict=True))
+    eligible = set(range(1, NUM_ITEMS + 1) if allowed is None else allowed) - set(denied)
+    expected = sorted(eligible, key=lambda index: (-scores[index], index))[:k]
+    found = top.indices[0].tolist()
+    assert [index for index in found if index] == expected
+    assert top.scores[0, : len(expected)].tolist() == [scores[index] for index in expected]
+    assert all(np.isneginf(top.scores[0, len(expected) :]))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 29, 30])
+def test_equal_scores_come_in_catalogue_order(k: int) -> None:
+    with torch.no_grad():
+        POPULAR.model.head.get_buffer("counts").copy_(torch.tensor([0.0, 5.0, *[3.0] * 29]))
+    assert POPULAR.top_k([np.array([1])], k).indices[0].tolist() == list(range(1, k + 1))
+
+
+def test_only_the_newest_items_count() -> None:
+    rng = np.random.default_rng(0)
+    newest = rng.integers(1, NUM_ITEMS + 1, PREDICTOR.max_len)
+    longer = np.concatenate((rng.integers(1, NUM_ITEMS + 1, 25), newest))
+    short, long = PREDICTOR.top_k([newest], 10), PREDICTOR.top_k([longer], 10)
+    assert np.array_equal(short.indices, long.indices)
+    assert np.array_equal(short.scores, long.scores)
+
+
+def test_a_query_is_not_changed_by_the_masks_of_its_neighbours() -> None:
+    history = np.array([3, 7, 9])
+    nothing = np.zeros(NUM_ITEMS + 1, dtype=bool)
+    none_denied = np.empty(0, dtype=np.int64)
+    together = PREDICTOR.top_k(
+        [history, history, history],
+        5,
+        denied=[none_denied, np.array([1, 2]), none_denied],
+        allowed=[None, None, nothing],
+    )
+    alone = PREDICTOR.top_k([history], 5)
+    assert np.array_equal(together.indices[0], alone.indices[0])
+    assert not together.indices[2].any()
+
+
+def test_similar_items_are_those_of_the_largest_cosine_without_the_item_itself() -> None:
+    table = PREDICTOR.model.embedding.table().detach()[1:]
+    unit = torch.nn.functional.normalize(table)
+    cosine = unit @ unit.T
+    cosine.fill_diagonal_(-2.0)
+    found = PREDICTOR.similar(np.array([4, 11]), 5)
+    expected = cosine[[3, 10]].topk(5)
+    assert np.array_equal(found.indices, expected.indices.numpy() + 1)
+    np.testing.assert_allclose(found.scores, expected.values.numpy(), rtol=1e-5)
+
+
+def test_an_empty_history_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one item"):
+        PREDICTOR.top_k([np.empty(0, dtype=np.int64)], 5)
+
+
+def test_bytes_are_those_of_the_tensors() -> None:
+    counted = PREDICTOR.model_bytes()
+    assert counted["embedding"] == 4 * (NUM_ITEMS + 1) * 16
+    assert counted["head"] == 0
+    assert sum(counted.values()) == sum(p.nbytes for p in PREDICTOR.model.parameters())
