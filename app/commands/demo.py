@@ -1,0 +1,46 @@
+"""The demo that `nextup serve --demo` shows: a made-up catalogue, a model trained on it, and users to ask for."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from app.commands.load import load_events
+from app.commands.store import opened_store
+from app.settings import Settings
+from models.artifact import MANIFEST
+from models.data.dataset import prepare
+from models.data.demo import demo_items, demo_log
+from models.device import choose_device
+from models.presets import preset
+from models.training.options import TrainingOptions
+from models.training.pipeline import train_artifact
+
+PRESET = "sasrec"
+OPTIONS = TrainingOptions(max_minutes=1.0, patience=3)
+
+
+def ensure_demo(artifact: Path) -> None:
+    """Train the demo model if there is no artifact in the folder: about a minute on four cores."""
+    if (artifact / MANIFEST).exists():
+        return
+    print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)
+    dataset = prepare(demo_log(), demo_items())
+    artifact.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder beside it, and moved when it is whole: a demo that was interrupted is no demo.
+    with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".demo-") as workplace:
+        made = Path(workplace) / "artifact"
+        train_artifact(dataset, preset(PRESET), OPTIONS, choose_device("auto"), made)
+        made.replace(artifact)
+
+
+def load_demo_histories(settings: Settings) -> None:
+    """Put the demo users into a store that has no users; a store in use is left alone."""
+    assert settings.redis_url is not None, "serve knows where Redis is by now"
+    if asyncio.run(_is_empty(settings.redis_url, settings)):
+        asyncio.run(load_events(settings.redis_url, settings, demo_log()))
+
+
+async def _is_empty(url: str, settings: Settings) -> bool:
+    async with opened_store(url, settings) as store:
+        return await anext(store.users(), None) is None

@@ -1,0 +1,25 @@
+"""`nextup erase`: remove every key of a user, and say how many there were."""
+
+import argparse
+import asyncio
+import json
+
+from app.commands.store import opened_store, redis_url
+from app.settings import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user", metavar="USER")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = Settings()
+    with redis_url(settings) as url:
+        removed = asyncio.run(_erase(url, settings, arguments.user))
+    print(json.dumps({"user_id": arguments.user, "keys_removed": removed}))
+    return 0
+
+
+async def _erase(url: str, settings: Settings, user_id: str) -> int:
+    async with opened_store(url, settings) as store:
+        return await store.erase(user_id)

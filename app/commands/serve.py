@@ -1,0 +1,97 @@
+"""`nextup serve`: the service in this terminal, with the embedded Redis beside it and workers below it.
+
+Knows how processes start and stop. What a worker does is in app/main.py and app/lifespan.py.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.commands.demo import ensure_demo, load_demo_histories
+from app.settings import Settings
+from app.stores.embedded import EmbeddedRedis
+
+MANIFEST = "manifest.json"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--artifact", type=Path, metavar="DIR", help="folder of the artifact (NEXTUP_ARTIFACT)")
+    parser.add_argument("--host", help="address to listen on (NEXTUP_HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on (NEXTUP_PORT)")
+    parser.add_argument("--workers", type=int, metavar="N", help="HTTP processes (NEXTUP_WORKERS)")
+    parser.add_argument("--demo", action="store_true", help="make a demo artifact if there is none, with demo users")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    if arguments.demo:
+        ensure_demo(settings.artifact)
+    elif not (settings.artifact / MANIFEST).is_file():
+        raise ValueError(f"{settings.artifact} holds no artifact; train one, or try `nextup serve --demo`")
+    with ExitStack() as running:
+        if settings.redis_url is None:
+            redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
+            settings = settings.model_copy(update={"redis_url": redis.url})
+        if arguments.demo:
+            load_demo_histories(settings)
+        if settings.workers > 1:
+            running.enter_context(_shared_metrics())
+        _hand_down(settings)
+        _announce(settings, demo=arguments.demo)
+        uvicorn.run(
+            "app.main:create_app",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        )
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in ("artifact", "host", "port", "workers")}
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        raise ValueError(wrong) from error
+
+
+def _hand_down(settings: Settings) -> None:
+    """Workers are new processes: they read the same settings from the environment."""
+    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
+        os.environ[f"NEXTUP_{name.upper()}"] = str(value)
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A folder in which the workers' counters meet, so that any of them can answer /metrics for all."""
+    folder = tempfile.mkdtemp(prefix="nextup-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _announce(settings: Settings, *, demo: bool) -> None:
+    base = f"http://{settings.host}:{settings.port}"
+    print(f"nextup serves {settings.artifact}", file=sys.stderr)
+    print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
+    if demo:
+        body = '{"user_id": "ada", "k": 5}'
+        print(f"  try      curl -s {base}/recommend -H 'content-type: application/json' -d '{body}'", file=sys.stderr)
+    sys.stderr.flush()

@@ -1,0 +1,96 @@
+"""`nextup train`: read, prepare, train, evaluate, export. What the steps do is in models/."""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.commands.log_files import add_log_arguments, read_log
+from models.build import EMBEDDINGS, ENCODERS, HEADS
+from models.config import ModelConfig, Part
+from models.data.dataset import prepare
+from models.data.items import read_items
+from models.device import choose_device
+from models.evaluation.report import metrics_table
+from models.presets import PRESETS, preset
+from models.training.options import TrainingOptions
+from models.training.pipeline import train_artifact
+
+PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_log_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the artifact")
+    parser.add_argument("--overwrite", action="store_true", help="replace the artifact that is in the folder")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--items", type=Path, metavar="FILE", help="titles and categories of items")
+    model = parser.add_argument_group("the model")
+    model.add_argument("--preset", choices=list(PRESETS), default="blossomrec")
+    for kind, known in PARTS.items():
+        model.add_argument(f"--{kind}", choices=sorted(known), help=f"another {kind} than the preset's")
+    model.add_argument("--dim", type=int, help="width of the vectors")
+    model.add_argument("--max-len", type=int, help="newest items of a history that the model looks at")
+    model.add_argument("--dropout", type=float)
+    training = parser.add_argument_group("the training")
+    defaults = TrainingOptions()
+    training.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    training.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    training.add_argument("--epochs", type=int, default=defaults.epochs, help="at most this many")
+    training.add_argument("--max-minutes", type=float, help="stop training after this time, then evaluate and export")
+    training.add_argument("--patience", type=int, default=defaults.patience, help="epochs without a better NDCG@10")
+    training.add_argument("--seed", type=int, default=defaults.seed)
+    training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    training.add_argument("--batch-cells", type=int, default=defaults.batch_cells, help="users × positions of a batch")
+    training.add_argument("--negatives", type=int, help="negatives per batch; 0 = the full softmax; default by size")
+    training.add_argument("--min-item-events", type=int, default=5, help="items with fewer events are dropped")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    began = time.monotonic()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    config, options = _config(arguments), _options(arguments)
+    device = choose_device(arguments.device)
+    log = read_log(arguments)
+    items = None if arguments.items is None else read_items(arguments.items)
+    dataset = prepare(log.events, items, min_item_events=arguments.min_item_events)
+    sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
+    print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
+    trained = train_artifact(
+        dataset, config, options, device, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite
+    )
+    print(f"test, {trained.test.num_cases:,} users:\n{metrics_table(trained.test.values)}")
+    print(f"artifact {trained.version} in {arguments.out}")
+    result = {
+        "artifact": str(arguments.out),
+        "version": trained.version,
+        "preset": config.preset,
+        **trained.test.values,
+        "valid_ndcg@10": max((record.ndcg for record in trained.curve), default=None),
+        "epochs": len(trained.curve),
+        "seconds": round(time.monotonic() - began, 1),
+        "bytes": trained.bytes_by_part,
+        "bad_rows": log.report.bad,
+        **sizes,
+    }
+    print(json.dumps(result))
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> ModelConfig:
+    config = preset(arguments.preset)
+    sizes = ("dim", "max_len", "dropout")
+    given: dict[str, Any] = {name: value for name in sizes if (value := getattr(arguments, name)) is not None}
+    parts: dict[str, Any] = {kind: Part(name) for kind in PARTS if (name := getattr(arguments, kind)) is not None}
+    return dataclasses.replace(config, preset="custom" if parts else config.preset, **given, **parts)
+
+
+def _options(arguments: argparse.Namespace) -> TrainingOptions:
+    names = ("epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells")
+    return TrainingOptions(**{name: getattr(arguments, name) for name in names}, num_negatives=arguments.negatives)
