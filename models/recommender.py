@@ -26,9 +26,7 @@ class SequentialRecommender(nn.Module):
 
     def last_hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, dim): what should follow the whole history."""
-        hidden = self.hidden(batch)
-        last = (batch.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
-        return hidden.gather(1, last).squeeze(1)
+        return self.encoder.last(self.embedding(batch), batch.lengths)
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, num_items + 1)"""

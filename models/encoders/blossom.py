@@ -30,6 +30,8 @@ class BlossomEncoder(SequenceEncoder):
         short_window: int = 8,
     ) -> None:
         super().__init__()
+        if dim % heads or heads % key_heads:
+            raise ValueError(f"dim {dim}, {heads} heads and {key_heads} key heads must divide one another")
         rotary = RotaryPositions(dim // heads, max_len)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
@@ -56,7 +58,15 @@ class BlossomEncoder(SequenceEncoder):
             attention.reset_gates()
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+        return self._encode(x)
+
+    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return self._encode(x, lengths - 1).squeeze(1)
+
+    def _encode(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         x = self.dropout(self.norm(x))
-        for block in self.blocks:
+        *below, top = self.blocks
+        for block in below:
             x = block(x)
-        return x
+        out: Tensor = top(x, at)
+        return out

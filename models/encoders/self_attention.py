@@ -28,6 +28,8 @@ class SelfAttentionEncoder(SequenceEncoder):
         super().__init__()
         if positions not in ("rotary", "learned"):
             raise ValueError(f"positions must be 'rotary' or 'learned', not {positions!r}")
+        if dim % heads:
+            raise ValueError(f"dim {dim} does not split into {heads} heads")
         rotary = RotaryPositions(dim // heads, max_len) if positions == "rotary" else None
         self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
@@ -41,8 +43,15 @@ class SelfAttentionEncoder(SequenceEncoder):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+        return self._encode(x)
+
+    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return self._encode(x, lengths - 1).squeeze(1)
+
+    def _encode(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         x = self.dropout(self.positions(x * self.scale))
-        for block in self.blocks:
+        *below, top = self.blocks
+        for block in below:
             x = block(x)
-        out: Tensor = self.norm(x)
+        out: Tensor = self.norm(top(x, at))
         return out

@@ -1,5 +1,6 @@
 """A transformer block around any attention: where the norms stand is its whole idea."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -19,13 +20,14 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.pre_norm = pre_norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, dim) → (B, T, dim)"""
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone: the rest is never computed."""
+        asked = x if at is None else x[torch.arange(len(at), device=at.device), at][:, None]
         if self.pre_norm:
-            x = x + self.dropout(self.attention(self.attention_norm(x)))
+            x = asked + self.dropout(self.attention(self.attention_norm(x), at))
             out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
             return out
-        x = self.attention_norm(x + self.dropout(self.attention(x)))
+        x = self.attention_norm(asked + self.dropout(self.attention(x, at)))
         normed: Tensor = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return normed
 

@@ -58,8 +58,8 @@ class BlossomAttention(nn.Module):
         short_window: int,
     ) -> None:
         super().__init__()
-        if dim % heads or heads % key_heads:
-            raise ValueError(f"dim {dim}, heads {heads} and key heads {key_heads} must divide one another")
+        assert dim % heads == 0
+        assert heads % key_heads == 0
         self.heads, self.key_heads, self.head_dim = heads, key_heads, dim // heads
         self.block, self.blocks_chosen, self.short_window = block, blocks_chosen, short_window
         self.rotary = rotary
@@ -73,27 +73,28 @@ class BlossomAttention(nn.Module):
         with torch.no_grad():
             self.gates.bias.view(self.heads, 2).copy_(torch.tensor([LONG_TERM_BIAS, SHORT_TERM_BIAS]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, dim) → (B, T, dim)"""
-        batch, length, dim = x.shape
-        sizes = [dim, self.key_heads * self.head_dim, self.key_heads * self.head_dim]
-        query, key, value = (
-            part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in self.qkv(x).split(sizes, -1)
-        )
-        query = self.rotary(query).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, T, d)
-        key = self.rotary(key)
-        long_term, short_term = self._weights(query, key)
-        gate = self.gates(x).view(batch, length, self.key_heads, -1, 2).permute(4, 0, 2, 3, 1).sigmoid()[..., None]
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone."""
+        sizes = [x.shape[-1], self.key_heads * self.head_dim, self.key_heads * self.head_dim]
+        parts = self.qkv(x).split(sizes, -1)
+        query, key, value = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
+        if at is not None:
+            rows = torch.arange(len(at), device=at.device)
+            query, x = query[rows, :, at][:, :, None], x[rows, at][:, None]
+        query = self.rotary(query, at).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, Q, d)
+        places = torch.arange(x.shape[1], device=x.device) if at is None else at[:, None]
+        long_term, short_term = self._weights(query, self.rotary(key), places)
+        gate = self.gates(x).unflatten(-1, (self.key_heads, -1, 2)).permute(4, 0, 2, 3, 1).sigmoid()[..., None]
         mixed = (gate[0] * long_term + gate[1] * short_term) @ value[:, :, None]
         out: Tensor = self.out(mixed.flatten(1, 2).transpose(1, 2).flatten(2))
         return out
 
-    def _weights(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Two (B, G, H/G, T, T) softmaxes over one product of queries and keys."""
-        length = query.shape[-2]
+    def _weights(self, query: Tensor, key: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
+        length = key.shape[-2]
         logits = (query * self.head_dim**-0.5) @ key[:, :, None].transpose(-1, -2)
-        short_mask = short_term_mask(length, self.short_window, key.device)
-        short_term = logits.masked_fill(~short_mask, -torch.inf).softmax(-1)
-        importance = block_importance(query, self.summaries(key), self.block)
-        bias = long_term_bias(importance, self.blocks_chosen, self.block, length)
+        short_mask = short_term_mask(places, length, self.short_window)
+        short_term = logits.masked_fill(~short_mask[..., None, None, :, :], -torch.inf).softmax(-1)
+        importance = block_importance(query, self.summaries(key), places, self.block)
+        bias = long_term_bias(importance, places, length, self.block, self.blocks_chosen)
         return (logits + bias[:, :, None]).softmax(-1), short_term

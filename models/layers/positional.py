@@ -22,9 +22,12 @@ class RotaryPositions(nn.Module):
         self.register_buffer("cos", angles.cos().float(), persistent=False)
         self.register_buffer("sin", angles.sin().float(), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., T, head_dim) → the same shape, position t turned by t."""
-        cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, heads, T, head_dim) → the same shape; row t is turned by t, or by at[b] with `at` (B,) and T = 1."""
+        if at is None:
+            cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
+        else:
+            cos, sin = self.cos[at, None, None], self.sin[at, None, None]
         even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
         return turned.flatten(-2).to(x.dtype)

@@ -74,6 +74,14 @@ def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -
         torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_last_position_alone_is_the_last_position_of_all(name: str) -> None:
+    model, batch = lively(model_of(("full", name, "tied"))), batch_of([1, 2, 15, 16, 17, 33, 40])
+    everywhere = model.hidden(batch)
+    expected = everywhere[torch.arange(7), batch.lengths - 1]
+    torch.testing.assert_close(model.last_hidden(batch), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str, str]) -> None:
     model, batch = lively(model_of(names)), batch_of([1, 5, 16, 17, 33, 40])

@@ -79,13 +79,13 @@ def test_it_equals_the_rules_written_as_loops(length: int) -> None:
 
 
 def test_the_short_term_mask_is_window_powers_of_two_and_the_first_key() -> None:
-    mask = short_term_mask(40, 3, torch.device("cpu"))
+    mask = short_term_mask(torch.arange(40), 40, 3)
     assert [key for key in range(40) if mask[39, key]] == [0, 39 - 32, 39 - 16, 39 - 8, 39 - 4, 37, 38, 39]
     assert not mask.triu(1).any()
 
 
 def test_a_query_never_chooses_its_own_block_or_one_that_has_not_ended() -> None:
-    visible = visible_blocks(12, 4, torch.device("cpu"))
+    visible = visible_blocks(torch.arange(12), 3, 4)
     assert visible[:, 0].tolist() == [t > 3 for t in range(12)]
     assert visible[:, 2].tolist() == [False] * 12
 

@@ -59,7 +59,7 @@ def test_a_seed_repeats_a_run(tmp_path: Path) -> None:
     assert not same_weights(one.model, other.model)
 
 
-class Killed(Exception):  # noqa: N818
+class Killed(Exception):
     """What a test raises where a real run would be killed."""
 
 

@@ -1,0 +1,91 @@
+# Needs Python ≥ 3.11 with venv and pip, and make. `make` alone lists the verbs.
+#
+#   NEXTUP_TORCH   what to give pip for torch instead of the choice below, e.g. NEXTUP_TORCH="torch==2.13.0"
+#   PYTHON         the Python that makes the environment
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := .wheel-venv
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint format types imports wheel check test coverage bench train serve clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(VENV)/.installed ## the environment in .venv
+
+$(VENV)/.torch: constraints.txt
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nextup needs Python 3.11 or later, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	@$(call install_torch,$(BIN)/pip)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+# The default wheel on Linux carries gigabytes of CUDA: without an NVIDIA driver take the CPU build, from the indexes
+# that pip already knows if they have it, else from PyTorch's own.
+define install_torch
+	if [ -n "$(NEXTUP_TORCH)" ]; then \
+		echo "installing $(NEXTUP_TORCH)"; $(1) install --quiet $(NEXTUP_TORCH); \
+	elif [ "$$(uname -s)" = Linux ] && ! nvidia-smi >/dev/null 2>&1; then \
+		echo "installing torch $(TORCH_VERSION), CPU build (NEXTUP_TORCH overrides)"; \
+		$(1) install --quiet 'torch==$(TORCH_VERSION)+cpu' 2>/dev/null \
+			|| $(1) install --quiet --index-url $(CPU_INDEX) 'torch==$(TORCH_VERSION)'; \
+	else \
+		echo "installing torch $(TORCH_VERSION)"; $(1) install --quiet 'torch==$(TORCH_VERSION)'; \
+	fi
+endef
+
+lint: install ## style and format of every file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## put every file into the format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install ## mypy, strict, tests too
+	$(BIN)/mypy
+
+imports: install ## the import contracts of pyproject.toml
+	$(BIN)/lint-imports
+
+# What users install is the wheel, not this folder: a file that was forgotten in it fails here.
+$(WHEEL_VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PYTHON) -m venv --clear $(WHEEL_VENV)
+	@$(call install_torch,$(WHEEL_VENV)/bin/pip)
+	$(WHEEL_VENV)/bin/pip install --quiet --constraint constraints.txt .
+	@touch $@
+
+wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an empty environment, run it
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup-*.whl
+	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua")'
+
+check: lint types imports wheel ## everything but the tests
+
+test: check ## everything: what CI runs
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+coverage: install ## the tests with line and branch coverage
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --skip-covered --show-missing
+
+bench: install ## the serving benchmark on the demo artifact, or on ARTIFACT=…
+	$(BIN)/nextup bench serve --artifact $(or $(ARTIFACT),var/demo)
+
+train: install ## train on LOG=… into OUT=…
+	$(BIN)/nextup train $(LOG) --out $(or $(OUT),var/model) $(ARGS)
+
+serve: install ## the service with the demo, on http://127.0.0.1:8000
+	@exec $(BIN)/nextup serve --demo
+
+clean: ## remove environments and caches, not var/
+	rm -rf $(VENV) $(WHEEL_VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
