@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=10.0, ge=0, description="longest wait for running requests at shutdown")
 
     redis_url: str | None = Field(
-        default=None, description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; unset = embedded Redis"
+        default=None,
+        description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; unset = embedded Redis",
     )
     redis_pool: int = Field(default=32, ge=1, description="connections per process")
     redis_timeout_ms: int = Field(

@@ -102,6 +102,17 @@ class Predictor:
         rooms = {"embedding": self.model.embedding, "encoder": self.model.encoder, "head": self.model.head}
         return {name: sum(t.nbytes for t in room.state_dict().values()) for name, room in rooms.items()}
 
+    def device_memory(self) -> dict[str, int]:
+        """Bytes on an accelerator: allocated, reserved, peak, total; nothing on a CPU."""
+        if self.torch_device.type != "cuda":
+            return {}
+        return {
+            "allocated": torch.cuda.memory_allocated(self.torch_device),
+            "reserved": torch.cuda.memory_reserved(self.torch_device),
+            "peak": torch.cuda.max_memory_allocated(self.torch_device),
+            "total": torch.cuda.get_device_properties(self.torch_device).total_memory,
+        }
+
     def workspace_bytes(self, batch_size: int = 32) -> int:
         """Bytes of the largest tensors of one batch: scores of the catalogue, and hidden vectors of all positions."""
         return 4 * batch_size * (self.num_items + 1 + self.max_len * self.config.dim)

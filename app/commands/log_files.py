@@ -20,5 +20,5 @@ def read_log(arguments: argparse.Namespace) -> Interactions:
     report = log.report
     print(f"read {report.rows:,} rows of {report.files} files, {report.bad:,} bad", file=sys.stderr)
     for row in report.examples:
-        print(f"  {row.file}:{row.line}: {row.reason}", file=sys.stderr)
+        print(f"  {row}", file=sys.stderr)
     return log

@@ -1,0 +1,20 @@
+"""What is told about versions of the model."""
+
+from pydantic import BaseModel, Field
+
+
+class Version(BaseModel):
+    version: str
+    preset: str
+    active: bool
+    device: str
+    dtype: str
+    num_items: int
+    max_len: int = Field(description="newest items of a history that the model looks at")
+    created: str
+    figures: dict[str, float] = Field(description="on the test part, when it was trained")
+    bytes: dict[str, int] = Field(description="memory by part")
+
+
+class Versions(BaseModel):
+    models: list[Version]

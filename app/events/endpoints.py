@@ -1,0 +1,30 @@
+"""POST /events: parse, one call, 202 with what became of each event."""
+
+from collections import Counter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import JSONResponse
+
+from app.dependencies import state
+from app.events.schemas import EventsRequest, EventsResponse
+from app.events.service import EventService
+from app.problems import declared
+
+router = APIRouter(tags=["events"])
+Service = Annotated[EventService, Depends(state("events"))]
+
+
+@router.post("/events", status_code=202, response_model=EventsResponse, responses=declared(413, 415, 422, 500, 503))
+async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
+    """1 to 1,000 events of any users, in any order; the same event again is a duplicate and changes nothing."""
+    results = await service.ingest(body.events)
+    counts = Counter(result.status for result in results)
+    content = {
+        "results": [result.model_dump(exclude_none=True) for result in results],
+        "stored": counts["stored"],
+        "duplicate": counts["duplicate"],
+        "late": counts["late"],
+        "invalid": counts["invalid"],
+    }
+    return JSONResponse(content, status_code=202)

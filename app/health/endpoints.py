@@ -1,0 +1,43 @@
+"""/livez, /readyz and /metrics: for machines that watch."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from app.dependencies import state
+from app.errors import Draining, StoreUnavailable
+from app.health.watch import Watch
+from app.observability import exposed
+from app.problems import declared
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/livez", responses=declared(500))
+@router.get("/healthz", responses=declared(500))
+async def livez() -> Health:
+    """The process answers. Restart it if it does not; nothing else belongs here."""
+    return Health()
+
+
+@router.get("/readyz", responses=declared(500, 503))
+async def readyz(watch: Annotated[Watch, Depends(state("watch"))]) -> Health:
+    """Send requests here: the model is warm and Redis answers. 503 while it does not, and during shutdown."""
+    if watch.draining:
+        raise Draining
+    if watch.store_problem is not None:
+        raise StoreUnavailable(watch.store_problem)
+    return Health()
+
+
+@router.get("/metrics", response_class=Response, responses=declared(500))
+async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+    """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
+    content, content_type = exposed(accept)
+    return Response(content, headers={"Content-Type": content_type})

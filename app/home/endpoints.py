@@ -1,0 +1,14 @@
+"""GET /: a page for people, without any other file or host."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+router = APIRouter(include_in_schema=False)
+PAGE = files("app.home").joinpath("page.html").read_text(encoding="utf-8")
+
+
+@router.get("/")
+async def home() -> HTMLResponse:
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src data:"})

@@ -1,0 +1,57 @@
+"""The way from a query to its answer: into a bounded queue, with a batch through the model, back to its caller.
+
+The model runs in one thread of its own, so the event loop stays free. It knows no Redis and no HTTP.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from app.batcher import Batcher
+from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.servable import Servable
+from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_INFO, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics
+
+
+class InferenceEngine:
+    """Serves one version. `close` finishes what is queued."""
+
+    def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int) -> None:
+        self.servable = servable
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._batcher = Batcher[Query | SimilarQuery, TopItems](
+            self._run, max_batch=max_batch, queue_limit=queue_limit, name="model", observer=BatchMetrics()
+        )
+        predictor = servable.artifact.predictor
+        MODEL_INFO.labels(servable.version, servable.artifact.preset, predictor.device, predictor.dtype).set(1)
+        for part, size in servable.bytes_by_part().items():
+            MODEL_BYTES.labels(part).set(size)
+        MODEL_UNCOMPRESSED.set(servable.artifact.uncompressed_bytes)
+
+    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+        """Overloaded when the queue is full, DeadlineExceeded when the time is over, NotFound for an unknown item."""
+        return await self._batcher.submit(query, deadline)
+
+    def popular(self, query: Query) -> TopItems:
+        """Popularity answers at once and needs neither queue nor model."""
+        return self.servable.popular(query)
+
+    def sample(self) -> None:
+        """Refresh the gauges that nobody pushes."""
+        QUEUE_DEPTH.set(self._batcher.depth)
+        for kind, size in self.servable.artifact.predictor.device_memory().items():
+            DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
+
+    async def close(self, timeout_s: float) -> None:
+        await self._batcher.close(timeout_s)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.servable.answer, queries)
+
+
+def queue_seconds(asked_at: float, answer: TopItems) -> float:
+    """How long the query waited for its batch to start; both times by time.perf_counter()."""
+    return max(0.0, min(answer.started_at, time.perf_counter()) - asked_at)

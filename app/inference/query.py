@@ -1,0 +1,48 @@
+"""What one asks the engine, and what it answers. Items are 64-bit keys going in and external ids coming out."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.item_key import ItemKeys
+
+NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
+
+Source = Literal["model", "popularity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them."""
+
+    history: ItemKeys
+    k: int
+    exclude_seen: bool = True
+    exclude: ItemKeys = field(default_factory=lambda: NO_KEYS)
+    candidates: ItemKeys | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarQuery:
+    """Items near `item`, which the catalogue must have."""
+
+    item: str
+    k: int
+    exclude: ItemKeys = field(default_factory=lambda: NO_KEYS)
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopItems:
+    """`unknown` are places in the history that this version's catalogue does not have; times in seconds."""
+
+    item_ids: list[str]
+    scores: list[float]
+    source: Source
+    unknown: NDArray[np.int64]
+    encode_s: float = 0.0
+    score_s: float = 0.0
+    started_at: float = 0.0  # of the batch, by time.perf_counter()

@@ -1,0 +1,11 @@
+"""What is told about an item."""
+
+from pydantic import BaseModel, Field
+
+
+class Item(BaseModel):
+    item_id: str
+    title: str | None
+    categories: list[str]
+    rank: int = Field(description="1 = the most popular in training")
+    count: int = Field(description="events in training")

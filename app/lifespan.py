@@ -1,0 +1,88 @@
+"""What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the watch."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from app.events.service import EventService
+from app.health.watch import Watch
+from app.inference import InferenceEngine, open_servable
+from app.observability import StoreMetrics
+from app.recommend.service import RecommendService
+from app.settings import Settings
+from app.stores.embedded import EmbeddedRedis
+from app.stores.history import HistoryStore
+from app.stores.redis import close_redis, open_redis
+from app.users.service import UserService
+
+
+class State(TypedDict):
+    """What `dependencies.state(name)` reaches."""
+
+    settings: Settings
+    engine: InferenceEngine
+    recommend: RecommendService
+    events: EventService
+    users: UserService
+    watch: Watch
+
+
+def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as opened:
+            store = await _open_store(settings, opened)
+            servable = await asyncio.to_thread(
+                open_servable,
+                settings.artifact,
+                device=settings.device,
+                threads=settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers),
+                max_batch=settings.max_batch,
+            )
+            engine = InferenceEngine(servable, max_batch=settings.max_batch, queue_limit=settings.queue_limit)
+            opened.push_async_callback(engine.close, settings.drain_s)
+            watch = Watch(store, engine)
+            await watch.look()
+            looking = asyncio.create_task(watch.keep_looking(), name="watch")
+            opened.push_async_callback(_end, looking)
+            yield State(
+                settings=settings,
+                engine=engine,
+                recommend=RecommendService(store, engine, max_k=settings.max_k),
+                events=EventService(store),
+                users=UserService(store),
+                watch=watch,
+            )
+            watch.draining = True
+
+    return lifespan
+
+
+async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:
+    url = settings.redis_url
+    if url is None:  # under `nextup serve` the parent has started it, because workers share one
+        url = opened.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability)).url
+    timeout_s = settings.redis_timeout_ms / 1000
+    client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=timeout_s)
+    opened.push_async_callback(close_redis, client)
+    store = HistoryStore(
+        client,
+        max_events=settings.history_max_events,
+        lifetime_days=settings.history_lifetime_days,
+        event_id_lifetime_days=settings.event_id_lifetime_days,
+        max_in_flight=settings.redis_pool,
+        wait_s=timeout_s,
+        observer=StoreMetrics(),
+    )
+    opened.push_async_callback(store.close)
+    return store
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,37 @@
+"""The application: its routers, its middleware, its handlers of errors and its lifespan, put together."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app import __version__
+from app.admin.endpoints import router as admin
+from app.errors import ServiceError
+from app.events.endpoints import router as events
+from app.health.endpoints import router as health
+from app.home.endpoints import router as home
+from app.items.endpoints import router as items
+from app.lifespan import lifespan_of
+from app.middleware import RequestMiddleware
+from app.problems import on_http_error, on_invalid_request, on_service_error
+from app.recommend.endpoints import router as recommend
+from app.settings import Settings
+from app.users.endpoints import router as users
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as one ASGI application; settings come from the environment unless they are given."""
+    settings = Settings() if settings is None else settings
+    app = FastAPI(
+        title="nextup",
+        version=__version__,
+        summary="Online next-item recommendation.",
+        lifespan=lifespan_of(settings),
+    )
+    for router in (recommend, events, users, items, admin, health, home):
+        app.include_router(router)
+    app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    return app

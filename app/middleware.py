@@ -1,0 +1,122 @@
+"""What every request passes: an id, a bound on its body, its stage times, its metrics, and the last catch of errors.
+
+One pure ASGI layer and not several, because it runs for every request. It knows no use case. (Starlette's own body
+limit answers in plain text, whatever the application would say; errors here are problem+json.)
+"""
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.observability import HTTP_DURATION, HTTP_REQUESTS, STAGE_DURATION
+from app.problems import problem
+
+log = logging.getLogger("nextup")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+STAGES = ("store", "queue", "encode", "score", "respond")
+CLIENT_LEFT = "499"
+"""Not an HTTP status: what proxies write for a caller that left before the answer."""
+
+
+class RequestMiddleware:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = {name: value for name, value in scope["headers"] if name in _READ}
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
+        stages: dict[str, float] = {}
+        state["stages"] = stages
+        code = CLIENT_LEFT
+
+        async def answer(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = str(message["status"])
+                to_send = MutableHeaders(raw=message["headers"])
+                to_send["X-Request-ID"] = request_id
+                if stages:
+                    _finish(stages)
+                    to_send["Server-Timing"] = ", ".join(f"{name};dur={stages[name] * 1e3:.2f}" for name in stages)
+            await send(message)
+
+        try:
+            if refused := self._refused(scope, headers, request_id):
+                await refused(scope, receive, answer)
+            else:
+                await self._app(scope, self._bounded(receive), answer)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if code != CLIENT_LEFT:  # the answer has begun; all that is left is to break the connection
+                raise
+            detail = "something went wrong here; the log has more under this request_id"
+            await problem(500, "Internal error", detail, request_id)(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            HTTP_REQUESTS.labels(route, method, code).inc()
+            HTTP_DURATION.labels(route, method, code).observe(time.perf_counter() - began)
+
+    def _refused(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
+        """The answer to what need not be read at all."""
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max_body:
+            return problem(413, "Content Too Large", self._too_large, request_id)
+        if scope["method"] == "POST" and (int(length) or b"transfer-encoding" in headers):
+            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            if kind != b"application/json":
+                told = kind.decode("latin-1") or "nothing"
+                return problem(
+                    415, "Unsupported Media Type", f"send Content-Type: application/json, not {told}", request_id
+                )
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Counts what arrives, because a chunked body does not say how long it will be."""
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._max_body:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        return bounded
+
+    @property
+    def _too_large(self) -> str:
+        return f"a body may have {self._max_body} bytes (NEXTUP_MAX_BODY_BYTES)"
+
+
+_READ = {b"x-request-id", b"content-length", b"content-type", b"transfer-encoding"}
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def _request_id(given: bytes | None) -> str:
+    """The caller's own id if it is harmless in a log, else a new one."""
+    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+        return text
+    return uuid4().hex
+
+
+def _finish(stages: dict[str, float]) -> None:
+    """`respond` ends here: the service noted when it had the answer."""
+    answered_at = stages.pop("answered_at", None)
+    if answered_at is not None:
+        stages["respond"] = time.perf_counter() - answered_at
+    for name, seconds in stages.items():
+        STAGE_DURATION.labels(name).observe(seconds)

@@ -1,0 +1,155 @@
+"""Every metric of the service, by name, in one place. It knows no use case; who measures calls these objects.
+
+With `nextup serve --workers N` the processes share their values through files (PROMETHEUS_MULTIPROC_DIR, set before
+this is imported): counters and histograms are summed, and each gauge says how it is put together.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client import REGISTRY as PROCESS_REGISTRY
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    exposition,
+    multiprocess,
+    openmetrics,
+)
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+HTTP_REQUESTS = Counter("nextup_http_requests", "Answered requests.", ["route", "method", "code"])
+HTTP_DURATION = Histogram(
+    "nextup_http_request_duration_seconds",
+    "From the first byte of the request's head to the last of the answer.",
+    ["route", "method", "code"],
+    buckets=FAST,
+)
+STAGE_DURATION = Histogram(
+    "nextup_stage_duration_seconds", "Parts of a recommendation: where its time went.", ["stage"], buckets=FAST
+)
+QUEUE_DEPTH = Gauge("nextup_queue_depth", "Queries that wait for the model.", multiprocess_mode="livesum")
+QUEUE_WAIT = Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=FAST)
+BATCH_SIZE = Histogram("nextup_batch_size", "Queries in a model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+BATCH_PADDING = Histogram(
+    "nextup_batch_padding_ratio",
+    "Share of a batch's cells that hold no item.",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
+LAST_BATCH = Gauge(
+    "nextup_last_batch_timestamp_seconds", "When the model last finished a batch.", multiprocess_mode="livemax"
+)
+REJECTED = Counter("nextup_rejected", "Queries that were not run.", ["reason"])
+CANCELLED = Counter("nextup_cancelled", "Queries whose caller left before the answer.")
+RECOMMENDATIONS = Counter("nextup_recommendations", "Answers by who gave them and why.", ["served_by", "reason"])
+EVENTS = Counter("nextup_events", "Events by what became of them.", ["result"])
+EVENT_VISIBLE = Histogram(
+    "nextup_event_visible_seconds", "From receiving events until the next read sees them.", buckets=FAST
+)
+HISTORY_LENGTH = Histogram(
+    "nextup_history_length",
+    "Items in the history that was asked about.",
+    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+)
+MODEL_INFO = Gauge(
+    "nextup_model_info",
+    "1 for the version that serves.",
+    ["version", "preset", "device", "dtype"],
+    multiprocess_mode="livemax",
+)
+MODEL_BYTES = Gauge(
+    "nextup_model_bytes", "Memory of the model by part, per process.", ["part"], multiprocess_mode="livemax"
+)
+MODEL_UNCOMPRESSED = Gauge(
+    "nextup_model_uncompressed_bytes", "What full item vectors in and out would take.", multiprocess_mode="livemax"
+)
+DEVICE_MEMORY = Gauge(
+    "nextup_device_memory_bytes",
+    "Accelerator memory of all processes.",
+    ["device", "kind"],
+    multiprocess_mode="livesum",
+)
+STORE_UP = Gauge("nextup_store_up", "1 if Redis answered when last asked.", multiprocess_mode="livemin")
+STORE_MEMORY = Gauge("nextup_store_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemax")
+STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
+STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=FAST)
+# The library's own process metrics do not exist with several processes.
+RESIDENT_MEMORY = (
+    Gauge("process_resident_memory_bytes", "Resident memory of all workers.", multiprocess_mode="livesum")
+    if MULTIPROCESS
+    else None
+)
+
+for _reason in ("overloaded", "deadline", "draining"):
+    REJECTED.labels(_reason)
+for _result in ("stored", "duplicate", "late", "invalid"):
+    EVENTS.labels(_result)
+
+
+class StoreMetrics:
+    """What the store tells (app.stores.client.StoreObserver)."""
+
+    def observe(self, operation: str, seconds: float, error: bool) -> None:
+        STORE_DURATION.labels(operation).observe(seconds)
+        if error:
+            STORE_ERRORS.labels(operation).inc()
+
+
+class BatchMetrics:
+    """What the batcher of the model tells (app.batcher.BatchObserver)."""
+
+    def batch_started(self, waits_s: Sequence[float]) -> None:
+        BATCH_SIZE.observe(len(waits_s))
+        for wait in waits_s:
+            QUEUE_WAIT.observe(wait)
+
+    def batch_finished(self, size: int, seconds: float) -> None:  # noqa: ARG002
+        LAST_BATCH.set(time.time())
+
+    def rejected(self, reason: str) -> None:
+        REJECTED.labels(reason).inc()
+
+    def cancelled(self) -> None:
+        CANCELLED.inc()
+
+
+def sample_process_memory() -> None:
+    """Refresh what nobody pushes; the resident size comes from Linux and is left alone elsewhere."""
+    if RESIDENT_MEMORY is None:
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except FileNotFoundError:
+        return
+    RESIDENT_MEMORY.set(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def exposed(accept: str) -> tuple[bytes, str]:
+    """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
+    sample_process_memory()
+    registry = PROCESS_REGISTRY
+    if MULTIPROCESS:
+        registry = CollectorRegistry()
+        _forget_dead_processes(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if "application/openmetrics-text" in accept:
+        content: bytes = openmetrics.exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return content, openmetrics.exposition.CONTENT_TYPE_LATEST
+    return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST
+
+
+def _forget_dead_processes(folder: str) -> None:
+    """A worker that was killed leaves its live gauges behind; the counters it counted stay true."""
+    pids = {path.stem.rsplit("_", 1)[1] for path in Path(folder).glob("gauge_live*.db")}
+    for pid in pids:
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(int(pid), folder)  # type: ignore[no-untyped-call]
+        except PermissionError:
+            continue

@@ -1,0 +1,90 @@
+"""Errors as callers see them: application/problem+json (RFC 9457), always with the request's id.
+
+The map from an error to a status stands in `app/errors.py`. It knows no use case.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.errors import ServiceError
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    field: str = Field(examples=["events.3.item_id"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Invalid request"])
+    status: int = Field(examples=[422])
+    detail: str
+    request_id: str
+    errors: list[FieldProblem] | None = None
+
+
+def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of a route that may answer with these errors."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "model": Problem, "content": {CONTENT_TYPE: schema}}
+        for status in statuses
+    }
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    request_id: str,
+    *,
+    errors: Sequence[Mapping[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    body["request_id"] = request_id
+    if errors is not None:
+        body["errors"] = errors
+    return Response(json.dumps(body), status_code=status, media_type=CONTENT_TYPE, headers=dict(headers or {}))
+
+
+def field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
+    """Pydantic's errors as field path and sentence; at most 50, however many there are."""
+    return [{"field": _path(error["loc"]), "detail": str(error["msg"])} for error in errors[:50]]
+
+
+def _path(location: Sequence[str | int]) -> str:
+    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
+    return ".".join(map(str, parts)) or "body"
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return problem(error.status, error.title, error.detail, request.state.request_id, headers=headers)
+
+
+async def on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = field_problems(error.errors())
+    detail = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:3])
+    return problem(422, "Invalid request", detail, request.state.request_id, errors=errors)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: unknown routes, methods, bodies that are too large."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    return problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)

@@ -1,0 +1,144 @@
+"""A recommendation: a history, the model's answer to it, and what is answered where one of the two is missing.
+
+The ladder, each step told in `served_by` and `reason`: the model; popularity for a user without history
+(unknown_user), for a history of items that the model does not know (no_known_items), when the model's queue is full
+(overloaded), and when Redis does not answer (store_unavailable). Past its deadline a request gets an error, because
+nobody waits for the answer. It knows no HTTP.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import BadRequest, HistoryBehind, Overloaded, StoreUnavailable
+from app.inference import InferenceEngine, Query, SimilarQuery, TopItems, queue_seconds
+from app.item_key import ItemKeys, item_keys
+from app.observability import HISTORY_LENGTH, RECOMMENDATIONS
+from app.recommend.schemas import RecommendRequest, SimilarRequest
+from app.stores.answers import UNKNOWN, StoredHistory
+from app.stores.history import HistoryStore
+
+MAX_UNKNOWN_ITEMS = 100
+NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
+
+
+@dataclass(slots=True)
+class Recommendation:
+    """`reason` is None when the model answered; `history_version` is None when the history came with the request."""
+
+    top: TopItems
+    reason: str | None
+    history_length: int
+    history_version: int | None
+    unknown_items: list[str]
+    recommendation_id: str = field(default_factory=lambda: uuid4().hex)
+
+
+class RecommendService:
+    def __init__(self, store: HistoryStore, engine: InferenceEngine, *, max_k: int) -> None:
+        self._store = store
+        self._engine = engine
+        self._max_k = max_k
+
+    @property
+    def model_version(self) -> str:
+        return self._engine.servable.version
+
+    def description(self, item_id: str) -> dict[str, Any]:
+        """Title and categories of an item of the catalogue."""
+        catalogue = self._engine.servable.catalogue
+        index = catalogue.index_of(item_id)
+        assert index is not None, "only items of the catalogue are answered"
+        return {"title": catalogue.title(index), "categories": list(catalogue.categories_of(index))}
+
+    async def recommend(
+        self, request: RecommendRequest, deadline: float, stages: dict[str, float] | None = None
+    ) -> Recommendation:
+        """`stages`, if given, takes the seconds of each stage, and `answered_at` for who measures the last one."""
+        times: dict[str, float] = {} if stages is None else stages
+        self._check_k(request.k)
+        stored, reason = await self._history(request, deadline, times)
+        keys = stored.item_keys if request.history is None else item_keys(request.history)
+        HISTORY_LENGTH.observe(len(keys))
+        query = Query(
+            history=keys,
+            k=request.k,
+            exclude_seen=request.exclude_seen,
+            exclude=_keys(request.exclude),
+            candidates=None if request.candidates is None else _keys(request.candidates),
+            categories=tuple(request.categories),
+        )
+        top, reason = await self._answer(query, reason, deadline, times)
+        RECOMMENDATIONS.labels(top.source, reason or "").inc()
+        unknown = await self._names(request, top.unknown) if len(top.unknown) else []
+        times["answered_at"] = time.perf_counter()
+        version = stored.version if request.history is None else None
+        return Recommendation(top, reason, len(keys), version, unknown)
+
+    async def similar(
+        self, request: SimilarRequest, deadline: float, stages: dict[str, float] | None = None
+    ) -> TopItems:
+        times: dict[str, float] = {} if stages is None else stages
+        self._check_k(request.k)
+        query = SimilarQuery(request.item_id, request.k, _keys(request.exclude), tuple(request.categories))
+        asked_at = time.perf_counter()
+        top = await self._engine.top(query, deadline)
+        times |= {"queue": queue_seconds(asked_at, top), "score": top.score_s, "answered_at": time.perf_counter()}
+        return top
+
+    async def _history(
+        self, request: RecommendRequest, deadline: float, times: dict[str, float]
+    ) -> tuple[StoredHistory, str | None]:
+        """The stored history, and why the model cannot be asked about it."""
+        if request.history is not None or request.user_id is None:
+            return UNKNOWN, None if request.history else "no_known_items"
+        began = time.perf_counter()
+        try:
+            stored = await self._store.recent(request.user_id, deadline)
+        except (StoreUnavailable, Overloaded):
+            if request.min_history_version:
+                raise
+            return UNKNOWN, "store_unavailable"
+        times["store"] = time.perf_counter() - began
+        if request.min_history_version is not None and stored.version < request.min_history_version:
+            raise HistoryBehind(f"the stored history has version {stored.version}, not {request.min_history_version}")
+        return stored, None if len(stored.item_keys) else "unknown_user"
+
+    async def _answer(
+        self, query: Query, reason: str | None, deadline: float, times: dict[str, float]
+    ) -> tuple[TopItems, str | None]:
+        if reason is not None:
+            return self._engine.popular(query), reason
+        asked_at = time.perf_counter()
+        try:
+            top = await self._engine.top(query, deadline)
+        except Overloaded:
+            return self._engine.popular(query), "overloaded"
+        times |= {"queue": queue_seconds(asked_at, top), "encode": top.encode_s, "score": top.score_s}
+        return top, None if top.source == "model" else "no_known_items"
+
+    async def _names(self, request: RecommendRequest, places: NDArray[np.int64]) -> list[str]:
+        """External ids of unknown items. A stored history has only keys at hand; their names lie in a second value."""
+        if request.history is not None:
+            names = [request.history[place] for place in places.tolist()]
+            return list(dict.fromkeys(names))[:MAX_UNKNOWN_ITEMS]
+        assert request.user_id is not None
+        try:
+            events = (await self._store.read(request.user_id)).events
+        except StoreUnavailable:
+            return []  # the answer stands without their names
+        index_of = self._engine.servable.catalogue.index_of
+        strangers = (event.item_id for event in events if index_of(event.item_id) is None)
+        return list(dict.fromkeys(strangers))[:MAX_UNKNOWN_ITEMS]
+
+    def _check_k(self, k: int) -> None:
+        if k > self._max_k:
+            raise BadRequest(f"k: at most {self._max_k} (NEXTUP_MAX_K), not {k}")
+
+
+def _keys(item_ids: list[str]) -> ItemKeys:
+    return item_keys(item_ids) if item_ids else NO_KEYS

@@ -1,0 +1,49 @@
+"""GET /users/{id}/history, DELETE /users/{id}, POST /users/{id}/merge."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from app.dependencies import state
+from app.problems import declared
+from app.users.schemas import ErasureReceipt, MergeReceipt, MergeRequest, StoredEvent, UserHistory
+from app.users.service import UserService
+
+router = APIRouter(prefix="/users", tags=["users"])
+Service = Annotated[UserService, Depends(state("users"))]
+UserId = Annotated[str, Path(min_length=1, max_length=128)]
+
+
+@router.get("/{user_id}/history", responses=declared(422, 500, 503))
+async def history(user_id: UserId, service: Service) -> UserHistory:
+    """The retained events of a user, oldest first."""
+    stored = await service.history(user_id)
+    events = [
+        StoredEvent(
+            item_id=event.item_id,
+            timestamp=event.timestamp_ms,
+            type=event.type,
+            recommendation_id=event.recommendation_id,
+        )
+        for event in stored.events
+    ]
+    return UserHistory(user_id=user_id, history_version=stored.version, events=events)
+
+
+@router.delete("/{user_id}", responses=declared(422, 500, 503))
+async def erase(user_id: UserId, service: Service) -> ErasureReceipt:
+    """Remove every key of a user; the receipt counts them. A second time removes nothing and is no error."""
+    return ErasureReceipt(user_id=user_id, keys_removed=await service.erase(user_id))
+
+
+@router.post("/{user_id}/merge", responses=declared(413, 415, 422, 500, 503))
+async def merge(user_id: UserId, body: MergeRequest, service: Service) -> MergeReceipt:
+    """An anonymous id turned out to be this user: its events move here, and it ends."""
+    merged = await service.merge(user_id, body.from_user)
+    return MergeReceipt(
+        user_id=user_id,
+        merged_from=body.from_user,
+        stored=merged.stored,
+        history_version=merged.history_version,
+        keys_removed=merged.keys_removed,
+    )

@@ -1,0 +1,37 @@
+"""What is told about a user's history, its erasure and a merge."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.field_types import Id
+
+
+class StoredEvent(BaseModel):
+    item_id: str
+    timestamp: int = Field(description="milliseconds since 1970, UTC")
+    type: str | None = None
+    recommendation_id: str | None = None
+
+
+class UserHistory(BaseModel):
+    user_id: str
+    history_version: int = Field(description="0 for a user without history")
+    events: list[StoredEvent] = Field(description="oldest first")
+
+
+class ErasureReceipt(BaseModel):
+    user_id: str
+    keys_removed: int = Field(description="keys of this user that were in the store")
+
+
+class MergeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_user: Id = Field(alias="from", description="the user that ends: its events become the other's")
+
+
+class MergeReceipt(BaseModel):
+    user_id: str
+    merged_from: str
+    stored: int = Field(description="events that the user did not have yet")
+    history_version: int
+    keys_removed: int

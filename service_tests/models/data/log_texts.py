@@ -1,0 +1,46 @@
+"""Small files for the tests of the readers: text of every format, in every wrapping. Knows nothing of the readers."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+Event = tuple[str, str, int]
+
+TEXT_KINDS = [kind + wrapping for kind in (".csv", ".tsv", ".jsonl") for wrapping in ("", ".gz", ".zst")]
+KINDS = [*TEXT_KINDS, ".parquet"]
+HEADER = ("user_id", "item_id", "timestamp")
+
+
+def wrap(data: bytes, name: str) -> bytes:
+    """`data` compressed as the end of `name` says."""
+    if name.endswith(".gz"):
+        return gzip.compress(data)
+    if name.endswith(".zst"):  # one raw block, written by hand: Python has no zstd before 3.14
+        size = len(data)
+        assert size < 1 << 17
+        return b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little") + (1 | size << 3).to_bytes(3, "little") + data
+    return data
+
+
+def text_of(events: Sequence[Event], name: str, header: Sequence[str] = HEADER) -> bytes:
+    if ".jsonl" in name:
+        return b"".join(
+            json.dumps(dict(zip(header, event, strict=True)), ensure_ascii=False).encode() + b"\n" for event in events
+        )
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t" if ".tsv" in name else ",", lineterminator="\n")
+    writer.writerows([header, *events])
+    return out.getvalue().encode()
+
+
+def write_log(path: Path, events: Sequence[Event], header: Sequence[str] = HEADER) -> Path:
+    if path.suffix == ".parquet":
+        pl.DataFrame(events, schema=list(header), orient="row").write_parquet(path)
+    else:
+        path.write_bytes(wrap(text_of(events, path.name, header), path.name))
+    return path
