@@ -78,9 +78,14 @@ STORE_UP = Gauge("nextup_store_up", "1 if Redis answered when last asked.", mult
 STORE_MEMORY = Gauge("nextup_store_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemax")
 STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
 STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=FAST)
-# The library's own process metrics do not exist with several processes.
+# The library's own process metrics tell of one process: with several, this takes their place in what is exposed.
 RESIDENT_MEMORY = (
-    Gauge("process_resident_memory_bytes", "Resident memory of all workers.", multiprocess_mode="livesum")
+    Gauge(
+        "process_resident_memory_bytes",
+        "Resident memory of all workers.",
+        registry=None,
+        multiprocess_mode="livesum",
+    )
     if MULTIPROCESS
     else None
 )
@@ -131,7 +136,6 @@ def sample_process_memory() -> None:
 
 def exposed(accept: str) -> tuple[bytes, str]:
     """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
-    sample_process_memory()
     registry = PROCESS_REGISTRY
     if MULTIPROCESS:
         registry = CollectorRegistry()

@@ -62,7 +62,10 @@ def problem(
 
 def field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Pydantic's errors as field path and sentence; at most 50, however many there are."""
-    return [{"field": _path(error["loc"]), "detail": str(error["msg"])} for error in errors[:50]]
+    return [
+        {"field": _path(error["loc"]), "detail": str(error["msg"]).removeprefix("Value error, ")}
+        for error in errors[:50]
+    ]
 
 
 def _path(location: Sequence[str | int]) -> str:

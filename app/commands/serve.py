@@ -16,7 +16,6 @@ from typing import Any
 import uvicorn
 from pydantic import ValidationError
 
-from app.commands.demo import ensure_demo, load_demo_histories
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 
@@ -34,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     if arguments.demo:
+        from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
+
         ensure_demo(settings.artifact)
     elif not (settings.artifact / MANIFEST).is_file():
         raise ValueError(f"{settings.artifact} holds no artifact; train one, or try `nextup serve --demo`")
@@ -42,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
             redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
             settings = settings.model_copy(update={"redis_url": redis.url})
         if arguments.demo:
+            from app.commands.demo import load_demo_histories
+
             load_demo_histories(settings)
         if settings.workers > 1:
             running.enter_context(_shared_metrics())

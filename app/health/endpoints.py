@@ -37,7 +37,8 @@ async def readyz(watch: Annotated[Watch, Depends(state("watch"))]) -> Health:
 
 
 @router.get("/metrics", response_class=Response, responses=declared(500))
-async def metrics(accept: Annotated[str, Header()] = "") -> Response:
+async def metrics(watch: Annotated[Watch, Depends(state("watch"))], accept: Annotated[str, Header()] = "") -> Response:
     """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
+    watch.sample()
     content, content_type = exposed(accept)
     return Response(content, headers={"Content-Type": content_type})

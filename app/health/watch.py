@@ -4,7 +4,7 @@ import asyncio
 
 from app.errors import StoreUnavailable
 from app.inference import InferenceEngine
-from app.observability import STORE_MEMORY, STORE_UP
+from app.observability import STORE_MEMORY, STORE_UP, sample_process_memory
 from app.stores.history import HistoryStore
 
 EVERY_S = 2.0
@@ -19,8 +19,13 @@ class Watch:
         self.draining = False
         self.store_problem: str | None = "Redis was not asked yet"
 
-    async def look(self) -> None:
+    def sample(self) -> None:
+        """Refresh the gauges of this process; cheap."""
         self._engine.sample()
+        sample_process_memory()
+
+    async def look(self) -> None:
+        self.sample()
         try:
             await self._store.ping()
             STORE_MEMORY.set(await self._store.memory_bytes())

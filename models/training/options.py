@@ -14,7 +14,7 @@ class TrainingOptions:
     max_minutes: float | None = None
     patience: int = 10
     seed: int = 1
-    batch_cells: int = 8192
+    batch_cells: int = 4096
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup_steps: int = 100
