@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
@@ -46,9 +46,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             engine = InferenceEngine(servable, max_batch=settings.max_batch, queue_limit=settings.queue_limit)
             opened.push_async_callback(engine.close, settings.drain_s)
             watch = Watch(store, engine)
-            await watch.look()
-            looking = asyncio.create_task(watch.keep_looking(), name="watch")
-            opened.push_async_callback(_end, looking)
+            await opened.enter_async_context(watch.looking())
             yield State(
                 settings=settings,
                 engine=engine,
@@ -80,9 +78,3 @@ async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStor
     )
     opened.push_async_callback(store.close)
     return store
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -77,14 +77,15 @@ def _check(arguments: argparse.Namespace) -> None:
     for name, least, most in (("connections", 1, 10_000), ("rounds", 1, 1_000), ("k", 1, 1_000)):
         if not least <= (value := getattr(arguments, name)) <= most:
             raise ValueError(f"--{name} is {value}; from {least} to {most:,} make sense")
-    if not 0.1 <= arguments.seconds / arguments.rounds <= 3600:
-        raise ValueError(
-            f"--seconds {arguments.seconds:g} in {arguments.rounds} rounds: a round takes 0.1 s to an hour"
-        )
+    round_s = arguments.seconds / arguments.rounds
+    if not 0.01 <= round_s <= 3600:
+        raise ValueError(f"--seconds is {arguments.seconds:g}; that is {round_s:g} for a round, of 0.01 to 3600")
     if arguments.url and (arguments.interactions or arguments.artifact):
         raise ValueError("--url measures a service that has its artifact and histories; leave those out")
     if arguments.workers is not None and arguments.workers < 1:
         raise ValueError(f"--workers is {arguments.workers}; at least 1")
+    if arguments.url:
+        _target_of(arguments.url)  # a mistake is told before anything starts
 
 
 def _bench_serve(arguments: argparse.Namespace, settings: Settings, machine: str, running: ExitStack) -> int:
@@ -93,19 +94,20 @@ def _bench_serve(arguments: argparse.Namespace, settings: Settings, machine: str
     if not users:
         raise ValueError("the store holds no histories to ask for: `nextup load` a log first, or name it here")
     drawn = random.Random(arguments.seed).choices(users, k=BODIES)  # noqa: S311 - a benchmark's users are no secret
+    round_s = arguments.seconds / arguments.rounds
     plan = Plan(
         host=LOOPBACK,
         port=0,
         path="",
         bodies=tuple(json.dumps({"user_id": user, "k": arguments.k}) for user in drawn),
         connections=arguments.connections,
-        warm_up_s=WARM_UP_S,
-        seconds=arguments.seconds / arguments.rounds,
+        warm_up_s=min(WARM_UP_S, round_s),
+        seconds=round_s,
         timeout_s=TIMEOUT_S,
     )
-    ceiling = _ceiling(plan)
-    echo = running.enter_context(uvicorn_beside("echo", "app.bench.echo:create_echo", settings.workers, factory=True))
     recommend = _target_of(arguments.url) if arguments.url else running.enter_context(_service(settings, url))
+    echo = running.enter_context(uvicorn_beside("echo", "app.bench.echo:create_echo", settings.workers, factory=True))
+    ceiling = _ceiling(plan)
     with progress("bench", 2 * arguments.rounds, "rounds") as shown:
 
         def finished(target: Target, one: Round) -> None:
@@ -177,13 +179,16 @@ def _service(settings: Settings, url: str) -> Iterator[Target]:
     where = ["--host", LOOPBACK, "--port", str(port)]
     what = ["--artifact", str(settings.artifact), "--workers", str(settings.workers)]
     with child("nextup serve", ["-c", SERVE, "serve", *where, *what], {"NEXTUP_REDIS_URL": url}) as process:
-        process.wait_until_it_answers(port, "/readyz")
-        process.wait_until_quiet()
+        process.wait_until_it_answers(port, "/readyz", settings.workers)
         yield Target("recommend", LOOPBACK, port, "/recommend", process)
 
 
 def _target_of(url: str) -> Target:
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment:
+    try:
+        port = parts.port or 80
+    except ValueError:
+        port = 0
+    if parts.scheme != "http" or not parts.hostname or not port or parts.query or parts.fragment:
         raise ValueError(f"--url is {url}; http://host:port is meant, with or without a path before /recommend")
-    return Target("recommend", parts.hostname, parts.port or 80, parts.path.rstrip("/") + "/recommend")
+    return Target("recommend", parts.hostname, port, parts.path.rstrip("/") + "/recommend")

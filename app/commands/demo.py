@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 from app.commands.load import load_events
 from app.commands.store import opened_store
 from app.settings import Settings
@@ -25,6 +27,7 @@ def ensure_demo(artifact: Path) -> None:
     """Train the demo model if there is no artifact in the folder: some ten seconds."""
     if (artifact / MANIFEST).exists():
         return
+    torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
     print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)
     dataset = prepare(demo_log(), demo_items())
     artifact.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
 """What is asked now and then, so that /readyz and /metrics answer at once even when Redis does not."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from app.errors import StoreUnavailable
 from app.inference import InferenceEngine
@@ -8,6 +10,7 @@ from app.observability import STORE_MEMORY, STORE_UP, sample_process_memory
 from app.stores.history import HistoryStore
 
 EVERY_S = 2.0
+END_S = 2.0
 
 
 class Watch:
@@ -16,8 +19,22 @@ class Watch:
     def __init__(self, store: HistoryStore, engine: InferenceEngine) -> None:
         self._store = store
         self._engine = engine
+        self._ended = asyncio.Event()
         self.draining = False
         self.store_problem: str | None = "Redis was not asked yet"
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Look once before the block begins, and then every `EVERY_S` until it ends."""
+        await self.look()
+        task = asyncio.create_task(self._keep_looking(), name="watch")
+        try:
+            yield
+        finally:
+            # Told to end and not just cancelled: a cancellation may get lost in the middle of a Redis command.
+            self._ended.set()
+            await asyncio.wait([task], timeout=END_S)
+            task.cancel()
 
     def sample(self) -> None:
         """Refresh the gauges of this process; cheap."""
@@ -36,7 +53,10 @@ class Watch:
             self.store_problem = None
             STORE_UP.set(1)
 
-    async def keep_looking(self) -> None:
-        while True:
-            await self.look()
-            await asyncio.sleep(EVERY_S)
+    async def _keep_looking(self) -> None:
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._ended.wait()
+            if not self._ended.is_set():
+                await self.look()

@@ -12,11 +12,6 @@ from app.errors import DeadlineExceeded, Draining, Overloaded
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Recorder:
     """Doubles numbers, in batches that finish when the test says so."""

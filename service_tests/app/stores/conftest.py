@@ -1,4 +1,4 @@
-"""Fixtures of the store tests: a real Redis, a client, a store and fresh user ids."""
+"""The store under test: small histories, so that trimming is near."""
 
 from collections.abc import AsyncIterator
 
@@ -6,14 +6,6 @@ import pytest
 
 from app.stores.client import RedisClient
 from app.stores.history import HistoryStore
-from service_tests.redis_server import new_user, redis_client, redis_url
-
-__all__ = ["new_user", "redis_client", "redis_url"]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture

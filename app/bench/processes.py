@@ -1,0 +1,169 @@
+"""The processes that a benchmark starts: each on a free loopback port, watched, and ended with the benchmark.
+
+Knows how to start, wait for, measure (CPU time) and end a process and those below it. It knows no request and nothing
+of what a process does.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import app
+from app.stores.embedded import END_WITH_PARENT
+
+START_S = 180.0  # loading a large artifact, on a machine that has other things to do
+SETTLE_S = 60.0
+STOP_S = 20.0  # longer than the service's drain
+TAIL_BYTES = 4_000
+LOOPBACK = "127.0.0.1"
+
+
+class ChildFailed(RuntimeError):
+    """A process of the benchmark ended early or did not come up; the text has the end of what it wrote."""
+
+
+class Child:
+    """A running process. Made by `child`, which also ends it."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        self.name = name
+        self._process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def must_run(self) -> None:
+        """ChildFailed if it has ended."""
+        if (status := self._process.poll()) is not None:
+            self._end_those_below()
+            raise ChildFailed(f"{self.name} ended with status {status}; the end of its output:\n{self.tail()}")
+
+    def wait_until_it_answers(self, port: int, path: str, workers: int = 1) -> None:
+        """GET the path until the answer is 200, for at most START_S, and then until all workers are up."""
+        end = time.monotonic() + START_S
+        said = "nothing"
+        while time.monotonic() < end:
+            self.must_run()
+            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+            try:
+                connection.request("GET", path)
+                status = connection.getresponse().status
+            except (OSError, http.client.HTTPException) as error:
+                said = type(error).__name__
+            else:
+                if status == http.HTTPStatus.OK:
+                    return self._wait_until_quiet() if workers > 1 else None
+                said = f"status {status}"
+            finally:
+                connection.close()
+            time.sleep(0.1)
+        raise ChildFailed(f"{self.name} was not ready within {START_S:.0f} s, GET {path} gave {said}:\n{self.tail()}")
+
+    def _wait_until_quiet(self) -> None:
+        """Until the process and those below it do next to nothing, for at most SETTLE_S.
+
+        The first worker answers while the others still load; connections made then would all be the first one's.
+        """
+        end = time.monotonic() + SETTLE_S
+        quiet = 0
+        while quiet < 2 and time.monotonic() < end:
+            before, began = cpu_seconds(self.pid), time.monotonic()
+            time.sleep(0.5)
+            self.must_run()
+            after = cpu_seconds(self.pid)
+            if before is None or after is None:
+                time.sleep(2.0)  # no /proc: a guess
+                return
+            quiet = quiet + 1 if after - before < 0.1 * (time.monotonic() - began) else 0
+
+    def tail(self) -> str:
+        """The end of what it wrote."""
+        length = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), TAIL_BYTES, max(0, length - TAIL_BYTES)).decode(errors="replace").strip()
+
+    def end(self) -> None:
+        """Ask it to stop, then make it stop, and all below it. May be called twice."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:  # a second Ctrl-C comes through here too
+                self._end_those_below()
+            self._process.wait()
+
+    def _end_those_below(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS: not permitted = only a zombie is left
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+@contextmanager
+def child(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Child]:
+    """Run a Python process of this installation: `command` are its arguments after the interpreter."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
+            python(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment_of_children(environment),
+            start_new_session=True,  # Ctrl-C is ours alone: the children are ended in order
+        )
+        started = Child(name, process, log)
+        try:
+            yield started
+        finally:
+            started.end()
+
+
+def python(command: Sequence[str]) -> list[str]:
+    """The command line; on Linux one that ends with this process, even if it is killed."""
+    # -P: a folder named app in the current one is not ours
+    words = [sys.executable, "-P", *command]
+    return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *words] if sys.platform == "linux" else words
+
+
+def environment_of_children(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours, with the folder that our own package was imported from."""
+    here = str(Path(app.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **(more or {}), "PYTHONPATH": path}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time of a process and all below it that live; None where there is no /proc."""
+    spent: dict[int, float] = {}
+    below: dict[int, list[int]] = {}
+    ticks = os.sysconf("SC_CLK_TCK")
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended since
+            # pid (name, which may hold anything) state ppid … utime stime, fields 14 and 15
+            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
+            below.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+            spent[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / ticks
+    if pid not in spent:
+        return None
+    total, left = 0.0, [pid]
+    while left:
+        one = left.pop()
+        total += spent.get(one, 0.0)
+        left += below.get(one, [])
+    return total

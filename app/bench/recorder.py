@@ -1,0 +1,84 @@
+"""The counts and latencies of one round, while it runs.
+
+Knows the measured window and what counts in it. Memory is bounded whatever the server does: the array of latencies is
+made beforehand, and the window closes when it is full. It knows no sockets; times are `time.perf_counter()` seconds.
+"""
+
+import json
+from collections import Counter
+
+import numpy as np
+
+from app.bench.plan import Latencies, Tally
+
+OK = 200
+MOST_LATENCIES = 4_000_000  # 32 MB
+MOST_REQUESTS_PER_S = 100_000  # no single generator comes near
+MOST_NAMES = 20  # of distinct values that a server may put into an answer
+
+
+class Recorder:
+    def __init__(self, opens_at: float, seconds: float, capacity: int | None = None) -> None:
+        self.opens_at = opens_at
+        self.closes_at = opens_at + seconds
+        wanted = int(seconds * MOST_REQUESTS_PER_S) + 1 if capacity is None else capacity
+        self._latencies: Latencies = np.empty(min(wanted, MOST_LATENCIES))
+        self._recorded = 0
+        self._answered = 0
+        self._all_answers = 0
+        self._statuses: Counter[int] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._served_by: Counter[str] = Counter()
+        self._model_versions: Counter[str] = Counter()
+
+    def answer(self, sent_at: float, now: float, status: int) -> None:
+        """An answer came. What was sent in the warm-up has a latency of the warm-up, so only the rate counts it."""
+        self._all_answers += 1
+        if now < self.opens_at:
+            return
+        if status != OK:
+            self._statuses[status] += 1
+            return
+        in_window = now < self.closes_at
+        self._answered += in_window
+        # A request of the window counts however late its answer: else the slowest would be the ones left out.
+        if sent_at >= self.opens_at and self._recorded < len(self._latencies):
+            self._latencies[self._recorded] = now - sent_at
+            self._recorded += 1
+            if in_window and self._recorded == len(self._latencies):
+                self.closes_at = now
+
+    def failure(self, now: float, kind: str) -> None:
+        if now >= self.opens_at:
+            self._failures[kind] += 1
+
+    def sample(self, now: float, body: bytes) -> None:
+        """Look into the body of an answer 200; a body that is not the service's (a bare server's) says nothing."""
+        if now < self.opens_at:
+            return
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return
+        if isinstance(answer, dict):
+            _count(self._served_by, answer.get("served_by"))
+            _count(self._model_versions, answer.get("model_version"))
+
+    def tally(self, cpu_s: float, elapsed_s: float) -> Tally:
+        return Tally(
+            seconds=self.closes_at - self.opens_at,
+            answered=self._answered,
+            latencies_s=self._latencies[: self._recorded].copy(),
+            statuses=dict(self._statuses),
+            failures=dict(self._failures),
+            served_by=dict(self._served_by),
+            model_versions=dict(self._model_versions),
+            all_answers=self._all_answers,
+            cpu_s=cpu_s,
+            elapsed_s=elapsed_s,
+        )
+
+
+def _count(counter: Counter[str], name: object) -> None:
+    if isinstance(name, str):
+        counter[name[:100] if name in counter or len(counter) < MOST_NAMES else "other"] += 1

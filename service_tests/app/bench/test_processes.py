@@ -1,0 +1,130 @@
+"""No process outlives its benchmark, and one that ends early says why."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.bench.processes import LOOPBACK, ChildFailed, child, cpu_seconds, environment_of_children, free_port, python
+
+SLEEPS = "import time; time.sleep(60)"
+HAS_CHILD = f"""
+import subprocess, sys, time
+from pathlib import Path
+below = subprocess.Popen([sys.executable, "-c", {SLEEPS!r}])
+Path(sys.argv[1]).write_text(str(below.pid))
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """It runs; a zombie, which a container without an init keeps, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    end = time.monotonic() + 20
+    while is_alive(pid):
+        assert time.monotonic() < end, f"{pid} is still there"
+        time.sleep(0.01)
+
+
+def pid_in(path: Path) -> int:
+    end = time.monotonic() + 20
+    while not path.is_file() or not path.read_text():
+        assert time.monotonic() < end, f"nothing in {path}"
+        time.sleep(0.01)
+    return int(path.read_text())
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@linux
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_ends_the_process_and_those_below_it(error: type[BaseException], tmp_path: Path) -> None:
+    note = tmp_path / "below"
+    pids: list[int] = []
+
+    def benchmark() -> None:
+        with child("it", ["-c", HAS_CHILD + SLEEPS, str(note)]) as process:
+            pids.extend([process.pid, pid_in(note)])
+            assert all(map(is_alive, pids))
+            raise error
+
+    with pytest.raises(error):
+        benchmark()
+    assert not is_alive(pids[0])
+    wait_for_end(pids[1])
+
+
+@linux
+def test_a_process_that_dies_leaves_nothing_below_it(tmp_path: Path) -> None:
+    note = tmp_path / "below"
+    with child("it", ["-c", HAS_CHILD, str(note)]) as process:
+        below = pid_in(note)
+        with pytest.raises(ChildFailed):
+            process.wait_until_it_answers(free_port(), "/")
+        wait_for_end(below)
+
+
+@linux
+def test_children_end_with_a_benchmark_that_is_killed() -> None:
+    program = (
+        "import time; from app.bench.processes import child\n"
+        f"with child('it', ['-c', {SLEEPS!r}]) as process: print(process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment_of_children()
+    ) as benchmark:
+        assert benchmark.stdout is not None
+        pid = int(benchmark.stdout.readline())
+        time.sleep(0.5)  # the child asks to end with its parent as its first act
+        os.kill(benchmark.pid, signal.SIGKILL)
+        wait_for_end(pid)
+
+
+def test_a_process_that_ends_early_says_what_it_wrote_last() -> None:
+    program = "import sys; print('x' * 100_000, file=sys.stderr); print('the reason', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(ChildFailed) as failed, child("the service", ["-c", program]) as process:
+        process.wait_until_it_answers(free_port(), "/")
+    assert "the service ended with status 3" in str(failed.value)
+    assert str(failed.value).endswith("the reason")
+    assert len(str(failed.value)) < 5_000
+
+
+def test_a_server_is_waited_for() -> None:
+    port = free_port()
+    program = (
+        "import time, http.server as h; time.sleep(0.3)\n"
+        f"h.HTTPServer(('{LOOPBACK}', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+    )
+    with child("it", ["-c", program]) as process:
+        process.wait_until_it_answers(port, "/")
+
+
+@linux
+def test_cpu_time_of_those_below_is_counted(tmp_path: Path) -> None:
+    busy = "x = 0\nwhile True: x += 1"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+    with child("it", ["-c", program]) as process:
+        end = time.monotonic() + 30
+        while (spent := cpu_seconds(process.pid)) is None or spent < 0.5:  # the parent itself waits
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert cpu_seconds(process.pid) is None
+
+
+def test_a_folder_named_app_does_not_shadow_ours(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    done = subprocess.run(
+        python(["-c", "import app.bench.plan"]), cwd=tmp_path, env=environment_of_children(), check=False
+    )
+    assert done.returncode == 0

@@ -1,0 +1,74 @@
+"""/livez, /readyz, /metrics and the page."""
+
+import re
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from service_tests.service import Service
+
+pytestmark = pytest.mark.anyio
+
+CONTRACT = """
+nextup_http_requests_total nextup_http_request_duration_seconds nextup_stage_duration_seconds nextup_queue_depth
+nextup_queue_wait_seconds nextup_batch_size nextup_batch_padding_ratio nextup_rejected_total nextup_cancelled_total
+nextup_recommendations_total nextup_events_total nextup_event_visible_seconds nextup_history_length nextup_model_info
+nextup_model_bytes nextup_model_uncompressed_bytes nextup_device_memory_bytes process_resident_memory_bytes
+nextup_store_up nextup_store_memory_bytes nextup_store_errors_total nextup_store_duration_seconds
+nextup_last_batch_timestamp_seconds
+""".split()  # noqa: SIM905 - a list of words reads better as words
+
+
+async def test_a_service_that_runs_is_alive_and_ready(service: Service) -> None:
+    for path in ("/livez", "/healthz", "/readyz"):
+        response = await service.http.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_a_service_that_shuts_down_is_alive_but_not_ready(service: Service) -> None:
+    service.state["watch"].draining = True
+    assert (await service.http.get("/livez")).status_code == 200
+    response = await service.http.get("/readyz")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None:
+    text = (await service.http.get("/metrics")).text
+    declared = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    assert [name for name in CONTRACT if name not in declared] == []
+
+
+async def test_both_text_formats_can_be_parsed(service: Service) -> None:
+    plain = await service.http.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert list(parse_text(plain.text))
+    accept = {"accept": "application/openmetrics-text; version=1.0.0,text/plain;q=0.5"}
+    openmetrics = await service.http.get("/metrics", headers=accept)
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert list(parse_openmetrics(openmetrics.text))  # type: ignore[no-untyped-call]
+
+
+async def test_no_user_or_item_is_in_a_label(service: Service) -> None:
+    await service.take("somebody-special", "i7")
+    await service.recommend(user_id="somebody-special")
+    await service.http.get("/users/somebody-special/history")
+    await service.http.get("/somebody-special/nowhere")
+    assert "somebody-special" not in (await service.http.get("/metrics")).text
+    assert await service.metric('nextup_http_requests_total{code="404",method="GET",route="unmatched"}') >= 1
+
+
+async def test_the_model_says_what_it_is_and_takes(service: Service) -> None:
+    version = (await service.recommend(history=["i1"]))["model_version"]
+    info = f'nextup_model_info{{device="cpu",dtype="float32",preset="sasrec",version="{version}"}}'
+    assert await service.metric(info) == 1
+    assert await service.metric('nextup_model_bytes{part="embedding"}') == 61 * 16 * 4
+    assert await service.metric("nextup_store_up") == 1
+    assert await service.metric("nextup_store_memory_bytes") > 100_000
+
+
+async def test_the_page_needs_no_other_host(service: Service) -> None:
+    page = (await service.http.get("/")).text
+    assert "/recommend" in page
+    assert "http://" not in page
+    assert "https://" not in page

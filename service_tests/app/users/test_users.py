@@ -1,0 +1,52 @@
+"""One user's data: read, erase, merge."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service_tests.service import Service
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_user_nobody_has_heard_of_has_an_empty_history(service: Service, new_user: Callable[[], str]) -> None:
+    user = new_user()
+    answer = (await service.http.get(f"/users/{user}/history")).json()
+    assert answer == {"user_id": user, "history_version": 0, "events": []}
+
+
+async def test_erasing_leaves_nothing_and_says_how_much_there_was(
+    service: Service, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    await service.take(user, "i1", "i2")
+    receipt = (await service.http.delete(f"/users/{user}")).json()
+    assert receipt["user_id"] == user
+    assert receipt["keys_removed"] >= 2
+    assert (await service.recommend(user_id=user))["reason"] == "unknown_user"
+    assert (await service.http.delete(f"/users/{user}")).json()["keys_removed"] == 0
+
+
+async def test_a_merge_moves_the_events_in_time_order_and_ends_the_source(
+    service: Service, new_user: Callable[[], str]
+) -> None:
+    user, anonymous = new_user(), new_user()
+    await service.take(user, "i1", "i2", "i3")
+    await service.take(anonymous, "i9", "i2", "i8")  # i2 at the same second: the same event
+    receipt = (await service.http.post(f"/users/{user}/merge", json={"from": anonymous})).json()
+    assert receipt["stored"] == 2
+    events = (await service.http.get(f"/users/{user}/history")).json()["events"]
+    assert [event["item_id"] for event in events] == ["i1", "i9", "i2", "i3", "i8"]
+    assert (await service.http.get(f"/users/{anonymous}/history")).json()["events"] == []
+
+
+async def test_a_user_is_not_merged_into_itself(service: Service, new_user: Callable[[], str]) -> None:
+    user = new_user()
+    response = await service.http.post(f"/users/{user}/merge", json={"from": user})
+    assert (response.status_code, response.json()["detail"]) == (422, "a user cannot be merged into itself")
+
+
+async def test_ids_with_slashes_and_spaces_are_reached_by_escaping(service: Service) -> None:
+    await service.take("a b%ü", "i1")
+    answer = (await service.http.get("/users/a%20b%25%C3%BC/history")).json()
+    assert (answer["user_id"], len(answer["events"])) == ("a b%ü", 1)

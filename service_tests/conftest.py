@@ -1,0 +1,63 @@
+"""What every test has: one torch thread, a real Redis, and a service in this process.
+
+One thread because tests run beside each other on busy machines, where threads that wait for each other in torch cost
+thirty times the work.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.settings import Settings
+from service_tests.artifacts import write_tiny_artifact
+from service_tests.redis_server import new_user, redis_client, redis_url
+from service_tests.service import Service, running_service
+
+__all__ = ["new_user", "redis_client", "redis_url"]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture
+def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        artifact=tiny_artifact,
+        data_dir=tmp_path,
+        redis_url=redis_url,
+        redis_timeout_ms=5000,
+        request_deadline_ms=10_000,
+        torch_threads=1,
+        max_batch=8,
+        max_body_bytes=200_000,
+    )
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    async with running_service(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def service_with(settings: Settings) -> Callable[..., AbstractAsyncContextManager[Service]]:
+    """A service whose settings differ in what is given."""
+
+    @asynccontextmanager
+    async def started(**changes: object) -> AsyncIterator[Service]:
+        async with running_service(settings.model_copy(update=changes)) as running:
+            yield running
+
+    return started
