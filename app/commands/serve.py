@@ -6,6 +6,7 @@ Knows how processes start and stop. What a worker does is in app/main.py and app
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         ensure_demo(settings.artifact)
     elif not (settings.artifact / MANIFEST).is_file():
         raise ValueError(f"{settings.artifact} holds no artifact; train one, or try `nextup serve --demo`")
+    # uvicorn ends by giving the signal back to whoever had it before: then everything below must still be closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as running:
         if settings.redis_url is None:
             redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
