@@ -1,14 +1,19 @@
 """The demo: a made-up catalogue whose names let a person judge an answer, and users who had some of it.
 
 Every title is put together from a list of words; after parts 1 and 2 of a series a good answer has part 3, and then
-things of the same genre. The log follows the law of `synthetic.py`; a few users are written by hand.
+things of the same genre. The log follows the law of synthetic_law.py, and a few users, in demo_users.py, are
+written by hand. It knows nothing of training and of the service.
 """
 
+import dataclasses
 from pathlib import Path
 
 import polars as pl
 
+from models.data.demo_users import DEMO_USERS, demo_histories
 from models.data.synthetic import SyntheticLaw, generate
+
+__all__ = ["DEMO_USERS", "LAW", "demo_items", "demo_log", "write_demo"]
 
 PARTS = 5
 WORDS: dict[str, tuple[list[str], list[str]]] = {
@@ -30,26 +35,17 @@ LAW = SyntheticLaw(
     num_items=NUM_ITEMS,
     num_genres=len(GENRES),
     series_length=PARTS,
-    min_length=12,
+    min_length=13,
     max_length=120,
     next_part=0.65,
     own_genre=0.85,
     drift=0.03,
+    memory=120,
     seed=7,
 )
 
-DEMO_USERS: dict[str, list[str]] = {
-    # in the middle of two mysteries
-    "ada": ["lantern-coast-1", "harbour-letters-1", "lantern-coast-2", "harbour-letters-2"],
-    # space, and one fantasy begun at the end
-    "ben": ["ember-station-1", "ember-station-2", "ember-station-3", "cobalt-signal-1", "glass-covenant-1"],
-    # kitchen and garden by turns
-    "chloe": ["saffron-table-1", "moss-year-1", "saffron-table-2", "moss-year-2", "copper-kettle-1"],
-    # one single event
-    "dev": ["iron-roads-1"],
-}
-DEMO_EVENTS_MS = 1_775_000_000_000  # spring of 2026
-MINUTE_MS = 60_000
+BY_HAND_FROM_MS = 1_775_066_400_000  # 2026-04-01 18:00 UTC, and from then on one event a day
+DAY_MS = 24 * 3600 * 1000
 
 
 def demo_items() -> pl.DataFrame:
@@ -65,18 +61,21 @@ def demo_items() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def demo_log() -> pl.DataFrame:
-    """`user_id`, `item_id`, `timestamp` (ms); nobody has an item twice."""
-    numbered = pl.concat(generate(LAW))
-    names = demo_items()["item_id"]
+def demo_log(*, seed: int = LAW.seed) -> pl.DataFrame:
+    """`user_id`, `item_id`, `timestamp` (ms), each user's events together, oldest first; nobody has an item twice.
+
+    The users of DEMO_USERS come last and are the same for every seed.
+    """
+    numbered = pl.concat(generate(dataclasses.replace(LAW, seed=seed)))
     places = numbered["item_id"].str.strip_prefix("i").cast(pl.Int64)
-    named = numbered.with_columns(item_id=names.gather(places))
+    named = numbered.with_columns(item_id=demo_items()["item_id"].gather(places))
     by_hand = [
-        (user, item, DEMO_EVENTS_MS + MINUTE_MS * step)
-        for user, items in DEMO_USERS.items()
-        for step, item in enumerate(items)
+        (user, item, BY_HAND_FROM_MS + DAY_MS * day)
+        for user, items in demo_histories().items()
+        for day, item in enumerate(items)
     ]
     written = pl.DataFrame(by_hand, schema=named.schema, orient="row")
+    # The law forgets nobody's past here, but after REDRAWS it takes what comes.
     return pl.concat([named, written]).unique(["user_id", "item_id"], keep="first", maintain_order=True)
 
 
