@@ -13,7 +13,7 @@ ServiceError
 ├── StoreUnavailable 503      Redis does not answer
 └── DeadlineExceeded 504      the answer would come too late
 
-What happens when they reach a caller (problem+json) stands in `app/main.py`.
+How they reach a caller (problem+json) stands in `app/problems.py`.
 """
 
 

@@ -13,7 +13,7 @@ from app.home.endpoints import router as home
 from app.items.endpoints import router as items
 from app.lifespan import lifespan_of
 from app.middleware import RequestMiddleware
-from app.problems import on_http_error, on_invalid_request, on_service_error
+from app.problems import describe_problems, on_http_error, on_invalid_request, on_service_error
 from app.recommend.endpoints import router as recommend
 from app.settings import Settings
 from app.users.endpoints import router as users
@@ -30,6 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for router in (recommend, events, users, items, admin, health, home):
         app.include_router(router)
+    describe_problems(app)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)

@@ -6,6 +6,7 @@ limit answers in plain text, whatever the application would say; errors here are
 
 import logging
 import re
+import sys
 import time
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.errors import ServiceError
 from app.observability import HTTP_DURATION, HTTP_REQUESTS, STAGE_DURATION
 from app.problems import problem
 
@@ -24,6 +26,10 @@ CLIENT_LEFT = "499"
 """Not an HTTP status: what proxies write for a caller that left before the answer."""
 
 
+class ClientLeft(Exception):
+    """The caller closed the connection: nobody waits for an answer, so none is given."""
+
+
 class RequestMiddleware:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
@@ -31,7 +37,7 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _one_line(send))
             return
         began = time.perf_counter()
         headers = {name: value for name, value in scope["headers"] if name in _READ}
@@ -57,6 +63,8 @@ class RequestMiddleware:
                 await refused(scope, receive, answer)
             else:
                 await self._app(scope, self._bounded(receive), answer)
+        except ClientLeft:
+            pass  # counted below under CLIENT_LEFT
         except Exception:
             log.exception("request %s failed", request_id)
             if code != CLIENT_LEFT:  # the answer has begun; all that is left is to break the connection
@@ -64,8 +72,8 @@ class RequestMiddleware:
             detail = "something went wrong here; the log has more under this request_id"
             await problem(500, "Internal error", detail, request_id)(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = _route(scope)
             HTTP_REQUESTS.labels(route, method, code).inc()
             HTTP_DURATION.labels(route, method, code).observe(time.perf_counter() - began)
 
@@ -104,6 +112,26 @@ class RequestMiddleware:
 
 _READ = {b"x-request-id", b"content-length", b"content-type", b"transfer-encoding"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def _route(scope: Scope) -> str:
+    """The template that matched, never the path that was asked for: that would be a label per user."""
+    if "route" in scope:
+        return str(scope["route"].path_format)
+    # Plain routes of the framework (/docs, /openapi.json) leave no template, but without parameters the path is one.
+    return str(scope["path"]) if "endpoint" in scope and not scope["path_params"] else "unmatched"
+
+
+def _one_line(send: Send) -> Send:
+    """A start that fails for a reason of ours says so in one line; Starlette would tell it as a traceback."""
+
+    async def told(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, ServiceError):
+            message = {**message, "message": f"nextup does not start: {error.detail}"}
+        await send(message)
+
+    return told
 
 
 def _request_id(given: bytes | None) -> str:

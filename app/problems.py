@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -37,11 +37,23 @@ class Problem(BaseModel):
 
 def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors."""
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "model": Problem, "content": {CONTENT_TYPE: schema}}
-        for status in statuses
-    }
+    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Put the body that `declared` refers to into the schema; given as a model, it would be told as plain JSON too."""
+    generate = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        schema = generate()
+        for model in (FieldProblem, Problem):
+            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            described.pop("$defs", None)
+            schema["components"]["schemas"][model.__name__] = described
+        return schema
+
+    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
 def problem(
@@ -62,15 +74,21 @@ def problem(
 
 def field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Pydantic's errors as field path and sentence; at most 50, however many there are."""
-    return [
-        {"field": _path(error["loc"]), "detail": str(error["msg"]).removeprefix("Value error, ")}
-        for error in errors[:50]
-    ]
+    return [{"field": _path(error), "detail": _sentence(error)} for error in errors[:50]]
 
 
-def _path(location: Sequence[str | int]) -> str:
+def _path(error: Mapping[str, Any]) -> str:
+    location = error["loc"]
+    if error["type"] == "json_invalid":
+        return "body"
     parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
     return ".".join(map(str, parts)) or "body"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"not JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
@@ -89,5 +107,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown routes, methods, bodies that are too large."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # not even text, or nested too deep: a wrong body like any other
+        return problem(422, "Invalid request", "body: not JSON that can be read", request.state.request_id)
     title = HTTPStatus(error.status_code).phrase
     return problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)

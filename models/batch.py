@@ -43,8 +43,3 @@ def pad_right(histories: Sequence[History], max_len: int) -> SequenceBatch:
     for row, history, length in zip(items, histories, lengths, strict=True):
         row[:length] = history[len(history) - length :]
     return SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths))
-
-
-def padding_ratio(batch: SequenceBatch) -> float:
-    """The share of cells that hold no item: 0 for equal lengths."""
-    return 1.0 - float(batch.lengths.sum()) / batch.items.numel()

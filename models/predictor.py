@@ -13,11 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, pad_right, padding_ratio
+from models.batch import PADDING, History, pad_right
 from models.recommender import SequentialRecommender
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+CPU_GROUP = 8
+"""Histories that a CPU encodes together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,11 @@ class Predictor:
 
         """
         began = time.perf_counter()
-        batch = pad_right(histories, self.max_len)
-        hidden = self.model.last_hidden(batch.to(self.torch_device))
+        hidden, empty_cells = self._encode(histories)
         self._wait()
         encoded = time.perf_counter()
         indices, values = self._best(self.model.scores(hidden).float(), k, denied, allowed)
-        return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, padding_ratio(batch))
+        return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, empty_cells)
 
     @torch.inference_mode()
     def similar(
@@ -116,6 +118,26 @@ class Predictor:
     def workspace_bytes(self, batch_size: int = 32) -> int:
         """Bytes of the largest tensors of one batch: scores of the catalogue, and hidden vectors of all positions."""
         return 4 * batch_size * (self.num_items + 1 + self.max_len * self.config.dim)
+
+    def _encode(self, histories: Sequence[History]) -> tuple[Tensor, float]:
+        """(B, dim) hidden vectors, and the share of computed cells that held no item.
+
+        A CPU computes as many cells per second for 8 histories as for 32, so there groups of like length spare it most
+        of the padding. A GPU wants everything at once.
+        """
+        group = CPU_GROUP if self.torch_device.type == "cpu" else len(histories)
+        order = np.argsort([min(len(history), self.max_len) for history in histories], kind="stable")
+        hidden: list[Tensor] = []
+        cells = items = 0
+        for start in range(0, len(order), group):
+            batch = pad_right([histories[row] for row in order[start : start + group]], self.max_len)
+            hidden.append(self.model.last_hidden(batch.to(self.torch_device)))
+            cells += batch.items.numel()
+            items += int(batch.lengths.sum())
+        if not hidden:
+            raise ValueError("no history was given")
+        back = torch.from_numpy(np.argsort(order)).to(self.torch_device)
+        return torch.cat(hidden)[back], 1.0 - items / cells
 
     def _best(
         self,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -37,8 +37,8 @@ async def readyz(watch: Annotated[Watch, Depends(state("watch"))]) -> Health:
 
 
 @router.get("/metrics", response_class=Response, responses=declared(500))
-async def metrics(watch: Annotated[Watch, Depends(state("watch"))], accept: Annotated[str, Header()] = "") -> Response:
+async def metrics(request: Request, watch: Annotated[Watch, Depends(state("watch"))]) -> Response:
     """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
     watch.sample()
-    content, content_type = exposed(accept)
+    content, content_type = exposed(request.headers.get("accept", ""))
     return Response(content, headers={"Content-Type": content_type})

@@ -1,6 +1,7 @@
 """What is asked now and then, so that /readyz and /metrics answer at once even when Redis does not."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -9,8 +10,11 @@ from app.inference import InferenceEngine
 from app.observability import STORE_MEMORY, STORE_UP, sample_process_memory
 from app.stores.history import HistoryStore
 
+log = logging.getLogger("nextup")
+
 EVERY_S = 2.0
 END_S = 2.0
+NOT_ASKED = "Redis was not asked yet"
 
 
 class Watch:
@@ -21,7 +25,7 @@ class Watch:
         self._engine = engine
         self._ended = asyncio.Event()
         self.draining = False
-        self.store_problem: str | None = "Redis was not asked yet"
+        self.store_problem: str | None = NOT_ASKED
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[None]:
@@ -47,9 +51,13 @@ class Watch:
             await self._store.ping()
             STORE_MEMORY.set(await self._store.memory_bytes())
         except StoreUnavailable as error:
+            if self.store_problem is None:  # one line when it begins and one when it ends, not one per request
+                log.warning("Redis stopped answering: %s", error.detail)
             self.store_problem = error.detail
             STORE_UP.set(0)
         else:
+            if self.store_problem not in (None, NOT_ASKED):
+                log.warning("Redis answers again")
             self.store_problem = None
             STORE_UP.set(1)
 
@@ -59,4 +67,7 @@ class Watch:
                 async with asyncio.timeout(EVERY_S):
                     await self._ended.wait()
             if not self._ended.is_set():
-                await self.look()
+                try:
+                    await self.look()
+                except Exception:  # of ours; a watch that ends would leave its last word standing for ever
+                    log.exception("the watch could not look")

@@ -4,8 +4,9 @@ Synchronous, and used by one thread at a time. It knows no event loop, no Redis 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from app.item_key import ItemKeys
 from app.observability import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 
+AnyQuery = TypeVar("AnyQuery", Query, SimilarQuery)
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 NOTHING: Indices = np.empty(0, dtype=np.int64)
@@ -55,30 +57,25 @@ class Servable:
 
     def answer(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
         """One answer or one error per query, in order; a bad query does not harm its neighbours."""
-        answers: dict[int, TopItems | Exception] = {}
         recommend = [(place, query) for place, query in enumerate(queries) if isinstance(query, Query)]
         similar = [(place, query) for place, query in enumerate(queries) if isinstance(query, SimilarQuery)]
-        if recommend:
-            found = self._recommend([query for _, query in recommend])
-            answers.update(zip((place for place, _ in recommend), found, strict=True))
-        for place, query in similar:
-            answers[place] = self._similar(query)
+        answers = _each(self._recommend, recommend) | _each(self._similar, similar)
         return [answers[place] for place in range(len(queries))]
 
     def popular(self, query: Query) -> TopItems:
         """The most popular eligible items; catalogue order is popularity order, the score is the count."""
         history = self._index.of(query.history)
-        known = history[history > 0]
+        denied = self._denied(_known(history), query)
         allowed = self._allowed(query.candidates, query.categories)
-        eligible = np.ones(self.catalogue.num_items + 1, dtype=bool) if allowed is None else allowed
-        eligible[0] = False
-        eligible[self._denied(known, query)] = False
-        best = np.flatnonzero(eligible)[: query.k]
-        names = [self.catalogue.item_id(int(index)) for index in best]
-        counts = [float(self.catalogue.count(int(index))) for index in best]
+        # Without a mask the first k that are not denied stand among the first k + len(denied): no need to look further.
+        last = min(self.catalogue.num_items, query.k + len(denied))
+        in_order = np.arange(1, last + 1) if allowed is None else np.flatnonzero(allowed)
+        best = in_order[~np.isin(in_order, denied)][: query.k].tolist()
+        names = [self.catalogue.item_id(index) for index in best]
+        counts = [float(self.catalogue.count(index)) for index in best]
         return TopItems(names, counts, "popularity", np.flatnonzero(history == 0), started_at=time.perf_counter())
 
-    def _recommend(self, queries: list[Query]) -> list[TopItems]:
+    def _recommend(self, queries: list[Query]) -> list[TopItems | Exception]:
         started = time.perf_counter()
         # One search for the keys of the whole batch, then cut apart again.
         histories = np.split(
@@ -102,18 +99,24 @@ class Servable:
                 answers[row] = TopItems(names, values, "model", unknown, top.encode_s, top.score_s, started)
         return [answers[row] if row in answers else self.popular(query) for row, query in enumerate(queries)]
 
-    def _similar(self, query: SimilarQuery) -> TopItems | Exception:
-        index = self.catalogue.index_of(query.item)
-        if index is None:
-            return NotFound(f"the catalogue has no item {query.item!r}")
-        top = self._predictor.similar(
-            np.array([index]),
-            query.k,
-            denied=[_known(self._index.of(query.exclude))],
-            allowed=[self._allowed(None, query.categories)],
-        )
-        names, values = self._named(top.indices[0], top.scores[0])
-        return TopItems(names, values, "model", NOTHING, score_s=top.score_s, started_at=time.perf_counter())
+    def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
+        started = time.perf_counter()
+        indices = [self.catalogue.index_of(query.item) for query in queries]
+        asked = [(row, index) for row, index in enumerate(indices) if index is not None]
+        answers: list[TopItems | Exception] = [
+            NotFound(f"the catalogue has no item {query.item!r}") for query in queries
+        ]
+        if asked:
+            top = self._predictor.similar(
+                np.array([index for _, index in asked]),
+                max(queries[row].k for row, _ in asked),
+                denied=[_known(self._index.of(queries[row].exclude)) for row, _ in asked],
+                allowed=[self._allowed(None, queries[row].categories) for row, _ in asked],
+            )
+            for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):
+                names, values = self._named(best[: queries[row].k], scores)
+                answers[row] = TopItems(names, values, "model", NOTHING, score_s=top.score_s, started_at=started)
+        return answers
 
     def _denied(self, seen: Indices, query: Query) -> Indices:
         excluded = _known(self._index.of(query.exclude)) if len(query.exclude) else NOTHING
@@ -138,6 +141,21 @@ class Servable:
     def _named(self, indices: Indices, scores: NDArray[np.float32]) -> tuple[list[str], list[float]]:
         count = int(np.count_nonzero(indices))  # zeros stand at the end: nothing eligible was left
         return [self.catalogue.item_id(index) for index in indices[:count].tolist()], scores[:count].tolist()
+
+
+def _each(
+    answer: Callable[[list[AnyQuery]], list[TopItems | Exception]], placed: list[tuple[int, AnyQuery]]
+) -> dict[int, TopItems | Exception]:
+    """All at once; if that fails, one by one, so that only those fail that fail alone."""
+    if not placed:
+        return {}
+    try:
+        answers = answer([query for _, query in placed])
+    except Exception as error:
+        if len(placed) == 1:
+            return {placed[0][0]: error}
+        return {place: found for one in placed for place, found in _each(answer, [one]).items()}
+    return {place: found for (place, _), found in zip(placed, answers, strict=True)}
 
 
 def _known(indices: Indices) -> Indices:

@@ -7,21 +7,21 @@ from fastapi import APIRouter, Depends, Path
 from app.dependencies import state
 from app.errors import NotFound
 from app.inference import InferenceEngine
-from app.items.schemas import Item
+from app.items.schemas import CatalogueItem
 from app.problems import declared
 
 router = APIRouter(prefix="/items", tags=["items"])
 Engine = Annotated[InferenceEngine, Depends(state("engine"))]
 
 
-@router.get("/{item_id}", responses=declared(404, 422, 500))
-async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> Item:
+@router.get("/{item_id:path}", responses=declared(404, 422, 500))
+async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
     """Title, categories and popularity of an item."""
     catalogue = engine.servable.catalogue
     rank = catalogue.index_of(item_id)
     if rank is None:
         raise NotFound(f"the catalogue of version {engine.servable.version} has no item {item_id!r}")
-    return Item(
+    return CatalogueItem(
         item_id=item_id,
         title=catalogue.title(rank),
         categories=list(catalogue.categories_of(rank)),

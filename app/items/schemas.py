@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class Item(BaseModel):
+class CatalogueItem(BaseModel):
     item_id: str
     title: str | None
     categories: list[str]

@@ -1,13 +1,14 @@
 """POST /recommend, /recommend/batch and /similar: parse, one call, shape."""
 
 import asyncio
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from app.dependencies import Deadline, state
+from app.dependencies import Deadline, state, while_connected
 from app.errors import ServiceError
 from app.inference import TopItems
 from app.problems import declared, field_problems
@@ -21,6 +22,7 @@ from app.recommend.schemas import (
 )
 from app.recommend.service import Recommendation, RecommendService
 
+log = logging.getLogger("nextup")
 router = APIRouter(tags=["recommend"])
 Service = Annotated[RecommendService, Depends(state("recommend"))]
 ERRORS = declared(409, 413, 415, 422, 500, 503, 504)
@@ -30,25 +32,28 @@ ERRORS = declared(409, 413, 415, 422, 500, 503, 504)
 @router.post("/recommend", response_model=RecommendResponse, responses=ERRORS)
 async def recommend(body: RecommendRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
     """The k items that the user will most likely want next."""
-    found = await service.recommend(body, deadline, request.state.stages)
+    async with while_connected(request):
+        found = await service.recommend(body, deadline, request.state.stages)
     return JSONResponse(_shaped(found, service, explain=body.explain))
 
 
 @router.post("/recommend/batch", response_model=BatchResponse, responses=ERRORS)
-async def recommend_batch(body: BatchRequest, service: Service, deadline: Deadline) -> JSONResponse:
+async def recommend_batch(body: BatchRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
     """Many requests at once; each has its own status, and a bad one does not refuse the others."""
-    answers = await asyncio.gather(*(_one(service, given, deadline) for given in body.requests))
+    async with while_connected(request):
+        answers = await asyncio.gather(*(_one(service, given, deadline, request) for given in body.requests))
     return JSONResponse({"responses": answers})
 
 
 @router.post("/similar", response_model=SimilarResponse, responses=declared(404, 413, 415, 422, 500, 503, 504))
 async def similar(body: SimilarRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
     """Items whose vectors are near that of an item."""
-    top = await service.similar(body, deadline, request.state.stages)
+    async with while_connected(request):
+        top = await service.similar(body, deadline, request.state.stages)
     return JSONResponse({"items": _items(top, service, explain=body.explain), "model_version": service.model_version})
 
 
-async def _one(service: RecommendService, given: Any, deadline: float) -> dict[str, Any]:
+async def _one(service: RecommendService, given: Any, deadline: float, request: Request) -> dict[str, Any]:
     try:
         body = RecommendRequest.model_validate(given)
         return {"status": 200} | _shaped(await service.recommend(body, deadline), service, explain=body.explain)
@@ -57,6 +62,9 @@ async def _one(service: RecommendService, given: Any, deadline: float) -> dict[s
         return {"status": 422, "detail": detail}
     except ServiceError as error:
         return {"status": error.status, "detail": error.detail}
+    except Exception:  # of ours; the others still have their answers
+        log.exception("one of the batch of request %s failed", request.state.request_id)
+        return {"status": 500, "detail": "something went wrong here; the log has more under this request_id"}
 
 
 def _shaped(found: Recommendation, service: RecommendService, *, explain: bool) -> dict[str, Any]:

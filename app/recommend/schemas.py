@@ -8,6 +8,8 @@ from app.field_types import Id
 
 MAX_HISTORY, MAX_LIST, MAX_CANDIDATES, MAX_REQUESTS = 10_000, 10_000, 100_000, 256
 
+Reason = Literal["unknown_user", "no_known_items", "overloaded", "store_unavailable", "no_eligible_items"]
+
 
 class RecommendRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"user_id": "ada", "k": 5}]})
@@ -19,7 +21,9 @@ class RecommendRequest(BaseModel):
     k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
     exclude_seen: bool = Field(default=True, description="leave out what is in the history")
     exclude: list[Id] = Field(default=[], max_length=MAX_LIST)
-    candidates: list[Id] | None = Field(default=None, max_length=MAX_CANDIDATES, description="only these may come back")
+    candidates: list[Id] | None = Field(
+        default=None, max_length=MAX_CANDIDATES, description="only these may come back; unknown ones cannot"
+    )
     categories: list[str] = Field(default=[], max_length=100, description="only items of one of these may come back")
     min_history_version: int | None = Field(
         default=None, ge=0, description="read your writes: 409 if the stored history is older than this"
@@ -33,7 +37,7 @@ class RecommendRequest(BaseModel):
         return self
 
 
-class Item(BaseModel):
+class RecommendedItem(BaseModel):
     item_id: str
     score: float
     title: str | None = Field(default=None, description="with explain")
@@ -42,11 +46,9 @@ class Item(BaseModel):
 
 class RecommendResponse(BaseModel):
     recommendation_id: str = Field(description="send it back with the events that follow from it")
-    items: list[Item] = Field(description="in falling score, ties by catalogue order")
+    items: list[RecommendedItem] = Field(description="in falling score, ties by catalogue order")
     served_by: Literal["model", "popularity"]
-    reason: Literal["unknown_user", "no_known_items", "overloaded", "store_unavailable"] | None = Field(
-        description="why it was not the model"
-    )
+    reason: Reason | None = Field(description="why it was not the model, or why there are no items")
     model_version: str
     history_length: int
     history_version: int | None = Field(description="null when the history came with the request")
@@ -84,5 +86,5 @@ class SimilarRequest(BaseModel):
 
 
 class SimilarResponse(BaseModel):
-    items: list[Item] = Field(description="in falling cosine of item vectors")
+    items: list[RecommendedItem] = Field(description="in falling cosine of item vectors")
     model_version: str

@@ -2,10 +2,12 @@
 
 The ladder, each step told in `served_by` and `reason`: the model; popularity for a user without history
 (unknown_user), for a history of items that the model does not know (no_known_items), when the model's queue is full
-(overloaded), and when Redis does not answer (store_unavailable). Past its deadline a request gets an error, because
-nobody waits for the answer. It knows no HTTP.
+(overloaded), and when Redis does not answer (store_unavailable); not, though, for who asks to read their own writes.
+Past its deadline a request gets an error, because nobody waits for the answer. Filters that leave nothing give no items
+(no_eligible_items). A `popular` artifact is a model like any other and serves as "model". It knows no HTTP.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +76,7 @@ class RecommendService:
         )
         top, reason = await self._answer(query, reason, deadline, times)
         RECOMMENDATIONS.labels(top.source, reason or "").inc()
-        unknown = await self._names(request, top.unknown) if len(top.unknown) else []
+        unknown = await self._names(request, top.unknown, deadline) if len(top.unknown) else []
         times["answered_at"] = time.perf_counter()
         version = stored.version if request.history is None else None
         return Recommendation(top, reason, len(keys), version, unknown)
@@ -119,17 +121,20 @@ class RecommendService:
         except Overloaded:
             return self._engine.popular(query), "overloaded"
         times |= {"queue": queue_seconds(asked_at, top), "encode": top.encode_s, "score": top.score_s}
-        return top, None if top.source == "model" else "no_known_items"
+        if top.source == "popularity":
+            return top, "no_known_items"
+        return top, None if top.item_ids else "no_eligible_items"
 
-    async def _names(self, request: RecommendRequest, places: NDArray[np.int64]) -> list[str]:
+    async def _names(self, request: RecommendRequest, places: NDArray[np.int64], deadline: float) -> list[str]:
         """External ids of unknown items. A stored history has only keys at hand; their names lie in a second value."""
         if request.history is not None:
             names = [request.history[place] for place in places.tolist()]
             return list(dict.fromkeys(names))[:MAX_UNKNOWN_ITEMS]
         assert request.user_id is not None
         try:
-            events = (await self._store.read(request.user_id)).events
-        except StoreUnavailable:
+            async with asyncio.timeout_at(deadline):
+                events = (await self._store.read(request.user_id)).events
+        except (StoreUnavailable, TimeoutError):
             return []  # the answer stands without their names
         index_of = self._engine.servable.catalogue.index_of
         strangers = (event.item_id for event in events if index_of(event.item_id) is None)

@@ -47,6 +47,9 @@ async def test_a_user_is_not_merged_into_itself(service: Service, new_user: Call
 
 
 async def test_ids_with_slashes_and_spaces_are_reached_by_escaping(service: Service) -> None:
-    await service.take("a b%ü", "i1")
-    answer = (await service.http.get("/users/a%20b%25%C3%BC/history")).json()
-    assert (answer["user_id"], len(answer["events"])) == ("a b%ü", 1)
+    user = "a b%ü/c/history"
+    escaped = "/users/a%20b%25%C3%BC%2Fc%2Fhistory"
+    await service.take(user, "i1")
+    answer = (await service.http.get(f"{escaped}/history")).json()
+    assert (answer["user_id"], len(answer["events"])) == (user, 1)
+    assert (await service.http.delete(escaped)).json()["keys_removed"] == 2
