@@ -1,0 +1,100 @@
+"""What can be told of the containers by reading their files: names, ports, versions, users, times.
+
+It builds and starts nothing, and knows no YAML: the files are read as text, because the project needs no YAML library
+for anything else.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "docker/Dockerfile").read_text().replace("\\\n", " ")
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+
+
+def found(pattern: str, text: str) -> list[str]:
+    """What the one group of the pattern matches; ^ and $ are the ends of lines."""
+    return [str(match[1]) for match in re.finditer(pattern, text, re.MULTILINE)]
+
+
+def services() -> dict[str, str]:
+    """The lines of each service of the compose file, by its name."""
+    section = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    parts = re.split(r"^  (\w+):\n", section, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def instruction(name: str) -> str:
+    """The argument of the last instruction of this name in the image that is shipped."""
+    final_stage = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[-1]
+    arguments = found(rf"^{name} +(.*)$", final_stage)
+    assert arguments, f"the final stage has no {name}"
+    return arguments[-1]
+
+
+SERVICES = services()
+
+
+def test_the_services_of_the_contract_are_there() -> None:
+    assert {"redis", "api", "prometheus"} <= SERVICES.keys()
+
+
+def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
+    published = {name: found(r'"([\d.:]*\d:\d+)"', text) for name, text in SERVICES.items()}
+    assert published["api"] == ["127.0.0.1:8000:8000"]
+    assert published["prometheus"] == ["127.0.0.1:9090:9090"]
+    assert published["redis"] == []
+    assert [port for ports in published.values() for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_can_be_asked_for_its_health(name: str) -> None:
+    if "build:" in SERVICES[name]:
+        assert "/readyz" in instruction("HEALTHCHECK .* CMD")
+    else:
+        assert "healthcheck:" in SERVICES[name]
+
+
+def test_every_image_is_pinned_to_a_minor_version() -> None:
+    images = found(r"^    image: (\S+)", COMPOSE) + found(r"^ARG PYTHON=(\S+)", DOCKERFILE)
+    assert len(images) >= 3
+    assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
+
+
+def test_the_service_is_not_root_and_gets_signals_itself() -> None:
+    assert instruction("USER") not in {"root", "0"}
+    assert json.loads(instruction("ENTRYPOINT")) == ["nextup"]
+    assert json.loads(instruction("CMD")) == ["serve", "--demo"]
+
+
+def test_every_setting_that_a_container_names_exists() -> None:
+    build_arguments = set(found(r"^ARG (\w+)", DOCKERFILE))
+    named = set(re.findall(r"\bNEXTUP_\w+", DOCKERFILE + COMPOSE)) - build_arguments
+    assert {name for name in named if name.removeprefix("NEXTUP_").lower() not in Settings.model_fields} == set()
+
+
+def test_the_settings_of_the_image_are_accepted() -> None:
+    pairs = re.findall(r"NEXTUP_(\w+)=(\S+)", instruction("ENV"))
+    settings = Settings.model_validate({name.lower(): value for name, value in pairs})
+    assert (settings.host, settings.port, settings.artifact) == ("0.0.0.0", 8000, Path("/data/demo"))
+
+
+def test_a_container_may_take_longer_to_stop_than_the_service_to_drain() -> None:
+    [seconds] = found(r"^    stop_grace_period: (\d+)s\b", SERVICES["api"])
+    assert float(seconds) > Settings.model_fields["drain_s"].default
+
+
+def test_prometheus_asks_the_service() -> None:
+    assert 'targets: ["api:8000"]' in (ROOT / "docker/prometheus.yml").read_text()
+
+
+def test_what_the_image_copies_is_in_the_build_context() -> None:
+    copied = [word for line in found(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE) for word in line.split()]
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(copied) == allowed
+    assert [name for name in copied if not (ROOT / name).exists()] == []
