@@ -78,8 +78,8 @@ coverage: install ## the tests with line and branch coverage
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered --show-missing
 
-bench: install ## the serving benchmark on the demo artifact, or on ARTIFACT=…
-	$(BIN)/nextup bench serve --artifact $(or $(ARTIFACT),var/demo)
+bench: install ## the serving benchmark on ARTIFACT=… (the demo) with the histories of LOG=… (those in the store)
+	$(BIN)/nextup bench serve $(LOG) --artifact $(or $(ARTIFACT),var/demo)
 
 train: install ## train on LOG=… into OUT=…
 	$(BIN)/nextup train $(LOG) --out $(or $(OUT),var/model) $(ARGS)

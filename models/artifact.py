@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
+from shutil import copymode
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,9 @@ def save_artifact(
     """Write the files, the manifest last; the version. An artifact that is there is replaced, and is none meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     _write_json(folder / CONFIG, model.config.to_json())
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
+    copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors writes for the owner alone
     _write_catalogue(folder / CATALOGUE, catalogue)
     predictor = Predictor(model, torch.device("cpu"))
     _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))

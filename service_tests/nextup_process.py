@@ -52,7 +52,7 @@ class Served:
 @contextmanager
 def serving(data_dir: Path, *arguments: str) -> Iterator[Served]:
     """Until the block ends; then the service must end by itself within `STOP_S`."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", str(port), *arguments],
         env=environment(data_dir),
@@ -89,7 +89,7 @@ def _wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
     raise RuntimeError("nextup serve was not ready in time")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

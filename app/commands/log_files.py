@@ -7,8 +7,10 @@ from pathlib import Path
 from models.data.interactions import Interactions, parse_columns, read_interactions
 
 
-def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("interactions", nargs="+", type=Path, metavar="INTERACTIONS", help="files, folders or globs")
+def add_log_arguments(
+    parser: argparse.ArgumentParser, *, nargs: str = "+", told: str = "files, folders or globs"
+) -> None:
+    parser.add_argument("interactions", nargs=nargs, type=Path, metavar="INTERACTIONS", help=told)
     parser.add_argument("--columns", metavar="user=…,item=…,time=…", help="names of the columns in the log")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of counting it")
 

@@ -10,17 +10,20 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 
 MANIFEST = "manifest.json"
+EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - listened on when asked, but not an address to open
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    # While the demo trains, a container's process 1 would not hear SIGTERM; and uvicorn ends by giving the signal back
+    # to whoever had it before: then everything below must still be closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _settings(arguments)
     if arguments.demo:
         from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
@@ -39,8 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
         ensure_demo(settings.artifact)
     elif not (settings.artifact / MANIFEST).is_file():
         raise ValueError(f"{settings.artifact} holds no artifact; train one, or try `nextup serve --demo`")
-    # uvicorn ends by giving the signal back to whoever had it before: then everything below must still be closed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as running:
         if settings.redis_url is None:
             redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
@@ -53,18 +57,30 @@ def run(arguments: argparse.Namespace) -> int:
             running.enter_context(_shared_metrics())
         _hand_down(settings)
         _announce(settings, demo=arguments.demo)
-        uvicorn.run(
-            "app.main:create_app",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        )
-    return 0
+        return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    """Until a signal ends it; a service that could not start gives a status other than 0."""
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+    )
+    if settings.workers == 1:
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
+        return 0 if server.started else STARTUP_FAILURE
+    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor.run()
+    return STARTUP_FAILURE if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes) else 0
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -94,7 +110,8 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _announce(settings: Settings, *, demo: bool) -> None:
-    base = f"http://{settings.host}:{settings.port}"
+    host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
+    base = f"http://{host}:{settings.port}"
     print(f"nextup serves {settings.artifact}", file=sys.stderr)
     print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
     if demo:

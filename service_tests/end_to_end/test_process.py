@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service_tests.nextup_process import Served, nextup, serving
+from service_tests.nextup_process import Served, free_port, nextup, serving
 
 EVENTS = 300
 COPIES = 7
@@ -123,3 +124,19 @@ def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> Non
     assert "holds no artifact" in missing.stderr
     exposed = nextup(tmp_path / "data", "serve", "--artifact", str(tmp_path), "--host", "0.0.0.0")
     assert "NEXTUP_ALLOW_ANONYMOUS" in exposed.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_artifact_that_is_refused_ends_the_service_with_an_error(
+    tiny_artifact: Path, tmp_path: Path, workers: str
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_artifact, broken)
+    weights = broken / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    port = ["--port", str(free_port())]
+    ended = nextup(tmp_path / "data", "serve", "--artifact", str(broken), "--workers", workers, *port)
+    assert ended.returncode != 0
+    assert "model.safetensors" in ended.stderr

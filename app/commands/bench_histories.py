@@ -1,0 +1,41 @@
+"""The histories that a benchmark asks for: a Redis that holds them, and the users to draw from."""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.commands.load import load_events
+from app.commands.log_files import read_log
+from app.commands.store import opened_store, redis_url
+from app.settings import Settings
+
+MOST_USERS = 100_000  # read from the store to draw from
+
+
+@contextmanager
+def store_with_histories(arguments: argparse.Namespace, settings: Settings) -> Iterator[str]:
+    """A Redis with the histories to ask for: the store as set, or one of its own for the log that was named."""
+    if not arguments.interactions:
+        with redis_url(settings) as url:
+            yield url
+        return
+    log = read_log(arguments)
+    with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
+        own = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
+        with redis_url(own) as url:
+            asyncio.run(load_events(url, own, log.events))
+            yield url
+
+
+async def stored_users(url: str, settings: Settings) -> list[str]:
+    """Some users of the store, sorted, so that a seed draws the same ones again."""
+    found: list[str] = []
+    async with opened_store(url, settings) as store:
+        async for user in store.users():
+            found.append(user)
+            if len(found) == MOST_USERS:
+                break
+    return sorted(found)
