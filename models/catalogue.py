@@ -42,6 +42,9 @@ class Catalogue:
     def num_items(self) -> int:
         return len(self.item_ids)
 
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._index
+
     def index_of(self, item_id: str) -> int | None:
         """1 to num_items, or None for an item that this catalogue does not have."""
         return self._index.get(item_id)

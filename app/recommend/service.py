@@ -7,7 +7,6 @@ Past its deadline a request gets an error, because nobody waits for the answer. 
 (no_eligible_items). A `popular` artifact is a model like any other and serves as "model". It knows no HTTP.
 """
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +20,10 @@ from app.inference import InferenceEngine, Query, SimilarQuery, TopItems, queue_
 from app.item_key import ItemKeys, item_keys
 from app.observability import HISTORY_LENGTH, RECOMMENDATIONS
 from app.recommend.schemas import RecommendRequest, SimilarRequest
+from app.recommend.unknown import MOST_NAMED, UnknownItems
 from app.stores.answers import UNKNOWN, StoredHistory
 from app.stores.history import HistoryStore
 
-MAX_UNKNOWN_ITEMS = 100
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 
 
@@ -44,6 +43,7 @@ class RecommendService:
     def __init__(self, store: HistoryStore, engine: InferenceEngine, *, max_k: int) -> None:
         self._store = store
         self._engine = engine
+        self._unknown_items = UnknownItems(store, lambda item_id: item_id in engine.servable.catalogue)
         self._max_k = max_k
 
     @property
@@ -76,7 +76,7 @@ class RecommendService:
         )
         top, reason = await self._answer(query, reason, deadline, times)
         RECOMMENDATIONS.labels(top.source, reason or "").inc()
-        unknown = await self._names(request, top.unknown, deadline) if len(top.unknown) else []
+        unknown = await self._unknown(request, keys, top.unknown, deadline)
         times["answered_at"] = time.perf_counter()
         version = stored.version if request.history is None else None
         return Recommendation(top, reason, len(keys), version, unknown)
@@ -125,20 +125,15 @@ class RecommendService:
             return top, "no_known_items"
         return top, None if top.item_ids else "no_eligible_items"
 
-    async def _names(self, request: RecommendRequest, places: NDArray[np.int64], deadline: float) -> list[str]:
-        """External ids of unknown items. A stored history has only keys at hand; their names lie in a second value."""
+    async def _unknown(
+        self, request: RecommendRequest, keys: ItemKeys, places: NDArray[np.int64], deadline: float
+    ) -> list[str]:
+        if not len(places):
+            return []
         if request.history is not None:
-            names = [request.history[place] for place in places.tolist()]
-            return list(dict.fromkeys(names))[:MAX_UNKNOWN_ITEMS]
+            return list(dict.fromkeys(request.history[place] for place in places.tolist()))[:MOST_NAMED]
         assert request.user_id is not None
-        try:
-            async with asyncio.timeout_at(deadline):
-                events = (await self._store.read(request.user_id)).events
-        except (StoreUnavailable, TimeoutError):
-            return []  # the answer stands without their names
-        index_of = self._engine.servable.catalogue.index_of
-        strangers = (event.item_id for event in events if index_of(event.item_id) is None)
-        return list(dict.fromkeys(strangers))[:MAX_UNKNOWN_ITEMS]
+        return await self._unknown_items.names(request.user_id, keys[places], deadline)
 
     def _check_k(self, k: int) -> None:
         if k > self._max_k:
