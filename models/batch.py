@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PADDING = 0
+NO_HOUR = 24
 
 History = NDArray[np.int64]
 """Catalogue indices of one user, oldest first: (length,)."""
@@ -20,13 +21,20 @@ History = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SequenceBatch:
-    """`items` (B, T) catalogue indices with 0 behind the end; `lengths` (B,), each from 1 to T."""
+    """`items` (B, T) catalogue indices with 0 behind the end; `lengths` (B,), each from 1 to T.
+
+    `hours` (B, T), where they are known: the hour of the day of each event in UTC, 0 to 23; `NO_HOUR` without a time.
+    """
 
     items: Tensor
     lengths: Tensor
+    hours: Tensor | None = None
 
     def to(self, device: torch.device) -> "SequenceBatch":
-        return SequenceBatch(self.items.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+        hours = None if self.hours is None else self.hours.to(device, non_blocking=True)
+        return SequenceBatch(
+            self.items.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), hours
+        )
 
     @property
     def valid(self) -> Tensor:

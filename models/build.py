@@ -1,8 +1,10 @@
 """Names to parts: the only place that knows them all. A new part is one file and one line here."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from models.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
 from models.embeddings.full import FullEmbedding
@@ -34,6 +36,14 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     model.apply(init_weights)
     encoder.reset_special()
     return model
+
+
+def sized_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
+    """The config with every option filled in that the data decides: what `build_model` can build again without data."""
+    name, options = config.embedding.name, config.embedding.options
+    if name not in EMBEDDINGS:
+        return config  # building it tells the name
+    return dataclasses.replace(config, embedding=Part(name, EMBEDDINGS[name].options_for(catalogue, options)))
 
 
 def _part(kind: str, known: Mapping[str, Any], part: Part, *sizes: float) -> Any:

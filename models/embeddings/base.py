@@ -4,10 +4,13 @@ Index 0 is padding and its vector is zero. `forward` may use the sequence around
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
-from models.batch import SequenceBatch
+from models.batch import History, SequenceBatch
+from models.catalogue import Catalogue
 
 
 class ItemEmbedding(nn.Module, ABC):
@@ -15,6 +18,14 @@ class ItemEmbedding(nn.Module, ABC):
 
     num_items: int
     dim: int
+
+    @classmethod
+    def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
+        """Complete the options by what gives weights their shapes and only the data tells. What is given stays."""
+        return options
+
+    def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
+        """Set the buffers that are computed from the data and not learned; called once, before training."""
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 
 from models.artifact import MANIFEST, save_artifact
 from models.batch import History
-from models.build import build_model
+from models.build import build_model, sized_config
 from models.catalogue import Catalogue
 from models.config import ModelConfig
 from models.data.dataset import Dataset
@@ -60,7 +60,8 @@ def train_artifact(
     if (out / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
     torch.manual_seed(options.seed)
-    model = build_model(config, dataset.catalogue.num_items)
+    model = build_model(sized_config(config, dataset.catalogue), dataset.catalogue.num_items)
+    model.embedding.fit(dataset.catalogue, training_histories(dataset))
     curve: list[EpochRecord] = []
     if isinstance(model.head, PopularityHead):
         count_popularity(model, model.head, dataset.catalogue)
