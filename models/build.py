@@ -7,9 +7,11 @@ from typing import Any
 from models.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
+from models.embeddings.codes import CodesEmbedding
 from models.embeddings.full import FullEmbedding
 from models.encoders.base import SequenceEncoder
 from models.encoders.blossom import BlossomEncoder
+from models.encoders.cone import ConeEncoder
 from models.encoders.none import NoEncoder
 from models.encoders.self_attention import SelfAttentionEncoder
 from models.heads.base import ScoringHead
@@ -18,10 +20,11 @@ from models.heads.tied import TiedHead
 from models.layers.block import init_weights
 from models.recommender import SequentialRecommender
 
-EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {"full": FullEmbedding}
+EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {"full": FullEmbedding, "codes": CodesEmbedding}
 ENCODERS: Mapping[str, type[SequenceEncoder]] = {
     "self_attention": SelfAttentionEncoder,
     "blossom": BlossomEncoder,
+    "cone": ConeEncoder,
     "none": NoEncoder,
 }
 HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "popularity": PopularityHead}

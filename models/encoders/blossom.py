@@ -61,7 +61,7 @@ class BlossomEncoder(SequenceEncoder):
         return self._encode(x)
 
     def last(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self._encode(x, lengths - 1).squeeze(1)
+        return self._encode(x, lengths[:, None] - 1).squeeze(1)
 
     def _encode(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         x = self.dropout(self.norm(x))

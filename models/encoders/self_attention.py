@@ -46,7 +46,7 @@ class SelfAttentionEncoder(SequenceEncoder):
         return self._encode(x)
 
     def last(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self._encode(x, lengths - 1).squeeze(1)
+        return self._encode(x, lengths[:, None] - 1).squeeze(1)
 
     def _encode(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         x = self.dropout(self.positions(x * self.scale))

@@ -1,7 +1,8 @@
 """A transformer block around any attention: where the norms stand is its whole idea."""
 
-import torch
 from torch import Tensor, nn
+
+from models.layers.gather import positions_of
 
 
 class Block(nn.Module):
@@ -21,8 +22,8 @@ class Block(nn.Module):
         self.pre_norm = pre_norm
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone: the rest is never computed."""
-        asked = x if at is None else x[torch.arange(len(at), device=at.device), at][:, None]
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone: the rest is never computed."""
+        asked = x if at is None else positions_of(x, at)
         if self.pre_norm:
             x = asked + self.dropout(self.attention(self.attention_norm(x), at))
             out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

@@ -8,6 +8,7 @@ exact softmax in both branches, a sink at the oldest key, gates that keep their 
 import torch
 from torch import Tensor, nn
 
+from models.layers.gather import positions_of
 from models.layers.positional import RotaryPositions
 from models.layers.sparse_attention import block_importance, long_term_bias, short_term_mask
 
@@ -74,15 +75,15 @@ class BlossomAttention(nn.Module):
             self.gates.bias.view(self.heads, 2).copy_(torch.tensor([LONG_TERM_BIAS, SHORT_TERM_BIAS]))
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone."""
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
         sizes = [x.shape[-1], self.key_heads * self.head_dim, self.key_heads * self.head_dim]
         parts = self.qkv(x).split(sizes, -1)
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
         if at is not None:
-            rows = torch.arange(len(at), device=at.device)
-            query, x = query[rows, :, at][:, :, None], x[rows, at][:, None]
+            x = positions_of(x, at)
+            query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, self.head_dim))
         query = self.rotary(query, at).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, Q, d)
-        places = torch.arange(x.shape[1], device=x.device) if at is None else at[:, None]
+        places = torch.arange(x.shape[1], device=x.device) if at is None else at
         long_term, short_term = self._weights(query, self.rotary(key), places)
         gate = self.gates(x).unflatten(-1, (self.key_heads, -1, 2)).permute(4, 0, 2, 3, 1).sigmoid()[..., None]
         mixed = (gate[0] * long_term + gate[1] * short_term) @ value[:, :, None]

@@ -23,11 +23,11 @@ class RotaryPositions(nn.Module):
         self.register_buffer("sin", angles.sin().float(), persistent=False)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, heads, T, head_dim) → the same shape; row t is turned by t, or by at[b] with `at` (B,) and T = 1."""
+        """(B, heads, T, head_dim) → the same shape; row t is turned by t, or by at[b, t] with `at` (B, T)."""
         if at is None:
             cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
         else:
-            cos, sin = self.cos[at, None, None], self.sin[at, None, None]
+            cos, sin = self.cos[at][:, None], self.sin[at][:, None]
         even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
         turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
         return turned.flatten(-2).to(x.dtype)

@@ -8,7 +8,10 @@ FULL_SOFTMAX_ITEMS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one."""
+    """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one.
+
+    `averaging` is the share of the weights' running average that each step keeps; 0 means the weights themselves.
+    """
 
     epochs: int = 200
     max_minutes: float | None = None
@@ -19,12 +22,15 @@ class TrainingOptions:
     weight_decay: float = 0.01
     warmup_steps: int = 100
     clip_norm: float = 1.0
+    averaging: float = 0.999
     plateau: int = 3
     num_negatives: int | None = None
     validation_cases: int = 20_000
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"averaging must be in [0, 1), not {self.averaging}")
         for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")

@@ -7,13 +7,15 @@ the run that was not interrupted. It knows the model's `loss` and nothing of its
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
@@ -69,6 +71,8 @@ class Trainer:
         count = options.negatives_for(dataset.catalogue.num_items)
         self._sampler = None if count is None else NegativeSampler(dataset.catalogue.counts, count, device)
         self._optimiser = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
+        # Validation, early stopping and the export look at the running average of the weights.
+        self._average = AveragedModel(self.model, avg_fn=_running_average(options.averaging))
         self._dtype = training_dtype(device)
         self._epoch, self._step, self._steps = 1, 0, 0  # epochs from 1; steps within the epoch, and of all
         self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0  # of the epoch so far
@@ -83,6 +87,7 @@ class Trainer:
         if state is None:
             return False
         self.model.load_state_dict(state["model"])
+        self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._best = state["best"]
         self.curve = [EpochRecord(**record) for record in state["curve"]]
@@ -99,6 +104,10 @@ class Trainer:
             self._finish_epoch()
         self.model.load_state_dict(self._best)
         return self.best_record
+
+    @property
+    def _averaged(self) -> SequentialRecommender:
+        return cast("SequentialRecommender", self._average.module)
 
     @property
     def best_record(self) -> EpochRecord:
@@ -141,6 +150,7 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
         self._optimiser.step()
+        self._average.update_parameters(self.model)
         self._loss_sum += loss.item() * batch.num_targets
         self._targets += batch.num_targets
 
@@ -150,7 +160,7 @@ class Trainer:
         shown.advance(note=f"loss {loss:.3f}, {speed:,.0f} targets/s{best}")
 
     def _finish_epoch(self) -> None:
-        predictor = Predictor(self.model, self.device)
+        predictor = Predictor(self._averaged, self.device)
         found = evaluate(predictor, self.dataset, "valid", limit=self.options.validation_cases).values
         record = EpochRecord(
             epoch=self._epoch,
@@ -163,7 +173,7 @@ class Trainer:
         )
         self.curve.append(record)
         if self.best_record is record:
-            self._best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+            self._best = {name: value.detach().cpu().clone() for name, value in self._averaged.state_dict().items()}
         elif (record.epoch - self.best_record.epoch) % self.options.plateau == 0:
             self._rate /= 2
         self._epoch, self._step = self._epoch + 1, 0
@@ -175,6 +185,7 @@ class Trainer:
         state = {
             "fingerprint": self._fingerprint(),
             "model": self.model.state_dict(),
+            "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "best": self._best,
             "curve": [asdict(record) for record in self.curve],
@@ -191,6 +202,15 @@ class Trainer:
         digest.update(self.dataset.offsets.tobytes())
         digest.update("\n".join(self.dataset.catalogue.item_ids).encode())
         return digest.hexdigest()
+
+
+def _running_average(keep: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential, but at step n with a memory of some n steps at most: the first weights must not linger."""
+
+    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        return averaged.lerp(current, 1.0 - min(keep, (1.0 + float(steps)) / (10.0 + float(steps))))
+
+    return average
 
 
 def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -1,0 +1,38 @@
+"""A pre-norm transformer block whose two sublayers pass a gate before they join the residual, as LiGR has it.
+
+x ← x + σ(W_a x) ⊙ attention(norm(x)), then x ← x + σ(W_f x) ⊙ feed_forward(norm(x)) (arXiv 2502.03417): each feature of
+each position decides how much of the sublayer it takes.
+"""
+
+from torch import Tensor, nn
+
+from models.layers.attention import CausalSelfAttention
+from models.layers.gather import positions_of
+
+
+class GatedBlock(nn.Module):
+    def __init__(self, dim: int, attention: CausalSelfAttention, feed_forward: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.attention_norm = nn.LayerNorm(dim)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.attention_gate = nn.Linear(dim, dim)
+        self.feed_forward_gate = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
+        asked = x if at is None else positions_of(x, at)
+        return self._join(asked, self.attention(self.attention_norm(x), at))
+
+    def over(self, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
+        """(B, 1, dim) at `at` (B, 1), from `x` (B, S, dim) at `places` (B, S) alone; x[:, 0] is the position asked."""
+        normed = self.attention_norm(x)
+        return self._join(x[:, :1], self.attention.over(normed[:, :1], at, normed, places, seen))
+
+    def _join(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.attention_gate(x).sigmoid() * self.dropout(attended)
+        through = self.feed_forward(self.feed_forward_norm(x))
+        out: Tensor = x + self.feed_forward_gate(x).sigmoid() * self.dropout(through)
+        return out

@@ -1,0 +1,103 @@
+"""Product codes: what an assignment promises, and what the embedding makes of codes."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.batch import History
+from models.catalogue import Catalogue
+from models.embeddings.assignment import ASSIGNMENTS, assign_codes
+from models.embeddings.codes import CodesEmbedding, codes_of_new_item
+
+ITEMS, USERS, GROUPS = 600, 400, 12
+
+
+def histories() -> list[History]:
+    """Every user stays in one group of fifty items."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 50, 40) + 50 * (user % GROUPS) + 1 for user in range(USERS)]
+
+
+def catalogue(num_items: int = ITEMS) -> Catalogue:
+    names = [f"i{place}" for place in range(num_items)]
+    return Catalogue(names, np.full(num_items, 10, dtype=np.int64), [None] * num_items, [()] * num_items)
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+@pytest.mark.parametrize("num_items", [1, 3, 60, 600])
+def test_codes_are_in_bounds_and_repeat(name: str, num_items: int) -> None:
+    log = [np.clip(history, 1, num_items) for history in histories()]
+    codes = assign_codes(name, num_items, log, 4, 16)
+    assert codes.shape == (num_items, 4)
+    assert 0 <= int(codes.min()) <= int(codes.max()) < 16
+    torch.manual_seed(7)
+    assert torch.equal(assign_codes(name, num_items, log, 4, 16), codes)
+
+
+def test_an_assignment_leaves_the_random_numbers_of_a_run_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    assign_codes("residual_kmeans", ITEMS, histories(), 4, 16)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_svd_uses_every_code_about_equally_often() -> None:
+    codes = assign_codes("svd", ITEMS, histories(), 4, 16)
+    for column in codes.T:
+        used = torch.bincount(column, minlength=16)
+        assert used.min() >= ITEMS // 16
+        assert used.max() <= ITEMS // 16 + 1
+
+
+@pytest.mark.parametrize("name", ["svd", "residual_kmeans"])
+def test_items_of_one_group_share_more_codes_than_others(name: str) -> None:
+    codes = assign_codes(name, ITEMS, histories(), 8, 16)
+    shared = (codes[:, None] == codes[None]).float().mean(-1)
+    same_group = (torch.arange(ITEMS)[:, None] // 50) == (torch.arange(ITEMS)[None] // 50)
+    assert shared[same_group].mean() > 2 * shared[~same_group].mean()
+
+
+def test_digits_are_different_for_all_items() -> None:
+    codes = assign_codes("digits", 5_000, [], 4, 64)
+    assert len(torch.unique(codes, dim=0)) == 5_000
+
+
+def test_an_item_is_its_pieces_side_by_side() -> None:
+    embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=32)
+    embedding.fit(catalogue(), histories())
+    pieces = embedding.pieces.weight.reshape(4, 32, 4)
+    codes = embedding.codes[77].tolist()
+    expected = torch.cat([pieces[place, code] for place, code in enumerate(codes)])
+    assert torch.equal(embedding.table(torch.tensor([77]))[0], expected)
+
+
+def test_a_small_catalogue_gets_a_small_codebook() -> None:
+    assert CodesEmbedding.options_for(catalogue(40), {})["codebook"] == 40
+    assert CodesEmbedding.options_for(catalogue(), {"splits": 4})["codebook"] == 256
+    assert CodesEmbedding.options_for(catalogue(), {"codebook": 32})["codebook"] == 32
+
+
+def test_what_is_kept_is_a_byte_per_code_and_the_pieces() -> None:
+    embedding = CodesEmbedding(ITEMS, 64, splits=8, codebook=256)
+    kept = sum(tensor.nbytes for tensor in embedding.state_dict().values())
+    assert kept == 8 * (ITEMS + 1) + 4 * 256 * 64
+
+
+def test_a_new_item_takes_the_codes_that_its_neighbours_agree_on() -> None:
+    codes = torch.tensor([[0, 0], [5, 1], [5, 2], [6, 3]], dtype=torch.uint8)
+    voted = codes_of_new_item(codes, torch.tensor([1, 2, 3]), torch.tensor([1.0, 1.0, 1.5]))
+    assert voted.tolist() == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"splits": 5}, "dim 16 does not split into 5 codes"),
+        ({"codebook": 300}, "codebook must be from 1 to 256, not 300"),
+        ({"assignment": "magic"}, "no assignment of codes is called 'magic'; there are svd, residual_kmeans, digits"),
+    ],
+)
+def test_what_codes_cannot_be_is_told(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CodesEmbedding(ITEMS, 16, **options)  # type: ignore[arg-type]
