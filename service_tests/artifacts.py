@@ -16,7 +16,7 @@ from models.config import ModelConfig
 from models.heads.popularity import PopularityHead
 from models.presets import preset
 from models.recommender import SequentialRecommender
-from models.training.pipeline import count_popularity
+from models.training.stages import count_popularity
 
 
 def tiny_catalogue(num_items: int = 60) -> Catalogue:

@@ -14,6 +14,7 @@ from models.batch import History
 SEED = 20_231_206
 ROUNDS = 25  # of k-means
 CHUNK = 16_384  # items whose distances to all centres are held at once
+SAMPLE = 65_536  # items from which centres are learned
 
 
 def assign_codes(name: str, num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
@@ -63,6 +64,17 @@ ASSIGNMENTS: Mapping[str, Callable[[int, Sequence[History], int, int], Tensor]] 
 }
 
 
+def product_codes(vectors: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
+    """Product quantisation: every vector (V, D) cut into pieces, each piece replaced by its nearest centre.
+
+    Codes (V, splits), and centres (splits · codebook, D / splits) with those of the first piece first.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        found = [_kmeans(piece, codebook) for piece in vectors.cpu().float().chunk(splits, dim=1)]
+    return torch.stack([nearest for _, nearest in found], dim=1), torch.cat([centres for centres, _ in found])
+
+
 def item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tensor:
     """(num_items, dim) right singular vectors of the binary user-item matrix, times the root of their values."""
     items = np.concatenate([np.unique(history) for history in histories]) - 1
@@ -79,7 +91,8 @@ def item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tens
 
 def _kmeans(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Centres (count, D), and for each point (N,) its nearest centre; a centre without points moves to a random one."""
-    centres = points[torch.randperm(len(points))[:count]].clone()
+    everything, points = points, points[torch.randperm(len(points))[:SAMPLE]]
+    centres = points[:count].clone()
     if len(centres) < count:
         centres = torch.cat((centres, torch.randn(count - len(centres), points.shape[1])))
     for _ in range(ROUNDS):
@@ -89,7 +102,7 @@ def _kmeans(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
         centres = sums / sizes.clamp_min(1)[:, None]
         empty = sizes == 0
         centres[empty] = points[torch.randint(len(points), (int(empty.sum()),))]
-    return centres, _nearest(points, centres)
+    return centres, _nearest(everything, centres)
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:

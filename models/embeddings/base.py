@@ -18,6 +18,8 @@ class ItemEmbedding(nn.Module, ABC):
 
     num_items: int
     dim: int
+    from_full = False
+    """Whether training begins with a full table, whose vectors `approximate` then takes over."""
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
@@ -26,6 +28,10 @@ class ItemEmbedding(nn.Module, ABC):
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         """Set the buffers that are computed from the data and not learned; called once, before training."""
+
+    def approximate(self, vectors: Tensor) -> None:
+        """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
+        raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:

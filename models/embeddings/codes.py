@@ -1,9 +1,10 @@
 """Product codes: an item is a few small numbers, and each of them names a piece of its vector that many items share.
 
 RecJPQ (arXiv 2312.06165): item i has codes g_i1 … g_im, and its vector is the concatenation of the m sub-embeddings
-ψ_j[g_ij], each dim / m wide. Codes are assigned once from the data (`models/embeddings/assignment.py`) and stay;
-sub-embeddings are learned with the model. Scores never need a table of items: m × codebook partial products, and then
-a sum of m of them per item.
+ψ_j[g_ij], each dim / m wide. Codes are assigned once (`models/embeddings/assignment.py`) and stay; sub-embeddings are
+learned with the model. Codes come from the log, or, which measured better (models/LOG.md), from a full table that is
+trained first: its vectors are quantised piece by piece, and the model goes on learning from there. Scores never need a
+table of items: m × codebook partial products, and then a sum of m of them per item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,12 @@ from torch import Tensor, nn
 
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue import Catalogue
-from models.embeddings.assignment import ASSIGNMENTS, assign_codes
+from models.embeddings.assignment import ASSIGNMENTS, assign_codes, product_codes
 from models.embeddings.base import ItemEmbedding
+
+TRAINED = "trained"
+"""The assignment that waits for vectors."""
+ITEMS_PER_PIECE = 18
 
 
 class CodesEmbedding(ItemEmbedding):
@@ -29,17 +34,19 @@ class CodesEmbedding(ItemEmbedding):
     _starts: Tensor
 
     def __init__(
-        self, num_items: int, dim: int, *, splits: int = 8, codebook: int = 256, assignment: str = "svd"
+        self, num_items: int, dim: int, *, splits: int = 16, codebook: int = 256, assignment: str = TRAINED
     ) -> None:
         super().__init__()
         if dim % splits:
             raise ValueError(f"dim {dim} does not split into {splits} codes")
         if not 1 <= codebook <= 256:
             raise ValueError(f"codebook must be from 1 to 256, not {codebook}")
-        if assignment not in ASSIGNMENTS:
-            raise ValueError(f"no assignment of codes is called {assignment!r}; there are {', '.join(ASSIGNMENTS)}")
+        if assignment not in (TRAINED, *ASSIGNMENTS):
+            names = ", ".join((TRAINED, *ASSIGNMENTS))
+            raise ValueError(f"no assignment of codes is called {assignment!r}; there are {names}")
         self.num_items, self.dim = num_items, dim
         self.splits, self.codebook, self.assignment = splits, codebook, assignment
+        self.from_full = assignment == TRAINED
         self.pieces = nn.Embedding(splits * codebook, dim // splits)
         self.register_buffer("codes", torch.zeros(num_items + 1, splits, dtype=torch.uint8))
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
@@ -47,11 +54,19 @@ class CodesEmbedding(ItemEmbedding):
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A codebook larger than the catalogue would hold pieces of no item."""
-        return {**options, "codebook": min(options.get("codebook", 256), catalogue.num_items)}
+        """Without a codebook given, one that is not larger than the codes it saves: pieces are shared by 18 items."""
+        fitting = min(256, max(16, catalogue.num_items // ITEMS_PER_PIECE), catalogue.num_items)
+        return {"codebook": fitting, **options}
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
-        self._set_codes(assign_codes(self.assignment, catalogue.num_items, histories, self.splits, self.codebook))
+        if self.assignment in ASSIGNMENTS:
+            self._set_codes(assign_codes(self.assignment, catalogue.num_items, histories, self.splits, self.codebook))
+
+    def approximate(self, vectors: Tensor) -> None:
+        codes, pieces = product_codes(vectors[1:].detach(), self.splits, self.codebook)
+        self._set_codes(codes)
+        with torch.no_grad():
+            self.pieces.weight.copy_(pieces)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         return self.table(batch.items)

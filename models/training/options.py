@@ -1,9 +1,12 @@
 """What a training run can be told, with the defaults that the presets were tuned with (models/LOG.md)."""
 
+import dataclasses
 from dataclasses import dataclass
 
 FULL_SOFTMAX_ITEMS = 50_000
 """Up to here every item competes in the loss; above, only sampled negatives (models/LOG.md has the times)."""
+
+FIRST_STAGE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,18 @@ class TrainingOptions:
         if self.num_negatives is not None:
             return self.num_negatives or None
         return None if num_items <= FULL_SOFTMAX_ITEMS else 8192
+
+    def first_stage(self) -> "TrainingOptions":
+        """Of a training in two stages: most of the minutes."""
+        return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE)
+
+    def second_stage(self) -> "TrainingOptions":
+        """Weights are near their place already: half the rate, and less patience."""
+        return dataclasses.replace(
+            self,
+            max_minutes=self.max_minutes and self.max_minutes * (1 - FIRST_STAGE),
+            learning_rate=self.learning_rate / 2,
+            warmup_steps=min(self.warmup_steps, 20),
+            patience=min(self.patience, 5),
+            plateau=min(self.plateau, 2),
+        )

@@ -13,21 +13,18 @@ import torch
 
 from models.artifact import MANIFEST, save_artifact
 from models.batch import History
-from models.build import build_model, sized_config
-from models.catalogue import Catalogue
 from models.config import ModelConfig
 from models.data.dataset import Dataset
 from models.data.splits import training_histories
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.report import html_report
 from models.golden import HISTORIES
-from models.heads.popularity import PopularityHead
 from models.predictor import Predictor
-from models.recommender import SequentialRecommender
 from models.training.checkpoint import FILE as CHECKPOINT
 from models.training.curve import curve_png
 from models.training.options import TrainingOptions
-from models.training.trainer import EpochRecord, Trainer
+from models.training.stages import train_model
+from models.training.trainer import EpochRecord
 
 TRAINING = "training"
 """Folder inside the artifact's folder for what training leaves to people: curve, report, log; not part of a version."""
@@ -59,18 +56,7 @@ def train_artifact(
     """
     if (out / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
-    torch.manual_seed(options.seed)
-    model = build_model(sized_config(config, dataset.catalogue), dataset.catalogue.num_items)
-    model.embedding.fit(dataset.catalogue, training_histories(dataset))
-    curve: list[EpochRecord] = []
-    if isinstance(model.head, PopularityHead):
-        count_popularity(model, model.head, dataset.catalogue)
-    else:
-        trainer = Trainer(model, dataset, options, device, out / TRAINING)
-        if resume:
-            trainer.resume()
-        trainer.run()
-        curve = trainer.curve
+    model, curve = train_model(dataset, config, options, device, out / TRAINING, resume=resume)
     predictor = Predictor(model, device)
     test = evaluate(predictor, dataset, "test", limit=options.validation_cases)
     bytes_by_part = predictor.model_bytes()
@@ -82,16 +68,9 @@ def train_artifact(
         figures=test.values,
     )
     _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
-    (out / TRAINING / CHECKPOINT).unlink(missing_ok=True)
+    for checkpoint in (out / TRAINING).rglob(CHECKPOINT):
+        checkpoint.unlink()
     return Trained(version, test, curve, bytes_by_part)
-
-
-def count_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
-    """Scores are counts. Item vectors are zero, so that "similar" items are the popular ones and not random ones."""
-    head.counts[1:] = torch.from_numpy(catalogue.counts)
-    with torch.no_grad():
-        for vectors in model.embedding.parameters():
-            vectors.zero_()
 
 
 def _golden_histories(dataset: Dataset) -> list[History]:

@@ -64,7 +64,7 @@ def test_digits_are_different_for_all_items() -> None:
 
 
 def test_an_item_is_its_pieces_side_by_side() -> None:
-    embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=32)
+    embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=32, assignment="svd")
     embedding.fit(catalogue(), histories())
     pieces = embedding.pieces.weight.reshape(4, 32, 4)
     codes = embedding.codes[77].tolist()
@@ -73,9 +73,31 @@ def test_an_item_is_its_pieces_side_by_side() -> None:
 
 
 def test_a_small_catalogue_gets_a_small_codebook() -> None:
-    assert CodesEmbedding.options_for(catalogue(40), {})["codebook"] == 40
-    assert CodesEmbedding.options_for(catalogue(), {"splits": 4})["codebook"] == 256
-    assert CodesEmbedding.options_for(catalogue(), {"codebook": 32})["codebook"] == 32
+    assert CodesEmbedding.options_for(catalogue(10), {})["codebook"] == 10
+    assert CodesEmbedding.options_for(catalogue(40), {})["codebook"] == 16
+    assert CodesEmbedding.options_for(catalogue(10_000), {"splits": 4}) == {"splits": 4, "codebook": 256}
+    assert CodesEmbedding.options_for(catalogue(), {"codebook": 64}) == {"codebook": 64}
+
+
+def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(ITEMS + 1, 16)
+    vectors[0] = 0
+    errors = []
+    for splits, codebook in ((4, 8), (4, 64), (8, 64)):
+        embedding = CodesEmbedding(ITEMS, 16, splits=splits, codebook=codebook)
+        embedding.approximate(vectors)
+        errors.append((embedding.table() - vectors).pow(2).mean().item())
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.1
+
+
+def test_vectors_that_fit_the_codebook_are_kept_exactly() -> None:
+    embedding = CodesEmbedding(12, 8, splits=2, codebook=12)
+    vectors = torch.randn(13, 8)
+    vectors[0] = 0
+    embedding.approximate(vectors)
+    torch.testing.assert_close(embedding.table(), vectors)
 
 
 def test_what_is_kept_is_a_byte_per_code_and_the_pieces() -> None:
@@ -95,7 +117,10 @@ def test_a_new_item_takes_the_codes_that_its_neighbours_agree_on() -> None:
     [
         ({"splits": 5}, "dim 16 does not split into 5 codes"),
         ({"codebook": 300}, "codebook must be from 1 to 256, not 300"),
-        ({"assignment": "magic"}, "no assignment of codes is called 'magic'; there are svd, residual_kmeans, digits"),
+        (
+            {"assignment": "magic"},
+            "no assignment of codes is called 'magic'; there are trained, svd, residual",
+        ),
     ],
 )
 def test_what_codes_cannot_be_is_told(options: dict[str, object], message: str) -> None:

@@ -1,0 +1,76 @@
+"""From a config to trained weights: counted, trained in one stage, or trained in full and then compressed.
+
+An embedding that is compressed from trained vectors (`from_full`) is trained twice: first the same model with a full
+table, then, from its quantised vectors and its other weights, the model itself. Codes that are chosen for vectors lose
+less than codes that are chosen for the log, and the second stage wins most of the loss back (models/LOG.md).
+"""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from models.build import build_model, sized_config
+from models.catalogue import Catalogue
+from models.config import ModelConfig, Part
+from models.data.dataset import Dataset
+from models.data.splits import training_histories
+from models.heads.popularity import PopularityHead
+from models.recommender import SequentialRecommender
+from models.training.options import TrainingOptions
+from models.training.trainer import EpochRecord, Trainer
+
+FIRST = "full"
+"""Folder of the first stage's checkpoint."""
+
+
+def train_model(
+    dataset: Dataset, config: ModelConfig, options: TrainingOptions, device: torch.device, folder: Path, *, resume: bool
+) -> tuple[SequentialRecommender, list[EpochRecord]]:
+    """The model with its best weights, and the curve of all epochs. Checkpoints stay in `folder`."""
+    catalogue = dataset.catalogue
+    torch.manual_seed(options.seed)
+    model = build_model(sized_config(config, catalogue), catalogue.num_items)
+    if isinstance(model.head, PopularityHead):
+        count_popularity(model, model.head, catalogue)
+        return model, []
+    model.embedding.fit(catalogue, training_histories(dataset))
+    if not model.embedding.from_full:
+        return model, _stage(model, dataset, options, device, folder, resume=resume)
+    torch.manual_seed(options.seed)
+    full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
+    first = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume)
+    take_over(model, full.cpu())
+    second = _stage(model, dataset, options.second_stage(), device, folder, resume=resume)
+    return model, [*first, *(dataclasses.replace(record, epoch=len(first) + record.epoch) for record in second)]
+
+
+def take_over(model: SequentialRecommender, full: SequentialRecommender) -> None:
+    """Give `model` the weights of `full`, which differs from it in the embedding alone."""
+    model.embedding.approximate(full.embedding.table())
+    model.encoder.load_state_dict(full.encoder.state_dict())
+    model.head.load_state_dict(full.head.state_dict())
+
+
+def count_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
+    """Scores are counts. Item vectors are zero, so that "similar" items are the popular ones and not random ones."""
+    head.counts[1:] = torch.from_numpy(catalogue.counts)
+    with torch.no_grad():
+        for vectors in model.embedding.parameters():
+            vectors.zero_()
+
+
+def _stage(
+    model: SequentialRecommender,
+    dataset: Dataset,
+    options: TrainingOptions,
+    device: torch.device,
+    folder: Path,
+    *,
+    resume: bool,
+) -> list[EpochRecord]:
+    trainer = Trainer(model, dataset, options, device, folder)
+    if resume:
+        trainer.resume()
+    trainer.run()
+    return trainer.curve
