@@ -4,15 +4,22 @@ Knows their names and options. What one does is in the file of its name beside t
 """
 
 import argparse
+from types import ModuleType
 
-from app.commands import bench_serve
+from app.commands import bench_accuracy, bench_serve
+
+BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
+    "serve": (bench_serve, "requests per second and latency of the service, beside a bare FastAPI echo"),
+    "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     names = parser.add_subparsers(dest="benchmark", required=True, metavar="NAME")
-    told = "requests per second and latency of the service, beside a bare FastAPI echo"
-    bench_serve.configure(names.add_parser("serve", help=told, description=told.capitalize() + "."))
+    for name, (benchmark, told) in BENCHMARKS.items():
+        benchmark.configure(names.add_parser(name, help=told, description=told.capitalize() + "."))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return bench_serve.run(arguments)
+    status: int = BENCHMARKS[arguments.benchmark][0].run(arguments)
+    return status

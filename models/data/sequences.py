@@ -47,13 +47,27 @@ class TrainingBatches:
         """Plans of one epoch's batches: each (B, 2), a row of histories and the end of its window."""
         rng = np.random.default_rng([self._seed, number])
         window = self._max_len + 1  # the last item is only a target
-        spare = np.maximum(self._lengths - window, 0)
-        older = rng.random(len(spare)) < 0.5
-        ends = self._lengths - np.where(older, rng.integers(0, spare + 1), 0)
+        rows, ends = self._windows(rng, window)
         jitter = rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(ends))
         order = np.argsort(np.minimum(ends, window) * jitter, kind="stable")
-        plans = self._cut(np.stack((order, ends[order]), axis=1))
+        plans = self._cut(np.stack((rows[order], ends[order]), axis=1))
         return [plans[place] for place in rng.permutation(len(plans))]
+
+    def _windows(self, rng: np.random.Generator, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and ends: the newest window of every history, and windows that cover what is in front of it.
+
+        Where those are cut changes from epoch to epoch, and the first of them reaches into the newest window, so that
+        every event gets to be a target with a long history before it.
+        """
+        step = window - 1
+        older = np.maximum(self._lengths - window, 0)  # events that the newest window does not reach
+        reach = rng.integers(0, step, len(older))
+        kept = rng.random(len(older)) < older / step  # few older events need no window in every epoch
+        count = 1 + np.where(kept, -(-(older + reach) // step), 0)
+        rows = np.repeat(np.arange(len(count)), count)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)  # 0 for the newest window of a row
+        ends = np.where(place == 0, self._lengths[rows], (older + reach)[rows] - (place - 1) * step)
+        return rows, np.maximum(ends, 2)
 
     def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
         windows = [self._histories[row][max(0, end - self._max_len - 1) : end] for row, end in plan]

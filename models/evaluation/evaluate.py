@@ -24,12 +24,16 @@ SCORE_CELLS = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`values` by metric name (`ndcg@10`); `repeats` counts cases whose target the user already had."""
+    """`values` by metric name (`ndcg@10`); `repeats` counts cases whose target the user already had.
+
+    `places` (num_cases,) says where each target was answered, in the order of the dataset's users.
+    """
 
     part: SplitPart
     values: dict[str, float]
     num_cases: int
     repeats: int
+    places: metrics.Places
 
 
 def evaluate(
@@ -74,7 +78,7 @@ def evaluate(
         for k in CUTOFFS
     }
     values["coverage@10"] = metrics.coverage(answered[:, :10], predictor.num_items)
-    return Evaluation(part, values, len(asked), int(repeats.sum()))
+    return Evaluation(part, values, len(asked), int(repeats.sum()), found)
 
 
 def _sampled_mask(

@@ -24,8 +24,13 @@ def hit_rate(places: Places, k: int) -> float:
 
 def ndcg(places: Places, k: int) -> float:
     """NDCG@k with one relevant item: 1 / log2(place + 2) within the first k, else 0."""
+    return float(np.mean(gains(places, k)))
+
+
+def gains(places: Places, k: int) -> NDArray[np.float64]:
+    """What each case adds to NDCG@k: (N,)."""
     within = places < k
-    return float(np.mean(np.where(within, 1.0 / np.log2(np.where(within, places, 0) + 2.0), 0.0)))
+    return np.where(within, 1.0 / np.log2(np.where(within, places, 0) + 2.0), 0.0)
 
 
 def mrr(places: Places, k: int) -> float:

@@ -1,0 +1,148 @@
+"""The grid of an accuracy benchmark: which trainings there are, what each left behind, and the table of all.
+
+A run is one `nextup train` with its own folder; what it said on its last line is kept there, so a benchmark that was
+stopped goes on with the runs that are missing. It starts no process.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.bootstrap import paired_difference
+from models.evaluation.metrics import gains
+
+RESULT, PLACES = "result.json", "places.npy"
+METRICS = ("ndcg@10", "hr@10", "mrr@10")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A log by the name it has in the table."""
+
+    name: str
+    log: Path
+    items: Path | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Data":
+        """`name=log` or `name=log,items`; ValueError for anything else or a file that is not there."""
+        name, _, paths = text.partition("=")
+        log, _, items = paths.partition(",")
+        if not name or not log:
+            raise ValueError(f"--data is {text!r}; name=log or name=log,items is meant")
+        data = cls(name, Path(log), Path(items) if items else None)
+        for path in (data.log, data.items):
+            if path is not None and not path.exists():
+                raise ValueError(f"--data {name}: {path} is not there")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    data: Data
+    preset: str
+    seed: int
+    folder: Path
+    extra: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.data.name} {self.preset} {self.seed}"
+
+    @property
+    def is_done(self) -> bool:
+        return (self.folder / RESULT).exists() and (self.folder / PLACES).exists()
+
+    def arguments(self) -> list[str]:
+        """Of `nextup`, as a person would type them to make this row again."""
+        items = ["--items", str(self.data.items)] if self.data.items else []
+        which = ["--preset", self.preset, "--seed", str(self.seed), "--out", str(self.folder)]
+        return ["train", str(self.data.log), *items, *which, *self.extra]
+
+    def result(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text())
+        return found
+
+
+def grid(
+    data: Sequence[Data], presets: Sequence[str], seeds: Sequence[int], out: Path, extra: Sequence[str]
+) -> list[Run]:
+    return [
+        Run(log, preset, seed, out / log.name / f"{preset}-{seed}", tuple(extra))
+        for log in data
+        for preset in presets
+        for seed in seeds
+    ]
+
+
+def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row per data set and preset, seeds together; each against the first preset of its data set."""
+    table: list[dict[str, Any]] = []
+    for _, of_data in groupby((run for run in runs if run.is_done), key=lambda run: run.data.name):
+        by_preset = [list(group) for _, group in groupby(of_data, key=lambda run: run.preset)]
+        first = _gains(by_preset[0])
+        table += [_row(group) | _difference(group, by_preset[0], first) for group in by_preset]
+    return table
+
+
+def markdown(table: Sequence[dict[str, Any]]) -> str:
+    head = "data | preset | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
+    lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
+    for row in table:
+        figures = [_spread(row[name], row[f"{name}_sd"]) for name in METRICS]
+        gap = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**row["difference"]) if row["difference"] else ""
+        sizes = [f"{row[name] / 1000:,.0f} kB" for name in ("input_bytes", "output_bytes", "middle_bytes")]
+        run = [f"{row['minutes']:.0f}", str(len(row["seeds"]))]
+        cells = [row["data"], f"`{row['preset']}`", *figures, gap, *sizes, *run]
+        lines.append(f"| {' | '.join(cells)} |")
+    commands = [f"    {command}" for row in table for command in row["commands"]]
+    return "\n".join(
+        [*lines, "", "Differences are of NDCG@10, with 95 % paired bootstrap intervals over users.", ""]
+    ) + ("\n" + "\n".join(commands) + "\n")
+
+
+def _row(runs: Sequence[Run]) -> dict[str, Any]:
+    results = [run.result() for run in runs]
+    sizes = results[0]["bytes"]
+    means = {name: fmean(result[name] for result in results) for name in METRICS}
+    spreads = {
+        f"{name}_sd": stdev(result[name] for result in results) if len(results) > 1 else None for name in METRICS
+    }
+    return {
+        "data": runs[0].data.name,
+        "preset": runs[0].preset,
+        **means,
+        **spreads,
+        "input_bytes": sizes["embedding"],
+        "output_bytes": sizes["head"] or 0,
+        "middle_bytes": sizes["encoder"],
+        "minutes": fmean(result["seconds"] for result in results) / 60,
+        "epochs": [result["epochs"] for result in results],
+        "seeds": [run.seed for run in runs],
+        "device": results[0].get("device", "cpu"),
+        "commands": ["nextup " + " ".join(run.arguments()) for run in runs],
+    }
+
+
+def _gains(runs: Sequence[Run]) -> NDArray[np.float64]:
+    """NDCG@10 of every user, mean over the seeds."""
+    mean: NDArray[np.float64] = np.mean([gains(np.load(run.folder / PLACES), 10) for run in runs], axis=0)
+    return mean
+
+
+def _difference(runs: Sequence[Run], first: Sequence[Run], of_first: NDArray[np.float64]) -> dict[str, Any]:
+    if runs is first or runs[0].preset == first[0].preset:
+        return {"difference": None}
+    found = paired_difference(_gains(runs), of_first)
+    return {"difference": {"mean": found.mean, "low": found.low, "high": found.high}}
+
+
+def _spread(mean: float, deviation: float | None) -> str:
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"

@@ -1,0 +1,115 @@
+"""`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table.
+
+Knows how to run the trainings that are missing, several at a time; which there are is in app/bench/accuracy.py.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from app.bench.accuracy import PLACES, RESULT, Data, Run, grid, markdown, rows
+from app.bench.processes import environment_of_children
+from models.artifact import load_artifact
+from models.data.dataset import encode
+from models.data.interactions import read_interactions
+from models.evaluation.evaluate import evaluate
+from models.presets import PRESETS
+from models.progress import progress
+
+NEXTUP = [sys.executable, "-c", "import sys; from app.commands.main import main; sys.exit(main())"]
+LOOK_S = 2.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG[,ITEMS]", help="may be repeated")
+    parser.add_argument("--presets", default=",".join(PRESETS), help="separated by commas; the first is compared with")
+    parser.add_argument("--seeds", default="1", help="separated by commas")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="artifacts, and results to go on from")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (1)")
+    parser.add_argument("train_options", nargs="*", metavar="-- OPTIONS", help="of `nextup train`, for every run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    runs = grid(
+        [Data.parse(text) for text in arguments.data],
+        _names(arguments.presets),
+        _seeds(arguments.seeds),
+        arguments.out,
+        arguments.train_options,
+    )
+    failed = _train([one for one in runs if not one.is_done], arguments.jobs)
+    table = rows(runs)
+    if arguments.table is not None:
+        arguments.table.with_suffix(".md").write_text(markdown(table))
+        arguments.table.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
+    print(markdown(table))
+    for one in failed:
+        print(f"failed: {one.name}, see {one.folder}/log.txt")
+    print(json.dumps({"rows": table, "runs": len(runs), "failed": len(failed), "passed": not failed}))
+    return 1 if failed else 0
+
+
+def _train(left: Sequence[Run], jobs: int) -> list[Run]:
+    """Train what is left, `jobs` at a time; those that failed."""
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}; at least 1")
+    waiting, failed = list(left), []
+    running: dict[Run, subprocess.Popen[bytes]] = {}
+    try:
+        with progress("accuracy", len(left), "runs") as shown:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    one = waiting.pop(0)
+                    running[one] = _start(one)
+                time.sleep(LOOK_S)
+                for one in [one for one, process in running.items() if process.poll() is not None]:
+                    if running.pop(one).returncode == 0:
+                        _keep(one)
+                    else:
+                        failed.append(one)
+                    shown.advance(note=one.name)
+    finally:
+        for process in running.values():
+            process.terminate()
+            process.wait()
+    return failed
+
+
+def _start(one: Run) -> subprocess.Popen[bytes]:
+    """A run that was stopped goes on from its checkpoint."""
+    one.folder.mkdir(parents=True, exist_ok=True)
+    with (one.folder / "log.txt").open("ab") as log:
+        command = [*NEXTUP, *one.arguments(), "--resume", "--overwrite"]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment_of_children())  # noqa: S603 - our own
+
+
+def _keep(one: Run) -> None:
+    """What the run said last, and where every user's item was answered, for comparisons."""
+    said = (one.folder / "log.txt").read_text().strip().splitlines()[-1]
+    artifact = load_artifact(one.folder, device="auto")
+    torch.set_num_threads(1)
+    dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
+    np.save(one.folder / PLACES, evaluate(artifact.predictor, dataset, "test").places)
+    (one.folder / RESULT).write_text(json.dumps(json.loads(said), indent=1) + "\n")
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PRESETS]:
+        raise ValueError(f"no preset is called {unknown[0]!r}; there are {', '.join(PRESETS)}")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--seeds is {text!r}; numbers separated by commas are meant") from None

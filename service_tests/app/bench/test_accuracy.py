@@ -1,0 +1,77 @@
+"""`nextup bench accuracy` as it is typed: a table of what was trained, and going on where it stopped."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from app.commands.main import main
+
+OPTIONS = ["--", "--epochs", "2", "--dim", "16", "--max-len", "10", "--threads", "1"]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Everybody walks 30 items in the same order."""
+    rows = [
+        (f"u{user}", f"i{(user * 7 + step) % 30}", 1_600_000_000 + step) for user in range(40) for step in range(12)
+    ]
+    path = tmp_path / "log.csv"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(path)
+    return path
+
+
+def test_the_grid_is_trained_once_and_told_in_a_table(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table"
+    grid = ["--data", f"walk={log}", "--presets", "popular,sasrec", "--seeds", "1,2", "--jobs", "2"]
+    command = ["bench", "accuracy", *grid, "--out", str(tmp_path / "runs"), "--table", str(table), *OPTIONS]
+    assert main(command) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (said["runs"], said["failed"], said["passed"]) == (4, 0, True)
+    popular, sasrec = said["rows"]
+    assert (popular["preset"], popular["difference"], popular["seeds"]) == ("popular", None, [1, 2])
+    gap = sasrec["difference"]
+    assert gap["low"] <= gap["mean"] <= gap["high"]
+    assert gap["mean"] == pytest.approx(sasrec["ndcg@10"] - popular["ndcg@10"])
+    assert sasrec["ndcg@10_sd"] > 0
+    assert sasrec["commands"][1].startswith(f"nextup train {log} --preset sasrec --seed 2 --out")
+    assert json.loads(table.with_suffix(".json").read_text()) == said["rows"]
+    assert "| walk | `sasrec` |" in table.with_suffix(".md").read_text()
+
+    written = (tmp_path / "runs" / "walk" / "sasrec-1" / "manifest.json").stat().st_mtime_ns
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == said["rows"]
+    assert (tmp_path / "runs" / "walk" / "sasrec-1" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_a_run_that_fails_is_named_and_the_others_stand(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text("user_id,item_id,timestamp\n")
+    grid = ["--data", f"none={empty}", "--data", f"walk={log}", "--presets", "popular"]
+    assert main(["bench", "accuracy", *grid, "--out", str(tmp_path / "runs"), *OPTIONS]) == 1
+    out = capsys.readouterr().out
+    assert "failed: none popular 1" in out
+    assert [row["data"] for row in json.loads(out.splitlines()[-1])["rows"]] == ["walk"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "walk"], "name=log or name=log,items is meant"),
+        (["--data", "walk=nowhere.csv"], "nowhere.csv is not there"),
+        (["--data", "walk={log}", "--presets", "magic"], "no preset is called 'magic'"),
+        (["--data", "walk={log}", "--seeds", "one"], "numbers separated by commas"),
+        (["--data", "walk={log}", "--jobs", "0"], "--jobs is 0"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(
+    words: list[str], message: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word.replace("{log}", str(log)) for word in words]
+    assert main(["bench", "accuracy", *given, "--out", str(tmp_path / "runs")]) == 1
+    assert message in capsys.readouterr().err
