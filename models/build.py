@@ -7,27 +7,35 @@ from typing import Any
 from models.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
+from models.embeddings.blocks import BlockEmbedding
 from models.embeddings.codes import CodesEmbedding
 from models.embeddings.full import FullEmbedding
 from models.encoders.base import SequenceEncoder
 from models.encoders.blossom import BlossomEncoder
 from models.encoders.cone import ConeEncoder
+from models.encoders.dilated_convolution import DilatedConvolutionEncoder
 from models.encoders.none import NoEncoder
 from models.encoders.self_attention import SelfAttentionEncoder
+from models.heads.adaptive import AdaptiveHead
 from models.heads.base import ScoringHead
 from models.heads.popularity import PopularityHead
 from models.heads.tied import TiedHead
 from models.layers.block import init_weights
 from models.recommender import SequentialRecommender
 
-EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {"full": FullEmbedding, "codes": CodesEmbedding}
+EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {
+    "full": FullEmbedding,
+    "blocks": BlockEmbedding,
+    "codes": CodesEmbedding,
+}
 ENCODERS: Mapping[str, type[SequenceEncoder]] = {
     "self_attention": SelfAttentionEncoder,
     "blossom": BlossomEncoder,
     "cone": ConeEncoder,
+    "dilated_convolution": DilatedConvolutionEncoder,
     "none": NoEncoder,
 }
-HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "popularity": PopularityHead}
+HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "adaptive": AdaptiveHead, "popularity": PopularityHead}
 
 
 def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:

@@ -1,8 +1,8 @@
-"""Training batches: a window of every user's history per epoch, users of like length together, in a repeatable order.
+"""Training batches: windows of every user's history, users of like length together, in a repeatable order.
 
-A history longer than a window gives its newest window half of the time and an older one, at a random place, otherwise:
-the model is asked about newest windows, but older events are there to be learned too. What epoch n looks like depends
-on (seed, n) alone, so a run that was stopped goes on with the same batches. It knows no model.
+A history longer than a window gives its newest window, which is what the model will be asked about, and windows in
+front of it, because older events are there to be learned too. What epoch n looks like depends on (seed, n) alone, so
+a run that was stopped goes on with the same batches. It knows no model.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,9 @@ class TrainingBatches:
         every event gets to be a target with a long history before it.
         """
         step = window - 1
-        older = np.maximum(self._lengths - window, 0)  # events that the newest window does not reach
+        older = np.where(
+            self._lengths > window, self._lengths - step, 0
+        )  # events that are no target of the newest window
         reach = rng.integers(0, step, len(older))
         kept = rng.random(len(older)) < older / step  # few older events need no window in every epoch
         count = 1 + np.where(kept, -(-(older + reach) // step), 0)

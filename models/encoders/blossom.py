@@ -3,14 +3,18 @@
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import Block
+from models.layers.block import shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
+from models.layers.sharing import weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):
-    """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64."""
+    """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64.
+
+    `sharing` lets blocks use the same weights, norms apart: a layer of models/layers/sharing.py is a block here.
+    """
 
     causal = True
 
@@ -28,6 +32,7 @@ class BlossomEncoder(SequenceEncoder):
         block: int = 16,
         blocks_chosen: int = 4,
         short_window: int = 8,
+        sharing: str = "original",
     ) -> None:
         super().__init__()
         if dim % heads or heads % key_heads:
@@ -35,8 +40,10 @@ class BlossomEncoder(SequenceEncoder):
         rotary = RotaryPositions(dim // heads, max_len)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        self.attentions = [
-            BlossomAttention(
+        self.attentions: list[BlossomAttention] = []
+
+        def sublayers() -> tuple[nn.Module, nn.Module]:
+            attention = BlossomAttention(
                 dim,
                 rotary,
                 heads=heads,
@@ -46,12 +53,10 @@ class BlossomEncoder(SequenceEncoder):
                 blocks_chosen=blocks_chosen,
                 short_window=short_window,
             )
-            for _ in range(layers)
-        ]
-        self.blocks = nn.ModuleList(
-            Block(dim, attention, FeedForward(dim, hidden, dropout), dropout, pre_norm=False)
-            for attention in self.attentions
-        )
+            self.attentions.append(attention)
+            return attention, FeedForward(dim, hidden, dropout)
+
+        self.blocks = shared_blocks(weight_sets(sharing, layers), sublayers, dim, dropout, pre_norm=False)
 
     def reset_special(self) -> None:
         for attention in self.attentions:

@@ -6,12 +6,15 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
-from models.layers.block import Block
+from models.layers.block import shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
+from models.layers.sharing import weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):
+    """`sharing` lets blocks use the same weights, norms apart: a layer of models/layers/sharing.py is a block here."""
+
     causal = True
 
     def __init__(
@@ -24,6 +27,7 @@ class SelfAttentionEncoder(SequenceEncoder):
         heads: int = 2,
         hidden: int = 256,
         positions: Literal["rotary", "learned"] = "rotary",
+        sharing: str = "original",
     ) -> None:
         super().__init__()
         if positions not in ("rotary", "learned"):
@@ -34,11 +38,12 @@ class SelfAttentionEncoder(SequenceEncoder):
         self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            Block(
-                dim, CausalSelfAttention(dim, heads, rotary), FeedForward(dim, hidden, dropout), dropout, pre_norm=True
-            )
-            for _ in range(layers)
+        self.blocks = shared_blocks(
+            weight_sets(sharing, layers),
+            lambda: (CausalSelfAttention(dim, heads, rotary), FeedForward(dim, hidden, dropout)),
+            dim,
+            dropout,
+            pre_norm=True,
         )
         self.norm = nn.LayerNorm(dim)
 

@@ -1,8 +1,21 @@
 """A transformer block around any attention: where the norms stand is its whole idea."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from torch import Tensor, nn
 
 from models.layers.gather import positions_of
+
+
+class Borrowed:
+    """A module that another one owns: called like it, but not a module, so its weights are registered only once."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.module(*inputs)
 
 
 class Block(nn.Module):
@@ -12,7 +25,14 @@ class Block(nn.Module):
     BlossomRec publishes.
     """
 
-    def __init__(self, dim: int, attention: nn.Module, feed_forward: nn.Module, dropout: float, pre_norm: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        attention: nn.Module | Borrowed,
+        feed_forward: nn.Module | Borrowed,
+        dropout: float,
+        pre_norm: bool,
+    ) -> None:
         super().__init__()
         self.attention = attention
         self.feed_forward = feed_forward
@@ -31,6 +51,29 @@ class Block(nn.Module):
         x = self.attention_norm(asked + self.dropout(self.attention(x, at)))
         normed: Tensor = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return normed
+
+
+def shared_blocks(
+    weight_sets: Sequence[int],
+    sublayers: Callable[[], tuple[nn.Module, nn.Module]],
+    dim: int,
+    dropout: float,
+    pre_norm: bool,
+) -> nn.ModuleList:
+    """One block per entry of `weight_sets`: equal entries share attention and feed-forward, every block has own norms.
+
+    `sublayers` makes the attention and the feed-forward of a set; the first block of the set registers them.
+    """
+    owned: dict[int, tuple[nn.Module, nn.Module]] = {}
+    blocks = []
+    for number in weight_sets:
+        if number in owned:
+            attention, feed_forward = owned[number]
+            blocks.append(Block(dim, Borrowed(attention), Borrowed(feed_forward), dropout, pre_norm))
+        else:
+            attention, feed_forward = owned[number] = sublayers()
+            blocks.append(Block(dim, attention, feed_forward, dropout, pre_norm))
+    return nn.ModuleList(blocks)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -19,7 +19,9 @@ def batches(lengths: list[int], cells: int = 40, seed: int = 0) -> TrainingBatch
 @given(
     lengths=st.lists(st.integers(0, 30), min_size=1, max_size=40), cells=st.integers(1, 100), epoch=st.integers(1, 3)
 )
-def test_every_user_with_two_events_is_in_every_epoch_once(lengths: list[int], cells: int, epoch: int) -> None:
+def test_the_newest_window_of_every_user_with_two_events_is_in_every_epoch_once(
+    lengths: list[int], cells: int, epoch: int
+) -> None:
     if max(lengths) < 2:
         with pytest.raises(ValueError, match="nothing to learn"):
             batches(lengths)
@@ -34,7 +36,9 @@ def test_every_user_with_two_events_is_in_every_epoch_once(lengths: list[int], c
             assert (wanted[:length] == row[:length] + 1).all(), "the target of a position is the item after it"
             assert not row[length:].any()
             assert not wanted[length:].any()
-            users.append(int(row[0]) // 100)
+            user = int(row[0]) // 100
+            if wanted[length - 1] == 100 * user + lengths[user]:
+                users.append(user)
     assert sorted(users) == [user for user, length in enumerate(lengths) if length > 1]
 
 
@@ -46,8 +50,24 @@ def test_an_epoch_is_the_same_every_time_and_the_next_one_is_another() -> None:
     assert first != [plan.tolist() for plan in batches([30] * 20, seed=1).epoch(1)]
 
 
-def test_long_histories_give_their_newest_window_half_of_the_time_and_older_ones_too() -> None:
-    made = batches([30] * 200, cells=80)
-    ends = np.concatenate([plan[:, 1] for epoch in range(20) for plan in made.epoch(epoch)])
-    assert 0.48 < np.mean(ends == 30) < 0.58  # half, and the random place may be the newest too
-    assert ends.min() == MAX_LEN + 1, "the oldest window is full"
+def test_windows_cover_a_long_history_and_most_events_are_targets_with_a_long_past() -> None:
+    made = batches([60] * 50, cells=80)
+    for epoch in range(1, 6):
+        covered = np.zeros((50, 61), dtype=int)
+        for plan in made.epoch(epoch):
+            for user, end in plan:
+                covered[user, max(0, end - MAX_LEN - 1) + 1 : end] += 1  # the first item of a window is no target
+        assert (covered[:, 1:60] >= 1).all()
+        assert covered.mean() < 1.3, "windows overlap little"
+
+
+def test_a_history_hardly_longer_than_a_window_has_seldom_a_second_one() -> None:
+    made = batches([MAX_LEN + 2] * 400, cells=80)
+    windows = [len(np.concatenate(made.epoch(epoch))) for epoch in range(1, 11)]
+    assert 400 < np.mean(windows) < 400 * (1 + 3 / MAX_LEN)
+
+
+def test_cuts_move_from_epoch_to_epoch() -> None:
+    made = batches([30] * 50, cells=80)
+    ends = {int(end) for epoch in range(20) for plan in made.epoch(epoch) for _, end in plan}
+    assert ends >= set(range(MAX_LEN + 1, 28))

@@ -39,7 +39,7 @@ def same_weights(one: SequentialRecommender, other: SequentialRecommender) -> bo
     return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("preset", ["sasrec", "blossomrec"])
+@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec"])
 @pytest.mark.parametrize("negatives", [None, 20])
 def test_it_learns_what_popularity_cannot(preset: str, negatives: int | None, tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, epochs=15, num_negatives=negatives)
