@@ -23,7 +23,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COLUMNS = ["--columns", "user=who,item=what,time=at"]
-SMALL = ["--epochs", "15", "--dim", "16", "--max-len", "20", "--batch-cells", "128", "--learning-rate", "0.01"]
+SMALL = ["--epochs", "25", "--dim", "16", "--max-len", "20", "--batch-cells", "128", "--learning-rate", "0.01"]
 
 
 def last_json(text: str) -> dict[str, float]:

@@ -42,7 +42,7 @@ def same_weights(one: SequentialRecommender, other: SequentialRecommender) -> bo
 @pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec"])
 @pytest.mark.parametrize("negatives", [None, 20])
 def test_it_learns_what_popularity_cannot(preset: str, negatives: int | None, tmp_path: Path) -> None:
-    options = dataclasses.replace(OPTIONS, epochs=15, num_negatives=negatives)
+    options = dataclasses.replace(OPTIONS, epochs=25, num_negatives=negatives)
     run = trainer(tmp_path, options, preset)
     best = run.run()
     assert best.ndcg > 0.8
