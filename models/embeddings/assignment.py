@@ -37,7 +37,7 @@ def residual_kmeans_codes(num_items: int, histories: Sequence[History], splits: 
     rest = rest / rest.norm(dim=1, keepdim=True).clamp_min(1e-9)
     codes = []
     for _ in range(splits):
-        centres, nearest = _kmeans(rest, codebook)
+        centres, nearest = _kmeans(rest, codebook, torch.ones(num_items))
         rest = rest - centres[nearest]
         codes.append(nearest)
     return torch.stack(codes, dim=1)
@@ -64,14 +64,15 @@ ASSIGNMENTS: Mapping[str, Callable[[int, Sequence[History], int, int], Tensor]] 
 }
 
 
-def product_codes(vectors: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
+def product_codes(vectors: Tensor, weights: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
     """Product quantisation: every vector (V, D) cut into pieces, each piece replaced by its nearest centre.
 
-    Codes (V, splits), and centres (splits · codebook, D / splits) with those of the first piece first.
+    `weights` (V,) > 0 say how much the error of an item counts. Codes (V, splits), and centres
+    (splits · codebook, D / splits) with those of the first piece first.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        found = [_kmeans(piece, codebook) for piece in vectors.cpu().float().chunk(splits, dim=1)]
+        found = [_kmeans(piece, codebook, weights) for piece in vectors.cpu().float().chunk(splits, dim=1)]
     return torch.stack([nearest for _, nearest in found], dim=1), torch.cat([centres for centres, _ in found])
 
 
@@ -89,20 +90,23 @@ def item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tens
     return vectors
 
 
-def _kmeans(points: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Centres (count, D), and for each point (N,) its nearest centre; a centre without points moves to a random one."""
-    everything, points = points, points[torch.randperm(len(points))[:SAMPLE]]
-    centres = points[:count].clone()
-    if len(centres) < count:
-        centres = torch.cat((centres, torch.randn(count - len(centres), points.shape[1])))
+def _kmeans(points: Tensor, count: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres (count, D), and for each point (N,) its nearest centre; a centre without points moves to a random one.
+
+    The first centres are points drawn by weight, so that heavy ones begin near a centre.
+    """
+    sample = torch.randperm(len(points))[:SAMPLE]
+    some, heavy = points[sample], weights[sample]
+    drawn = torch.multinomial(heavy, min(count, len(some)))
+    centres = torch.cat((some[drawn], torch.randn(count - len(drawn), points.shape[1])))
     for _ in range(ROUNDS):
-        nearest = _nearest(points, centres)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, points)
-        sizes = torch.bincount(nearest, minlength=count)
-        centres = sums / sizes.clamp_min(1)[:, None]
+        nearest = _nearest(some, centres)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, some * heavy[:, None])
+        sizes = torch.zeros(count).index_add_(0, nearest, heavy)
+        centres = sums / sizes.clamp_min(1e-12)[:, None]
         empty = sizes == 0
-        centres[empty] = points[torch.randint(len(points), (int(empty.sum()),))]
-    return centres, _nearest(everything, centres)
+        centres[empty] = some[torch.randint(len(some), (int(empty.sum()),))]
+    return centres, _nearest(points, centres)
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class ItemEmbedding(nn.Module, ABC):
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         """Set the buffers that are computed from the data and not learned; called once, before training."""
 
-    def approximate(self, vectors: Tensor) -> None:
+    def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
         """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 

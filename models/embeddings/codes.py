@@ -62,8 +62,10 @@ class CodesEmbedding(ItemEmbedding):
         if self.assignment in ASSIGNMENTS:
             self._set_codes(assign_codes(self.assignment, catalogue.num_items, histories, self.splits, self.codebook))
 
-    def approximate(self, vectors: Tensor) -> None:
-        codes, pieces = product_codes(vectors[1:].detach(), self.splits, self.codebook)
+    def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
+        # An item that is asked for often deserves a nearer piece; by the root, so that rare items keep some say.
+        weights = torch.from_numpy(catalogue.counts).float().clamp_min(1).sqrt()
+        codes, pieces = product_codes(vectors[1:].detach(), weights, self.splits, self.codebook)
         self._set_codes(codes)
         with torch.no_grad():
             self.pieces.weight.copy_(pieces)

@@ -40,14 +40,14 @@ def train_model(
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
     first = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume)
-    take_over(model, full.cpu())
+    take_over(model, full.cpu(), catalogue)
     second = _stage(model, dataset, options.second_stage(), device, folder, resume=resume)
     return model, [*first, *(dataclasses.replace(record, epoch=len(first) + record.epoch) for record in second)]
 
 
-def take_over(model: SequentialRecommender, full: SequentialRecommender) -> None:
+def take_over(model: SequentialRecommender, full: SequentialRecommender, catalogue: Catalogue) -> None:
     """Give `model` the weights of `full`, which differs from it in the embedding alone."""
-    model.embedding.approximate(full.embedding.table())
+    model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
     model.head.load_state_dict(full.head.state_dict())
 

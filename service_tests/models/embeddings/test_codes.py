@@ -86,7 +86,7 @@ def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes(
     errors = []
     for splits, codebook in ((4, 8), (4, 64), (8, 64)):
         embedding = CodesEmbedding(ITEMS, 16, splits=splits, codebook=codebook)
-        embedding.approximate(vectors)
+        embedding.approximate(vectors, catalogue())
         errors.append((embedding.table() - vectors).pow(2).mean().item())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.1
@@ -96,8 +96,19 @@ def test_vectors_that_fit_the_codebook_are_kept_exactly() -> None:
     embedding = CodesEmbedding(12, 8, splits=2, codebook=12)
     vectors = torch.randn(13, 8)
     vectors[0] = 0
-    embedding.approximate(vectors)
+    embedding.approximate(vectors, catalogue(12))
     torch.testing.assert_close(embedding.table(), vectors)
+
+
+def test_popular_items_lose_less_to_the_codes() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(ITEMS + 1, 16)
+    counts = np.concatenate((np.full(60, 4000), np.full(ITEMS - 60, 1))).astype(np.int64)
+    uneven = Catalogue(catalogue().item_ids, counts, [None] * ITEMS, [()] * ITEMS)
+    embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=64)
+    embedding.approximate(vectors, uneven)
+    error = (embedding.table() - vectors)[1:].pow(2).mean(-1)
+    assert error[:60].mean() < 0.5 * error[60:].mean()
 
 
 def test_what_is_kept_is_a_byte_per_code_and_the_pieces() -> None:

@@ -62,5 +62,5 @@ def test_taking_over_changes_no_weight_of_the_encoder(tmp_path: Path) -> None:
     full, _ = train_model(
         cyclic_log(), dataclasses.replace(CODES, embedding=Part("full")), OPTIONS, CPU, tmp_path / FIRST, resume=False
     )
-    take_over(model, full)
+    take_over(model, full, cyclic_log().catalogue)
     assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), full.encoder.parameters(), strict=True))
