@@ -7,24 +7,35 @@ from typing import Any
 from models.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
+from models.embeddings.compositional import CompositionalEmbedding
 from models.embeddings.full import FullEmbedding
 from models.encoders.base import SequenceEncoder
 from models.encoders.blossom import BlossomEncoder
 from models.encoders.none import NoEncoder
 from models.encoders.self_attention import SelfAttentionEncoder
+from models.encoders.twin_attention import TwinAttentionEncoder
 from models.heads.base import ScoringHead
+from models.heads.dense import DenseHead
 from models.heads.popularity import PopularityHead
 from models.heads.tied import TiedHead
 from models.layers.block import init_weights
 from models.recommender import SequentialRecommender
 
-EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {"full": FullEmbedding}
+EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {
+    "full": FullEmbedding,
+    "compositional": CompositionalEmbedding,
+}
 ENCODERS: Mapping[str, type[SequenceEncoder]] = {
     "self_attention": SelfAttentionEncoder,
     "blossom": BlossomEncoder,
+    "twin_attention": TwinAttentionEncoder,
     "none": NoEncoder,
 }
-HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "popularity": PopularityHead}
+HEADS: Mapping[str, type[ScoringHead]] = {
+    "tied": TiedHead,
+    "dense": DenseHead,
+    "popularity": PopularityHead,
+}
 
 
 def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
@@ -34,6 +45,7 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     head = _part("head", HEADS, config.head, num_items, config.dim)
     model = SequentialRecommender(config, embedding, encoder, head)
     model.apply(init_weights)
+    embedding.reset_special()
     encoder.reset_special()
     return model
 

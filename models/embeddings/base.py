@@ -27,6 +27,9 @@ class ItemEmbedding(nn.Module, ABC):
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         """Set the buffers that are computed from the data and not learned; called once, before training."""
 
+    def reset_special(self) -> None:
+        """Set weights that must not start like the others; called after the common initialisation."""
+
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim). Never materialises the table."""
