@@ -18,6 +18,7 @@ from models.batch import NO_HOUR, PADDING, History, SequenceBatch
 from models.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
 from models.layers.category_lists import CategoryLists, categories_by_use
+from models.layers.context_injection import ContextInjection
 from models.layers.keep_scale import keep_scale
 from models.layers.mixed_radix import digits, two_bases
 
@@ -56,7 +57,7 @@ class CompositionalEmbedding(ItemEmbedding):
         self.current = nn.Embedding(self.categories.num_rows, dim, padding_idx=0)
         self.hours = nn.Embedding(NO_HOUR + 1, dim)
         self.key = nn.Linear(dim, dim, bias=False)  # W_a
-        self.injection = nn.Sequential(nn.Linear(2 * dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.injection = ContextInjection(dim)
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -68,14 +69,19 @@ class CompositionalEmbedding(ItemEmbedding):
         self.categories.fill(catalogue)
 
     def reset_special(self) -> None:
+        """At the start h_i, the mean of N rows, and r_i, the sum of three, are as large as vectors of a full table."""
         keep_scale(self.key)
-        keep_scale(self.injection)
+        self.injection.reset_special()
+        with torch.no_grad():
+            self.rows.weight.mul_(len(self.bases) ** 0.5)
+            for contexts in (self.previous, self.current, self.hours):
+                contexts.weight.mul_(3**-0.5)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): h̃_i = MLP([h_i ; r_i]), LSAN (CIKM 2021), section 3.1."""
         context = self.context(batch)
         composed = self.compose(batch.items, self.weights(batch.items, context))
-        injected: Tensor = self.injection(torch.cat((composed, context), dim=-1))
+        injected: Tensor = self.injection(composed, context)
         return injected.masked_fill((batch.items == PADDING)[..., None], 0.0)
 
     def context(self, batch: SequenceBatch) -> Tensor:

@@ -1,6 +1,6 @@
 """One row of weights and one bias per item, apart from the embedding: LSAN's output layer as it is written.
 
-LSAN (CIKM 2021), section 3.3: ŷ = softmax(W_o Ĥ + b_o). It is as large as a full item table, whatever the embedding
+LSAN (CIKM 2021), section 3.3.2: ŷ = softmax(W_o Ĥ + b_o). It is as large as a full item table, whatever the embedding
 saves.
 """
 
