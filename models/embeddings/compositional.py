@@ -38,7 +38,7 @@ class CompositionalEmbedding(ItemEmbedding):
         dim: int,
         *,
         bases: Sequence[int] | None = None,
-        fineness: int = 4,
+        fineness: int = 8,
         num_categories: int = 0,
         max_categories: int = 1,
     ) -> None:

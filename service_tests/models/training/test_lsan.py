@@ -86,7 +86,7 @@ def test_input_output_and_the_rest_are_told_apart() -> None:
     assert sizes["tied"]["head"] == 0
     assert sizes["dense"] == sizes["tied"] | {"head": 4 * 3_416 * (16 + 1)}
     assert sizes["full"]["embedding"] == 4 * 3_417 * 16
-    rows = 4 * 16 * (236 + 15)  # the base tables
+    rows = 4 * 16 * (472 + 8)  # the base tables
     context = 4 * 16 * (2 * (3 + 3) + 25)  # categories before and here, hours
     layers = 4 * (16 * 16 + 2 * 16 * 16 + 16 + 16 * 16 + 16)  # W_a and the MLP
     assert sizes["tied"]["embedding"] == rows + context + layers + 2 * 3_417  # two bytes of categories per item
