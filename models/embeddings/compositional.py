@@ -8,7 +8,7 @@ paper's own output layer, one row per item, is the head `dense`.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,7 @@ class CompositionalEmbedding(ItemEmbedding):
         self.hours = nn.Embedding(NO_HOUR + 1, dim)
         self.key = nn.Linear(dim, dim, bias=False)  # W_a
         self.injection = ContextInjection(dim)
+        self._kept_weights: Tensor | None = None
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,11 +128,23 @@ class CompositionalEmbedding(ItemEmbedding):
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Σ_n w_n(i) ⟨x, ẽ_i^n⟩: Σ m_n products, and N gathered numbers per item instead of one more product each."""
-        items = self._everything()
-        places, weights = self.places(items), self.candidate_weights(items)
+        places, weights = self.places(self._everything()), self._weights_of_everything()
         products = F.linear(hidden, self.rows.weight)
         parts = (products[..., places[:, n]] * weights[:, n] for n in range(len(self.bases)))
         return torch.stack(tuple(parts)).sum(0)
+
+    def train(self, mode: bool = True) -> Self:
+        """Weights may have changed since they were last read, whichever way the mode goes."""
+        self._kept_weights = None
+        return super().train(mode)
+
+    def _weights_of_everything(self) -> Tensor:
+        """Kept between answers in evaluation, N numbers per item: they are most of what scoring a catalogue costs."""
+        if self.training or torch.is_grad_enabled():
+            return self.candidate_weights(self._everything())
+        if self._kept_weights is None:
+            self._kept_weights = self.candidate_weights(self._everything())
+        return self._kept_weights
 
     def _everything(self) -> Tensor:
         return torch.arange(self.num_items + 1, device=self.rows.weight.device)

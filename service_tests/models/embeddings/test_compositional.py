@@ -142,6 +142,20 @@ def test_scores_are_the_product_with_the_table(options: dict[str, Any]) -> None:
     torch.testing.assert_close(made.scores(hidden), hidden @ made.table().T, rtol=1e-4, atol=1e-5)
 
 
+def test_what_evaluation_keeps_is_forgotten_when_training_goes_on() -> None:
+    made, hidden = embedding().eval(), torch.randn(3, DIM)
+    with torch.inference_mode():
+        before = made.scores(hidden)
+        torch.testing.assert_close(made.scores(hidden), before)
+    made.train()
+    with torch.no_grad():
+        made.current.weight.normal_()
+    made.eval()
+    with torch.inference_mode():
+        assert not torch.allclose(made.scores(hidden), before)
+        torch.testing.assert_close(made.scores(hidden), hidden @ made.table().T, rtol=1e-4, atol=1e-5)
+
+
 def test_the_table_does_not_know_the_categories_it_has_no_room_for() -> None:
     made = embedding(num_categories=2, max_categories=1)
     assert made.categories.lists[1:, 0].tolist() == [3, 4, 3, 2, 3, 2, 3, 2, 2, 3]
