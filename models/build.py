@@ -9,6 +9,7 @@ from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
 from models.embeddings.blocks import BlockEmbedding
 from models.embeddings.codes import CodesEmbedding
+from models.embeddings.compositional import CompositionalEmbedding
 from models.embeddings.full import FullEmbedding
 from models.encoders.base import SequenceEncoder
 from models.encoders.blossom import BlossomEncoder
@@ -16,8 +17,10 @@ from models.encoders.cone import ConeEncoder
 from models.encoders.dilated_convolution import DilatedConvolutionEncoder
 from models.encoders.none import NoEncoder
 from models.encoders.self_attention import SelfAttentionEncoder
+from models.encoders.twin_attention import TwinAttentionEncoder
 from models.heads.adaptive import AdaptiveHead
 from models.heads.base import ScoringHead
+from models.heads.dense import DenseHead
 from models.heads.popularity import PopularityHead
 from models.heads.tied import TiedHead
 from models.layers.block import init_weights
@@ -27,15 +30,22 @@ EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {
     "full": FullEmbedding,
     "blocks": BlockEmbedding,
     "codes": CodesEmbedding,
+    "compositional": CompositionalEmbedding,
 }
 ENCODERS: Mapping[str, type[SequenceEncoder]] = {
     "self_attention": SelfAttentionEncoder,
     "blossom": BlossomEncoder,
     "cone": ConeEncoder,
     "dilated_convolution": DilatedConvolutionEncoder,
+    "twin_attention": TwinAttentionEncoder,
     "none": NoEncoder,
 }
-HEADS: Mapping[str, type[ScoringHead]] = {"tied": TiedHead, "adaptive": AdaptiveHead, "popularity": PopularityHead}
+HEADS: Mapping[str, type[ScoringHead]] = {
+    "tied": TiedHead,
+    "adaptive": AdaptiveHead,
+    "dense": DenseHead,
+    "popularity": PopularityHead,
+}
 
 
 def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
@@ -45,6 +55,7 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     head = _part("head", HEADS, config.head, num_items, config.dim)
     model = SequentialRecommender(config, embedding, encoder, head)
     model.apply(init_weights)
+    embedding.reset_special()
     encoder.reset_special()
     return model
 

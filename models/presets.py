@@ -10,6 +10,7 @@ PRESETS: Mapping[str, ModelConfig] = {
         ModelConfig(Part("full"), Part("self_attention"), Part("tied"), preset="sasrec"),
         ModelConfig(Part("full"), Part("blossom"), Part("tied"), preset="blossomrec"),
         ModelConfig(Part("blocks"), Part("dilated_convolution"), Part("adaptive"), preset="cprec"),
+        ModelConfig(Part("compositional"), Part("twin_attention"), Part("tied"), preset="lsan"),
         ModelConfig(Part("full"), Part("none"), Part("popularity"), dim=1, max_len=1, dropout=0.0, preset="popular"),
     )
 }

@@ -33,6 +33,9 @@ class ItemEmbedding(nn.Module, ABC):
         """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 
+    def reset_special(self) -> None:
+        """Set weights that must not start like the others; called after the common initialisation."""
+
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim). Never materialises the table."""

@@ -1,0 +1,39 @@
+"""A convolution that costs a handful of numbers: all channels of a head share one kernel."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LightConvolution(nn.Module):
+    """Sums the items around each one, weighted by their distance alone: LSAN (CIKM 2021), section 3.2.1.
+
+    H^conv[i, d] = Σ_{j=1..L} W^conv_j · H[i + offset(j), d], with one kernel W^conv of L = `window` numbers for each
+    head's share of the channels. The paper's window is centred, offset(j) = j − ⌈(L + 1) / 2⌉; with `causal` it ends
+    at i, offset(j) = j − L. Outside the sequence there are zeros. `normalised` makes a softmax of each kernel, as in
+    the convolutions that this one descends from; the paper does not.
+    """
+
+    def __init__(self, dim: int, heads: int, window: int, *, causal: bool, normalised: bool) -> None:
+        super().__init__()
+        assert dim % heads == 0
+        self.channels = dim // heads
+        self.left = window - 1 if causal else window // 2
+        self.right = window - 1 - self.left
+        self.normalised = normalised
+        self.kernel = nn.Parameter(torch.empty(heads, window))
+        nn.init.normal_(self.kernel, std=window**-0.5)
+
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim), zero behind each end if not causal → the same shape; (B, 1, dim) for positions `at` (B,)."""
+        kernel = self.kernel.softmax(-1) if self.normalised else self.kernel
+        taps = kernel.repeat_interleave(self.channels, dim=0).T  # (L, dim)
+        padded = F.pad(x, (0, 0, self.left, self.right))
+        if at is not None:
+            window = at[:, None] + torch.arange(len(taps), device=x.device)
+            return (padded[torch.arange(len(at), device=x.device)[:, None], window] * taps).sum(1, keepdim=True)
+        length = x.shape[1]
+        out = padded[:, :length] * taps[0]
+        for j in range(1, len(taps)):
+            out = torch.addcmul(out, padded[:, j : j + length], taps[j])
+        return out

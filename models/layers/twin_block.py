@@ -1,0 +1,71 @@
+"""Two readings of one sequence side by side, near and far, and a network that merges them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers.light_convolution import LightConvolution
+from models.layers.positional import LearnedPositions
+
+
+class GlobalAttention(nn.Module):
+    """Ĥ = softmax(Q Kᵀ / √(D / heads)) V, LSAN (CIKM 2021), section 3.2.2: no output matrix, the FFN's first is one."""
+
+    def __init__(self, dim: int, heads: int, *, causal: bool) -> None:
+        super().__init__()
+        assert dim % heads == 0
+        self.heads, self.causal = heads, causal
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+
+    def forward(self, x: Tensor, valid: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim), `valid` (B, T) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone.
+
+        Causal attention needs no `valid`: padding stands on the right, where it does not look.
+        """
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if at is not None:
+            query = query[torch.arange(len(at), device=at.device), :, at][:, :, None]
+        if self.causal and at is None:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            seen = valid if at is None else torch.arange(x.shape[1], device=x.device) <= at[:, None]
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None])
+        return mixed.transpose(1, 2).flatten(2)
+
+
+class TwinBlock(nn.Module):
+    """Twin attention and the network behind it: LSAN (CIKM 2021), sections 3.2.3 and 3.3.1.
+
+    H^twin = [H^conv ; Ĥ], (B, T, 2D), and Ĥ^twin = GeLU(H^twin W_p^(1) + b_p^(1)) W_p^(2) + b_p^(2), 2D → D → D.
+    Both branches read H; only attention adds the positions P to it. With `residual` the block is H + FFN(norm(H)).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        window: int,
+        dropout: float,
+        *,
+        causal: bool,
+        residual: bool,
+        normalised: bool,
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.norm = nn.LayerNorm(dim) if residual else nn.Identity()
+        self.convolution = LightConvolution(dim, heads, window, causal=causal, normalised=normalised)
+        self.attention = GlobalAttention(dim, heads, causal=causal)
+        self.merge = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, positions: LearnedPositions, valid: Tensor, at: Tensor | None = None) -> Tensor:
+        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone: the rest is never computed."""
+        normed = self.norm(x)
+        if self.convolution.right:  # what stands behind the end must not reach into it
+            normed = normed.masked_fill(~valid[..., None], 0.0)
+        near, far = self.convolution(normed, at), self.attention(positions(normed), valid, at)
+        out: Tensor = self.dropout(self.merge(torch.cat((near, far), dim=-1)))
+        if not self.residual:
+            return out
+        return out + (x if at is None else x[torch.arange(len(at), device=at.device), at][:, None])

@@ -1,0 +1,93 @@
+"""The preset lsan from a log with categories to an artifact: it learns, is small, and answers the same when loaded."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.artifact import load_artifact
+from models.build import build_model, sized_config
+from models.config import ModelConfig, Part
+from models.data.dataset import Dataset
+from models.predictor import Predictor
+from models.training.options import TrainingOptions
+from models.training.pipeline import Trained, train_artifact
+from service_tests.artifacts import tiny_catalogue, tiny_config
+
+CPU = torch.device("cpu")
+NUM_ITEMS = 30
+
+
+def cyclic_log(users: int = 60, length: int = 14) -> Dataset:
+    """Everybody walks the catalogue in the same order from another start; items are odd or even, and ten are low."""
+    rng = np.random.default_rng(0)
+    items = [(start + np.arange(length)) % NUM_ITEMS + 1 for start in rng.integers(0, NUM_ITEMS, users)]
+    offsets = np.arange(0, (users + 1) * length, length)
+    return Dataset(tiny_catalogue(NUM_ITEMS), [f"u{n}" for n in range(users)], offsets, np.concatenate(items))
+
+
+def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | None = None) -> Trained:
+    options = TrainingOptions(
+        epochs=epochs, batch_cells=256, learning_rate=1e-2, warmup_steps=5, num_negatives=negatives
+    )
+    return train_artifact(cyclic_log(), config, options, CPU, folder)
+
+
+@pytest.mark.parametrize("negatives", [None, 20])
+@pytest.mark.parametrize("head", ["tied", "dense"])
+def test_it_learns_what_popularity_cannot(head: str, negatives: int | None, tmp_path: Path) -> None:
+    config = dataclasses.replace(tiny_config("lsan"), head=Part(head))
+    assert train(tmp_path, config, epochs=25, negatives=negatives).test.values["ndcg@10"] > 0.8
+
+
+def test_the_prefix_form_without_residuals_learns_from_last_items_alone(tmp_path: Path) -> None:
+    encoder = Part("twin_attention", {"form": "prefix", "residual": False})
+    config = dataclasses.replace(tiny_config("lsan"), encoder=encoder)
+    curve = train(tmp_path, config, epochs=25).curve
+    assert curve[-1].loss < 0.75 * curve[0].loss
+
+
+def test_a_loaded_artifact_answers_as_the_model_that_was_trained(tmp_path: Path) -> None:
+    trained = train(tmp_path, tiny_config("lsan"), epochs=2)
+    artifact = load_artifact(tmp_path, device="cpu")
+    assert artifact.version == trained.version
+    options = artifact.predictor.config.embedding.options
+    assert options == {"num_categories": 3, "max_categories": 2}
+    golden = json.loads((tmp_path / "golden.json").read_text())
+    top = artifact.predictor.top_k([np.array(history) for history in golden["histories"]], 10)
+    assert top.indices.tolist() == golden["items"]
+
+
+def test_categories_travel_with_the_weights(tmp_path: Path) -> None:
+    train(tmp_path, tiny_config("lsan"), epochs=1)
+    data = cyclic_log()
+    fresh = build_model(sized_config(tiny_config("lsan"), data.catalogue), NUM_ITEMS)
+    fresh.embedding.fit(data.catalogue, [])
+    loaded = load_artifact(tmp_path, device="cpu").predictor.model
+    name = "embedding.categories.lists"
+    assert torch.equal(loaded.state_dict()[name], fresh.state_dict()[name])
+    assert len(loaded.state_dict()[name].unique()) == 5, "three categories, no second one, no item before"
+
+
+def test_input_output_and_the_rest_are_told_apart() -> None:
+    catalogue = tiny_catalogue(3_416)
+    tied = tiny_config("lsan", dim=16)
+    sizes = {}
+    for name, config in {
+        "tied": tied,
+        "dense": dataclasses.replace(tied, head=Part("dense")),
+        "full": dataclasses.replace(tied, embedding=Part("full")),
+    }.items():
+        made = build_model(sized_config(config, catalogue), catalogue.num_items)
+        sizes[name] = Predictor(made, CPU).model_bytes()
+    assert sizes["tied"]["head"] == 0
+    assert sizes["dense"] == sizes["tied"] | {"head": 4 * 3_416 * (16 + 1)}
+    assert sizes["full"]["embedding"] == 4 * 3_417 * 16
+    rows = 4 * 16 * (472 + 8)  # the base tables
+    context = 4 * 16 * (2 * (3 + 3) + 25)  # categories before and here, hours
+    layers = 4 * (16 * 16 + 2 * 16 * 16 + 16 + 16 * 16 + 16)  # W_a and the MLP
+    assert sizes["tied"]["embedding"] == rows + context + layers + 2 * 3_417  # two bytes of categories per item
+    assert sizes["tied"]["encoder"] == sizes["full"]["encoder"]
