@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.batch import History
 from models.catalogue import Catalogue
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes
 from models.embeddings.codes import CodesEmbedding, codes_of_new_item
+from models.embeddings.packing import pack, unpack
 
 ITEMS, USERS, GROUPS = 600, 400, 12
 
@@ -67,16 +70,24 @@ def test_an_item_is_its_pieces_side_by_side() -> None:
     embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=32, assignment="svd")
     embedding.fit(catalogue(), histories())
     pieces = embedding.pieces.weight.reshape(4, 32, 4)
-    codes = embedding.codes[77].tolist()
+    codes = embedding.codes()[77].tolist()
     expected = torch.cat([pieces[place, code] for place, code in enumerate(codes)])
     assert torch.equal(embedding.table(torch.tensor([77]))[0], expected)
 
 
 def test_a_small_catalogue_gets_a_small_codebook() -> None:
     assert CodesEmbedding.options_for(catalogue(10), {})["codebook"] == 10
-    assert CodesEmbedding.options_for(catalogue(40), {})["codebook"] == 16
-    assert CodesEmbedding.options_for(catalogue(10_000), {"splits": 4}) == {"splits": 4, "codebook": 256}
-    assert CodesEmbedding.options_for(catalogue(), {"codebook": 64}) == {"codebook": 64}
+    assert CodesEmbedding.options_for(catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
+    assert CodesEmbedding.options_for(catalogue(), {"codebook": 256}) == {"codebook": 256}
+
+
+@given(st.lists(st.lists(st.integers(0, 63), min_size=8, max_size=8), min_size=1, max_size=20))
+def test_packed_codes_come_back(rows: list[list[int]]) -> None:
+    codes = torch.tensor(rows)
+    packed = pack(codes)
+    assert packed.shape == (len(rows), 6)
+    assert packed.dtype == torch.uint8
+    assert torch.equal(unpack(packed), codes)
 
 
 def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes() -> None:
@@ -111,10 +122,17 @@ def test_popular_items_lose_less_to_the_codes() -> None:
     assert error[:60].mean() < 0.5 * error[60:].mean()
 
 
-def test_what_is_kept_is_a_byte_per_code_and_the_pieces() -> None:
-    embedding = CodesEmbedding(ITEMS, 64, splits=8, codebook=256)
+@pytest.mark.parametrize(("splits", "codebook", "bytes_per_item"), [(8, 256, 8), (32, 64, 24), (8, 64, 6), (2, 64, 2)])
+def test_what_is_kept_is_a_few_bytes_per_item_and_the_pieces(splits: int, codebook: int, bytes_per_item: int) -> None:
+    embedding = CodesEmbedding(ITEMS, 64, splits=splits, codebook=codebook)
     kept = sum(tensor.nbytes for tensor in embedding.state_dict().values())
-    assert kept == 8 * (ITEMS + 1) + 4 * 256 * 64
+    assert kept == bytes_per_item * (ITEMS + 1) + 4 * codebook * 64
+
+
+@pytest.mark.parametrize("num_items", [3_416, 12_101, 1_000_000])
+def test_the_default_takes_at_most_an_eighth_of_a_full_table(num_items: int) -> None:
+    kept = 24 * (num_items + 1) + 4 * 64 * 64
+    assert kept <= 4 * 64 * (num_items + 1) / 8
 
 
 def test_a_new_item_takes_the_codes_that_its_neighbours_agree_on() -> None:

@@ -25,7 +25,7 @@ def test_the_codes_keep_what_the_full_table_has_learned(tmp_path: Path) -> None:
     first, second = curve[:12], curve[12:]
     assert max(r.ndcg for r in second) > 0.8 * max(r.ndcg for r in first)
     assert second[0].loss < first[0].loss, "the second stage does not start anew"
-    assert model.embedding.state_dict()["codes"].dtype == torch.uint8
+    assert model.embedding.state_dict()["kept"].dtype == torch.uint8
 
 
 def test_a_run_killed_in_either_stage_goes_on_to_the_same_weights(
