@@ -18,6 +18,7 @@ from models.data.items import read_items
 from models.device import choose_device
 from models.evaluation.report import metrics_table
 from models.presets import PRESETS, preset
+from models.training.advice import Advice, advise
 from models.training.options import TrainingOptions
 from models.training.pipeline import train_artifact
 
@@ -35,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for kind, known in PARTS.items():
         model.add_argument(f"--{kind}", choices=sorted(known), help=f"another {kind} than the preset's")
     model.add_argument("--dim", type=int, help="width of the vectors")
-    model.add_argument("--max-len", type=int, help="newest items of a history that the model looks at")
-    model.add_argument("--dropout", type=float)
+    model.add_argument("--max-len", type=int, help="newest items of a history that it looks at; by the log")
+    model.add_argument("--dropout", type=float, help="by the log")
     training = parser.add_argument_group("the training")
     defaults = TrainingOptions()
     training.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -55,13 +56,17 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    config, options = _config(arguments), _options(arguments)
+    options = _options(arguments)
     device = choose_device(arguments.device)
     log = read_log(arguments)
     items = None if arguments.items is None else read_items(arguments.items)
     dataset = prepare(log.events, items, min_item_events=arguments.min_item_events)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
+    advice = advise(dataset, options, preset(arguments.preset).max_len)
+    config = _config(arguments, advice)
+    if config.encoder.name != "none":
+        print("\n".join(advice.reasons), file=sys.stderr)
     trained = train_artifact(
         dataset, config, options, device, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite
     )
@@ -83,8 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _config(arguments: argparse.Namespace) -> ModelConfig:
-    config = preset(arguments.preset)
+def _config(arguments: argparse.Namespace, advice: Advice) -> ModelConfig:
+    """The preset, as the log advises, but for what was said."""
+    config = advice.applied(preset(arguments.preset))
     sizes = ("dim", "max_len", "dropout")
     given: dict[str, Any] = {name: value for name in sizes if (value := getattr(arguments, name)) is not None}
     parts: dict[str, Any] = {kind: Part(name) for kind in PARTS if (name := getattr(arguments, kind)) is not None}

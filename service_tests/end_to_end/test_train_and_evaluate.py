@@ -23,7 +23,20 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COLUMNS = ["--columns", "user=who,item=what,time=at"]
-SMALL = ["--epochs", "25", "--dim", "16", "--max-len", "20", "--batch-cells", "128", "--learning-rate", "0.01"]
+SMALL = [
+    "--epochs",
+    "25",
+    "--dropout",
+    "0.2",
+    "--dim",
+    "16",
+    "--max-len",
+    "20",
+    "--batch-cells",
+    "128",
+    "--learning-rate",
+    "0.01",
+]
 
 
 def last_json(text: str) -> dict[str, float]:
@@ -31,7 +44,7 @@ def last_json(text: str) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec"])
+@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec", "lsan"])
 def test_train_then_evaluate_give_the_same_figures(
     preset: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

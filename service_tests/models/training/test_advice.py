@@ -1,0 +1,44 @@
+"""What a log suggests."""
+
+import numpy as np
+import pytest
+
+from models.data.dataset import Dataset
+from models.presets import preset
+from models.training.advice import advise
+from models.training.options import TrainingOptions
+from service_tests.artifacts import tiny_catalogue
+
+
+def log_of(lengths: list[int]) -> Dataset:
+    """Users with so many events to learn from, and two that are held out."""
+    offsets = np.concatenate(([0], np.cumsum([length + 2 for length in lengths])))
+    items = np.random.default_rng(0).integers(1, 61, offsets[-1])
+    return Dataset(tiny_catalogue(), [f"u{n}" for n in range(len(lengths))], offsets, items)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "max_len", "dropout"),
+    [
+        ([6] * 100, 50, 0.5),
+        ([20] * 100, 50, 0.3),
+        ([60] * 100, 100, 0.2),
+        ([700] * 100, 200, 0.2),
+        ([6] * 200 + [199], 50, 0.5),
+    ],
+)
+def test_sizes_follow_the_lengths_of_histories(lengths: list[int], max_len: int, dropout: float) -> None:
+    advice = advise(log_of(lengths), TrainingOptions(), 200)
+    assert advice.sizes == {"max_len": max_len, "dropout": dropout}
+    assert f"max_len {max_len}: 99 % of users" in advice.reasons[0]
+
+
+def test_the_loss_is_told() -> None:
+    assert "every item competes, 60 items" in advise(log_of([6]), TrainingOptions(), 200).reasons[2]
+    assert "30 negatives per batch" in advise(log_of([6]), TrainingOptions(num_negatives=30), 200).reasons[2]
+
+
+def test_popularity_takes_no_advice() -> None:
+    advice = advise(log_of([6]), TrainingOptions(), 200)
+    assert advice.applied(preset("popular")) == preset("popular")
+    assert advice.applied(preset("sasrec")).max_len == 50
