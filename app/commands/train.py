@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--items", type=Path, metavar="FILE", help="titles and categories of items")
     model = parser.add_argument_group("the model")
-    model.add_argument("--preset", choices=list(PRESETS), default="blossomrec")
+    model.add_argument("--preset", choices=list(PRESETS), default="blossom")
     for kind, known in PARTS.items():
         model.add_argument(f"--{kind}", choices=sorted(known), help=f"another {kind} than the preset's")
     model.add_argument("--dim", type=int, help="width of the vectors")
@@ -45,6 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--epochs", type=int, default=defaults.epochs, help="at most this many")
     training.add_argument("--max-minutes", type=float, help="stop training after this time, then evaluate and export")
     training.add_argument("--patience", type=int, default=defaults.patience, help="epochs without a better NDCG@10")
+    training.add_argument(
+        "--schedule",
+        choices=["plateau", "linear"],
+        default=defaults.schedule,
+        help="halve the rate where nothing improves, or let it fall towards the end of --epochs or --max-minutes",
+    )
     training.add_argument("--seed", type=int, default=defaults.seed)
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     training.add_argument("--batch-cells", type=int, default=defaults.batch_cells, help="users × positions of a batch")
@@ -98,5 +104,5 @@ def _config(arguments: argparse.Namespace, advice: Advice) -> ModelConfig:
 
 
 def _options(arguments: argparse.Namespace) -> TrainingOptions:
-    names = ("epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells")
+    names = ("epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells", "schedule")
     return TrainingOptions(**{name: getattr(arguments, name) for name in names}, num_negatives=arguments.negatives)

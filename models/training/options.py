@@ -2,18 +2,26 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 FULL_SOFTMAX_ITEMS = 50_000
 """Up to here every item competes in the loss; above, only sampled negatives (models/LOG.md has the times)."""
 
 FIRST_STAGE = 0.7
+FALLING_PART = 0.4
+"""Of a linear schedule: over this last part of a run the rate falls."""
+
+Schedule = Literal["plateau", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
     """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one.
 
-    `averaging` is the share of the weights' running average that each step keeps; 0 means the weights themselves.
+    `schedule` says what the learning rate does: "plateau" halves it after each `plateau` epochs without a better one, for
+    runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs or
+    minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running average
+    that each step keeps; 0 means the weights themselves.
     """
 
     epochs: int = 200
@@ -26,6 +34,7 @@ class TrainingOptions:
     warmup_steps: int = 100
     clip_norm: float = 1.0
     averaging: float = 0.999
+    schedule: Schedule = "plateau"
     plateau: int = 3
     num_negatives: int | None = None
     validation_cases: int = 20_000
@@ -34,11 +43,21 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must be in [0, 1), not {self.averaging}")
+        if self.schedule not in ("plateau", "linear"):
+            raise ValueError(f"schedule must be 'plateau' or 'linear', not {self.schedule!r}")
         for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"max_minutes must be above 0, not {self.max_minutes}")
+
+    def share_of_rate(self, epochs_done: float, seconds: float) -> float:
+        """What a linear schedule leaves of the learning rate after so many epochs and seconds; 1 for any other."""
+        if self.schedule != "linear":
+            return 1.0
+        minutes_done = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+        left = 1.0 - max(epochs_done / self.epochs, minutes_done)
+        return min(1.0, max(0.01, left / FALLING_PART))
 
     def negatives_for(self, num_items: int) -> int | None:
         """None for the full softmax, else how many negatives a batch draws."""

@@ -115,7 +115,8 @@ class Trainer:
 
     def _finished(self) -> bool:
         waited = len(self.curve) - self.best_record.epoch if self.curve else 0
-        return self._epoch > self.options.epochs or waited >= self.options.patience or self._out_of_time()
+        gave_up = waited >= self.options.patience and self.options.schedule == "plateau"
+        return self._epoch > self.options.epochs or gave_up or self._out_of_time()
 
     def _out_of_time(self) -> bool:
         limit = self.options.max_minutes
@@ -127,6 +128,7 @@ class Trainer:
         with progress(f"epoch {self._epoch}", len(plans) - self._step, "batches") as shown:
             while self._step < len(plans) and not self._out_of_time():
                 began = time.monotonic()
+                self._set_rate(self._step / len(plans))
                 self._train_step(plans[self._step])
                 self._step += 1
                 self._steps += 1
@@ -136,14 +138,18 @@ class Trainer:
                 if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
                     self._save()
 
+    def _set_rate(self, part_of_epoch: float) -> None:
+        left = self.options.share_of_rate(self._epoch - 1 + part_of_epoch, self._trained_s)
+        warm = min(1.0, (self._steps + 1) / self.options.warmup_steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate * left * warm
+
     def _train_step(self, plan: np.ndarray[Any, np.dtype[np.int64]]) -> None:
         torch.manual_seed(
             int(np.random.SeedSequence([self.options.seed, self._epoch, self._step]).generate_state(1)[0])
         )
         batch = self._batches.batch(plan)
         negatives = None if self._sampler is None else self._sampler.draw()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._rate * min(1.0, (self._steps + 1) / self.options.warmup_steps)
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             loss = self.model.loss(batch.sequences.to(self.device), batch.targets.to(self.device), negatives)
         self._optimiser.zero_grad(set_to_none=True)
@@ -169,12 +175,12 @@ class Trainer:
             hr=found["hr@10"],
             seconds=self._seconds,
             targets_per_s=self._targets / max(1e-9, self._seconds),
-            learning_rate=self._rate,
+            learning_rate=self._optimiser.param_groups[0]["lr"],
         )
         self.curve.append(record)
         if self.best_record is record:
             self._best = {name: value.detach().cpu().clone() for name, value in self._averaged.state_dict().items()}
-        elif (record.epoch - self.best_record.epoch) % self.options.plateau == 0:
+        elif self.options.schedule == "plateau" and (record.epoch - self.best_record.epoch) % self.options.plateau == 0:
             self._rate /= 2
         self._epoch, self._step = self._epoch + 1, 0
         self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0

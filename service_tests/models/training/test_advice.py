@@ -42,3 +42,13 @@ def test_popularity_takes_no_advice() -> None:
     advice = advise(log_of([6]), TrainingOptions(), 200)
     assert advice.applied(preset("popular")) == preset("popular")
     assert advice.applied(preset("sasrec")).max_len == 50
+
+
+@pytest.mark.parametrize(
+    ("epochs_done", "seconds", "share"),
+    [(0.0, 0.0, 1.0), (5.9, 0.0, 1.0), (8.0, 0.0, 0.5), (0.0, 48.0, 0.5), (10.0, 0.0, 0.01), (8.0, 59.0, 0.04167)],
+)
+def test_a_linear_rate_falls_towards_whichever_end_is_nearer(epochs_done: float, seconds: float, share: float) -> None:
+    options = TrainingOptions(schedule="linear", epochs=10, max_minutes=1)
+    assert options.share_of_rate(epochs_done, seconds) == pytest.approx(share, rel=1e-3)
+    assert TrainingOptions(epochs=10).share_of_rate(epochs_done, seconds) == 1.0
