@@ -18,10 +18,10 @@ Schedule = Literal["plateau", "linear"]
 class TrainingOptions:
     """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one.
 
-    `schedule` says what the learning rate does: "plateau" halves it after each `plateau` epochs without a better one, for
-    runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs or
-    minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running average
-    that each step keeps; 0 means the weights themselves.
+    `schedule` says what the learning rate does: "plateau" halves it after each `plateau` epochs without a better one,
+    for runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs
+    or minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running
+    average that each step keeps; 0 means the weights themselves.
     """
 
     epochs: int = 200
