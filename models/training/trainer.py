@@ -7,7 +7,6 @@ the run that was not interrupted. It knows the model's `loss` and nothing of its
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +26,7 @@ from models.progress import Progress, progress
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.negatives import NegativeSampler
+from models.training.optimiser import optimiser_of, running_average
 from models.training.options import TrainingOptions
 
 GOAL = "ndcg@10"
@@ -70,9 +70,9 @@ class Trainer:
         )
         count = options.negatives_for(dataset.catalogue.num_items)
         self._sampler = None if count is None else NegativeSampler(dataset.catalogue.counts, count, device)
-        self._optimiser = torch.optim.AdamW(_groups(model, options.weight_decay), lr=options.learning_rate)
+        self._optimiser = optimiser_of(model, options)
         # Validation, early stopping and the export look at the running average of the weights.
-        self._average = AveragedModel(self.model, avg_fn=_running_average(options.averaging))
+        self._average = AveragedModel(self.model, avg_fn=running_average(options.averaging))
         self._dtype = training_dtype(device)
         self._epoch, self._step, self._steps = 1, 0, 0  # epochs from 1; steps within the epoch, and of all
         self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0  # of the epoch so far
@@ -208,19 +208,3 @@ class Trainer:
         digest.update(self.dataset.offsets.tobytes())
         digest.update("\n".join(self.dataset.catalogue.item_ids).encode())
         return digest.hexdigest()
-
-
-def _running_average(keep: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential, but at step n with a memory of some n steps at most: the first weights must not linger."""
-
-    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        return averaged.lerp(current, 1.0 - min(keep, (1.0 + float(steps)) / (10.0 + float(steps))))
-
-    return average
-
-
-def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases and norms (vectors) do not."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
