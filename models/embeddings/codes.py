@@ -96,7 +96,7 @@ class CodesEmbedding(ItemEmbedding):
         rows = F.pad(products, (0, max(0, LANES - len(flat))))
         sums = F.embedding_bag(self.codes() + self._starts, rows, mode="sum")[:, : len(flat)]
         sums = sums.index_fill(0, sums.new_tensor([PADDING], dtype=torch.int64), 0.0)
-        return sums.T.unflatten(0, hidden.shape[:-1]) if hidden.ndim > 1 else sums[:, 0]
+        return sums.T.contiguous().unflatten(0, hidden.shape[:-1]) if hidden.ndim > 1 else sums[:, 0]
 
     def _keep(self, codes: Tensor) -> None:
         """`codes` (num_items, m); row 0, the padding, keeps zeros."""

@@ -44,7 +44,7 @@ def last_json(text: str) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec", "lsan"])
+@pytest.mark.parametrize("preset", ["blossom", "sasrec", "blossomrec", "cprec", "lsan"])
 def test_train_then_evaluate_give_the_same_figures(
     preset: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from service_tests.artifacts import tiny_catalogue, write_tiny_artifact
 PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "golden.json"]
 
 
-@pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec", "popular"])
+@pytest.mark.parametrize("preset", ["blossom", "sasrec", "blossomrec", "cprec", "lsan", "popular"])
 def test_what_was_written_is_what_is_loaded(preset: str, tmp_path: Path) -> None:
     written = write_tiny_artifact(tmp_path / "artifact", preset=preset)
     artifact = load_artifact(written, device="cpu")
