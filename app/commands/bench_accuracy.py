@@ -6,7 +6,6 @@ Knows how to run the trainings that are missing, several at a time; which there 
 import argparse
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from app.bench.accuracy import PLACES, RESULT, Data, Run, grid, markdown, rows
-from app.bench.processes import environment_of_children
+from app.bench.processes import environment_of_children, python
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
@@ -23,7 +22,7 @@ from models.evaluation.evaluate import evaluate
 from models.presets import PRESETS
 from models.progress import progress
 
-NEXTUP = [sys.executable, "-c", "import sys; from app.commands.main import main; sys.exit(main())"]
+NEXTUP = ["-c", "import sys; from app.commands.main import main; sys.exit(main())"]
 LOOK_S = 2.0
 
 
@@ -87,7 +86,7 @@ def _start(one: Run) -> subprocess.Popen[bytes]:
     """A run that was stopped goes on from its checkpoint."""
     one.folder.mkdir(parents=True, exist_ok=True)
     with (one.folder / "log.txt").open("ab") as log:
-        command = [*NEXTUP, *one.arguments(), "--resume", "--overwrite"]
+        command = python([*NEXTUP, *one.arguments(), "--resume", "--overwrite"])
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment_of_children())  # noqa: S603 - our own
 
 
