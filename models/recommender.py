@@ -6,7 +6,7 @@ from models.batch import SequenceBatch
 from models.config import ModelConfig
 from models.embeddings.base import ItemEmbedding
 from models.encoders.base import SequenceEncoder
-from models.heads.base import Negatives, ScoringHead
+from models.heads.base import Negatives, ScoringHead, UniformNegatives
 
 
 class SequentialRecommender(nn.Module):
@@ -32,8 +32,10 @@ class SequentialRecommender(nn.Module):
         """(…, dim) → (…, num_items + 1)"""
         return self.head.scores(hidden, self.embedding)
 
-    def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | None) -> Tensor:
-        """Mean cross-entropy. `targets` (B, T): the item that followed each position, 0 where there is none to learn.
+    def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | UniformNegatives | None) -> Tensor:
+        """Mean cross-entropy, or gBCE against uniform negatives.
+
+        `targets` (B, T): the item that followed each position, 0 where there is none to learn.
 
         A causal encoder learns from every target; any other only from the last one, as it has seen the rest.
         """
@@ -42,4 +44,6 @@ class SequentialRecommender(nn.Module):
         if not self.encoder.causal:
             last = batch.lengths[:, None] - 1
             supervised &= last == last.new_tensor(range(targets.shape[1]))
+        if isinstance(negatives, UniformNegatives):
+            return self.head.gbce(hidden[supervised], targets[supervised], self.embedding, negatives)
         return self.head.cross_entropy(hidden[supervised], targets[supervised], self.embedding, negatives)

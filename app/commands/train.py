@@ -19,7 +19,7 @@ from models.device import choose_device
 from models.evaluation.report import metrics_table
 from models.presets import PRESETS, preset
 from models.training.advice import Advice, advise
-from models.training.options import TrainingOptions
+from models.training.options import LOSSES, TrainingOptions
 from models.training.pipeline import train_artifact
 
 PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
@@ -54,6 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--seed", type=int, default=defaults.seed)
     training.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     training.add_argument("--batch-cells", type=int, default=defaults.batch_cells, help="users × positions of a batch")
+    training.add_argument("--loss", choices=LOSSES, default=defaults.loss, help="gbce: against uniform negatives")
+    training.add_argument("--calibration", type=float, default=defaults.calibration, help="t of gbce, 0 to 1")
     training.add_argument("--negatives", type=int, help="negatives per batch; 0 = the full softmax; default by size")
     training.add_argument("--min-item-events", type=int, default=5, help="items with fewer events are dropped")
 
@@ -104,5 +106,6 @@ def _config(arguments: argparse.Namespace, advice: Advice) -> ModelConfig:
 
 
 def _options(arguments: argparse.Namespace) -> TrainingOptions:
-    names = ("epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells", "schedule")
+    names = ["epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells"]
+    names += ["schedule", "loss", "calibration"]
     return TrainingOptions(**{name: getattr(arguments, name) for name in names}, num_negatives=arguments.negatives)

@@ -13,6 +13,7 @@ from models.layers.sharing import weight_sets
 class BlossomEncoder(SequenceEncoder):
     """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64.
 
+    `selector` says which earlier blocks a query sees: a name in models/layers/block_selectors.py.
     `sharing` lets blocks use the same weights, norms apart: a layer of models/layers/sharing.py is a block here.
     """
 
@@ -32,6 +33,7 @@ class BlossomEncoder(SequenceEncoder):
         block: int = 16,
         blocks_chosen: int = 4,
         short_window: int = 8,
+        selector: str = "straight_through",
         sharing: str = "original",
     ) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class BlossomEncoder(SequenceEncoder):
                 block=block,
                 blocks_chosen=blocks_chosen,
                 short_window=short_window,
+                selector=selector,
             )
             self.attentions.append(attention)
             return attention, FeedForward(dim, hidden, dropout)

@@ -19,6 +19,14 @@ class Negatives:
     log_expected: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class UniformNegatives:
+    """`items` (K,) as above but drawn uniformly, and `beta`, the power of the positives: what gBCE is computed from."""
+
+    items: Tensor
+    beta: float
+
+
 class ScoringHead(nn.Module, ABC):
     trainable = True
 
@@ -31,3 +39,16 @@ class ScoringHead(nn.Module, ABC):
         self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
     ) -> Tensor:
         """The mean loss of (N, dim) positions with (N,) targets: over the catalogue, or against negatives only."""
+
+    def gbce(
+        self,
+        hidden: Tensor,  # noqa: ARG002
+        targets: Tensor,  # noqa: ARG002
+        embedding: ItemEmbedding,  # noqa: ARG002
+        negatives: UniformNegatives,  # noqa: ARG002
+    ) -> Tensor:
+        """The mean gBCE (models/layers/calibrated_binary_cross_entropy.py) of the same; only where scores are logits.
+
+        A head whose scores of single items mean nothing before they are compared with others cannot be trained so.
+        """
+        raise ValueError(f"{type(self).__name__} cannot be trained by gBCE: use the softmax loss")

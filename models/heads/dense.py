@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.embeddings.base import ItemEmbedding
-from models.heads.base import Negatives, ScoringHead
+from models.heads.base import Negatives, ScoringHead, UniformNegatives
+from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy
 from models.layers.candidate_cross_entropy import candidate_cross_entropy
 
 
@@ -28,9 +29,7 @@ class DenseHead(ScoringHead):
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: Negatives | None,
     ) -> Tensor:
-        # A column of ones makes the bias a weight like the others, so that it learns from the same chunks.
-        hidden = torch.cat((hidden, hidden.new_ones(len(hidden), 1)), dim=-1)
-        rows = torch.cat((self.output.weight, self.output.bias[:, None]), dim=-1)
+        hidden, rows = self._with_bias(hidden)
         if negatives is None:
             return candidate_cross_entropy(hidden, rows, rows[targets - 1], collisions=targets - 1)
         return candidate_cross_entropy(
@@ -41,3 +40,25 @@ class DenseHead(ScoringHead):
             ids=negatives.items,
             bias=-negatives.log_expected,
         )
+
+    def gbce(
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        embedding: ItemEmbedding,  # noqa: ARG002
+        negatives: UniformNegatives,
+    ) -> Tensor:
+        hidden, rows = self._with_bias(hidden)
+        return calibrated_binary_cross_entropy(
+            hidden,
+            rows[negatives.items - 1],
+            rows[targets - 1],
+            collisions=targets,
+            ids=negatives.items,
+            beta=negatives.beta,
+        )
+
+    def _with_bias(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, dim + 1) and (num_items, dim + 1): with a column of ones the bias is a weight like the others."""
+        ones = torch.cat((hidden, hidden.new_ones(len(hidden), 1)), dim=-1)
+        return ones, torch.cat((self.output.weight, self.output.bias[:, None]), dim=-1)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from models.embeddings.base import ItemEmbedding
-from models.heads.base import Negatives, ScoringHead
+from models.heads.base import Negatives, ScoringHead, UniformNegatives
+from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy
 from models.layers.candidate_cross_entropy import candidate_cross_entropy
 
 
@@ -33,4 +34,11 @@ class TiedHead(ScoringHead):
             collisions=targets,
             ids=negatives.items,
             bias=-negatives.log_expected,
+        )
+
+    def gbce(self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: UniformNegatives) -> Tensor:
+        count = len(negatives.items)
+        rows = embedding.table(torch.cat((negatives.items, targets)))
+        return calibrated_binary_cross_entropy(
+            hidden, rows[:count], rows[count:], collisions=targets, ids=negatives.items, beta=negatives.beta
         )

@@ -8,43 +8,20 @@ exact softmax in both branches, a sink at the oldest key, gates that keep their 
 import torch
 from torch import Tensor, nn
 
+from models.layers.block_selectors import block_selector
 from models.layers.gather import positions_of
 from models.layers.positional import RotaryPositions
-from models.layers.sparse_attention import block_importance, long_term_bias, short_term_mask
+from models.layers.sparse_attention import long_term_bias, short_term_mask
 
-LONG_TERM_BIAS, SHORT_TERM_BIAS = -2.0, 2.0
-"""Of the gates at the start: the short term leads until the long term has learned something."""
-
-
-class BlockSummaries(nn.Module):
-    """Compresses windows of keys to one key each: window j covers positions [j·stride − overlap, (j+1)·stride).
-
-    A learned position within the window is added to every key before a two-layer network flattens the window.
-    """
-
-    def __init__(self, key_heads: int, head_dim: int, window: int, stride: int) -> None:
-        super().__init__()
-        if window < stride:
-            raise ValueError(f"windows of {window} leave gaps at a stride of {stride}")
-        self.window, self.stride = window, stride
-        self.positions = nn.Parameter(torch.zeros(key_heads, window, head_dim))
-        flat = window * head_dim
-        self.network = nn.Sequential(nn.Linear(flat, flat), nn.ReLU(), nn.Linear(flat, head_dim))
-
-    def forward(self, key: Tensor) -> Tensor:
-        """(B, G, T, d) → (B, G, T // stride, d); the keys behind the last whole block are not summed up yet."""
-        count = key.shape[2] // self.stride
-        if not count:  # a history shorter than a block has nothing to choose from
-            return key[:, :, :0]
-        whole = key[:, :, : count * self.stride]
-        padded = nn.functional.pad(whole, (0, 0, self.window - self.stride, 0))
-        windows = padded.unfold(2, self.window, self.stride).transpose(-1, -2)  # (B, G, J, window, d)
-        summaries: Tensor = self.network((windows + self.positions[:, None]).flatten(-2))
-        return summaries
+GATE_BIAS = (-2.0, 2.0, -2.0)
+"""Long term, short term, the selector's own output at the start: the short term leads until the others have learned."""
 
 
 class BlossomAttention(nn.Module):
-    """Heads share keys and values in groups. `block` is both the stride of the summaries and the block chosen."""
+    """Heads share keys and values in groups. `block` is both the stride of the summaries and the block chosen.
+
+    `selector` is a name in models/layers/block_selectors.py.
+    """
 
     def __init__(
         self,
@@ -57,6 +34,7 @@ class BlossomAttention(nn.Module):
         block: int,
         blocks_chosen: int,
         short_window: int,
+        selector: str = "straight_through",
     ) -> None:
         super().__init__()
         assert dim % heads == 0
@@ -65,14 +43,15 @@ class BlossomAttention(nn.Module):
         self.block, self.blocks_chosen, self.short_window = block, blocks_chosen, short_window
         self.rotary = rotary
         self.qkv = nn.Linear(dim, dim + 2 * key_heads * self.head_dim, bias=False)
-        self.summaries = BlockSummaries(key_heads, self.head_dim, compress_window, block)
-        self.gates = nn.Linear(dim, 2 * heads)
+        self.selector = block_selector(selector, key_heads, self.head_dim, compress_window, block)
+        self.branches = self.selector.branches
+        self.gates = nn.Linear(dim, self.branches * heads)
         self.out = nn.Linear(dim, dim)
 
     def reset_gates(self) -> None:
         """Call after the weights of the whole model have been initialised, or the start is lost."""
         with torch.no_grad():
-            self.gates.bias.view(self.heads, 2).copy_(torch.tensor([LONG_TERM_BIAS, SHORT_TERM_BIAS]))
+            self.gates.bias.view(self.heads, self.branches).copy_(torch.tensor(GATE_BIAS[: self.branches]))
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
@@ -84,18 +63,22 @@ class BlossomAttention(nn.Module):
             query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, self.head_dim))
         query = self.rotary(query, at).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, Q, d)
         places = torch.arange(x.shape[1], device=x.device) if at is None else at
-        long_term, short_term = self._weights(query, self.rotary(key), places)
-        gate = self.gates(x).unflatten(-1, (self.key_heads, -1, 2)).permute(4, 0, 2, 3, 1).sigmoid()[..., None]
+        key = self.rotary(key)
+        importance, read = self.selector(query, key, value, places)
+        long_term, short_term = self._weights(query, key, importance, places)
+        gate = self.gates(x).unflatten(-1, (self.key_heads, -1, self.branches)).permute(4, 0, 2, 3, 1).sigmoid()
+        gate = gate[..., None]  # (branches, B, G, H/G, Q, 1)
         mixed = (gate[0] * long_term + gate[1] * short_term) @ value[:, :, None]
+        if read is not None:
+            mixed = mixed + gate[2] * read
         out: Tensor = self.out(mixed.flatten(1, 2).transpose(1, 2).flatten(2))
         return out
 
-    def _weights(self, query: Tensor, key: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(self, query: Tensor, key: Tensor, importance: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
         length = key.shape[-2]
         logits = (query * self.head_dim**-0.5) @ key[:, :, None].transpose(-1, -2)
         short_mask = short_term_mask(places, length, self.short_window)
         short_term = logits.masked_fill(~short_mask[..., None, None, :, :], -torch.inf).softmax(-1)
-        importance = block_importance(query, self.summaries(key), places, self.block)
         bias = long_term_bias(importance, places, length, self.block, self.blocks_chosen)
         return (logits + bias[:, :, None]).softmax(-1), short_term

@@ -30,7 +30,11 @@ def block_importance(query: Tensor, summaries: Tensor, places: Tensor, block: in
     heads of a group are averaged, so the group chooses together. Rows that see no block are all 0.
     """
     logits = torch.einsum("bghqd,bgjd->bgqj", query, summaries) * (query.shape[-1] ** -0.5 / query.shape[2])
-    visible = visible_blocks(places, summaries.shape[-2], block)[..., None, :, :]
+    return visible_shares(logits, visible_blocks(places, summaries.shape[-2], block)[..., None, :, :])
+
+
+def visible_shares(logits: Tensor, visible: Tensor) -> Tensor:
+    """(…, Q, J) softmax over what is visible; 0 for the rest, so a row that sees nothing sums to 0 and not to 1."""
     shares: Tensor = logits.masked_fill(~visible, torch.finfo(logits.dtype).min).softmax(-1)
     return shares.masked_fill(~visible, 0.0)
 
@@ -46,7 +50,8 @@ def long_term_bias(importance: Tensor, places: Tensor, length: int, block: int, 
     """(B, G, Q, T) to add to attention logits: −inf outside the chosen blocks and the causal part of the own block.
 
     Inside a chosen block the bias is p − (p without gradient): zero in value, but the gradient that reaches the
-    logits of a block's keys reaches the block's importance too. Choosing alone would never train the summaries.
+    logits of a block's keys reaches the block's importance too, if that wants one. Choosing alone would never train
+    the summaries.
     """
     chosen = chosen_blocks(importance, count)
     key = torch.arange(length, device=places.device)

@@ -1,14 +1,31 @@
-"""Negatives for the sampled softmax: items drawn with replacement by damped popularity, shared by a whole batch."""
+"""Negatives, drawn with replacement and shared by a whole batch.
+
+By damped popularity for the sampled softmax, which corrects for it; uniformly for gBCE, whose calibration assumes it.
+"""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.heads.base import Negatives
+from models.heads.base import Negatives, UniformNegatives
+from models.layers.calibrated_binary_cross_entropy import positive_power
+from models.training.options import TrainingOptions
 
 DAMPING = 0.5
 """Exponent of the counts: between uniform (0) and popularity (1), so that rare items are seen as negatives too."""
+
+
+def sampler_for(
+    options: TrainingOptions, counts: NDArray[np.int64], device: torch.device
+) -> "NegativeSampler | UniformSampler | None":
+    """None where the loss goes over the whole catalogue. `counts` (num_items,) in catalogue order."""
+    how_many = options.negatives_for(len(counts))
+    if how_many is None:
+        return None
+    if options.loss == "gbce":
+        return UniformSampler(len(counts), how_many, options.calibration, device)
+    return NegativeSampler(counts, how_many, device)
 
 
 class NegativeSampler:
@@ -26,3 +43,15 @@ class NegativeSampler:
         points = torch.rand(self._how_many, dtype=torch.float64, device=self._steps.device)
         rows: Tensor = torch.searchsorted(self._steps, points).clamp_max(len(self._steps) - 1)
         return Negatives(rows + 1, self._log_expected[rows])
+
+
+class UniformSampler:
+    """`calibration` is the t of gBCE (arXiv 2308.07192), which draws for every position where this draws per batch."""
+
+    def __init__(self, num_items: int, how_many: int, calibration: float, device: torch.device) -> None:
+        self._num_items, self._how_many, self._device = num_items, how_many, device
+        self._beta = positive_power(how_many, num_items, calibration)
+
+    def draw(self) -> UniformNegatives:
+        items = torch.randint(1, self._num_items + 1, (self._how_many,), device=self._device)
+        return UniformNegatives(items, self._beta)

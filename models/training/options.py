@@ -7,6 +7,11 @@ from typing import Literal
 FULL_SOFTMAX_ITEMS = 50_000
 """Up to here every item competes in the loss; above, only sampled negatives (models/LOG.md has the times)."""
 
+GBCE_NEGATIVES = 256
+"""k of the published gSASRec (arXiv 2308.07192)."""
+
+LOSSES = ("softmax", "gbce")
+
 FIRST_STAGE = 0.7
 FALLING_PART = 0.4
 """Of a linear schedule: over this last part of a run the rate falls."""
@@ -22,6 +27,7 @@ class TrainingOptions:
     for runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs
     or minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running
     average that each step keeps; 0 means the weights themselves.
+    `loss` is a name in LOSSES; `calibration` is the t of gBCE and nothing to the softmax.
     """
 
     epochs: int = 200
@@ -36,6 +42,8 @@ class TrainingOptions:
     averaging: float = 0.999
     schedule: Schedule = "plateau"
     plateau: int = 3
+    loss: str = "softmax"
+    calibration: float = 0.75
     num_negatives: int | None = None
     validation_cases: int = 20_000
     checkpoint_minutes: float = 5.0
@@ -45,6 +53,12 @@ class TrainingOptions:
             raise ValueError(f"averaging must be in [0, 1), not {self.averaging}")
         if self.schedule not in ("plateau", "linear"):
             raise ValueError(f"schedule must be 'plateau' or 'linear', not {self.schedule!r}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"no loss is called {self.loss!r}; there are {', '.join(LOSSES)}")
+        if not 0 <= self.calibration <= 1:
+            raise ValueError(f"calibration must be in [0, 1], not {self.calibration}")
+        if self.loss == "gbce" and self.num_negatives is not None and self.num_negatives < 1:
+            raise ValueError(f"num_negatives must be 1 or more for the gbce loss, not {self.num_negatives}")
         for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -60,7 +74,12 @@ class TrainingOptions:
         return min(1.0, max(0.01, left / FALLING_PART))
 
     def negatives_for(self, num_items: int) -> int | None:
-        """None for the full softmax, else how many negatives a batch draws."""
+        """None for the full softmax, else how many negatives a batch draws.
+
+        gBCE draws no more than there are other items: there its α, the share of them that is drawn, is 1.
+        """
+        if self.loss == "gbce":
+            return min(self.num_negatives or GBCE_NEGATIVES, max(1, num_items - 1))
         if self.num_negatives is not None:
             return self.num_negatives or None
         return None if num_items <= FULL_SOFTMAX_ITEMS else 8192

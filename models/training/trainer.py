@@ -25,7 +25,7 @@ from models.predictor import Predictor
 from models.progress import Progress, progress
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import load_checkpoint, save_checkpoint
-from models.training.negatives import NegativeSampler
+from models.training.negatives import sampler_for
 from models.training.optimiser import optimiser_of, running_average
 from models.training.options import TrainingOptions
 
@@ -68,8 +68,7 @@ class Trainer:
             batch_cells=options.batch_cells,
             seed=options.seed,
         )
-        count = options.negatives_for(dataset.catalogue.num_items)
-        self._sampler = None if count is None else NegativeSampler(dataset.catalogue.counts, count, device)
+        self._sampler = sampler_for(options, dataset.catalogue.counts, device)
         self._optimiser = optimiser_of(model, options)
         # Validation, early stopping and the export look at the running average of the weights.
         self._average = AveragedModel(self.model, avg_fn=running_average(options.averaging))

@@ -90,6 +90,9 @@ def test_parts_can_be_mixed_by_name(log: Path, tmp_path: Path, capsys: pytest.Ca
         (["--epochs", "0"], "epochs"),
         (["--max-minutes", "0"], "max_minutes"),
         (["--dim", "15"], "dim 15"),
+        (["--loss", "gbce", "--negatives", "0"], "num_negatives must be 1 or more"),
+        (["--loss", "gbce", "--calibration", "2"], "calibration must be in [0, 1]"),
+        (["--loss", "gbce", "--head", "adaptive"], "AdaptiveHead cannot be trained by gBCE"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_artifact(

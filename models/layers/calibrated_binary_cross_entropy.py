@@ -1,0 +1,99 @@
+"""gBCE, the loss of gSASRec (arXiv 2308.07192): binary cross-entropy that expects to see few negatives.
+
+With k negatives of |I| − 1 possible ones, plain binary cross-entropy shows an item as a negative too seldom, so that
+scores of the best items all approach certainty and lose their order. gBCE makes positives weaker to match:
+
+    L = −1/(k+1) · [ log σ(s⁺)^β + Σ log(1 − σ(s⁻)) ],   β = α (t (1 − 1/α) + 1/α),   α = k / (|I| − 1)
+
+with t between 0 (β = 1, plain) and 1 (β = α, probabilities as they are). As log σ^β is β · log σ, nothing needs to be
+raised to a power; the positives are computed and all is summed in float64, where log σ of a certain score is not yet 0.
+Gradients are computed in the forward pass, chunk by chunk, as in models/layers/candidate_cross_entropy.py.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.layers.candidate_cross_entropy import BUDGET
+
+
+def positive_power(negatives: int, num_items: int, calibration: float) -> float:
+    """β for k = `negatives` and t = `calibration`, with the α cancelled: t (α − 1) + 1."""
+    sampled = negatives / max(1, num_items - 1)
+    return calibration * (sampled - 1.0) + 1.0
+
+
+def calibrated_binary_cross_entropy(
+    hidden: Tensor,
+    negatives: Tensor,
+    target_rows: Tensor,
+    *,
+    collisions: Tensor,
+    ids: Tensor,
+    beta: float,
+    budget: int = BUDGET,
+) -> Tensor:
+    """The mean over tokens of L; all tokens share the negatives, where the paper draws k for each of them.
+
+    Args:
+        hidden: (N, D) one row per token.
+        negatives: (k, D) vectors of the negatives.
+        target_rows: (N, D) vectors of the tokens' targets.
+        collisions: (N,) int64, the target of each token: a negative that is the target is left out of its sum.
+        ids: (k,) int64, what item each negative is.
+        beta: the power of the positives, from `positive_power`.
+        budget: the most cells that one chunk of scores may have; one token at least is done at a time.
+
+    Returns:
+        a scalar that can be differentiated by hidden, negatives and target_rows.
+
+    """
+    inputs = (hidden, negatives, target_rows, collisions, ids, beta, budget)
+    loss: Tensor = _CalibratedBinaryCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _CalibratedBinaryCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda")  # type: ignore[untyped-decorator]
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        negatives: Tensor,
+        target_rows: Tensor,
+        collisions: Tensor,
+        ids: Tensor,
+        beta: float,
+        budget: int,
+    ) -> Tensor:
+        exact = torch.promote_types(hidden.dtype, torch.float32)  # half precision is too coarse for sums
+        grad_hidden = torch.empty_like(hidden)
+        grad_negatives = torch.zeros_like(negatives, dtype=exact)
+        grad_targets = torch.empty_like(target_rows)
+        total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        step = max(1, budget // max(1, len(negatives)))
+        for start in range(0, len(hidden), step):
+            rows = slice(start, start + step)
+            h, target = hidden[rows], target_rows[rows]
+            positive = (h.double() * target.double()).sum(-1)
+            scores = (h @ negatives.T).to(exact)
+            scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
+            total -= beta * F.logsigmoid(positive).sum() + F.logsigmoid(-scores).sum(dtype=torch.float64)
+            push = scores.sigmoid_().to(hidden.dtype)  # the gradient of −log(1 − σ(s⁻))
+            pull = (-beta * (-positive).sigmoid())[:, None].to(hidden.dtype)  # the gradient of −β log σ(s⁺)
+            grad_hidden[rows] = push @ negatives + pull * target
+            grad_negatives += push.T @ h
+            grad_targets[rows] = pull * h
+        ctx.save_for_backward(grad_hidden, grad_negatives.to(negatives.dtype), grad_targets)
+        ctx.terms = len(hidden) * (len(negatives) + 1)
+        mean: Tensor = total / ctx.terms
+        return mean.to(exact)
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grads[0] / ctx.terms
+        hidden, negatives, target_rows = ctx.saved_tensors
+        return hidden * scale, negatives * scale, target_rows * scale, None, None, None, None
