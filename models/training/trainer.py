@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
-from models.data.splits import training_histories
+from models.data.splits import training_histories, training_hours
 from models.device import training_dtype
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
@@ -67,6 +67,7 @@ class Trainer:
             max_len=model.config.max_len,
             batch_cells=options.batch_cells,
             seed=options.seed,
+            hours=training_hours(dataset) if model.reads_hours else None,
         )
         count = options.negatives_for(dataset.catalogue.num_items)
         self._sampler = None if count is None else NegativeSampler(dataset.catalogue.counts, count, device)
@@ -200,6 +201,8 @@ class Trainer:
         digest = hashlib.sha256(json.dumps([self.model.config.to_json(), fixed], sort_keys=True).encode())
         digest.update(self.dataset.items.tobytes())
         digest.update(self.dataset.offsets.tobytes())
+        if self.model.reads_hours and self.dataset.hours is not None:
+            digest.update(self.dataset.hours.tobytes())
         digest.update("\n".join(self.dataset.catalogue.item_ids).encode())
         return digest.hexdigest()
 
