@@ -166,7 +166,7 @@ def _hours(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequenc
     times = [queries[row].times for row in rows]
     known = [histories[row] > 0 for row in rows]
     seconds = [
-        np.zeros(len(mask), dtype=np.uint32)[mask] if time is None else time[mask]
+        np.zeros(np.count_nonzero(mask), dtype=np.uint32) if time is None else time[mask]
         for time, mask in zip(times, known, strict=True)
     ]
     return np.split(hours_of(np.concatenate(seconds)), np.cumsum([len(one) for one in seconds])[:-1])

@@ -17,18 +17,19 @@ local unpack, pack, find, sub = struct.unpack, struct.pack, string.find, string.
 local slack, seen_limit = math.floor(limit / 8) + 1, 4 * limit
 
 -- What is stored.
-local version, dead, entry_size, live, mark, last, first = 0, 0, 0, 0, NONE, NONE, HEAD
+local version, dead, live, mark, last, first = 0, 0, 0, NONE, NONE, HEAD
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 local events = redis.call('GET', KEYS[2])
 local items_size = redis.call('STRLEN', KEYS[1])
 if items_size >= 16 then
-    version, dead, entry_size = unpack('<I8I4I4', head)
+    version, dead = unpack('<I8I4', head)
 end
 if events and #events >= HEAD then
     mark, last, dead, live, first = unpack('<i8i8I4I4I4', events)
 end
-if not events or entry_size ~= ENTRY or items_size ~= 16 + ENTRY * (dead + live) then
-    -- New, or of another layout, or one of the two was evicted and neither can be rebuilt from the other: begin, but never go back a version.
+if not events or items_size ~= 16 + ENTRY * (dead + live) then
+    -- New, or entries of another size, or one of the two was evicted and neither can be rebuilt from the other: begin,
+    -- but never go back a version.
     dead, live, mark, last, first, events = 0, 0, NONE, NONE, HEAD, nil
 end
 
