@@ -1,5 +1,6 @@
 -- Appends events of ONE user to their history, in one atomic step. Knows the fixed fields of a record (records.py),
--- not what stands in its rest, and of an entry (entries.py) its size alone. Everything is read and decided first and written last, so an error changes nothing.
+-- not what stands in its rest, and of an entry (entries.py) its size alone. Everything is read and decided first and
+-- written last, so an error changes nothing.
 --
 -- KEYS  items, events, seen            ARGV  max events, lifetime ms (0 = none), lifetime of seen ms,
 --                                            entries (12 bytes each), records in event-time order

@@ -190,6 +190,7 @@ async def test_a_value_of_another_layout_is_read_as_nothing_and_begins_anew_at_t
     await redis_client.set(user_keys(user).items, bare_keys)
     recent = await store.recent(user)
     assert (recent.version, recent.item_keys.tolist()) == (3, [])
+    assert len((await store.read(user)).events) == 3, "a dump still finds them"
     assert (await store.append([NewEvent(user, "x", 9_000)]))[0].history_version == 4
     recent = await store.recent(user)
     assert (recent.item_keys.tolist(), recent.times.tolist()) == (item_keys(["x"]).tolist(), [9])
