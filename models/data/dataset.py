@@ -3,6 +3,7 @@
 It knows events and items as data frames, not the files they came from.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,14 @@ class Dataset:
         """Parallel to `history(user)`."""
         begin, end = self.offsets[user : user + 2]
         return np.full(end - begin, NO_HOUR, dtype=np.uint8) if self.hours is None else self.hours[begin:end]
+
+    def content(self, *, with_hours: bool) -> Iterator[bytes]:
+        """All that a model learns from, for telling two data sets apart."""
+        yield self.items.tobytes()
+        yield self.offsets.tobytes()
+        if with_hours and self.hours is not None:
+            yield self.hours.tobytes()
+        yield "\n".join(self.catalogue.item_ids).encode()
 
 
 def prepare(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item_events: int = 5) -> Dataset:

@@ -199,11 +199,8 @@ class Trainer:
         """What must be equal for a checkpoint to be continued: more epochs or minutes may be given later."""
         fixed = {k: v for k, v in asdict(self.options).items() if k not in ("epochs", "max_minutes", "patience")}
         digest = hashlib.sha256(json.dumps([self.model.config.to_json(), fixed], sort_keys=True).encode())
-        digest.update(self.dataset.items.tobytes())
-        digest.update(self.dataset.offsets.tobytes())
-        if self.model.reads_hours and self.dataset.hours is not None:
-            digest.update(self.dataset.hours.tobytes())
-        digest.update("\n".join(self.dataset.catalogue.item_ids).encode())
+        for part in self.dataset.content(with_hours=self.model.reads_hours):
+            digest.update(part)
         return digest.hexdigest()
 
 
