@@ -44,7 +44,7 @@ class Dataset:
         return np.full(end - begin, NO_HOUR, dtype=np.uint8) if self.hours is None else self.hours[begin:end]
 
     def content(self, *, with_hours: bool) -> Iterator[bytes]:
-        """All that a model learns from, for telling two data sets apart."""
+        """The bytes by which a checkpoint knows the data of its run again."""
         yield self.items.tobytes()
         yield self.offsets.tobytes()
         if with_hours and self.hours is not None:
