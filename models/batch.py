@@ -5,7 +5,7 @@ padding, and block borders count from the first item whoever shares the batch. I
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,12 +18,16 @@ NO_HOUR = 24
 History = NDArray[np.int64]
 """Catalogue indices of one user, oldest first: (length,)."""
 
+Hours = NDArray[np.uint8]
+"""Hours of the events of a history (models/hours.py), parallel to it: 0 to 23, or `NO_HOUR`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceBatch:
     """`items` (B, T) catalogue indices with 0 behind the end; `lengths` (B,), each from 1 to T.
 
-    `hours` (B, T), where they are known: the hour of the day of each event in UTC, 0 to 23; `NO_HOUR` without a time.
+    `hours` (B, T): the hour of the day of each event in UTC, 0 to 23; `NO_HOUR` without a time and behind the end.
+    None: no hour is known, or the model does not read them.
     """
 
     items: Tensor
@@ -42,12 +46,22 @@ class SequenceBatch:
         return torch.arange(self.items.shape[1], device=self.items.device) < self.lengths[:, None]
 
 
-def pad_right(histories: Sequence[History], max_len: int) -> SequenceBatch:
-    """The newest `max_len` items of every history; an empty history is an error."""
+def pad_right(histories: Sequence[History], max_len: int, hours: Sequence[Hours] | None = None) -> SequenceBatch:
+    """The newest `max_len` items of every history, and their hours if given; an empty history is an error."""
     lengths = np.array([min(len(history), max_len) for history in histories], dtype=np.int64)
     if not len(lengths) or lengths.min() < 1:
         raise ValueError("a batch needs histories, and every history at least one item")
     items = np.full((len(histories), int(lengths.max())), PADDING, dtype=np.int64)
     for row, history, length in zip(items, histories, lengths, strict=True):
         row[:length] = history[len(history) - length :]
-    return SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths))
+    batch = SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths))
+    return batch if hours is None else replace(batch, hours=_padded_hours(hours, histories, batch))
+
+
+def _padded_hours(hours: Sequence[Hours], histories: Sequence[History], batch: SequenceBatch) -> Tensor:
+    if [len(one) for one in hours] != [len(history) for history in histories]:
+        raise ValueError("hours are one for each event of a history")
+    padded = np.full(batch.items.shape, NO_HOUR, dtype=np.int64)
+    for row, one, length in zip(padded, hours, batch.lengths.tolist(), strict=True):
+        row[:length] = one[len(one) - length :]
+    return torch.from_numpy(padded)

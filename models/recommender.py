@@ -19,6 +19,10 @@ class SequentialRecommender(nn.Module):
         self.encoder = encoder
         self.head = head
 
+    @property
+    def reads_hours(self) -> bool:
+        return self.embedding.reads_hours
+
     def hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): at position t, what should follow item t."""
         encoded: Tensor = self.encoder(self.embedding(batch), batch.lengths)

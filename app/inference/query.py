@@ -15,7 +15,10 @@ Source = Literal["model", "popularity"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them."""
+    """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them.
+
+    `times` of the events of the history, Unix seconds; None = unknown. The hours are computed where they are read.
+    """
 
     history: ItemKeys
     k: int
@@ -23,6 +26,7 @@ class Query:
     exclude: ItemKeys = field(default_factory=lambda: NO_KEYS)
     candidates: ItemKeys | None = None
     categories: tuple[str, ...] = ()
+    times: NDArray[np.uint32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

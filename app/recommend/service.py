@@ -73,6 +73,7 @@ class RecommendService:
             exclude=_keys(request.exclude),
             candidates=None if request.candidates is None else _keys(request.candidates),
             categories=tuple(request.categories),
+            times=stored.times if request.history is None else None,
         )
         top, reason = await self._answer(query, reason, deadline, times)
         RECOMMENDATIONS.labels(top.source, reason or "").inc()
@@ -108,7 +109,7 @@ class RecommendService:
         times["store"] = time.perf_counter() - began
         if request.min_history_version is not None and stored.version < request.min_history_version:
             raise HistoryBehind(f"the stored history has version {stored.version}, not {request.min_history_version}")
-        return stored, None if len(stored.item_keys) else "unknown_user"
+        return stored, None if len(stored.entries) else "unknown_user"
 
     async def _answer(
         self, query: Query, reason: str | None, deadline: float, times: dict[str, float]

@@ -1,15 +1,14 @@
 """What the history store answers, and how that is read from the bytes that Redis and the script return.
 
-Knows the layout of the `items` value and the letters of history.lua. Does not talk to Redis.
+Knows the letters of history.lua. Does not talk to Redis.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from app.item_key import ItemKeys
-from app.stores.records import ITEMS_HEADER_WORDS, HistoryEvent
+from app.stores.entries import NO_ENTRIES, Entries, EventTimes, version_and_entries
+from app.stores.records import HistoryEvent
 
 Status = Literal["stored", "duplicate", "late"]
 _STATUS: dict[int, Status] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}
@@ -20,7 +19,17 @@ class StoredHistory:
     """What a model reads. An unknown user is version 0 without items."""
 
     version: int
-    item_keys: ItemKeys  # (n,) uint64, oldest first
+    entries: Entries  # oldest first
+
+    @property
+    def item_keys(self) -> ItemKeys:
+        """(n,) uint64; a view, as `times` is."""
+        return self.entries["key"]
+
+    @property
+    def times(self) -> EventTimes:
+        """(n,) uint32: when each event was, in seconds."""
+        return self.entries["time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +53,11 @@ class Merged:
     keys_removed: int
 
 
-UNKNOWN = StoredHistory(0, np.empty(0, dtype="<u8"))
+UNKNOWN = StoredHistory(0, NO_ENTRIES)
 
 
-def item_keys_of(items_value: bytes | None) -> bytes:
-    """The item keys of the retained events as bytes, 8 for each record of the events value."""
-    return stored_history(items_value).item_keys.tobytes()
-
-
-def stored_history(value: bytes | None) -> StoredHistory:
-    if not value:
-        return UNKNOWN
-    words = np.frombuffer(value, dtype="<u8")
-    return StoredHistory(int(words[0]), words[ITEMS_HEADER_WORDS + int(words[1]) :])
+def stored_history(items_value: bytes | None) -> StoredHistory:
+    return StoredHistory(*version_and_entries(items_value)) if items_value else UNKNOWN
 
 
 def applied(version: int, codes: bytes) -> list[Applied]:

@@ -1,8 +1,9 @@
 -- Appends events of ONE user to their history, in one atomic step. Knows the fixed fields of a record (records.py),
--- not what stands in its rest. Everything is read and decided first and written last, so an error changes nothing.
+-- not what stands in its rest, and of an entry (entries.py) its size alone. Everything is read and decided first and
+-- written last, so an error changes nothing.
 --
 -- KEYS  items, events, seen            ARGV  max events, lifetime ms (0 = none), lifetime of seen ms,
---                                            item keys (8 bytes each), records in event-time order
+--                                            entries (12 bytes each), records in event-time order
 -- Returns the version before the call and one letter per event: s(tored), d(uplicate), l(ate).
 -- The version after an event is the version before plus the s up to it.
 --
@@ -10,9 +11,9 @@
 -- Why append and trim late: rewriting a full history per event would put some 30 KB per event into the append-only
 -- file. So the oldest events die in place (the headers count them) and are cut off when an eighth is dead.
 local NONE = -4611686018427387904 -- -2^62, no watermark: older than any time
-local HEAD, RECORD = 28, 19
+local HEAD, RECORD, ENTRY = 28, 19, 12
 local limit, lifetime, seen_lifetime = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local keys, records = ARGV[4], ARGV[5]
+local entries, records = ARGV[4], ARGV[5]
 local unpack, pack, find, sub = struct.unpack, struct.pack, string.find, string.sub
 local slack, seen_limit = math.floor(limit / 8) + 1, 4 * limit
 
@@ -22,16 +23,20 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 local events = redis.call('GET', KEYS[2])
 local items_size = redis.call('STRLEN', KEYS[1])
 if items_size >= 16 then
-    version, dead = unpack('<I8I8', head)
+    version, dead = unpack('<I8I4', head)
 end
 if events and #events >= HEAD then
     mark, last, dead, live, first = unpack('<i8i8I4I4I4', events)
 end
-if not events or items_size ~= 16 + 8 * (dead + live) then
-    -- New, or one of the two was evicted and neither can be rebuilt from the other: begin, but never go back a version.
+if not events or items_size ~= 16 + ENTRY * (dead + live) then
+    -- New, or entries of another size, or one of the two was evicted and neither can be rebuilt from the other: begin,
+    -- but never go back a version.
     dead, live, mark, last, first, events = 0, 0, NONE, NONE, HEAD, nil
 end
 
+local function items_header()
+    return pack('<I8I4I4', version, dead, ENTRY)
+end
 local function header()
     return pack('<i8i8I4I4I4', mark, last, dead, live, first)
 end
@@ -40,7 +45,7 @@ local seen, seen_set -- read only when an event_id asks for it; indexed only whe
 local function in_seen(id)
     if not seen then
         seen = redis.call('GET', KEYS[3]) or ''
-        if #keys > 8 * 32 then
+        if #entries > ENTRY * 32 then
             seen_set = {}
             for at = 1, #seen, 8 do
                 seen_set[sub(seen, at, at + 7)] = true
@@ -90,7 +95,7 @@ local function finish(gone)
 end
 
 -- One event, the newest: what almost every call is.
-if #keys == 8 and events and live > 0 and live <= limit then
+if #entries == ENTRY and events and live > 0 and live <= limit then
     local time, id, flags, rest, after = unpack('<i8c8BH', records)
     if time >= last and time > mark and after + rest == #records + 1 then
         if retained(id) or (flags % 2 == 1 and in_seen(id)) then
@@ -104,13 +109,13 @@ if #keys == 8 and events and live > 0 and live <= limit then
             gone = old_flags % 2 == 1 and old_id or ''
         end
         if dead > slack then
-            local alive, kept = sub(events, first + 1), redis.call('GETRANGE', KEYS[1], 16 + 8 * dead, -1)
+            local alive, kept = sub(events, first + 1), redis.call('GETRANGE', KEYS[1], 16 + ENTRY * dead, -1)
             dead, first = 0, HEAD
-            redis.call('SET', KEYS[1], pack('<I8I8', version, dead) .. kept .. keys)
+            redis.call('SET', KEYS[1], items_header() .. kept .. entries)
             redis.call('SET', KEYS[2], header() .. alive .. records)
         else
-            redis.call('SETRANGE', KEYS[1], 0, pack('<I8I8', version, dead))
-            redis.call('APPEND', KEYS[1], keys)
+            redis.call('SETRANGE', KEYS[1], 0, items_header())
+            redis.call('APPEND', KEYS[1], entries)
             redis.call('SETRANGE', KEYS[2], 0, header())
             redis.call('APPEND', KEYS[2], records)
         end
@@ -134,7 +139,7 @@ if events then
     assert(n == live and at == size + 1, 'the stored history is damaged')
     offset[n + 1] = at
 end
-local new_time, new_id, new_flags, new_from, new_to, new_key = {}, {}, {}, {}, {}, {} -- of what is accepted
+local new_time, new_id, new_flags, new_from, new_to, new_entry = {}, {}, {}, {}, {}, {} -- of what is accepted
 local old, old_from, new, new_from_index = live, 1, 0, 1 -- the front of a history is the older of two fronts
 local gone, gone_now, codes, stored = {}, {}, {}, 0
 
@@ -179,24 +184,24 @@ while at <= size do
     if code == 's' then
         new, stored, live, known[i] = new + 1, stored + 1, live + 1, true
         new_time[new], new_id[new], new_flags[new] = t, i, f
-        new_from[new], new_to[new], new_key[new] = at, after + rest - 1, 8 * count - 7
+        new_from[new], new_to[new], new_entry[new] = at, after + rest - 1, ENTRY * (count - 1) + 1
         if live > limit then
             trim()
         end
     end
     codes[count], before, at = code, t, after + rest
 end
-assert(at == size + 1 and #keys == 8 * count, 'records and keys do not match')
+assert(at == size + 1 and #entries == ENTRY * count, 'records and entries do not match')
 if stored == 0 then
     return {version, table.concat(codes)}
 end
 
-local key_parts, event_parts, parts = {}, {}, 0
-local old_keys = events and sub(redis.call('GET', KEYS[1]), 17 + 8 * dead) or ''
+local entry_parts, event_parts, parts = {}, {}, 0
+local old_entries = events and sub(redis.call('GET', KEYS[1]), 17 + ENTRY * dead) or ''
 local function put_old(to) -- a run of retained events, up to and with `to`
     if to >= old_from then
         parts = parts + 1
-        key_parts[parts] = sub(old_keys, 8 * old_from - 7, 8 * to)
+        entry_parts[parts] = sub(old_entries, ENTRY * (old_from - 1) + 1, ENTRY * to)
         event_parts[parts] = sub(events, offset[old_from], offset[to + 1] - 1)
         old_from = to + 1
     end
@@ -208,13 +213,13 @@ for n = new_from_index, new do
     end
     put_old(upto)
     parts = parts + 1
-    key_parts[parts] = sub(keys, new_key[n], new_key[n] + 7)
+    entry_parts[parts] = sub(entries, new_entry[n], new_entry[n] + ENTRY - 1)
     event_parts[parts] = sub(records, new_from[n], new_to[n])
 end
 last = math.max(last, new_time[new])
 put_old(old)
-dead, first = 0, HEAD
-redis.call('SET', KEYS[1], pack('<I8I8', version + stored, dead) .. table.concat(key_parts))
+version, dead, first = version + stored, 0, HEAD
+redis.call('SET', KEYS[1], items_header() .. table.concat(entry_parts))
 redis.call('SET', KEYS[2], header() .. table.concat(event_parts))
 finish(table.concat(gone))
-return {version, table.concat(codes)}
+return {version - stored, table.concat(codes)}

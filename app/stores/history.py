@@ -11,9 +11,9 @@ from typing import Any
 from redis.asyncio.cluster import RedisCluster
 
 from app.batcher import Batcher, BatchObserver
-from app.item_key import KEY_BYTES, item_key
 from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
 from app.stores.client import Gate, RedisClient, Script, StoreObserver
+from app.stores.entries import entry
 from app.stores.keys import DAY_MS, EVENTS_PATTERN, items_key, user_keys, user_of
 from app.stores.records import RECORD, NewEvent, decode, encode, live_records
 
@@ -68,6 +68,7 @@ class HistoryStore:
         for index, event in enumerate(events):
             by_user.setdefault(event.user_id, []).append(index)
         encoded = [encode(event) for event in events]
+        entries = [entry(event.item_id, event.timestamp_ms) for event in events]
         runs: list[tuple[str, list[int]]] = []
         for user_id, indices in by_user.items():
             indices.sort(key=lambda index: events[index].timestamp_ms)  # stable, so equal times keep their order
@@ -75,7 +76,7 @@ class HistoryStore:
         outcome: dict[int, Applied] = {}
         for calls in _pipelines(runs):
             raw = [
-                (user_id, b"".join(item_key(events[i].item_id) for i in run), b"".join(encoded[i] for i in run))
+                (user_id, b"".join(entries[i] for i in run), b"".join(encoded[i] for i in run))
                 for user_id, run in calls
             ]
             for (_, run), outcomes in zip(calls, await self.append_records(raw), strict=True):
@@ -83,8 +84,8 @@ class HistoryStore:
         return [outcome[index] for index in range(len(events))]
 
     async def append_records(self, calls: Iterable[tuple[str, bytes, bytes]]) -> list[list[Applied]]:
-        """One script call per (user, item keys, records in event-time order): how `append` and a merge write."""
-        scripted = [(user_keys(user_id), (*self._limits, keys, records)) for user_id, keys, records in calls]
+        """One script call per (user, entries, records in event-time order): how `append` and a merge write."""
+        scripted = [(user_keys(user_id), (*self._limits, entries, records)) for user_id, entries, records in calls]
         async with self.gate.operation("append"):
             answers = await self._append.run(self.client, scripted)
         return [applied(version, codes) for version, codes in answers]
@@ -158,4 +159,3 @@ def _pipelines(runs: list[tuple[str, list[int]]]) -> Iterable[list[tuple[str, li
 
 
 assert RECORD.size == 19, "history.lua and records.py agree on the fixed part of a record"
-assert KEY_BYTES == 8, "history.lua counts item keys by eights"

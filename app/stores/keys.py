@@ -1,6 +1,6 @@
 """Every key that nextup keeps in Redis, by name, and how long it lives. Nothing here talks to Redis.
 
-    n:{user}:items    what /recommend reads: version, count of leading dead keys, item keys, oldest first
+    n:{user}:items    what /recommend reads: version, count of leading dead entries, item keys and times, oldest first
     n:{user}:events   the events themselves, in event-time order
     n:{user}:seen     identities of trimmed events that carried an event_id
 

@@ -7,8 +7,9 @@ repeated. Knows HistoryStore and its scripts; does not know why two ids are the 
 from hashlib import sha1
 
 from app.errors import BadRequest, StoreUnavailable
-from app.stores.answers import Merged, item_keys_of
+from app.stores.answers import Merged, stored_history
 from app.stores.client import Script
+from app.stores.entries import ENTRY_BYTES
 from app.stores.history import CALL_EVENTS, HistoryStore
 from app.stores.keys import user_keys
 from app.stores.records import RECORD, live_records
@@ -29,9 +30,9 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged
     stored = 0
     for _ in range(ATTEMPTS):
         items, events = await store.read_values(source)
-        records, keys = _whole(live_records(events), item_keys_of(items))
-        for some_keys, some_records in _runs(keys, records):
-            (outcomes,) = await store.append_records([(into, some_keys, some_records)])
+        records, entries = _whole(live_records(events), stored_history(items).entries.tobytes())
+        for some_entries, some_records in _runs(entries, records):
+            (outcomes,) = await store.append_records([(into, some_entries, some_records)])
             stored += sum(outcome.status == "stored" for outcome in outcomes)
         unchanged = sha1(events or b"", usedforsecurity=False).hexdigest()
         async with store.gate.operation("merge"):
@@ -41,20 +42,20 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged
     raise StoreUnavailable(f"the source of a merge changed {ATTEMPTS} times in a row")
 
 
-def _whole(joined: bytes, keys: bytes) -> tuple[list[bytes], bytes]:
+def _whole(joined: bytes, entries: bytes) -> tuple[list[bytes], bytes]:
     records, at = [], 0
     while at < len(joined):
         *_, rest = RECORD.unpack_from(joined, at)
         end = at + RECORD.size + rest
         records.append(joined[at:end])
         at = end
-    if len(keys) != 8 * len(records):
+    if len(entries) != ENTRY_BYTES * len(records):
         raise StoreUnavailable("the source of a merge is damaged: its two values do not match")
-    return records, keys
+    return records, entries
 
 
-def _runs(keys: bytes, records: list[bytes]) -> list[tuple[bytes, bytes]]:
+def _runs(entries: bytes, records: list[bytes]) -> list[tuple[bytes, bytes]]:
     return [
-        (keys[8 * at : 8 * (at + CALL_EVENTS)], b"".join(records[at : at + CALL_EVENTS]))
+        (entries[ENTRY_BYTES * at : ENTRY_BYTES * (at + CALL_EVENTS)], b"".join(records[at : at + CALL_EVENTS]))
         for at in range(0, len(records), CALL_EVENTS)
     ]

@@ -16,8 +16,6 @@ from app.errors import BadRequest
 RECORD = struct.Struct("<q8sBH")
 # Of the `events` value: watermark i64, time of the last event i64, dead u32, live u32, offset of the first live u32.
 EVENTS_HEADER = struct.Struct("<qqIII")
-# Of the `items` value: version u64, number of leading dead keys u64.
-ITEMS_HEADER_WORDS = 2
 
 HAS_EVENT_ID, HAS_TYPE, HAS_RECOMMENDATION = 1, 2, 4
 MAX_TEXT = 128

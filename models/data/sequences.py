@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, SequenceBatch, pad_right
+from models.batch import PADDING, History, Hours, SequenceBatch, pad_right
 
 LENGTH_JITTER = 0.15
 """Users are sorted by length times 1 ± this: near lengths share a batch, but not the same users in every epoch."""
@@ -32,10 +32,24 @@ class TrainingBatch:
 
 
 class TrainingBatches:
-    """Histories of fewer than two events have nothing to learn from and are left out."""
+    """Histories of fewer than two events have nothing to learn from and are left out.
 
-    def __init__(self, histories: Sequence[History], *, max_len: int, batch_cells: int, seed: int) -> None:
+    `hours`, parallel to the histories, go into the batches; None for a model that does not read them.
+    """
+
+    def __init__(
+        self,
+        histories: Sequence[History],
+        *,
+        max_len: int,
+        batch_cells: int,
+        seed: int,
+        hours: Sequence[Hours] | None = None,
+    ) -> None:
         self._histories = [history for history in histories if len(history) > 1]
+        self._hours = None
+        if hours is not None:
+            self._hours = [one for one, history in zip(hours, histories, strict=True) if len(history) > 1]
         if not self._histories:
             raise ValueError("no user has two events in the training part: nothing to learn from")
         self._lengths = np.array([len(history) for history in self._histories])
@@ -72,8 +86,10 @@ class TrainingBatches:
         return rows, np.maximum(ends, 2)
 
     def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
-        windows = [self._histories[row][max(0, end - self._max_len - 1) : end] for row, end in plan]
-        sequences = pad_right([window[:-1] for window in windows], self._max_len)
+        spans = [(int(row), slice(max(0, end - self._max_len - 1), end)) for row, end in plan.tolist()]
+        windows = [self._histories[row][span] for row, span in spans]
+        hours = None if self._hours is None else [self._hours[row][span][:-1] for row, span in spans]
+        sequences = pad_right([window[:-1] for window in windows], self._max_len, hours)
         targets = torch.full_like(sequences.items, PADDING)
         for row, window in zip(targets, windows, strict=True):
             row[: len(window) - 1] = torch.from_numpy(window[1:])

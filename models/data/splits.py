@@ -9,10 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import History
+from models.batch import History, Hours
 from models.data.dataset import HOLDOUT, Dataset
 
 SplitPart = Literal["valid", "test"]
+BACK: dict[SplitPart, int] = {"valid": 2, "test": 1}
+"""How far from the end of a user's events the one stands that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,19 @@ class Cases:
 
 def training_histories(dataset: Dataset) -> list[History]:
     """What training sees of every user; views, not copies."""
-    return [_before(dataset.history(user), HOLDOUT) for user in range(dataset.num_users)]
+    histories = [dataset.history(user) for user in range(dataset.num_users)]
+    return [history[: _taught(len(history))] for history in histories]
+
+
+def training_hours(dataset: Dataset) -> list[Hours]:
+    """The hours of `training_histories`."""
+    hours = [dataset.history_hours(user) for user in range(dataset.num_users)]
+    return [one[: _taught(len(one))] for one in hours]
 
 
 def cases(dataset: Dataset, part: SplitPart) -> Cases:
     """The test asks with the validation event in the history, as the service would have it."""
-    back = {"valid": 2, "test": 1}[part]
+    back = BACK[part]
     users = np.flatnonzero(np.diff(dataset.offsets) > HOLDOUT)
     histories = [dataset.history(int(user)) for user in users]
     return Cases(
@@ -44,5 +53,11 @@ def cases(dataset: Dataset, part: SplitPart) -> Cases:
     )
 
 
-def _before(history: History, holdout: int) -> History:
-    return history[:-holdout] if len(history) > holdout else history
+def case_hours(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Hours]:
+    """The hours of the histories that `cases` has for these users."""
+    return [dataset.history_hours(int(user))[: -BACK[part]] for user in users]
+
+
+def _taught(length: int) -> int:
+    """How many of a user's events, the oldest, training sees."""
+    return length - HOLDOUT if length > HOLDOUT else length

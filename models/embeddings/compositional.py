@@ -30,6 +30,7 @@ class CompositionalEmbedding(ItemEmbedding):
     beyond them, the rarest, are left out. With none of them the query of the composition is a learned constant.
     """
 
+    reads_hours = True
     starts: Tensor
 
     def __init__(

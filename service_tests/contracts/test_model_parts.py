@@ -91,6 +91,13 @@ def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str
         torch.testing.assert_close(model.scores(model.last_hidden(alone))[0], together[row], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_hours_are_read_by_those_embeddings_that_say_so(name: str) -> None:
+    model, batch = lively(model_of((name, "self_attention", "tied"))), batch_of([40, 40])
+    timed = dataclasses.replace(batch, hours=batch.items % 24)
+    assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_hours
+
+
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
 def test_every_weight_gets_a_gradient(names: tuple[str, str, str]) -> None:
     model, batch = lively(model_of(names)), batch_of([40, 40, 37])

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.batch import NO_HOUR
 from models.predictor import Predictor
 from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
 
@@ -83,6 +84,23 @@ def test_similar_items_are_those_of_the_largest_cosine_without_the_item_itself()
     expected = cosine[[3, 10]].topk(5)
     assert np.array_equal(found.indices, expected.indices.numpy() + 1)
     np.testing.assert_allclose(found.scores, expected.values.numpy(), rtol=1e-5)
+
+
+LSAN = Predictor(tiny_model(tiny_config("lsan"), CATALOGUE), CPU)
+
+
+def test_hours_change_the_answers_of_a_model_that_reads_them_and_of_no_other() -> None:
+    rng = np.random.default_rng(0)
+    histories = [rng.integers(1, NUM_ITEMS + 1, length) for length in rng.integers(1, 60, 20)]
+    hours = [rng.integers(0, 24, len(history)).astype(np.uint8) for history in histories]
+    unknown = [np.full(len(history), NO_HOUR, dtype=np.uint8) for history in histories]
+    with_hours, without = LSAN.top_k(histories, 10, hours=hours), LSAN.top_k(histories, 10)
+    assert all(np.abs(with_hours.scores - without.scores).max(axis=1) > 1e-3)
+    assert np.array_equal(LSAN.top_k(histories, 10, hours=unknown).scores, without.scores)
+    for row in range(20):  # of any length, so the groups that are computed together mix them
+        alone = LSAN.top_k([histories[row]], 10, hours=[hours[row]])
+        np.testing.assert_allclose(alone.scores[0], with_hours.scores[row], rtol=1e-4, atol=1e-5)
+    assert np.array_equal(PREDICTOR.top_k(histories, 10, hours=hours).scores, PREDICTOR.top_k(histories, 10).scores)
 
 
 def test_an_empty_history_is_an_error() -> None:

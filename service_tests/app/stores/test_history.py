@@ -1,6 +1,7 @@
 """The history store on a real Redis: lifetimes, limits, reading together, listing, scripts."""
 
 import asyncio
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from app.errors import BadRequest, StoreUnavailable
 from app.item_key import item_keys
 from app.stores.client import RedisClient
+from app.stores.entries import ENTRY_BYTES, entry
 from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent, encode
@@ -154,16 +156,17 @@ async def test_input_that_does_not_fit_changes_nothing(store: HistoryStore, new_
     await store.append(events_of(user, 2))
     before = await store.read_values(user)
     early, late = encode(NewEvent(user, "a", 10)), encode(NewEvent(user, "b", 20))
-    key = b"12345678"
-    for keys, records in (
-        (key, early + late),
-        (key * 2, late + early),
-        (key, early[:-1]),
-        (key * 2, early),
-        (key, b""),
+    one = entry("a", 10)
+    for entries, records in (
+        (one, early + late),
+        (one * 2, late + early),
+        (one, early[:-1]),
+        (one * 2, early),
+        (one, b""),
+        (one[:8], early),
     ):
         with pytest.raises(StoreUnavailable):
-            await store.append_records([(user, keys, records)])
+            await store.append_records([(user, entries, records)])
         assert await store.read_values(user) == before
 
 
@@ -176,6 +179,21 @@ async def test_losing_one_of_the_two_values_begins_anew_and_never_goes_back_a_ve
     assert (await store.append([NewEvent(user, "x", 1)]))[0].history_version == 5
     assert (await store.recent(user)).item_keys.tolist() == item_keys(["x"]).tolist()
     assert [event.item_id for event in (await store.read(user)).events] == ["x"]
+
+
+async def test_a_value_of_another_layout_is_read_as_nothing_and_begins_anew_at_the_next_event(
+    store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    await store.append(events_of(user, 3))
+    bare_keys = struct.pack("<QQ", 3, 0) + item_keys(["item0", "item1", "item2"]).tobytes()
+    await redis_client.set(user_keys(user).items, bare_keys)
+    recent = await store.recent(user)
+    assert (recent.version, recent.item_keys.tolist()) == (3, [])
+    assert len((await store.read(user)).events) == 3, "a dump still finds them"
+    assert (await store.append([NewEvent(user, "x", 9_000)]))[0].history_version == 4
+    recent = await store.recent(user)
+    assert (recent.item_keys.tolist(), recent.times.tolist()) == (item_keys(["x"]).tolist(), [9])
 
 
 async def test_memory_is_reported_in_bytes(store: HistoryStore) -> None:
@@ -200,7 +218,7 @@ async def test_bytes_that_only_look_like_an_identity_are_no_duplicate(
 
     async def append(time: int, identity: bytes, item: bytes) -> str:
         record = RECORD.pack(time, identity, HAS_EVENT_ID, len(item)) + item
-        ((applied,),) = await store.append_records([(user, b"k" * 8, record)])
+        ((applied,),) = await store.append_records([(user, b"e" * ENTRY_BYTES, record)])
         return applied.status
 
     for time, identity in enumerate((b"abcdefgh", b"ijklmnop", b"12345678", b"87654321")):

@@ -22,7 +22,7 @@ events = st.builds(
     NewEvent,
     user_id=st.sampled_from(USERS),
     item_id=st.sampled_from(["a", "b", "ü{}"]),
-    timestamp_ms=st.integers(-3, 12),
+    timestamp_ms=st.integers(-3, 12).map(lambda step: 700 * step),
     event_id=st.none() | st.integers(0, 12).map("e{}".format),
     type=st.sampled_from([None, "", "view"]),
     recommendation_id=st.sampled_from([None, "r1"]),
@@ -60,6 +60,7 @@ async def check_steps(url: str, max_events: int, steps: list[list[NewEvent] | st
             assert (read.version, read.events) == (history.version, history.read())
             assert recent.version == history.version
             assert recent.item_keys.tolist() == item_keys(e.item_id for e in history.events).tolist()
+            assert recent.times.tolist() == [max(0, e.timestamp_ms // 1000) for e in history.events]
     for user in USERS:
         await store.erase(run + user)
     await store.close()
@@ -92,7 +93,7 @@ def test_the_store_equals_the_reference_over_long_random_histories(redis_url: st
                 NewEvent(
                     USERS[0],
                     dice.choice("abcdefgh"),
-                    now + (dice.randint(-30, 0) if dice.random() < 0.1 else 0),
+                    700 * (now + (dice.randint(-30, 0) if dice.random() < 0.1 else 0)),
                     dice.choice([None, f"e{now}", f"e{dice.randint(0, now)}"]),
                 )
                 for _ in range(40 if dice.random() < 0.02 else 1)
@@ -123,9 +124,9 @@ def test_events_sent_21_times_each_at_once_and_in_disorder_are_stored_once_in_ti
             mine = [event for event in all_events if event.user_id == f"{run}{user}"]
             assert history.version == 200
             assert [(e.item_id, e.timestamp_ms) for e in history.events] == [(e.item_id, e.timestamp_ms) for e in mine]
-            assert (await store.recent(f"{run}{user}")).item_keys.tolist() == item_keys(
-                e.item_id for e in mine
-            ).tolist()
+            recent = await store.recent(f"{run}{user}")
+            assert recent.item_keys.tolist() == item_keys(e.item_id for e in mine).tolist()
+            assert recent.times.tolist() == [e.timestamp_ms // 1000 for e in mine]
         await store.close()
         await close_redis(client)
 

@@ -23,12 +23,13 @@ async def test_events_of_both_end_up_in_time_order_and_the_source_is_gone(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     known, anonymous = new_user(), new_user()
-    await store.append([NewEvent(known, "a", 1), NewEvent(known, "c", 3), NewEvent(known, "both", 5, "e")])
-    await store.append([NewEvent(anonymous, "b", 2, type="view"), NewEvent(anonymous, "both", 5, "e")])
+    await store.append([NewEvent(known, "a", 1000), NewEvent(known, "c", 3000), NewEvent(known, "both", 5000, "e")])
+    await store.append([NewEvent(anonymous, "b", 2000, type="view"), NewEvent(anonymous, "both", 5000, "e")])
     merged = await merge_histories(store, known, anonymous)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 4, 2)
     assert await items(store, known) == ["a", "b", "c", "both"]
     assert (await store.read(known)).events[1].type == "view"
+    assert (await store.recent(known)).times.tolist() == [1, 2, 3, 5]
     assert await store.erase(anonymous) == 0
 
 

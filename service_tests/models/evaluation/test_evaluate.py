@@ -1,14 +1,19 @@
 """Evaluation asks as the service would; checked with popularity, whose answers can be worked out by hand."""
 
+import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from models.batch import History, Hours
 from models.data.dataset import Dataset
+from models.data.splits import SplitPart
 from models.evaluation.evaluate import evaluate
-from models.predictor import Predictor
+from models.predictor import Predictor, TopItems
 from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(30)
@@ -72,3 +77,31 @@ def test_lengths_are_batched_but_answers_stay_with_their_users() -> None:
         history[-1] in predictor.top_k([history[:-1]], 10, denied=[history[:-1]]).indices[0] for history in histories
     ]
     assert found.values["hr@10"] == pytest.approx(np.mean(hits))
+
+
+class Listening(Predictor):
+    """Remembers what it was asked."""
+
+    def __init__(self, preset: str) -> None:
+        super().__init__(tiny_model(tiny_config(preset), CATALOGUE), torch.device("cpu"))
+        self.asked: list[tuple[list[int], list[int] | None]] = []
+
+    def top_k(
+        self, histories: Sequence[History], k: int, *, hours: Sequence[Hours] | None = None, **masks: Any
+    ) -> TopItems:
+        of = [None] * len(histories) if hours is None else [one.tolist() for one in hours]
+        self.asked += zip([history.tolist() for history in histories], of, strict=True)
+        return super().top_k(histories, k, hours=hours, **masks)
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_a_model_that_reads_hours_is_asked_with_those_of_the_events_and_another_without(part: SplitPart) -> None:
+    rng = np.random.default_rng(0)
+    data = dataset(*[rng.integers(1, 31, length).tolist() for length in rng.integers(2, 60, 40)])
+    timed = dataclasses.replace(data, hours=(data.items % 24).astype(np.uint8))
+    reads, does_not = Listening("lsan"), Listening("sasrec")
+    for listening in (reads, does_not):
+        evaluate(listening, timed, part, limit=20)
+    assert len(reads.asked) == 20
+    assert all(hours == [item % 24 for item in history] for history, hours in reads.asked)
+    assert all(hours is None for _, hours in does_not.asked)

@@ -12,9 +12,11 @@ from models.artifact import load_artifact
 from models.build import build_model, sized_config
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
+from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
 from models.training.options import TrainingOptions
 from models.training.pipeline import Trained, train_artifact
+from models.training.trainer import Trainer
 from service_tests.artifacts import tiny_catalogue, tiny_config
 
 CPU = torch.device("cpu")
@@ -29,6 +31,16 @@ def cyclic_log(users: int = 60, length: int = 14) -> Dataset:
     return Dataset(tiny_catalogue(NUM_ITEMS), [f"u{n}" for n in range(users)], offsets, np.concatenate(items))
 
 
+def log_that_hours_decide(users: int = 60, length: int = 14) -> Dataset:
+    """What comes next depends on the hour of the event before it and on nothing else."""
+    rng = np.random.default_rng(0)
+    hours = rng.integers(0, 24, (users, length)).astype(np.uint8)
+    items = np.concatenate((rng.integers(1, NUM_ITEMS + 1, (users, 1)), hours[:, :-1] + 1), axis=1).astype(np.int64)
+    offsets = np.arange(0, (users + 1) * length, length)
+    names = [f"u{n}" for n in range(users)]
+    return Dataset(tiny_catalogue(NUM_ITEMS), names, offsets, items.reshape(-1), hours.reshape(-1))
+
+
 def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | None = None) -> Trained:
     options = TrainingOptions(
         epochs=epochs, batch_cells=256, learning_rate=1e-2, warmup_steps=5, num_negatives=negatives
@@ -41,6 +53,30 @@ def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | No
 def test_it_learns_what_popularity_cannot(head: str, negatives: int | None, tmp_path: Path) -> None:
     config = dataclasses.replace(tiny_config("lsan"), head=Part(head))
     assert train(tmp_path, config, epochs=25, negatives=negatives).test.values["ndcg@10"] > 0.8
+
+
+def test_it_learns_from_hours_what_nothing_else_tells(tmp_path: Path) -> None:
+    data = log_that_hours_decide()
+    options = TrainingOptions(epochs=25, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
+    predictors = []
+    for name, taught in (("with", data), ("without", dataclasses.replace(data, hours=None))):
+        train_artifact(taught, tiny_config("lsan"), options, CPU, tmp_path / name)
+        predictors.append(load_artifact(tmp_path / name, device="cpu").predictor)
+    knows, does_not = (evaluate(one, data, keep_seen=True).values["ndcg@10"] for one in predictors)
+    assert knows > 0.8
+    assert does_not < 0.4
+
+
+def test_a_checkpoint_of_other_hours_is_not_continued(tmp_path: Path) -> None:
+    data = log_that_hours_decide(users=8)
+    options = TrainingOptions(epochs=1, batch_cells=256, warmup_steps=5)
+    model = build_model(tiny_config("lsan"), NUM_ITEMS)
+    Trainer(model, data, options, CPU, tmp_path).run()
+    assert data.hours is not None
+    later = dataclasses.replace(data, hours=(data.hours + 1) % 24)
+    assert Trainer(model, data, options, CPU, tmp_path).resume()
+    with pytest.raises(ValueError, match="other data"):
+        Trainer(model, later, options, CPU, tmp_path).resume()
 
 
 def test_the_prefix_form_without_residuals_learns_from_last_items_alone(tmp_path: Path) -> None:
