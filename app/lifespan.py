@@ -83,14 +83,6 @@ async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStor
     timeout_s = settings.redis_timeout_ms / 1000
     client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=timeout_s)
     opened.push_async_callback(close_redis, client)
-    store = HistoryStore(
-        client,
-        max_events=settings.history_max_events,
-        lifetime_days=settings.history_lifetime_days,
-        event_id_lifetime_days=settings.event_id_lifetime_days,
-        max_in_flight=settings.redis_pool,
-        wait_s=timeout_s,
-        observer=StoreMetrics(),
-    )
+    store = HistoryStore.from_settings(client, settings, wait_s=timeout_s, observer=StoreMetrics())
     opened.push_async_callback(store.close)
     return store

@@ -30,14 +30,7 @@ def redis_url(settings: Settings) -> Iterator[str]:
 @asynccontextmanager
 async def opened_store(url: str, settings: Settings) -> AsyncIterator[HistoryStore]:
     client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=PATIENCE_S)
-    store = HistoryStore(
-        client,
-        max_events=settings.history_max_events,
-        lifetime_days=settings.history_lifetime_days,
-        event_id_lifetime_days=settings.event_id_lifetime_days,
-        max_in_flight=settings.redis_pool,
-        wait_s=PATIENCE_S,
-    )
+    store = HistoryStore.from_settings(client, settings, wait_s=PATIENCE_S)
     try:
         yield store
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio.cluster import RedisCluster
 
 from app.batcher import Batcher, BatchObserver
+from app.settings import Settings
 from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
 from app.stores.client import Gate, RedisClient, Script, StoreObserver
 from app.stores.entries import entry
@@ -47,6 +48,21 @@ class HistoryStore:
             name="history",
             concurrency=2,
             observer=read_observer,
+        )
+
+    @classmethod
+    def from_settings(
+        cls, client: RedisClient, settings: Settings, *, wait_s: float, observer: StoreObserver | None = None
+    ) -> "HistoryStore":
+        """A store as it is set; `wait_s` is how long an operation waits for its turn."""
+        return cls(
+            client,
+            max_events=settings.history_max_events,
+            lifetime_days=settings.history_lifetime_days,
+            event_id_lifetime_days=settings.event_id_lifetime_days,
+            max_in_flight=settings.redis_pool,
+            wait_s=wait_s,
+            observer=observer,
         )
 
     async def close(self, timeout_s: float = 1.0) -> None:
