@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         "version": trained.version,
         "preset": config.preset,
         **trained.test.values,
-        "valid_ndcg@10": max((record.ndcg for record in trained.curve), default=None),
+        "valid_ndcg@10": None if trained.best is None else trained.best.ndcg,
         "epochs": len(trained.curve),
         "seconds": round(time.monotonic() - began, 1),
         "bytes": trained.bytes_by_part,

@@ -89,9 +89,11 @@ class TrainingOptions:
         return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE)
 
     def second_stage(self) -> "TrainingOptions":
-        """Weights are near their place already: half the rate, and less patience."""
+        """Weights are near their place already: half the rate, less patience, a quarter of a schedule's epochs."""
+        scheduled = max(1, self.epochs // 4)
         return dataclasses.replace(
             self,
+            epochs=scheduled if self.schedule == "linear" else self.epochs,
             max_minutes=self.max_minutes and self.max_minutes * (1 - FIRST_STAGE),
             learning_rate=self.learning_rate / 2,
             warmup_steps=min(self.warmup_steps, 20),

@@ -35,11 +35,15 @@ TEST_CASES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """`curve` is empty for a model that is counted and not trained; `bytes_by_part` are bytes of weights."""
+    """`curve` is empty, and `best` None, for a model that is counted and not trained; `bytes_by_part` are of weights.
+
+    `best` is the epoch that gave the weights.
+    """
 
     version: str
     test: Evaluation
     curve: list[EpochRecord]
+    best: EpochRecord | None
     bytes_by_part: dict[str, int]
 
 
@@ -59,7 +63,7 @@ def train_artifact(
     """
     if (out / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
-    model, curve = train_model(dataset, config, options, device, out / TRAINING, resume=resume)
+    model, curve, best = train_model(dataset, config, options, device, out / TRAINING, resume=resume)
     predictor = Predictor(model, device)
     test = evaluate(predictor, dataset, "test", limit=TEST_CASES)
     bytes_by_part = predictor.model_bytes()
@@ -73,7 +77,7 @@ def train_artifact(
     _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
     for checkpoint in (out / TRAINING).rglob(CHECKPOINT):
         checkpoint.unlink()
-    return Trained(version, test, curve, bytes_by_part)
+    return Trained(version, test, curve, best, bytes_by_part)
 
 
 def _golden_histories(dataset: Dataset) -> list[History]:

@@ -26,23 +26,31 @@ FIRST = "full"
 
 def train_model(
     dataset: Dataset, config: ModelConfig, options: TrainingOptions, device: torch.device, folder: Path, *, resume: bool
-) -> tuple[SequentialRecommender, list[EpochRecord]]:
-    """The model with its best weights, and the curve of all epochs. Checkpoints stay in `folder`."""
+) -> tuple[SequentialRecommender, list[EpochRecord], EpochRecord | None]:
+    """The model with its best weights, the curve of all epochs, and the epoch that gave the weights.
+
+    There are no epochs where nothing is trained. Checkpoints stay in `folder`.
+    """
     catalogue = dataset.catalogue
     torch.manual_seed(options.seed)
     model = build_model(sized_config(config, catalogue), catalogue.num_items)
     if isinstance(model.head, PopularityHead):
         count_popularity(model, model.head, catalogue)
-        return model, []
+        return model, [], None
     model.embedding.fit(catalogue, training_histories(dataset))
     if not model.embedding.from_full:
-        return model, _stage(model, dataset, options, device, folder, resume=resume)
+        curve, best = _stage(model, dataset, options, device, folder, resume=resume)
+        return model, curve, best
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume)
+    first, _ = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume)
     take_over(model, full.cpu(), catalogue)
-    second = _stage(model, dataset, options.second_stage(), device, folder, resume=resume)
-    return model, [*first, *(dataclasses.replace(record, epoch=len(first) + record.epoch) for record in second)]
+    second, best = _stage(model, dataset, options.second_stage(), device, folder, resume=resume)
+    return model, [*first, *(_after(first, record) for record in second)], _after(first, best)
+
+
+def _after(first: list[EpochRecord], record: EpochRecord) -> EpochRecord:
+    return dataclasses.replace(record, epoch=len(first) + record.epoch)
 
 
 def take_over(model: SequentialRecommender, full: SequentialRecommender, catalogue: Catalogue) -> None:
@@ -68,9 +76,9 @@ def _stage(
     folder: Path,
     *,
     resume: bool,
-) -> list[EpochRecord]:
+) -> tuple[list[EpochRecord], EpochRecord]:
     trainer = Trainer(model, dataset, options, device, folder)
     if resume:
         trainer.resume()
-    trainer.run()
-    return trainer.curve
+    best = trainer.run()
+    return trainer.curve, best
