@@ -5,7 +5,7 @@ stopped goes on with the runs that are missing. It starts no process.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import paired_difference
-from models.evaluation.metrics import gains
+from models.evaluation.metrics import Places, gains, hit_rate, mrr, ndcg
 
 RESULT, PLACES = "result.json", "places.npy"
-METRICS = ("ndcg@10", "hr@10", "mrr@10")
+METRICS: dict[str, Callable[[Places, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class Run:
         which = ["--preset", self.preset, "--seed", str(self.seed), "--out", str(self.folder)]
         return ["train", str(self.data.log), *items, *which, *self.extra]
 
+    def places(self) -> Places:
+        """Where the last item of every user of the log was answered."""
+        found: Places = np.load(self.folder / PLACES)
+        return found
+
     def result(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / RESULT).read_text())
         return found
@@ -111,10 +116,9 @@ def markdown(table: Sequence[dict[str, Any]]) -> str:
 def _row(runs: Sequence[Run]) -> dict[str, Any]:
     results = [run.result() for run in runs]
     sizes = results[0]["bytes"]
-    means = {name: fmean(result[name] for result in results) for name in METRICS}
-    spreads = {
-        f"{name}_sd": stdev(result[name] for result in results) if len(results) > 1 else None for name in METRICS
-    }
+    found = {name: [metric(run.places(), 10) for run in runs] for name, metric in METRICS.items()}
+    means = {name: fmean(values) for name, values in found.items()}
+    spreads = {f"{name}_sd": stdev(values) if len(values) > 1 else None for name, values in found.items()}
     return {
         "data": runs[0].data.name,
         "preset": runs[0].preset,
@@ -133,7 +137,7 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _gains(runs: Sequence[Run]) -> NDArray[np.float64]:
     """NDCG@10 of every user, mean over the seeds."""
-    mean: NDArray[np.float64] = np.mean([gains(np.load(run.folder / PLACES), 10) for run in runs], axis=0)
+    mean: NDArray[np.float64] = np.mean([gains(run.places(), 10) for run in runs], axis=0)
     return mean
 
 
