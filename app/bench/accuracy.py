@@ -66,6 +66,10 @@ class Run:
         which = ["--preset", self.preset, "--seed", str(self.seed), "--out", str(self.folder)]
         return ["train", str(self.data.log), *items, *which, *self.extra]
 
+    @property
+    def command(self) -> str:
+        return " ".join(["nextup", *self.arguments()])
+
     def places(self) -> Places:
         """Where the last item of every user of the log was answered."""
         found: Places = np.load(self.folder / PLACES)
@@ -131,7 +135,7 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
         "epochs": [result["epochs"] for result in results],
         "seeds": [run.seed for run in runs],
         "device": results[0].get("device", "cpu"),
-        "commands": ["nextup " + " ".join(run.arguments()) for run in runs],
+        "commands": [result["command"] for result in results],
     }
 
 

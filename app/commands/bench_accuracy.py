@@ -97,7 +97,8 @@ def _keep(one: Run) -> None:
     torch.set_num_threads(1)
     dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
     np.save(one.folder / PLACES, evaluate(artifact.predictor, dataset, "test").places)
-    (one.folder / RESULT).write_text(json.dumps(json.loads(said), indent=1) + "\n")
+    result = {"command": one.command, **json.loads(said)}
+    (one.folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _names(text: str) -> list[str]:
