@@ -58,3 +58,8 @@ def progress(title: str, total: int, unit: str = "it", stream: TextIO | None = N
         yield shown
     finally:
         shown.close()
+
+
+def tell(line: str) -> None:
+    """A line that stays, on standard error; a bar must be closed before."""
+    print(line, file=sys.stderr, flush=True)

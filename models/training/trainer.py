@@ -22,7 +22,7 @@ from models.data.splits import training_histories, training_hours
 from models.device import training_dtype
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
-from models.progress import Progress, progress
+from models.progress import Progress, progress, tell
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.negatives import sampler_for
@@ -178,6 +178,7 @@ class Trainer:
             learning_rate=self._optimiser.param_groups[0]["lr"],
         )
         self.curve.append(record)
+        tell(f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL} {record.ndcg:.4f}, {record.seconds:.0f} s")
         if self.best_record is record:
             self._best = {name: value.detach().cpu().clone() for name, value in self._averaged.state_dict().items()}
         elif self.options.schedule == "plateau" and (record.epoch - self.best_record.epoch) % self.options.plateau == 0:
