@@ -20,7 +20,7 @@ from models.data.dataset import encode
 from models.data.interactions import read_interactions
 from models.evaluation.evaluate import evaluate
 from models.presets import PRESETS
-from models.progress import progress
+from models.progress import progress, tell
 
 NEXTUP = ["-c", "import sys; from app.commands.main import main; sys.exit(main())"]
 LOOK_S = 2.0
@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         arguments.train_options,
     )
+    for one in runs:
+        if one.is_done and (made_by := one.result()["command"]) != one.command:
+            tell(f"{one.name}: kept as it is, from another command: {made_by}")
     failed = _train([one for one in runs if not one.is_done], arguments.jobs)
     table = rows(runs)
     if arguments.table is not None:

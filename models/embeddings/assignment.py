@@ -1,4 +1,4 @@
-"""Which codes an item gets: similar items should share some, no two items all, and every code be used about equally.
+"""Which codes an item gets. Similar items should share some, so that what one teaches the other knows.
 
 All of it is computed from training histories alone, and repeats: its random numbers have a seed of their own.
 """

@@ -19,10 +19,7 @@ from models.layers.positional import RotaryPositions
 
 
 class ConeEncoder(SequenceEncoder):
-    """`window` newest positions and powers of two behind them are what the top block sees.
-
-    The blocks may be wider than the item vectors (`width`): they are few, items are many.
-    """
+    """`window` newest positions and powers of two behind them are what the top block sees."""
 
     causal = True
 
@@ -36,52 +33,42 @@ class ConeEncoder(SequenceEncoder):
         heads: int = 2,
         hidden: int = 256,
         window: int = 8,
-        width: int | None = None,
     ) -> None:
         super().__init__()
         if layers < 2:
             raise ValueError(f"a cone has a top and at least one block below it, not {layers} layers")
-        width = width or dim
-        if width % heads:
-            raise ValueError(f"width {width} does not split into {heads} heads")
-        rotary = RotaryPositions(width // heads, max_len)
-        self.widen = nn.Linear(dim, width, bias=False) if width != dim else nn.Identity()
-        self.narrow = nn.Linear(width, dim, bias=False) if width != dim else nn.Identity()
+        if dim % heads:
+            raise ValueError(f"dim {dim} does not split into {heads} heads")
+        rotary = RotaryPositions(dim // heads, max_len)
         self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
         self.window = window
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             GatedBlock(
-                width,
-                CausalSelfAttention(width, heads, rotary, window if layer == layers - 1 else None),
-                GatedFeedForward(width, hidden, dropout),
+                dim,
+                CausalSelfAttention(dim, heads, rotary, window if layer == layers - 1 else None),
+                GatedFeedForward(dim, hidden, dropout),
                 dropout,
             )
             for layer in range(layers)
         )
-        self.norm = nn.LayerNorm(width)
-
-    def reset_special(self) -> None:
-        """Item vectors enter and leave at the scale that they would have without the change of width."""
-        for module in (self.widen, self.narrow):
-            if isinstance(module, nn.Linear):
-                nn.init.orthogonal_(module.weight)
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
-        x = self.dropout(self.widen(x * self.scale))
+        x = self.dropout(x * self.scale)
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.narrow(self.norm(x))
+        out: Tensor = self.norm(x)
         return out
 
     def last(self, x: Tensor, lengths: Tensor) -> Tensor:
-        x = self.dropout(self.widen(x * self.scale))
+        x = self.dropout(x * self.scale)
         *below, under, top = cast("list[GatedBlock]", list(self.blocks))
         for block in below:
             x = block(x)
         places, seen = short_term_places(lengths - 1, x.shape[1], self.window)
         x = under(x, places)
-        out: Tensor = self.narrow(self.norm(top.over(lengths[:, None] - 1, x, places, seen)))
+        out: Tensor = self.norm(top.over(lengths[:, None] - 1, x, places, seen))
         return out.squeeze(1)
 
 
