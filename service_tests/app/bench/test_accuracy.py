@@ -46,6 +46,9 @@ def test_the_grid_is_trained_once_and_told_in_a_table(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == said["rows"]
     assert (tmp_path / "runs" / "walk" / "sasrec-1" / "manifest.json").stat().st_mtime_ns == written
 
+    assert main([*command, "--seed", "9"]) == 0
+    assert "walk sasrec 1: kept as it is, from another command: nextup train" in capsys.readouterr().err
+
 
 def test_a_run_that_fails_is_named_and_the_others_stand(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
