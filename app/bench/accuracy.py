@@ -5,6 +5,7 @@ stopped goes on with the runs that are missing. It starts no process.
 """
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import paired_difference
 from models.evaluation.metrics import Places, gains, hit_rate, mrr, ndcg
+from models.presets import preset
 
 RESULT, PLACES = "result.json", "places.npy"
 METRICS: dict[str, Callable[[Places, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
@@ -45,16 +47,34 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """A row of the table: a preset, or a variant of one by the options of `nextup train` that make it."""
+
+    name: str
+    preset: str
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Model":
+        """A preset's name, or `name=preset --option …`; ValueError by the text or the preset."""
+        name, is_variant, rest = text.partition("=")
+        preset_name, *options = shlex.split(rest) if is_variant and rest.strip() else [name]
+        if not name or "/" in name or (is_variant and not options):
+            raise ValueError(f"--variant is {text!r}; name=preset and the options that change it are meant")
+        return cls(name, preset(preset_name).preset, tuple(options))
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     data: Data
-    preset: str
+    model: Model
     seed: int
     folder: Path
     extra: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{self.data.name} {self.preset} {self.seed}"
+        return f"{self.data.name} {self.model.name} {self.seed}"
 
     @property
     def is_done(self) -> bool:
@@ -63,12 +83,16 @@ class Run:
     def arguments(self) -> list[str]:
         """Of `nextup`, as a person would type them to make this row again."""
         items = ["--items", str(self.data.items)] if self.data.items else []
-        which = ["--preset", self.preset, "--seed", str(self.seed), "--out", str(self.folder)]
-        return ["train", str(self.data.log), *items, *which, *self.extra]
+        which = ["--preset", self.model.preset, "--seed", str(self.seed), "--out", str(self.folder)]
+        return ["train", str(self.data.log), *items, *which, *self.model.options, *self.extra]
+
+    @property
+    def keep_seen(self) -> bool:
+        return "--keep-seen" in self.arguments()
 
     @property
     def command(self) -> str:
-        return " ".join(["nextup", *self.arguments()])
+        return shlex.join(["nextup", *self.arguments()])
 
     def places(self) -> Places:
         """Where the last item of every user of the log was answered."""
@@ -81,35 +105,35 @@ class Run:
 
 
 def grid(
-    data: Sequence[Data], presets: Sequence[str], seeds: Sequence[int], out: Path, extra: Sequence[str]
+    data: Sequence[Data], models: Sequence[Model], seeds: Sequence[int], out: Path, extra: Sequence[str]
 ) -> list[Run]:
     return [
-        Run(log, preset, seed, out / log.name / f"{preset}-{seed}", tuple(extra))
+        Run(log, model, seed, out / log.name / f"{model.name}-{seed}", tuple(extra))
         for log in data
-        for preset in presets
+        for model in models
         for seed in seeds
     ]
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row per data set and preset, seeds together; each against the first preset of its data set."""
+    """A row per data set and model, seeds together; each against the first model of its data set."""
     table: list[dict[str, Any]] = []
     for _, of_data in groupby((run for run in runs if run.is_done), key=lambda run: run.data.name):
-        by_preset = [list(group) for _, group in groupby(of_data, key=lambda run: run.preset)]
-        first = _gains(by_preset[0])
-        table += [_row(group) | _difference(group, by_preset[0], first) for group in by_preset]
+        by_model = [list(group) for _, group in groupby(of_data, key=lambda run: run.model.name)]
+        first = _gains(by_model[0])
+        table += [_row(group) | _difference(group, by_model[0], first) for group in by_model]
     return table
 
 
 def markdown(table: Sequence[dict[str, Any]]) -> str:
-    head = "data | preset | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
+    head = "data | model | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
     lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
     for row in table:
         figures = [_spread(row[name], row[f"{name}_sd"]) for name in METRICS]
         gap = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**row["difference"]) if row["difference"] else ""
         sizes = [f"{row[name] / 1000:,.0f} kB" for name in ("input_bytes", "output_bytes", "middle_bytes")]
         run = [f"{row['minutes']:.0f}", str(len(row["seeds"]))]
-        cells = [row["data"], f"`{row['preset']}`", *figures, gap, *sizes, *run]
+        cells = [row["data"], f"`{row['model']}`", *figures, gap, *sizes, *run]
         lines.append(f"| {' | '.join(cells)} |")
     commands = [f"    {command}" for row in table for command in row["commands"]]
     return "\n".join(
@@ -125,7 +149,7 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
     spreads = {f"{name}_sd": stdev(values) if len(values) > 1 else None for name, values in found.items()}
     return {
         "data": runs[0].data.name,
-        "preset": runs[0].preset,
+        "model": runs[0].model.name,
         **means,
         **spreads,
         "input_bytes": sizes["embedding"],
@@ -146,7 +170,7 @@ def _gains(runs: Sequence[Run]) -> NDArray[np.float64]:
 
 
 def _difference(runs: Sequence[Run], first: Sequence[Run], of_first: NDArray[np.float64]) -> dict[str, Any]:
-    if runs is first or runs[0].preset == first[0].preset:
+    if runs is first or runs[0].model == first[0].model:
         return {"difference": None}
     found = paired_difference(_gains(runs), of_first)
     return {"difference": {"mean": found.mean, "low": found.low, "high": found.high}}

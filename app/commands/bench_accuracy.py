@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bench.accuracy import PLACES, RESULT, Data, Run, grid, markdown, rows
+from app.bench.accuracy import PLACES, RESULT, Data, Model, Run, grid, markdown, rows
 from app.bench.processes import environment_of_children, python
 from models.artifact import load_artifact
 from models.data.dataset import encode
@@ -29,6 +29,13 @@ LOOK_S = 2.0
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG[,ITEMS]", help="may be repeated")
     parser.add_argument("--presets", default=",".join(PRESETS), help="separated by commas; the first is compared with")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="'NAME=PRESET OPTIONS'",
+        help="one more row: a preset with other options of `nextup train`, such as a full-size twin; may be repeated",
+    )
     parser.add_argument("--seeds", default="1", help="separated by commas")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="artifacts, and results to go on from")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
@@ -39,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     runs = grid(
         [Data.parse(text) for text in arguments.data],
-        _names(arguments.presets),
+        _models(arguments.presets, arguments.variant),
         _seeds(arguments.seeds),
         arguments.out,
         arguments.train_options,
@@ -73,9 +80,7 @@ def _train(left: Sequence[Run], jobs: int) -> list[Run]:
                     running[one] = _start(one)
                 time.sleep(LOOK_S)
                 for one in [one for one, process in running.items() if process.poll() is not None]:
-                    if running.pop(one).returncode == 0:
-                        _keep(one)
-                    else:
+                    if running.pop(one).returncode != 0 or not _keep(one):
                         failed.append(one)
                     shown.advance(note=one.name)
     finally:
@@ -93,22 +98,28 @@ def _start(one: Run) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment_of_children())  # noqa: S603 - our own
 
 
-def _keep(one: Run) -> None:
-    """What the run said last, and where every user's item was answered, for comparisons."""
-    said = (one.folder / "log.txt").read_text().strip().splitlines()[-1]
-    artifact = load_artifact(one.folder, device="auto")
+def _keep(one: Run) -> bool:
+    """Write what the run said last, and where every user's item was answered; False if it cannot be read back."""
+    try:
+        said = json.loads((one.folder / "log.txt").read_text().strip().splitlines()[-1])
+        artifact = load_artifact(one.folder, device="auto")
+    except ValueError as error:
+        tell(f"{one.name}: {error}")
+        return False
     torch.set_num_threads(1)
     dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
-    np.save(one.folder / PLACES, evaluate(artifact.predictor, dataset, "test").places)
-    result = {"command": one.command, **json.loads(said)}
-    (one.folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")
+    found = evaluate(artifact.predictor, dataset, "test", keep_seen=one.keep_seen)
+    np.save(one.folder / PLACES, found.places)
+    (one.folder / RESULT).write_text(json.dumps({"command": one.command, **said}, indent=1) + "\n")
+    return True
 
 
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PRESETS]:
-        raise ValueError(f"no preset is called {unknown[0]!r}; there are {', '.join(PRESETS)}")
-    return names
+def _models(presets: str, variants: Sequence[str]) -> list[Model]:
+    models = [Model.parse(text) for text in (*presets.split(","), *variants)]
+    names = [model.name for model in models]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two rows would be called {min(twice)!r}: each needs its own name")
+    return models
 
 
 def _seeds(text: str) -> list[int]:

@@ -1,28 +1,23 @@
 """`nextup train`: read, prepare, train, evaluate, export. What the steps do is in models/."""
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from app.commands.log_files import add_log_arguments, read_log
-from models.build import EMBEDDINGS, ENCODERS, HEADS
-from models.config import ModelConfig, Part
+from app.commands.model_arguments import add_model_arguments, model_of
 from models.data.dataset import prepare
 from models.data.items import read_items
 from models.device import choose_device
 from models.evaluation.report import metrics_table
-from models.presets import PRESETS, preset
-from models.training.advice import Advice, advise
+from models.presets import preset
+from models.training.advice import advise
 from models.training.options import LOSSES, TrainingOptions
 from models.training.pipeline import train_artifact
-
-PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the artifact that is in the folder")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--items", type=Path, metavar="FILE", help="titles and categories of items")
-    model = parser.add_argument_group("the model")
-    model.add_argument("--preset", choices=list(PRESETS), default="blossom")
-    for kind, known in PARTS.items():
-        model.add_argument(f"--{kind}", choices=sorted(known), help=f"another {kind} than the preset's")
-    model.add_argument("--dim", type=int, help="width of the vectors")
-    model.add_argument("--max-len", type=int, help="newest items of a history that it looks at; by the log")
-    model.add_argument("--dropout", type=float, help="by the log")
+    add_model_arguments(parser)
     training = parser.add_argument_group("the training")
     defaults = TrainingOptions()
     training.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -57,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--loss", choices=LOSSES, default=defaults.loss, help="gbce: against uniform negatives")
     training.add_argument("--calibration", type=float, default=defaults.calibration, help="t of gbce, 0 to 1")
     training.add_argument("--negatives", type=int, help="negatives per batch; 0 = the full softmax; default by size")
+    training.add_argument("--keep-seen", action="store_true", help="judge by answers that may repeat the user's items")
     training.add_argument("--min-item-events", type=int, default=5, help="items with fewer events are dropped")
 
 
@@ -72,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
     advice = advise(dataset, options, preset(arguments.preset).max_len)
-    config = _config(arguments, advice)
+    config = model_of(arguments, advice.applied(preset(arguments.preset)))
     if config.encoder.name != "none":
         print("\n".join(advice.reasons), file=sys.stderr)
     trained = train_artifact(
@@ -96,16 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _config(arguments: argparse.Namespace, advice: Advice) -> ModelConfig:
-    """The preset, as the log advises, but for what was said."""
-    config = advice.applied(preset(arguments.preset))
-    sizes = ("dim", "max_len", "dropout")
-    given: dict[str, Any] = {name: value for name in sizes if (value := getattr(arguments, name)) is not None}
-    parts: dict[str, Any] = {kind: Part(name) for kind in PARTS if (name := getattr(arguments, kind)) is not None}
-    return dataclasses.replace(config, preset="custom" if parts else config.preset, **given, **parts)
-
-
 def _options(arguments: argparse.Namespace) -> TrainingOptions:
     names = ["epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells"]
-    names += ["schedule", "loss", "calibration"]
+    names += ["schedule", "loss", "calibration", "keep_seen"]
     return TrainingOptions(**{name: getattr(arguments, name) for name in names}, num_negatives=arguments.negatives)

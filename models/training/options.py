@@ -27,6 +27,7 @@ class TrainingOptions:
     for runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs
     or minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running
     average that each step keeps; 0 means the weights themselves.
+    `keep_seen` judges by answers that may repeat what the user had, for logs where people come back to items.
     `loss` is a name in LOSSES; `calibration` is the t of gBCE and nothing to the softmax.
     """
 
@@ -46,6 +47,7 @@ class TrainingOptions:
     calibration: float = 0.75
     num_negatives: int | None = None
     validation_cases: int = 20_000
+    keep_seen: bool = False
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ def train_artifact(
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
     model, curve, best = train_model(dataset, config, options, device, out / TRAINING, resume=resume)
     predictor = Predictor(model, device)
-    test = evaluate(predictor, dataset, "test", limit=TEST_CASES)
+    test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES)
     bytes_by_part = predictor.model_bytes()
     version = save_artifact(
         out,

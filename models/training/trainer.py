@@ -167,7 +167,8 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         predictor = Predictor(self._averaged, self.device)
-        found = evaluate(predictor, self.dataset, "valid", limit=self.options.validation_cases).values
+        keep_seen, limit = self.options.keep_seen, self.options.validation_cases
+        found = evaluate(predictor, self.dataset, "valid", keep_seen=keep_seen, limit=limit).values
         record = EpochRecord(
             epoch=self._epoch,
             loss=self._loss_sum / max(1, self._targets),
