@@ -19,7 +19,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Sizes are counts; `max_len` is the number of newest items a model looks at."""
+    """Sizes are counts; `max_len` is the number of newest items a model looks at.
+
+    `intervals`: the time between an event and the one before it joins the item's vector.
+    """
 
     embedding: Part
     encoder: Part
@@ -27,6 +30,7 @@ class ModelConfig:
     dim: int = 64
     max_len: int = 200
     dropout: float = 0.2
+    intervals: bool = False
     preset: str = "custom"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, Hours, pad_right
+from models.batch import PADDING, History, Times, pad_right
 from models.recommender import SequentialRecommender
 
 Indices = NDArray[np.int64]
@@ -42,7 +42,7 @@ class Predictor:
         self.config = model.config
         self.max_len = model.config.max_len
         self.num_items = model.embedding.num_items
-        self.reads_hours = model.reads_hours
+        self.reads_times = model.reads_times
         self.torch_device = device
         self._norms: Tensor | None = None
 
@@ -60,7 +60,7 @@ class Predictor:
         histories: Sequence[History],
         k: int,
         *,
-        hours: Sequence[Hours] | None = None,
+        times: Sequence[Times] | None = None,
         denied: Sequence[Indices] | None = None,
         allowed: Sequence[Mask | None] | None = None,
     ) -> TopItems:
@@ -69,13 +69,13 @@ class Predictor:
         Args:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
             k: at least 1; more than there are items gives as many as there are.
-            hours: per history, the hours of its events; None for unknown ones. Not looked at unless `reads_hours`.
+            times: per history, its events' times, 0 for unknown; None: none is known. Not looked at unless `reads_times`.
             denied: per history, indices that are not answered.
             allowed: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
 
         """
         began = time.perf_counter()
-        hidden, empty_cells = self._encode(histories, hours if self.reads_hours else None)
+        hidden, empty_cells = self._encode(histories, times if self.reads_times else None)
         self._wait()
         encoded = time.perf_counter()
         indices, values = self._best(self.model.scores(hidden).float(), k, denied, allowed)
@@ -103,9 +103,12 @@ class Predictor:
         return TopItems(indices, values, 0.0, time.perf_counter() - began, 0.0)
 
     def model_bytes(self) -> dict[str, int]:
-        """Bytes of weights and buffers that are kept, by room."""
-        rooms = {"embedding": self.model.embedding, "encoder": self.model.encoder, "head": self.model.head}
-        return {name: sum(t.nbytes for t in room.state_dict().values()) for name, room in rooms.items()}
+        """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""
+        found = dict.fromkeys(("embedding", "encoder", "head"), 0)
+        for name, weights in self.model.state_dict().items():
+            room = name.partition(".")[0]
+            found["encoder" if room == "intervals" else room] += weights.nbytes
+        return found
 
     def device_memory(self) -> dict[str, int]:
         """Bytes on an accelerator: allocated, reserved, peak, total; nothing on a CPU."""
@@ -122,7 +125,7 @@ class Predictor:
         """Bytes of the largest tensors of one batch: scores of the catalogue, and hidden vectors of all positions."""
         return 4 * batch_size * (self.num_items + 1 + self.max_len * self.config.dim)
 
-    def _encode(self, histories: Sequence[History], hours: Sequence[Hours] | None) -> tuple[Tensor, float]:
+    def _encode(self, histories: Sequence[History], times: Sequence[Times] | None) -> tuple[Tensor, float]:
         """(B, dim) hidden vectors, and the share of computed cells that held no item.
 
         A CPU computes as many cells per second for 8 histories as for 32, so there groups of like length spare it most
@@ -134,8 +137,8 @@ class Predictor:
         cells = items = 0
         for start in range(0, len(order), group):
             rows = order[start : start + group]
-            group_hours = None if hours is None else [hours[row] for row in rows]
-            batch = pad_right([histories[row] for row in rows], self.max_len, group_hours)
+            group_times = None if times is None else [times[row] for row in rows]
+            batch = pad_right([histories[row] for row in rows], self.max_len, group_times)
             hidden.append(self.model.last_hidden(batch.to(self.torch_device)))
             cells += batch.items.numel()
             items += int(batch.lengths.sum())

@@ -7,6 +7,7 @@ from models.config import ModelConfig
 from models.embeddings.base import ItemEmbedding
 from models.encoders.base import SequenceEncoder
 from models.heads.base import Negatives, ScoringHead, UniformNegatives
+from models.layers.interval_embedding import IntervalEmbedding
 
 
 class SequentialRecommender(nn.Module):
@@ -18,19 +19,25 @@ class SequentialRecommender(nn.Module):
         self.embedding = embedding
         self.encoder = encoder
         self.head = head
+        self.intervals = IntervalEmbedding(config.dim) if config.intervals else None
 
     @property
-    def reads_hours(self) -> bool:
-        return self.embedding.reads_hours
+    def reads_times(self) -> bool:
+        return self.embedding.reads_times or self.intervals is not None
+
+    def embedded(self, batch: SequenceBatch) -> Tensor:
+        """(B, T) items → (B, T, dim): what the encoder reads."""
+        vectors: Tensor = self.embedding(batch)
+        return vectors if self.intervals is None else vectors + self.intervals(batch.items, batch.times)
 
     def hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): at position t, what should follow item t."""
-        encoded: Tensor = self.encoder(self.embedding(batch), batch.lengths)
+        encoded: Tensor = self.encoder(self.embedded(batch), batch.lengths)
         return encoded
 
     def last_hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, dim): what should follow the whole history."""
-        return self.encoder.last(self.embedding(batch), batch.lengths)
+        return self.encoder.last(self.embedded(batch), batch.lengths)
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, num_items + 1)"""

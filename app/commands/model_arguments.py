@@ -11,7 +11,7 @@ from models.config import ModelConfig, Part
 from models.presets import PRESETS
 
 PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
-SIZES = ("dim", "max_len", "dropout")
+SIZES = ("dim", "max_len", "dropout", "intervals")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--dim", type=int, help="width of the vectors")
     model.add_argument("--max-len", type=int, help="newest items of a history that it looks at; by the log")
     model.add_argument("--dropout", type=float, help="by the log")
+    model.add_argument(
+        "--intervals", action=argparse.BooleanOptionalAction, default=None, help="read the time since the event before"
+    )
 
 
 def model_of(arguments: argparse.Namespace, advised: ModelConfig) -> ModelConfig:

@@ -17,7 +17,7 @@ Source = Literal["model", "popularity"]
 class Query:
     """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them.
 
-    `times` of the events of the history, Unix seconds; None = unknown. The hours are computed where they are read.
+    `times` of the events of the history, Unix seconds; None = unknown. What they mean is in models/times.py.
     """
 
     history: ItemKeys

@@ -18,8 +18,7 @@ from app.inference.query import Query, SimilarQuery, TopItems
 from app.item_key import ItemKeys
 from app.observability import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
-from models.batch import Hours
-from models.hours import hours_of
+from models.batch import NO_TIME, Times
 
 AnyQuery = TypeVar("AnyQuery", Query, SimilarQuery)
 Indices = NDArray[np.int64]
@@ -91,7 +90,7 @@ class Servable:
             top = self._predictor.top_k(
                 [known[row] for row in with_model],
                 max(queries[row].k for row in with_model),
-                hours=_hours(queries, histories, with_model) if self._predictor.reads_hours else None,
+                times=_times(queries, histories, with_model) if self._predictor.reads_times else None,
                 denied=[self._denied(known[row], queries[row]) for row in with_model],
                 allowed=[self._allowed(queries[row].candidates, queries[row].categories) for row in with_model],
             )
@@ -161,15 +160,15 @@ def _each(
     return {place: found for (place, _), found in zip(placed, answers, strict=True)}
 
 
-def _hours(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequence[int]) -> list[Hours]:
+def _times(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequence[int]) -> list[Times]:
     """Of the known items of these rows' histories; a history that came without times has none."""
-    times = [queries[row].times for row in rows]
     known = [histories[row] > 0 for row in rows]
-    seconds = [
-        np.zeros(np.count_nonzero(mask), dtype=np.uint32) if time is None else time[mask]
-        for time, mask in zip(times, known, strict=True)
+    return [
+        np.full(np.count_nonzero(mask), NO_TIME, dtype=np.uint32)
+        if (times := queries[row].times) is None
+        else times[mask]
+        for row, mask in zip(rows, known, strict=True)
     ]
-    return np.split(hours_of(np.concatenate(seconds)), np.cumsum([len(one) for one in seconds])[:-1])
 
 
 def _known(indices: Indices) -> Indices:

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.batch import NO_HOUR, History, Hours
+from models.batch import NO_TIME, History, Times
 from models.catalogue import Catalogue
-from models.hours import hours_of
+from models.times import times_of
 
 HOLDOUT = 2
 """Events per user that training does not see: the last is the test, the one before it the validation."""
@@ -22,14 +22,14 @@ HOLDOUT = 2
 class Dataset:
     """User u has the events `items[offsets[u] : offsets[u + 1]]`, oldest first. Users are ordered by id.
 
-    `hours` are parallel to `items`; None where nobody knows them.
+    `times` are parallel to `items`; None where nobody knows them.
     """
 
     catalogue: Catalogue
     user_ids: list[str]
     offsets: NDArray[np.int64]
     items: NDArray[np.int64]
-    hours: Hours | None = None
+    times: Times | None = None
 
     @property
     def num_users(self) -> int:
@@ -38,17 +38,17 @@ class Dataset:
     def history(self, user: int) -> History:
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
-    def history_hours(self, user: int) -> Hours:
+    def history_times(self, user: int) -> Times:
         """Parallel to `history(user)`."""
         begin, end = self.offsets[user : user + 2]
-        return np.full(end - begin, NO_HOUR, dtype=np.uint8) if self.hours is None else self.hours[begin:end]
+        return np.full(end - begin, NO_TIME, dtype=np.uint32) if self.times is None else self.times[begin:end]
 
-    def content(self, *, with_hours: bool) -> Iterator[bytes]:
+    def content(self, *, with_times: bool) -> Iterator[bytes]:
         """The bytes by which a checkpoint knows the data of its run again."""
         yield self.items.tobytes()
         yield self.offsets.tobytes()
-        if with_hours and self.hours is not None:
-            yield self.hours.tobytes()
+        if with_times and self.times is not None:
+            yield self.times.tobytes()
         yield "\n".join(self.catalogue.item_ids).encode()
 
 
@@ -80,7 +80,7 @@ def prepare(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item
         user_ids=users["user_id"].to_list(),
         offsets=np.concatenate(([0], np.cumsum(users["len"].to_numpy()))).astype(np.int64),
         items=indexed["index"].to_numpy().astype(np.int64),
-        hours=_hours(indexed),
+        times=_times(indexed),
     )
 
 
@@ -97,12 +97,12 @@ def encode(events: pl.DataFrame, catalogue: Catalogue) -> Dataset:
         user_ids=users["user_id"].to_list(),
         offsets=np.concatenate(([0], np.cumsum(users["len"].to_numpy()))).astype(np.int64),
         items=ordered["index"].to_numpy().astype(np.int64),
-        hours=_hours(ordered),
+        times=_times(ordered),
     )
 
 
-def _hours(events: pl.DataFrame) -> Hours:
-    return hours_of(events["timestamp"].to_numpy() // 1000)
+def _times(events: pl.DataFrame) -> Times:
+    return times_of(events["timestamp"].to_numpy() // 1000)
 
 
 def _ranked_items(ordered: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:

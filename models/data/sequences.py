@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, Hours, SequenceBatch, pad_right
+from models.batch import PADDING, History, SequenceBatch, Times, pad_right
 
 LENGTH_JITTER = 0.15
 """Users are sorted by length times 1 ± this: near lengths share a batch, but not the same users in every epoch."""
@@ -34,7 +34,7 @@ class TrainingBatch:
 class TrainingBatches:
     """Histories of fewer than two events have nothing to learn from and are left out.
 
-    `hours`, parallel to the histories, go into the batches; None for a model that does not read them.
+    `times`, parallel to the histories, go into the batches; None for a model that does not read them.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class TrainingBatches:
         max_len: int,
         batch_cells: int,
         seed: int,
-        hours: Sequence[Hours] | None = None,
+        times: Sequence[Times] | None = None,
     ) -> None:
         self._histories = [history for history in histories if len(history) > 1]
-        self._hours = None
-        if hours is not None:
-            self._hours = [one for one, history in zip(hours, histories, strict=True) if len(history) > 1]
+        self._times = None
+        if times is not None:
+            self._times = [one for one, history in zip(times, histories, strict=True) if len(history) > 1]
         if not self._histories:
             raise ValueError("no user has two events in the training part: nothing to learn from")
         self._lengths = np.array([len(history) for history in self._histories])
@@ -88,8 +88,8 @@ class TrainingBatches:
     def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
         spans = [(int(row), slice(max(0, end - self._max_len - 1), end)) for row, end in plan.tolist()]
         windows = [self._histories[row][span] for row, span in spans]
-        hours = None if self._hours is None else [self._hours[row][span][:-1] for row, span in spans]
-        sequences = pad_right([window[:-1] for window in windows], self._max_len, hours)
+        times = None if self._times is None else [self._times[row][span][:-1] for row, span in spans]
+        sequences = pad_right([window[:-1] for window in windows], self._max_len, times)
         targets = torch.full_like(sequences.items, PADDING)
         for row, window in zip(targets, windows, strict=True):
             row[: len(window) - 1] = torch.from_numpy(window[1:])

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import History, Hours
+from models.batch import History, Times
 from models.data.dataset import HOLDOUT, Dataset
 
 SplitPart = Literal["valid", "test"]
@@ -35,10 +35,10 @@ def training_histories(dataset: Dataset) -> list[History]:
     return [history[: _taught(len(history))] for history in histories]
 
 
-def training_hours(dataset: Dataset) -> list[Hours]:
-    """The hours of `training_histories`."""
-    hours = [dataset.history_hours(user) for user in range(dataset.num_users)]
-    return [one[: _taught(len(one))] for one in hours]
+def training_times(dataset: Dataset) -> list[Times]:
+    """The times of `training_histories`."""
+    times = [dataset.history_times(user) for user in range(dataset.num_users)]
+    return [one[: _taught(len(one))] for one in times]
 
 
 def cases(dataset: Dataset, part: SplitPart) -> Cases:
@@ -53,9 +53,9 @@ def cases(dataset: Dataset, part: SplitPart) -> Cases:
     )
 
 
-def case_hours(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Hours]:
-    """The hours of the histories that `cases` has for these users."""
-    return [dataset.history_hours(int(user))[: -BACK[part]] for user in users]
+def case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Times]:
+    """The times of the histories that `cases` has for these users."""
+    return [dataset.history_times(int(user))[: -BACK[part]] for user in users]
 
 
 def _taught(length: int) -> int:

@@ -20,8 +20,8 @@ class ItemEmbedding(nn.Module, ABC):
     dim: int
     from_full = False
     """Whether training begins with a full table, whose vectors `approximate` then takes over."""
-    reads_hours = False
-    """Whether `forward` looks at the hours of a batch; who makes batches spares them otherwise."""
+    reads_times = False
+    """Whether `forward` looks at the times of a batch; who makes batches spares them otherwise."""
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003

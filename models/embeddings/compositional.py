@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.batch import NO_HOUR, PADDING, History, SequenceBatch
+from models.batch import PADDING, History, SequenceBatch
 from models.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
 from models.layers.category_lists import CategoryLists, categories_by_use
 from models.layers.context_injection import ContextInjection
 from models.layers.keep_scale import keep_scale
 from models.layers.mixed_radix import digits, two_bases
+from models.times import NO_HOUR, hours_of
 
 
 class CompositionalEmbedding(ItemEmbedding):
@@ -30,7 +31,7 @@ class CompositionalEmbedding(ItemEmbedding):
     beyond them, the rarest, are left out. With none of them the query of the composition is a learned constant.
     """
 
-    reads_hours = True
+    reads_times = True
     starts: Tensor
 
     def __init__(
@@ -89,7 +90,7 @@ class CompositionalEmbedding(ItemEmbedding):
     def context(self, batch: SequenceBatch) -> Tensor:
         """(B, T, dim), r_i of section 3.1: the category before, the category here and the hour, one vector of each."""
         before = F.pad(batch.items[:, :-1], (1, 0), value=PADDING)  # padding stands for "no previous"
-        hours = torch.full_like(batch.items, NO_HOUR) if batch.hours is None else batch.hours
+        hours = torch.full_like(batch.items, NO_HOUR) if batch.times is None else hours_of(batch.times)
         vectors: Tensor = self.hours(hours)
         return (
             vectors

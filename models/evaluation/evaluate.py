@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import Dataset
-from models.data.splits import Cases, SplitPart, case_hours, cases
+from models.data.splits import Cases, SplitPart, case_times, cases
 from models.evaluation import metrics
 from models.predictor import Predictor
 from models.progress import progress
@@ -61,7 +61,7 @@ def evaluate(
         for rows in _batches(asked, predictor):
             histories = [asked.histories[row] for row in rows]
             targets = asked.targets[rows]
-            hours = case_hours(dataset, part, asked.users[rows]) if predictor.reads_hours else None
+            times = case_times(dataset, part, asked.users[rows]) if predictor.reads_times else None
             allowed = None
             if sampled is not None:
                 allowed = [
@@ -69,7 +69,7 @@ def evaluate(
                     for user, target in zip(asked.users[rows], targets, strict=True)
                 ]
             seen = None if keep_seen or sampled is not None else histories
-            top = predictor.top_k(histories, CUTOFFS[-1], hours=hours, denied=seen, allowed=allowed).indices
+            top = predictor.top_k(histories, CUTOFFS[-1], times=times, denied=seen, allowed=allowed).indices
             answered[rows, : top.shape[1]] = top
             found[rows] = metrics.places(top, targets)
             shown.advance(len(rows))

@@ -58,6 +58,8 @@ def take_over(model: SequentialRecommender, full: SequentialRecommender, catalog
     model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
     model.head.load_state_dict(full.head.state_dict())
+    if model.intervals is not None and full.intervals is not None:
+        model.intervals.load_state_dict(full.intervals.state_dict())
 
 
 def count_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:

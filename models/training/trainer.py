@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
-from models.data.splits import training_histories, training_hours
+from models.data.splits import training_histories, training_times
 from models.device import training_dtype
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
@@ -67,7 +67,7 @@ class Trainer:
             max_len=model.config.max_len,
             batch_cells=options.batch_cells,
             seed=options.seed,
-            hours=training_hours(dataset) if model.reads_hours else None,
+            times=training_times(dataset) if model.reads_times else None,
         )
         self._sampler = sampler_for(options, dataset.catalogue.counts, device)
         self._optimiser = optimiser_of(model, options)
@@ -206,6 +206,6 @@ class Trainer:
         """What must be equal for a checkpoint to be continued: more epochs or minutes may be given later."""
         fixed = {k: v for k, v in asdict(self.options).items() if k not in ("epochs", "max_minutes", "patience")}
         digest = hashlib.sha256(json.dumps([self.model.config.to_json(), fixed], sort_keys=True).encode())
-        for part in self.dataset.content(with_hours=self.model.reads_hours):
+        for part in self.dataset.content(with_times=self.model.reads_times):
             digest.update(part)
         return digest.hexdigest()

@@ -95,7 +95,7 @@ def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str
 def test_hours_are_read_by_those_embeddings_that_say_so(name: str) -> None:
     model, batch = lively(model_of((name, "self_attention", "tied"))), batch_of([40, 40])
     timed = dataclasses.replace(batch, hours=batch.items % 24)
-    assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_hours
+    assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_times
 
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.batch import NO_HOUR
 from models.data.dataset import encode, prepare
-from models.data.splits import SplitPart, case_hours, cases, training_histories, training_hours
+from models.data.splits import SplitPart, case_times, cases, training_histories, training_times
 
 Row = tuple[str, str, int]
 PARTS: tuple[SplitPart, ...] = ("valid", "test")
@@ -63,26 +63,26 @@ def test_hours_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: i
         for number, user in enumerate(dataset.user_ids):
             times = sorted(time for who, _, time in timed if who == user)
             expected = [datetime.fromtimestamp(time / 1000, UTC).hour for time in times]
-            assert dataset.history_hours(number).tolist() == expected
-    seen, hours = training_histories(prepared), training_hours(prepared)
+            assert dataset.history_times(number).tolist() == expected
+    seen, hours = training_histories(prepared), training_times(prepared)
     assert [len(one) for one in seen] == [len(one) for one in hours]
     for part in PARTS:
         asked = cases(prepared, part)
         for user, history, one in zip(
-            asked.users, asked.histories, case_hours(prepared, part, asked.users), strict=True
+            asked.users, asked.histories, case_times(prepared, part, asked.users), strict=True
         ):
-            assert one.tolist() == prepared.history_hours(int(user))[: len(history)].tolist()
+            assert one.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
 
 
 def test_a_log_whose_times_are_ranks_has_no_hours() -> None:
     ranks = [("u", item, 1000 * rank) for rank, item in enumerate("abcd")]  # milliseconds of seconds 0, 1, 2, 3
-    assert set(prepare(frame(ranks), min_item_events=1).history_hours(0).tolist()) == {NO_HOUR}
+    assert set(prepare(frame(ranks), min_item_events=1).history_times(0).tolist()) == {NO_HOUR}
 
 
 def test_a_dataset_without_hours_has_unknown_ones() -> None:
     made = prepare(frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
     without = replace(made, hours=None)
-    assert without.history_hours(0).tolist() == [NO_HOUR] * 4
+    assert without.history_times(0).tolist() == [NO_HOUR] * 4
 
 
 def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> None:

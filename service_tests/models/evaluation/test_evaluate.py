@@ -95,7 +95,7 @@ class Listening(Predictor):
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
-def test_a_model_that_reads_hours_is_asked_with_those_of_the_events_and_another_without(part: SplitPart) -> None:
+def test_a_model_that_reads_times_is_asked_with_those_of_the_events_and_another_without(part: SplitPart) -> None:
     rng = np.random.default_rng(0)
     data = dataset(*[rng.integers(1, 31, length).tolist() for length in rng.integers(2, 60, 40)])
     timed = dataclasses.replace(data, hours=(data.items % 24).astype(np.uint8))

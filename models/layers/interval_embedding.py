@@ -1,0 +1,23 @@
+"""How long ago the event before was, as a vector that joins the item's: pages of one sitting differ from new visits."""
+
+import torch
+from torch import Tensor, nn
+
+from models.times import INTERVALS, NO_INTERVAL, intervals_of
+
+HIDDEN = 0.1
+"""Share of the histories whose intervals are hidden in training, so that a history without times is not a stranger."""
+
+
+class IntervalEmbedding(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(INTERVALS, dim)
+
+    def forward(self, items: Tensor, times: Tensor | None) -> Tensor:
+        """(B, T) items and their times, None where nobody knows them → (B, T, dim)."""
+        numbers = torch.full_like(items, NO_INTERVAL) if times is None else intervals_of(times)
+        if self.training:
+            numbers = numbers * (torch.rand(len(numbers), 1, device=numbers.device) >= HIDDEN)
+        vectors: Tensor = self.vectors(numbers)
+        return vectors
