@@ -69,7 +69,7 @@ class Predictor:
         Args:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
             k: at least 1; more than there are items gives as many as there are.
-            times: per history, its events' times, 0 for unknown; None: none is known. Not looked at unless `reads_times`.
+            times: per history, its events' times, 0 where nobody knows. Not looked at unless `reads_times`.
             denied: per history, indices that are not answered.
             allowed: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
 

@@ -92,9 +92,9 @@ def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_hours_are_read_by_those_embeddings_that_say_so(name: str) -> None:
+def test_times_are_read_by_those_embeddings_that_say_so(name: str) -> None:
     model, batch = lively(model_of((name, "self_attention", "tied"))), batch_of([40, 40])
-    timed = dataclasses.replace(batch, hours=batch.items % 24)
+    timed = dataclasses.replace(batch, times=10**9 + 3600 * batch.items)
     assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_times
 
 

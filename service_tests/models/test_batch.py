@@ -1,30 +1,30 @@
-"""Batches: hours stand where their items stand."""
+"""Batches: times stand where their items stand."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batch import NO_HOUR, pad_right
+from models.batch import NO_TIME, pad_right
 
 
 @given(
     histories=st.lists(st.lists(st.integers(1, 100), min_size=1, max_size=9), min_size=1, max_size=5),
     max_len=st.integers(1, 6),
 )
-def test_every_item_keeps_its_hour_and_padding_has_none(histories: list[list[int]], max_len: int) -> None:
+def test_every_item_keeps_its_time_and_padding_has_none(histories: list[list[int]], max_len: int) -> None:
     arrays = [np.array(history, dtype=np.int64) for history in histories]
-    batch = pad_right(arrays, max_len, [(history % 24).astype(np.uint8) for history in arrays])
-    assert batch.hours is not None
-    expected = np.where(batch.items == 0, NO_HOUR, batch.items % 24)
-    assert batch.hours.tolist() == expected.tolist()
+    batch = pad_right(arrays, max_len, [(history + 50).astype(np.uint32) for history in arrays])
+    assert batch.times is not None
+    expected = np.where(batch.items == 0, NO_TIME, batch.items + 50)
+    assert batch.times.tolist() == expected.tolist()
 
 
-def test_without_hours_a_batch_has_none() -> None:
-    assert pad_right([np.array([1, 2])], 5).hours is None
+def test_without_times_a_batch_has_none() -> None:
+    assert pad_right([np.array([1, 2])], 5).times is None
 
 
-def test_hours_that_are_not_one_for_each_event_are_refused() -> None:
-    for hours in ([3], [3, 4, 5]):
+def test_times_that_are_not_one_for_each_event_are_refused() -> None:
+    for times in ([3], [3, 4, 5]):
         with pytest.raises(ValueError, match="one for each event"):
-            pad_right([np.array([1, 2])], 5, [np.array(hours, dtype=np.uint8)])
+            pad_right([np.array([1, 2])], 5, [np.array(times, dtype=np.uint32)])

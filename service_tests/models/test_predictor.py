@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batch import NO_HOUR
+from models.batch import NO_TIME
 from models.predictor import Predictor
 from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
 
@@ -86,21 +86,21 @@ def test_similar_items_are_those_of_the_largest_cosine_without_the_item_itself()
     np.testing.assert_allclose(found.scores, expected.values.numpy(), rtol=1e-5)
 
 
-LSAN = Predictor(tiny_model(tiny_config("lsan"), CATALOGUE), CPU)
-
-
-def test_hours_change_the_answers_of_a_model_that_reads_them_and_of_no_other() -> None:
+@pytest.mark.parametrize("preset", ["lsan", "blossom"])
+def test_times_change_the_answers_of_a_model_that_reads_them_and_of_no_other(preset: str) -> None:
+    reads = Predictor(tiny_model(tiny_config(preset), CATALOGUE), CPU)
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, NUM_ITEMS + 1, length) for length in rng.integers(1, 60, 20)]
-    hours = [rng.integers(0, 24, len(history)).astype(np.uint8) for history in histories]
-    unknown = [np.full(len(history), NO_HOUR, dtype=np.uint8) for history in histories]
-    with_hours, without = LSAN.top_k(histories, 10, hours=hours), LSAN.top_k(histories, 10)
-    assert all(np.abs(with_hours.scores - without.scores).max(axis=1) > 1e-3)
-    assert np.array_equal(LSAN.top_k(histories, 10, hours=unknown).scores, without.scores)
+    times = [rng.integers(10**9, 2 * 10**9, len(history)).astype(np.uint32) for history in histories]
+    unknown = [np.full(len(history), NO_TIME, dtype=np.uint32) for history in histories]
+    with_times, without = reads.top_k(histories, 10, times=times), reads.top_k(histories, 10)
+    differs = np.abs(with_times.scores - without.scores).max(axis=1) > 1e-3
+    assert all(differs[[len(history) > 1 for history in histories]])
+    assert np.array_equal(reads.top_k(histories, 10, times=unknown).scores, without.scores)
     for row in range(20):  # of any length, so the groups that are computed together mix them
-        alone = LSAN.top_k([histories[row]], 10, hours=[hours[row]])
-        np.testing.assert_allclose(alone.scores[0], with_hours.scores[row], rtol=1e-4, atol=1e-5)
-    assert np.array_equal(PREDICTOR.top_k(histories, 10, hours=hours).scores, PREDICTOR.top_k(histories, 10).scores)
+        alone = reads.top_k([histories[row]], 10, times=[times[row]])
+        np.testing.assert_allclose(alone.scores[0], with_times.scores[row], rtol=1e-4, atol=1e-5)
+    assert np.array_equal(PREDICTOR.top_k(histories, 10, times=times).scores, PREDICTOR.top_k(histories, 10).scores)
 
 
 def test_an_empty_history_is_an_error() -> None:

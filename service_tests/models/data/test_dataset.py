@@ -1,7 +1,6 @@
 """From a log to histories of indices: order, rare items, popularity rank, what is held out."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batch import NO_HOUR
+from models.batch import NO_TIME
 from models.data.dataset import encode, prepare
 from models.data.splits import SplitPart, case_times, cases, training_histories, training_times
 
@@ -55,17 +54,17 @@ def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) ->
 
 @settings(deadline=None)
 @given(rows=rows, step_ms=st.sampled_from([1_799_999, 40_000_000]))
-def test_hours_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: int) -> None:
+def test_times_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: int) -> None:
     start = 1_700_000_000_000
     timed = [(user, item, start + step_ms * time) for user, item, time in rows]
     prepared = prepare(frame(timed), min_item_events=1)
     for dataset in (prepared, encode(frame(timed), prepared.catalogue)):
         for number, user in enumerate(dataset.user_ids):
             times = sorted(time for who, _, time in timed if who == user)
-            expected = [datetime.fromtimestamp(time / 1000, UTC).hour for time in times]
+            expected = [time // 1000 for time in times]
             assert dataset.history_times(number).tolist() == expected
-    seen, hours = training_histories(prepared), training_times(prepared)
-    assert [len(one) for one in seen] == [len(one) for one in hours]
+    seen, times_seen = training_histories(prepared), training_times(prepared)
+    assert [len(one) for one in seen] == [len(one) for one in times_seen]
     for part in PARTS:
         asked = cases(prepared, part)
         for user, history, one in zip(
@@ -74,15 +73,10 @@ def test_hours_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: i
             assert one.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
 
 
-def test_a_log_whose_times_are_ranks_has_no_hours() -> None:
-    ranks = [("u", item, 1000 * rank) for rank, item in enumerate("abcd")]  # milliseconds of seconds 0, 1, 2, 3
-    assert set(prepare(frame(ranks), min_item_events=1).history_times(0).tolist()) == {NO_HOUR}
-
-
-def test_a_dataset_without_hours_has_unknown_ones() -> None:
+def test_a_dataset_without_times_has_unknown_ones() -> None:
     made = prepare(frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
-    without = replace(made, hours=None)
-    assert without.history_times(0).tolist() == [NO_HOUR] * 4
+    without = replace(made, times=None)
+    assert without.history_times(0).tolist() == [NO_TIME] * 4
 
 
 def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> None:

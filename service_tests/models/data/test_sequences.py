@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batch import NO_HOUR
+from models.batch import NO_TIME
 from models.data.sequences import TrainingBatches
 
 MAX_LEN = 8
@@ -45,16 +45,16 @@ def test_the_newest_window_of_every_user_with_two_events_is_in_every_epoch_once(
 
 @settings(deadline=None)
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=20), epoch=st.integers(1, 3))
-def test_every_event_of_a_batch_has_its_own_hour_and_padding_has_none(lengths: list[int], epoch: int) -> None:
+def test_every_event_of_a_batch_has_its_own_time_and_padding_has_none(lengths: list[int], epoch: int) -> None:
     histories = [np.arange(1, length + 1) + 100 * user for user, length in enumerate([2, *lengths])]
-    hours = [(history % 24).astype(np.uint8) for history in histories]
-    made = TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0, hours=hours)
+    times = [(history + 50).astype(np.uint32) for history in histories]
+    made = TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0, times=times)
     without = TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0)
     for plan in made.epoch(epoch):
         sequences = made.batch(plan).sequences
-        assert sequences.hours is not None
-        assert sequences.hours.tolist() == np.where(sequences.items == 0, NO_HOUR, sequences.items % 24).tolist()
-        assert without.batch(plan).sequences.hours is None
+        assert sequences.times is not None
+        assert sequences.times.tolist() == np.where(sequences.items == 0, NO_TIME, sequences.items + 50).tolist()
+        assert without.batch(plan).sequences.times is None
 
 
 def test_an_epoch_is_the_same_every_time_and_the_next_one_is_another() -> None:

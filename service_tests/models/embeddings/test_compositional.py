@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.batch import NO_HOUR, SequenceBatch
+from models.batch import SequenceBatch
 from models.build import build_model, sized_config
 from models.catalogue import Catalogue
 from models.config import Part
 from models.embeddings.compositional import CompositionalEmbedding
 from models.presets import preset
+from models.times import NO_HOUR
 
 DIM = 8
 CATEGORIES = [["a"], ["b"], ["a", "b"], [], ["a"], ["c"], ["b", "a", "c"], [], ["d", "d"], ["a"]]
@@ -36,9 +37,16 @@ def embedding(**options: Any) -> CompositionalEmbedding:
     return made
 
 
+def at_hour(hour: int) -> int:
+    """Seconds of some day's hour, or of no time."""
+    return 0 if hour == NO_HOUR else 10**9 // 86_400 * 86_400 + 3600 * hour
+
+
 def batch(*items: int, hours: list[int] | None = None) -> SequenceBatch:
     return SequenceBatch(
-        torch.tensor([items]), torch.tensor([len(items)]), None if hours is None else torch.tensor([hours])
+        torch.tensor([items]),
+        torch.tensor([len(items)]),
+        None if hours is None else torch.tensor([[at_hour(hour) for hour in hours]]),
     )
 
 

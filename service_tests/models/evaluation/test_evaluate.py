@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.batch import History, Hours
+from models.batch import History, Times
 from models.data.dataset import Dataset
 from models.data.splits import SplitPart
 from models.evaluation.evaluate import evaluate
@@ -87,21 +87,21 @@ class Listening(Predictor):
         self.asked: list[tuple[list[int], list[int] | None]] = []
 
     def top_k(
-        self, histories: Sequence[History], k: int, *, hours: Sequence[Hours] | None = None, **masks: Any
+        self, histories: Sequence[History], k: int, *, times: Sequence[Times] | None = None, **masks: Any
     ) -> TopItems:
-        of = [None] * len(histories) if hours is None else [one.tolist() for one in hours]
+        of = [None] * len(histories) if times is None else [one.tolist() for one in times]
         self.asked += zip([history.tolist() for history in histories], of, strict=True)
-        return super().top_k(histories, k, hours=hours, **masks)
+        return super().top_k(histories, k, times=times, **masks)
 
 
 @pytest.mark.parametrize("part", ["valid", "test"])
 def test_a_model_that_reads_times_is_asked_with_those_of_the_events_and_another_without(part: SplitPart) -> None:
     rng = np.random.default_rng(0)
     data = dataset(*[rng.integers(1, 31, length).tolist() for length in rng.integers(2, 60, 40)])
-    timed = dataclasses.replace(data, hours=(data.items % 24).astype(np.uint8))
+    timed = dataclasses.replace(data, times=(data.items + 50).astype(np.uint32))
     reads, does_not = Listening("lsan"), Listening("sasrec")
     for listening in (reads, does_not):
         evaluate(listening, timed, part, limit=20)
     assert len(reads.asked) == 20
-    assert all(hours == [item % 24 for item in history] for history, hours in reads.asked)
-    assert all(hours is None for _, hours in does_not.asked)
+    assert all(times == [item + 50 for item in history] for history, times in reads.asked)
+    assert all(times is None for _, times in does_not.asked)

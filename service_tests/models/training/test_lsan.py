@@ -34,11 +34,17 @@ def cyclic_log(users: int = 60, length: int = 14) -> Dataset:
 def log_that_hours_decide(users: int = 60, length: int = 14) -> Dataset:
     """What comes next depends on the hour of the event before it and on nothing else."""
     rng = np.random.default_rng(0)
-    hours = rng.integers(0, 24, (users, length)).astype(np.uint8)
+    hours = rng.integers(0, 24, (users, length))
     items = np.concatenate((rng.integers(1, NUM_ITEMS + 1, (users, 1)), hours[:, :-1] + 1), axis=1).astype(np.int64)
     offsets = np.arange(0, (users + 1) * length, length)
     names = [f"u{n}" for n in range(users)]
-    return Dataset(tiny_catalogue(NUM_ITEMS), names, offsets, items.reshape(-1), hours.reshape(-1))
+    return Dataset(
+        tiny_catalogue(NUM_ITEMS),
+        names,
+        offsets,
+        items.reshape(-1),
+        (10**9 // 86_400 * 86_400 + 3600 * hours.reshape(-1)).astype(np.uint32),
+    )
 
 
 def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | None = None) -> Trained:
@@ -59,7 +65,7 @@ def test_it_learns_from_hours_what_nothing_else_tells(tmp_path: Path) -> None:
     data = log_that_hours_decide()
     options = TrainingOptions(epochs=25, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
     predictors = []
-    for name, taught in (("with", data), ("without", dataclasses.replace(data, hours=None))):
+    for name, taught in (("with", data), ("without", dataclasses.replace(data, times=None))):
         train_artifact(taught, tiny_config("lsan"), options, CPU, tmp_path / name)
         predictors.append(load_artifact(tmp_path / name, device="cpu").predictor)
     knows, does_not = (evaluate(one, data, keep_seen=True).values["ndcg@10"] for one in predictors)
@@ -67,13 +73,13 @@ def test_it_learns_from_hours_what_nothing_else_tells(tmp_path: Path) -> None:
     assert does_not < 0.4
 
 
-def test_a_checkpoint_of_other_hours_is_not_continued(tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_times_is_not_continued(tmp_path: Path) -> None:
     data = log_that_hours_decide(users=8)
     options = TrainingOptions(epochs=1, batch_cells=256, warmup_steps=5)
     model = build_model(tiny_config("lsan"), NUM_ITEMS)
     Trainer(model, data, options, CPU, tmp_path).run()
-    assert data.hours is not None
-    later = dataclasses.replace(data, hours=(data.hours + 1) % 24)
+    assert data.times is not None
+    later = dataclasses.replace(data, times=data.times + 3600)
     assert Trainer(model, data, options, CPU, tmp_path).resume()
     with pytest.raises(ValueError, match="other data"):
         Trainer(model, later, options, CPU, tmp_path).resume()

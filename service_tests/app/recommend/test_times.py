@@ -1,4 +1,4 @@
-"""The hours of stored events reach the model, those of trimmed and unknown ones not; a given history has none."""
+"""The times of stored events reach the model, those of trimmed and unknown ones not; a given history has none."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.artifact import load_artifact
-from models.batch import NO_HOUR
+from models.batch import NO_TIME
 from service_tests.artifacts import write_tiny_artifact
 from service_tests.service import Service
 
@@ -18,32 +18,33 @@ pytestmark = pytest.mark.anyio
 START = 1_699_920_000  # midnight
 
 
-@pytest.fixture(scope="module")
-def lsan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_artifact(tmp_path_factory.mktemp("lsan"), preset="lsan")
+@pytest.fixture(scope="module", params=["lsan", "blossom"])
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("timed"), preset=request.param)
 
 
 def scores(answer: dict[str, Any]) -> dict[str, float]:
     return {item["item_id"]: item["score"] for item in answer["items"]}
 
 
-async def test_an_answer_from_the_store_is_that_of_the_predictor_with_the_hours_of_the_events(
-    lsan: Path,
+async def test_an_answer_from_the_store_is_that_of_the_predictor_with_the_times_of_the_events(
+    artifact: Path,
     service_with: Callable[..., AbstractAsyncContextManager[Service]],
     new_user: Callable[[], str],
 ) -> None:
     rng = np.random.default_rng(0)
     items, hours = rng.integers(1, 61, 30), rng.integers(0, 24, 30)
+    times = (START + 86_400 * np.arange(30) + 3600 * hours + 59).astype(np.uint32)
     user, anonymous = new_user(), new_user()
     events = [
         {
             "user_id": user if place % 3 else anonymous,
             "item_id": "stranger" if place % 7 == 0 else f"i{items[place]}",
-            "timestamp": START + 86_400 * place + 3600 * int(hours[place]) + 59,
+            "timestamp": int(times[place]),
         }
         for place in range(30)
     ]
-    async with service_with(artifact=lsan, history_max_events=25) as service:
+    async with service_with(artifact=artifact, history_max_events=25) as service:
         for place in rng.permutation(30).tolist():  # out of order, and the oldest five are trimmed
             await service.http.post("/events", json={"events": [events[place]]})
         await service.http.post(f"/users/{user}/merge", json={"from": anonymous})
@@ -52,9 +53,9 @@ async def test_an_answer_from_the_store_is_that_of_the_predictor_with_the_hours_
         given = await service.recommend(history=[event["item_id"] for event in held], k=60, exclude_seen=False)
     kept = [place for place in range(30) if place >= 5 and place % 7]
     assert [event["item_id"] for event in held if event["item_id"] != "stranger"] == [f"i{items[n]}" for n in kept]
-    predictor = load_artifact(lsan, device="cpu").predictor
-    for answer, of in ((stored, hours[kept]), (given, np.full(len(kept), NO_HOUR))):
-        top = predictor.top_k([items[kept]], 60, hours=[of.astype(np.uint8)])
+    predictor = load_artifact(artifact, device="cpu").predictor
+    for answer, of in ((stored, times[kept]), (given, np.full(len(kept), NO_TIME, dtype=np.uint32))):
+        top = predictor.top_k([items[kept]], 60, times=[of])
         expected = {f"i{n}": score for n, score in zip(top.indices[0].tolist(), top.scores[0].tolist(), strict=True)}
         assert scores(answer) == pytest.approx(expected, rel=1e-3, abs=1e-3)
     assert scores(stored) != pytest.approx(scores(given), rel=1e-2, abs=1e-2)

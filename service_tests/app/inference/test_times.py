@@ -1,7 +1,4 @@
-"""Hours on the way through a servable: each stays with its item, and none is looked at where the model reads none."""
-
-from pathlib import Path
-from typing import Any
+"""Times on the way through a servable: each stays with its item."""
 
 import numpy as np
 import pytest
@@ -12,8 +9,8 @@ from app.inference import Query, TopItems
 from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
-from models.batch import NO_HOUR
-from models.hours import FIRST_SECOND, hours_of
+from models.batch import NO_TIME
+from models.times import FIRST_SECOND
 from service_tests.artifacts import write_tiny_artifact
 
 Event = tuple[str, int]
@@ -25,9 +22,9 @@ events = st.lists(
 )
 
 
-@pytest.fixture(scope="module")
-def servable(tmp_path_factory: pytest.TempPathFactory) -> Servable:
-    folder = write_tiny_artifact(tmp_path_factory.mktemp("lsan"), preset="lsan", num_items=25)
+@pytest.fixture(scope="module", params=["lsan", "blossom"])
+def servable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Servable:
+    folder = write_tiny_artifact(tmp_path_factory.mktemp("timed"), preset=request.param, num_items=25)
     return Servable(load_artifact(folder, device="cpu"))
 
 
@@ -38,7 +35,7 @@ def query_of(history: list[Event]) -> Query:
 
 @settings(deadline=None, max_examples=60)
 @given(histories=st.lists(events, min_size=1, max_size=4), timeless=st.integers(0, 3))
-def test_a_batch_is_answered_by_the_hours_of_its_known_items(
+def test_a_batch_is_answered_by_the_times_of_its_known_items(
     servable: Servable, histories: list[list[Event]], timeless: int
 ) -> None:
     queries = [query_of(history) for history in histories]
@@ -50,14 +47,12 @@ def test_a_batch_is_answered_by_the_hours_of_its_known_items(
         if not known:
             assert answer.source == "popularity"
             continue
-        hours = hours_of(np.array([time for _, time in known]))
-        if place == timeless:
-            hours[:] = NO_HOUR
-        top = servable.artifact.predictor.top_k([np.array([item for item, _ in known])], 25, hours=[hours])
+        times = np.array([NO_TIME if place == timeless else time for _, time in known], dtype=np.uint32)
+        top = servable.artifact.predictor.top_k([np.array([item for item, _ in known])], 25, times=[times])
         np.testing.assert_allclose(answer.scores, top.scores[0], rtol=1e-4, atol=1e-4)
 
 
-def test_other_hours_are_another_answer_and_ranks_are_none(servable: Servable) -> None:
+def test_other_times_are_another_answer_and_ranks_are_none(servable: Servable) -> None:
     items = ["i3", "i7", "i1"]
 
     def scores(*times: int) -> list[float]:
@@ -65,16 +60,6 @@ def test_other_hours_are_another_answer_and_ranks_are_none(servable: Servable) -
         assert isinstance(answer, TopItems)
         return answer.scores
 
-    noon, midnight = 1_700_049_600, 1_700_006_400
+    noon, midnight = 1_700_049_600, 1_700_092_800
     assert scores(noon, noon, noon) != scores(noon, noon, midnight)
     assert scores(0, 1, FIRST_SECOND - 1) == scores(0, 0, 0)
-
-
-def test_a_model_that_reads_no_hours_computes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def asked(_: Any) -> Any:
-        raise AssertionError("nobody reads the hours")
-
-    monkeypatch.setattr("app.inference.servable.hours_of", asked)
-    servable = Servable(load_artifact(write_tiny_artifact(tmp_path), device="cpu"))
-    (answer,) = servable.answer([query_of([("i1", 1_700_000_000)])])
-    assert isinstance(answer, TopItems)
