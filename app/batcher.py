@@ -1,46 +1,25 @@
 """Dynamic batching without a timer: a batch is whatever queued up while the one before it ran.
 
 An idle batcher runs at the next tick of the event loop, so lone requests wait for nobody and requests of one tick go
-together. It knows deadlines, bounds and cancelled callers. It knows no model, no HTTP and no Redis: `run` is any
-coroutine function from a list of items to one result (or one exception) per item.
+together. It knows deadlines, bounds and cancelled callers, and with a forecast it refuses at once who would be late. It
+knows no model, no HTTP and no Redis: `run` is any coroutine function from a list of items to one result (or one
+exception) per item.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from app.batch_observer import BatchObserver, Unobserved
 from app.errors import DeadlineExceeded, Draining, Overloaded, ServiceError
+from app.forecast import BatchForecast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CANCEL_GRACE_S = 1.0
-
-
-class BatchObserver(Protocol):
-    """What a batcher tells its metrics."""
-
-    def batch_started(self, waits_s: Sequence[float]) -> None:
-        """One queue wait per entry; their number is the batch size."""
-
-    def batch_finished(self, size: int, seconds: float) -> None: ...
-
-    def rejected(self, reason: str) -> None:
-        """`overloaded`, `deadline` or `draining`."""
-
-    def cancelled(self) -> None: ...
-
-
-class Unobserved:
-    def batch_started(self, waits_s: Sequence[float]) -> None: ...
-
-    def batch_finished(self, size: int, seconds: float) -> None: ...
-
-    def rejected(self, reason: str) -> None: ...
-
-    def cancelled(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +28,7 @@ class _Entry(Generic[Item, Result]):
     waiter: asyncio.Future[Result]
     arrived: float
     deadline: float | None
+    work: float
 
 
 class Batcher(Generic[Item, Result]):
@@ -61,7 +41,9 @@ class Batcher(Generic[Item, Result]):
         name: str,
         concurrency: int = 1,
         observer: BatchObserver | None = None,
+        work: Callable[[Item], float] | None = None,
     ) -> None:
+        """`work` says what an item costs, in any unit, and turns the forecast on, which needs a concurrency of 1."""
         assert min(max_batch, queue_limit, concurrency) >= 1, f"{name}: bounds start at 1"
         self._run = run
         self._max_batch = max_batch
@@ -69,6 +51,10 @@ class Batcher(Generic[Item, Result]):
         self._name = name
         self._concurrency = concurrency
         self._observer: BatchObserver = observer or Unobserved()
+        assert work is None or concurrency == 1, f"{name}: a forecast is for one batch after another"
+        self._work = work
+        self._forecast = BatchForecast()
+        self._busy_until = 0.0  # by the forecast of the batch that runs
         # Ordered, with removal from anywhere: who gave up must not take up room in a bounded queue.
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
         self._running: dict[asyncio.Task[None], list[_Entry[Item, Result]]] = {}
@@ -90,7 +76,10 @@ class Batcher(Generic[Item, Result]):
             raise self._rejection("deadline")
         if len(self._queue) >= self._queue_limit:
             raise self._rejection("overloaded")
-        entry = _Entry[Item, Result](item, loop.create_future(), now, deadline)
+        if deadline is not None and self._running and now + self._wait_s(now, 1) >= deadline:
+            raise self._rejection("late")
+        work = 0.0 if self._work is None else self._work(item)
+        entry = _Entry[Item, Result](item, loop.create_future(), now, deadline, work)
         self._queue[entry] = None
         if self._wake_up is None and len(self._running) < self._concurrency:
             self._wake_up = loop.call_soon(self._start_batches)
@@ -105,6 +94,15 @@ class Batcher(Generic[Item, Result]):
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _wait_s(self, now: float, more: int) -> float:
+        """Until the queue and `more` entries behind it have run; 0 as long as nothing is known."""
+        if self._work is None or not self._forecast.is_ready:
+            return 0.0
+        entries = len(self._queue) + more
+        batches = -(-entries // self._max_batch)
+        queued = self._forecast.seconds(batches, entries, entries * self._forecast.mean_work)
+        return max(0.0, self._busy_until - now) + queued
 
     async def close(self, timeout_s: float) -> None:
         """Refuse new items, finish what is there; after `timeout_s` the rest fails with Draining."""
@@ -140,6 +138,7 @@ class Batcher(Generic[Item, Result]):
                     batch.append(entry)
             if batch:
                 self._observer.batch_started([now - entry.arrived for entry in batch])
+                self._busy_until = now + self._forecast.seconds(1, len(batch), sum(entry.work for entry in batch))
                 self._running[loop.create_task(self._run_batch(batch), name=f"{self._name}-batch")] = batch
 
     async def _run_batch(self, batch: list[_Entry[Item, Result]]) -> None:
@@ -158,7 +157,10 @@ class Batcher(Generic[Item, Result]):
             del self._running[task]
             if not self._closed or self._queue:
                 self._start_batches()
-        self._observer.batch_finished(len(batch), loop.time() - began)
+        seconds = loop.time() - began
+        self._observer.batch_finished(len(batch), seconds)
+        if self._work is not None:
+            self._forecast.observe(len(batch), sum(entry.work for entry in batch), seconds)
         for entry, result in zip(batch, results, strict=True):
             if entry.waiter.done():
                 continue
@@ -174,8 +176,10 @@ class Batcher(Generic[Item, Result]):
 
     def _rejection(self, reason: str) -> ServiceError:
         self._observer.rejected(reason)
-        if reason == "overloaded":
-            return Overloaded(f"{self._name}: {self._queue_limit} already wait")
+        if reason in ("overloaded", "late"):
+            drained_s = self._wait_s(asyncio.get_running_loop().time(), 0) or 1.0
+            what = f"{self._queue_limit} already wait" if reason == "overloaded" else "the answer would be late"
+            return Overloaded(f"{self._name}: {what}", retry_after_s=drained_s)
         if reason == "draining":
             return Draining()
         return DeadlineExceeded(f"{self._name}: the deadline passed")

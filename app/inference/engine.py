@@ -19,9 +19,15 @@ class InferenceEngine:
 
     def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int) -> None:
         self.servable = servable
+        self._max_len = servable.artifact.predictor.max_len
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
-            self._run, max_batch=max_batch, queue_limit=queue_limit, name="model", observer=BatchMetrics()
+            self._run,
+            max_batch=max_batch,
+            queue_limit=queue_limit,
+            name="model",
+            observer=BatchMetrics(),
+            work=self._positions,
         )
         predictor = servable.artifact.predictor
         MODEL_INFO.labels(servable.version, servable.artifact.preset, predictor.device, predictor.dtype).set(1)
@@ -30,7 +36,7 @@ class InferenceEngine:
         MODEL_UNCOMPRESSED.set(servable.artifact.uncompressed_bytes)
 
     async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
-        """Overloaded when the queue is full, DeadlineExceeded when the time is over, NotFound for an unknown item."""
+        """Overloaded when the queue is full or too long for the deadline, DeadlineExceeded after it, NotFound by item."""
         return await self._batcher.submit(query, deadline)
 
     def popular(self, query: Query) -> TopItems:
@@ -42,6 +48,10 @@ class InferenceEngine:
         QUEUE_DEPTH.set(self._batcher.depth)
         for kind, size in self.servable.artifact.predictor.device_memory().items():
             DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
+
+    def _positions(self, query: Query | SimilarQuery) -> float:
+        """What makes a query dear: the positions that the encoder reads."""
+        return min(len(query.history), self._max_len) if isinstance(query, Query) else 0
 
     async def close(self, timeout_s: float) -> None:
         await self._batcher.close(timeout_s)

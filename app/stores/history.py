@@ -10,7 +10,8 @@ from typing import Any
 
 from redis.asyncio.cluster import RedisCluster
 
-from app.batcher import Batcher, BatchObserver
+from app.batch_observer import BatchObserver
+from app.batcher import Batcher
 from app.settings import Settings
 from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
 from app.stores.client import Gate, RedisClient, Script, StoreObserver

@@ -8,6 +8,7 @@ import pytest
 
 from app.batcher import Batcher
 from app.errors import DeadlineExceeded, Draining, Overloaded
+from app.forecast import LEARNED
 
 pytestmark = pytest.mark.anyio
 
@@ -241,3 +242,41 @@ async def test_a_waiter_cancelled_just_before_its_batch_starts_is_not_run() -> N
     gone.cancel()
     assert await stays == 4
     assert recorder.batches == [[2]]
+
+
+async def learned(seconds: float, max_batch: int = 4) -> tuple[Batcher[int, int], Recorder]:
+    """A batcher that knows its batches to take so long, whatever is in them."""
+    recorder = Recorder()
+
+    async def run(items: list[int]) -> Sequence[int | Exception]:
+        await asyncio.sleep(seconds)
+        return items
+
+    batcher = Batcher[int, int](
+        run, max_batch=max_batch, queue_limit=100, name="test", observer=recorder, work=lambda _: 1.0
+    )
+    for round_ in range(LEARNED):
+        await asyncio.gather(*(batcher.submit(item) for item in range(1 + round_ % max_batch)))
+    return batcher, recorder
+
+
+async def test_who_would_be_late_is_refused_at_once_and_told_when_to_come_back() -> None:
+    batcher, recorder = await learned(0.02)
+    waiting = start(batcher, *range(20))  # five batches of four
+    await asyncio.sleep(0.001)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(Overloaded, match="the answer would be late") as refused:
+        await batcher.submit(0, began + 0.05)
+    assert loop.time() - began < 0.01, "refused at once, not at the deadline"
+    assert recorder.events[-1] == "late"
+    assert refused.value.retry_after_s is not None
+    assert 0.06 < refused.value.retry_after_s < 0.3
+    assert await batcher.submit(7, began + 1.0) == 7, "who has the time is served"
+    await asyncio.gather(*waiting)
+
+
+async def test_an_idle_batcher_refuses_nobody_because_it_was_slow_once() -> None:
+    batcher, _ = await learned(0.02)
+    with pytest.raises(DeadlineExceeded):  # it ran, and took what it takes
+        await batcher.submit(1, asyncio.get_running_loop().time() + 0.005)
