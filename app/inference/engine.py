@@ -36,7 +36,7 @@ class InferenceEngine:
         MODEL_UNCOMPRESSED.set(servable.artifact.uncompressed_bytes)
 
     async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
-        """Overloaded when the queue is full or too long for the deadline, DeadlineExceeded after it, NotFound by item."""
+        """Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item."""
         return await self._batcher.submit(query, deadline)
 
     def popular(self, query: Query) -> TopItems:

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from models.batch import History, SequenceBatch
 from models.catalogue import Catalogue
 
+Neighbours = tuple[Tensor, Tensor]
+"""Catalogue indices (K,) of known items and their weights (K,), each above 0."""
+
 
 class ItemEmbedding(nn.Module, ABC):
     """(num_items + 1) vectors of width `dim`, in catalogue order."""
@@ -34,6 +37,10 @@ class ItemEmbedding(nn.Module, ABC):
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
         """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
+
+    def rows_for_new_items(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
+        """By name of the state, the rows (n, …) to put under it for n new items that stand near known ones."""
+        raise NotImplementedError(f"{type(self).__name__} cannot place new items")
 
     def reset_special(self) -> None:
         """Set weights that must not start like the others; called after the common initialisation."""

@@ -18,7 +18,7 @@ from models.batch import PADDING, History, SequenceBatch
 from models.catalogue import Catalogue
 from models.embeddings import packing
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes, product_codes
-from models.embeddings.base import ItemEmbedding
+from models.embeddings.base import ItemEmbedding, Neighbours
 
 TRAINED = "trained"
 """The assignment that waits for vectors."""
@@ -73,6 +73,11 @@ class CodesEmbedding(ItemEmbedding):
         self._keep(codes)
         with torch.no_grad():
             self.pieces.weight.copy_(pieces)
+
+    def rows_for_new_items(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
+        known = self.codes()
+        voted = torch.stack([codes_of_new_item(known, near, weights) for near, weights in neighbours])
+        return {"kept": packing.pack(voted) if self.is_packed else voted.to(torch.uint8)}
 
     def codes(self, rows: Tensor | None = None) -> Tensor:
         """The codes of `rows` (…) → (…, m) int64; of everything, padding included, without rows."""
