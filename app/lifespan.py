@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypedDict
@@ -13,6 +12,7 @@ from app.events.service import EventService
 from app.health.watch import Watch
 from app.inference import InferenceEngine, open_servable
 from app.observability import StoreMetrics
+from app.processes import cores
 from app.recommend.service import RecommendService
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
@@ -41,7 +41,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 open_servable,
                 settings.artifact,
                 device=settings.device,
-                threads=settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers),
+                threads=settings.torch_threads or max(1, cores() // settings.workers),
                 max_batch=settings.max_batch,
             )
             engine = InferenceEngine(servable, max_batch=settings.max_batch, queue_limit=settings.queue_limit)

@@ -4,10 +4,12 @@ Built once, by the command that starts the service, and passed on; nothing else 
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.processes import automatic_workers
 
 
 class Settings(BaseSettings):
@@ -17,7 +19,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
-    workers: int = Field(default=1, ge=1, le=256, description="HTTP processes, each with the model inside")
+    workers: int = Field(
+        default=1, ge=1, le=256, description="HTTP processes, each with the model inside; auto = by cores and memory"
+    )
     artifact: Path = Field(default=Path("var/demo"), description="folder of the artifact to serve")
     data_dir: Path = Field(default=Path("var"), description="where the embedded Redis and the service keep their files")
     allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
@@ -53,6 +57,14 @@ class Settings(BaseSettings):
     event_id_lifetime_days: int = Field(
         default=7, ge=1, description="how long the id of a trimmed event still counts as seen"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _workers_of_this_machine(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("workers") != "auto":
+            return given
+        artifact = given.get("artifact", cls.model_fields["artifact"].default)
+        return {**given, "workers": automatic_workers(Path(artifact), given.get("device", "auto"))}
 
     @model_validator(mode="after")
     def _only_loopback_without_keys(self) -> Self:

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--artifact", type=Path, metavar="DIR", help="folder of the artifact (NEXTUP_ARTIFACT)")
     parser.add_argument("--host", help="address to listen on (NEXTUP_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on (NEXTUP_PORT)")
-    parser.add_argument("--workers", type=int, metavar="N", help="HTTP processes (NEXTUP_WORKERS)")
+    parser.add_argument("--workers", metavar="N|auto", help="HTTP processes (NEXTUP_WORKERS)")
     parser.add_argument("--demo", action="store_true", help="make a demo artifact if there is none, with demo users")
 
 

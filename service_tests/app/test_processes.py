@@ -1,0 +1,42 @@
+"""`auto` follows the cores and the memory that this process may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app import processes
+from app.settings import Settings
+
+
+def test_auto_is_one_worker_per_core_where_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_free_bytes", lambda: 10**12)
+    assert processes.automatic_workers(tmp_path, "cpu") == processes.cores() <= len(os.sched_getaffinity(0))
+    assert Settings(workers="auto", artifact=tmp_path, device="cpu").workers == processes.cores()  # type: ignore[arg-type]
+
+
+def test_a_large_artifact_makes_them_fewer_and_never_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    monkeypatch.setattr(processes, "_free_bytes", lambda: 4_000_000_000)
+    assert processes.automatic_workers(tmp_path, "cpu") == 6
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(1_000_000_000)
+    assert processes.automatic_workers(tmp_path, "cpu") == 1
+
+
+def test_a_gpu_is_owned_by_one_process(tmp_path: Path) -> None:
+    assert processes.automatic_workers(tmp_path, "cuda") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", 7), ("200000 100000", 2), ("150000 100000", 2), ("rubbish", 7)]
+)
+def test_the_quota_of_a_container_counts(text: str, cores: int, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text(text + "\n")
+    assert processes._quota(tmp_path / "cpu.max", 7) == cores
+    assert processes._quota(tmp_path / "missing", 7) == 7
+
+
+def test_other_words_than_auto_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers"):
+        Settings(workers="many", artifact=tmp_path)  # type: ignore[arg-type]
