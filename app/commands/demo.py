@@ -19,12 +19,12 @@ from models.presets import preset
 from models.training.options import TrainingOptions
 from models.training.pipeline import train_artifact
 
-MODEL = dataclasses.replace(preset("sasrec"), dim=32, max_len=50)
-OPTIONS = TrainingOptions(epochs=12, batch_cells=1024, learning_rate=3e-3, warmup_steps=30, max_minutes=1.5)
+MODEL = dataclasses.replace(preset("blossom"), dim=32, max_len=50)
+OPTIONS = TrainingOptions(epochs=6, batch_cells=1024, learning_rate=3e-3, warmup_steps=30, max_minutes=1.5)
 
 
 def ensure_demo(artifact: Path) -> None:
-    """Train the demo model if there is no artifact in the folder: some ten seconds."""
+    """Train the demo model if there is no artifact in the folder: half a minute."""
     if (artifact / MANIFEST).exists():
         return
     torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
