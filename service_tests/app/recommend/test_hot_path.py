@@ -18,7 +18,8 @@ BODY = b'{"history": ["i7"], "k": 3}'
 
 
 def test_the_service_has_the_hot_path_between_its_middleware_and_the_framework(settings: Settings) -> None:
-    assert [layer.cls for layer in create_app(settings).user_middleware] == [RequestMiddleware, HotPath]
+    layers: list[object] = [layer.cls for layer in create_app(settings).user_middleware]
+    assert layers == [RequestMiddleware, HotPath]
 
 
 @dataclass
