@@ -4,13 +4,18 @@ It knows no use case.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from starlette.types import Receive
 
 from app.middleware import ClientLeft
+from app.settings import Settings
+
+DEADLINE_HEADER = "x-request-deadline-ms"
+LONGEST_DEADLINE_MS = 600_000
+LISTEN_AFTER_S = 0.05
 
 
 def state(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -25,43 +30,58 @@ def state(name: str) -> Callable[[Request], Awaitable[Any]]:
 async def _deadline(
     request: Request,
     x_request_deadline_ms: Annotated[
-        int | None, Header(ge=1, le=600_000, description="answer within this, or 504; at most the service's own limit")
+        int | None,
+        Header(
+            ge=1,
+            le=LONGEST_DEADLINE_MS,
+            description="answer within this, or 504; at most the service's own limit",
+        ),
     ] = None,
 ) -> float:
-    own: int = request.state.settings.request_deadline_ms
-    return asyncio.get_running_loop().time() + min(own, x_request_deadline_ms or own) / 1000
+    return deadline_after(request.state.settings, x_request_deadline_ms)
 
 
 Deadline = Annotated[float, Depends(_deadline)]
 """When the answer must be there, as a value of the event loop's `time()`."""
 
 
-@asynccontextmanager
-async def while_connected(request: Request) -> AsyncIterator[None]:
+def deadline_after(settings: Settings, asked_ms: int | None) -> float:
+    """The deadline of a request that has just come, whose caller asked for `asked_ms`."""
+    own = settings.request_deadline_ms
+    return asyncio.get_running_loop().time() + min(own, asked_ms or own) / 1000
+
+
+class WhileConnected:
     """Cancels the block when the caller leaves, which then ends in ClientLeft; servers do not do that by themselves.
 
-    For reads only: what writes is better finished. The body must have been read.
+    For reads only: what writes is better finished. The body must have been read. Nobody listens in the first moments,
+    in which most answers are there: a listener is a task, and costs more than a timer that is called off.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    left = False
 
-    async def listen() -> None:
-        nonlocal left
-        while (await request.receive())["type"] != "http.disconnect":
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listener: asyncio.Task[None] | None = None
+        self._left = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._start)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+        if self._left:  # however the block took its cancellation
+            self._task.uncancel()
+            raise ClientLeft from None
+
+    def _start(self) -> None:
+        self._listener = asyncio.create_task(self._listen(), name="while-connected")
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        left = True
-        task.cancel()
-
-    listener = asyncio.create_task(listen(), name="while-connected")
-    try:
-        yield
-        if left:
-            await asyncio.sleep(0)  # the cancellation is on its way and must not reach who comes after the block
-    except asyncio.CancelledError:
-        if not left:
-            raise
-        task.uncancel()
-        raise ClientLeft from None
-    finally:
-        listener.cancel()
+        self._left = True
+        self._task.cancel()

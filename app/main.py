@@ -15,6 +15,7 @@ from app.lifespan import lifespan_of
 from app.middleware import RequestMiddleware
 from app.problems import describe_problems, on_http_error, on_invalid_request, on_service_error
 from app.recommend.endpoints import router as recommend
+from app.recommend.hot_path import HotPath
 from app.settings import Settings
 from app.users.endpoints import router as users
 
@@ -34,5 +35,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)
+    app.add_middleware(HotPath)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     return app

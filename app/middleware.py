@@ -8,20 +8,18 @@ import logging
 import re
 import sys
 import time
-from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.observability import HTTP_DURATION, HTTP_REQUESTS, STAGE_DURATION
+from app.observability import STAGE_SECONDS, request_metrics
 from app.problems import problem
+from app.random_id import random_id
 
 log = logging.getLogger("nextup")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-STAGES = ("store", "queue", "encode", "score", "respond")
 CLIENT_LEFT = "499"
 """Not an HTTP status: what proxies write for a caller that left before the answer."""
 
@@ -40,9 +38,9 @@ class RequestMiddleware:
             await self._app(scope, receive, _one_line(send))
             return
         began = time.perf_counter()
-        headers = {name: value for name, value in scope["headers"] if name in _READ}
+        given = {name: value for name, value in scope["headers"] if name in _READ}
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
+        state["request_id"] = request_id = _request_id(given.get(b"x-request-id"))
         stages: dict[str, float] = {}
         state["stages"] = stages
         code = CLIENT_LEFT
@@ -51,15 +49,14 @@ class RequestMiddleware:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = str(message["status"])
-                to_send = MutableHeaders(raw=message["headers"])
-                to_send["X-Request-ID"] = request_id
+                headers = message["headers"]  # a list that is this answer's alone
+                headers.append((b"x-request-id", request_id.encode()))
                 if stages:
-                    _finish(stages)
-                    to_send["Server-Timing"] = ", ".join(f"{name};dur={stages[name] * 1e3:.2f}" for name in stages)
+                    headers.append((b"server-timing", _finished(stages)))
             await send(message)
 
         try:
-            if refused := self._refused(scope, headers, request_id):
+            if refused := self._refused(scope, given, request_id):
                 await refused(scope, receive, answer)
             else:
                 await self._app(scope, self._bounded(receive), answer)
@@ -74,8 +71,9 @@ class RequestMiddleware:
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = _route(scope)
-            HTTP_REQUESTS.labels(route, method, code).inc()
-            HTTP_DURATION.labels(route, method, code).observe(time.perf_counter() - began)
+            requests, seconds = request_metrics(route, method, code)
+            requests.inc()
+            seconds.observe(time.perf_counter() - began)
 
     def _refused(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
         """The answer to what need not be read at all."""
@@ -138,13 +136,14 @@ def _request_id(given: bytes | None) -> str:
     """The caller's own id if it is harmless in a log, else a new one."""
     if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
         return text
-    return uuid4().hex
+    return random_id()
 
 
-def _finish(stages: dict[str, float]) -> None:
-    """`respond` ends here: the service noted when it had the answer."""
+def _finished(stages: dict[str, float]) -> bytes:
+    """The stages as Server-Timing tells them, in milliseconds. `respond` ends here: the service noted when it began."""
     answered_at = stages.pop("answered_at", None)
     if answered_at is not None:
         stages["respond"] = time.perf_counter() - answered_at
     for name, seconds in stages.items():
-        STAGE_DURATION.labels(name).observe(seconds)
+        STAGE_SECONDS[name].observe(seconds)
+    return ", ".join([f"{name};dur={seconds * 1e3:.2f}" for name, seconds in stages.items()]).encode()

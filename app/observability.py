@@ -7,6 +7,7 @@ this is imported): counters and histograms are summed, and each gauge says how i
 import os
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from prometheus_client import REGISTRY as PROCESS_REGISTRY
@@ -90,10 +91,23 @@ RESIDENT_MEMORY = (
     else None
 )
 
+STAGE_SECONDS = {name: STAGE_DURATION.labels(name) for name in ("store", "queue", "encode", "score", "respond")}
 for _reason in ("overloaded", "deadline", "draining"):
     REJECTED.labels(_reason)
 for _result in ("stored", "duplicate", "late", "invalid"):
     EVENTS.labels(_result)
+
+
+# Finding the child of a labelled metric costs more than counting in it: those of every request are found once. As many
+# as the metrics have children, which are the library's to keep.
+@lru_cache(maxsize=1024)
+def request_metrics(route: str, method: str, code: str) -> tuple[Counter, Histogram]:
+    return HTTP_REQUESTS.labels(route, method, code), HTTP_DURATION.labels(route, method, code)
+
+
+@lru_cache(maxsize=64)
+def recommendations(served_by: str, reason: str) -> Counter:
+    return RECOMMENDATIONS.labels(served_by, reason)
 
 
 class StoreMetrics:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validat
 
 from app.field_types import Id
 
-MAX_HISTORY, MAX_LIST, MAX_CANDIDATES, MAX_REQUESTS = 10_000, 10_000, 100_000, 256
+MAX_HISTORY, MAX_LIST, MAX_CANDIDATES, MAX_CATEGORIES, MAX_REQUESTS = 10_000, 10_000, 100_000, 100, 256
 
 Reason = Literal["unknown_user", "no_known_items", "overloaded", "store_unavailable", "no_eligible_items"]
 
@@ -24,7 +24,9 @@ class RecommendRequest(BaseModel):
     candidates: list[Id] | None = Field(
         default=None, max_length=MAX_CANDIDATES, description="only these may come back; unknown ones cannot"
     )
-    categories: list[str] = Field(default=[], max_length=100, description="only items of one of these may come back")
+    categories: list[str] = Field(
+        default=[], max_length=MAX_CATEGORIES, description="only items of one of these may come back"
+    )
     min_history_version: int | None = Field(
         default=None, ge=0, description="read your writes: 409 if the stored history is older than this"
     )
@@ -80,7 +82,7 @@ class SimilarRequest(BaseModel):
 
     item_id: Id
     k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
-    categories: list[str] = Field(default=[], max_length=100)
+    categories: list[str] = Field(default=[], max_length=MAX_CATEGORIES)
     exclude: list[Id] = Field(default=[], max_length=MAX_LIST)
     explain: bool = False
 

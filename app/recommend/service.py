@@ -10,7 +10,6 @@ Past its deadline a request gets an error, because nobody waits for the answer. 
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,10 @@ from numpy.typing import NDArray
 from app.errors import BadRequest, HistoryBehind, Overloaded, StoreUnavailable
 from app.inference import InferenceEngine, Query, SimilarQuery, TopItems, queue_seconds
 from app.item_key import ItemKeys, item_keys
-from app.observability import HISTORY_LENGTH, RECOMMENDATIONS
-from app.recommend.schemas import RecommendRequest, SimilarRequest
+from app.observability import HISTORY_LENGTH, recommendations
+from app.random_id import random_id
+from app.recommend.asked import Asked
+from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown import MOST_NAMED, UnknownItems
 from app.stores.answers import UNKNOWN, StoredHistory
 from app.stores.history import HistoryStore
@@ -36,7 +37,7 @@ class Recommendation:
     history_length: int
     history_version: int | None
     unknown_items: list[str]
-    recommendation_id: str = field(default_factory=lambda: uuid4().hex)
+    recommendation_id: str = field(default_factory=random_id)
 
 
 class RecommendService:
@@ -58,7 +59,7 @@ class RecommendService:
         return {"title": catalogue.title(index), "categories": list(catalogue.categories_of(index))}
 
     async def recommend(
-        self, request: RecommendRequest, deadline: float, stages: dict[str, float] | None = None
+        self, request: Asked, deadline: float, stages: dict[str, float] | None = None
     ) -> Recommendation:
         """`stages`, if given, takes the seconds of each stage, and `answered_at` for who measures the last one."""
         times: dict[str, float] = {} if stages is None else stages
@@ -76,7 +77,7 @@ class RecommendService:
             times=stored.times if request.history is None else None,
         )
         top, reason = await self._answer(query, reason, deadline, times)
-        RECOMMENDATIONS.labels(top.source, reason or "").inc()
+        recommendations(top.source, reason or "").inc()
         unknown = await self._unknown(request, keys, top.unknown, deadline)
         times["answered_at"] = time.perf_counter()
         version = stored.version if request.history is None else None
@@ -94,7 +95,7 @@ class RecommendService:
         return top
 
     async def _history(
-        self, request: RecommendRequest, deadline: float, times: dict[str, float]
+        self, request: Asked, deadline: float, times: dict[str, float]
     ) -> tuple[StoredHistory, str | None]:
         """The stored history, and why the model cannot be asked about it."""
         if request.history is not None or request.user_id is None:
@@ -126,9 +127,7 @@ class RecommendService:
             return top, "no_known_items"
         return top, None if top.item_ids else "no_eligible_items"
 
-    async def _unknown(
-        self, request: RecommendRequest, keys: ItemKeys, places: NDArray[np.int64], deadline: float
-    ) -> list[str]:
+    async def _unknown(self, request: Asked, keys: ItemKeys, places: NDArray[np.int64], deadline: float) -> list[str]:
         if not len(places):
             return []
         if request.history is not None:

@@ -11,15 +11,14 @@ from typing import Any
 from redis.asyncio.cluster import RedisCluster
 
 from app.batch_observer import BatchObserver
-from app.batcher import Batcher
 from app.settings import Settings
 from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
 from app.stores.client import Gate, RedisClient, Script, StoreObserver
 from app.stores.entries import entry
-from app.stores.keys import DAY_MS, EVENTS_PATTERN, items_key, user_keys, user_of
+from app.stores.history_reads import HistoryReads
+from app.stores.keys import DAY_MS, EVENTS_PATTERN, user_keys, user_of
 from app.stores.records import RECORD, NewEvent, decode, encode, live_records
 
-READ_BATCH = 256  # histories in one MGET
 CALL_EVENTS = 2_000  # events in one script call: bounds how long others wait for Redis (some milliseconds)
 PIPELINE_CALLS = 128
 
@@ -42,14 +41,7 @@ class HistoryStore:
         self.gate = Gate(max_in_flight=max_in_flight, wait_s=wait_s, observer=observer)
         self._append = Script("history.lua")
         self._limits = (max_events, lifetime_days * DAY_MS, event_id_lifetime_days * DAY_MS)
-        self._reads = Batcher[str, StoredHistory](
-            self._recent_of_many,
-            max_batch=READ_BATCH,
-            queue_limit=queue_limit,
-            name="history",
-            concurrency=2,
-            observer=read_observer,
-        )
+        self._reads = HistoryReads(client, self.gate, queue_limit=queue_limit, observer=read_observer)
 
     @classmethod
     def from_settings(
@@ -72,8 +64,7 @@ class HistoryStore:
 
     async def recent(self, user_id: str, deadline: float | None = None) -> StoredHistory:
         """The newest events of a user; concurrent callers share one MGET."""
-        items_key(user_id)  # an impossible id fails its own caller, not the batch
-        return await self._reads.submit(user_id, deadline)
+        return await self._reads.of(user_id, deadline)
 
     async def append(self, events: Sequence[NewEvent]) -> list[Applied]:
         """Append events of any users and say for each what became of it, in the order given.
@@ -149,15 +140,6 @@ class HistoryStore:
     async def ping(self) -> None:
         async with self.gate.operation("ping"):
             await self.client.execute_command("PING")
-
-    async def _recent_of_many(self, user_ids: list[str]) -> list[StoredHistory]:
-        keys = [items_key(user_id) for user_id in user_ids]
-        async with self.gate.operation("recent"):
-            if isinstance(self.client, RedisCluster):
-                values: list[Any] = await self.client.mget_nonatomic(keys)
-            else:
-                values = await self.client.mget(keys)
-        return [stored_history(value) for value in values]
 
 
 def _pipelines(runs: list[tuple[str, list[int]]]) -> Iterable[list[tuple[str, list[int]]]]:

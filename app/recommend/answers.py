@@ -1,0 +1,41 @@
+"""The answer to a recommendation as it is sent: shaped by hand, the same for the route and for the hot path.
+
+The models in `schemas.py` tell OpenAPI what stands here, and a test holds the two together. It knows no HTTP.
+"""
+
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from app.inference import TopItems
+from app.recommend.service import Recommendation, RecommendService
+
+_encoder = msgspec.json.Encoder()
+
+
+def encoded(found: Recommendation, service: RecommendService, *, explain: bool) -> bytes:
+    """The body of the answer; ValueError for a score that is no number, which JSON cannot say."""
+    if not all(map(isfinite, found.top.scores)):
+        raise ValueError("the model gave a score that is not a number")  # the encoder would write null
+    return _encoder.encode(shaped(found, service, explain=explain))
+
+
+def shaped(found: Recommendation, service: RecommendService, *, explain: bool) -> dict[str, Any]:
+    return {
+        "recommendation_id": found.recommendation_id,
+        "items": items(found.top, service, explain=explain),
+        "served_by": found.top.source,
+        "reason": found.reason,
+        "model_version": service.model_version,
+        "history_length": found.history_length,
+        "history_version": found.history_version,
+        "unknown_items": found.unknown_items,
+    }
+
+
+def items(top: TopItems, service: RecommendService, *, explain: bool) -> list[dict[str, Any]]:
+    pairs = zip(top.item_ids, top.scores, strict=True)
+    if not explain:
+        return [{"item_id": item_id, "score": score} for item_id, score in pairs]
+    return [{"item_id": item_id, "score": score} | service.description(item_id) for item_id, score in pairs]
