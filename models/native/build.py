@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
@@ -22,7 +23,7 @@ FLAGS = (
 )
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512")
-SANITISE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
+SANITISE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 X86 = ("x86_64", "AMD64")
 
 
@@ -37,9 +38,9 @@ def levels(machine: str) -> Mapping[str, Sequence[str]]:
     return {name: (f"-DNAME={name}", *flags) for name, flags in found.items()}
 
 
-def digest(extra: Sequence[str] = ()) -> str:
+def digest() -> str:
     """Of every source and of how it is compiled on this machine."""
-    text = hashlib.sha256(repr((FLAGS, levels(platform.machine()), platform.machine(), tuple(extra))).encode())
+    text = hashlib.sha256(repr((FLAGS, levels(platform.machine()), platform.machine())).encode())
     for path in sorted(path for path in SOURCES.iterdir() if path.suffix in {".h", ".cpp"}):
         text.update(path.name.encode() + path.read_bytes())
     return text.hexdigest()[:16]
@@ -56,22 +57,34 @@ def compiler() -> str | None:
     return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
 
 
-def compile_library(target: Path, extra: Sequence[str] = ()) -> None:
+def compile_library(target: Path) -> None:
     """Compile and link into `target`, which appears whole or not at all; CalledProcessError has what was wrong."""
-    found = compiler()
-    if found is None:
-        raise FileNotFoundError("there is no C++ compiler here")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as folder:
-        flags = (*FLAGS, *extra)
-        objects = [Path(folder) / f"{name}.o" for name in (*levels(platform.machine()), "encode")]
-        jobs = [(*of_level, str(SOURCES / "level.cpp")) for of_level in levels(platform.machine()).values()]
-        jobs.append((str(SOURCES / "encode.cpp"),))
-        for job, made in zip(jobs, objects, strict=True):
-            _run([found, *flags, *job, "-c", "-o", str(made)])
-        library = Path(folder) / "library.so"
-        _run([found, *extra, "-shared", "-pthread", *map(str, objects), "-o", str(library)])
+    with _compiled(target.parent, FLAGS) as objects:
+        library = objects[0].parent / "library.so"
+        _run([_compiler(), "-shared", "-pthread", *map(str, objects), "-o", str(library)])
         library.replace(target)
+
+
+def compile_sanitised(main: Path, target: Path) -> None:
+    """A program of `main` and the library, that ends at the first step outside its memory or the language."""
+    flags = (*FLAGS, *SANITISE)
+    with _compiled(target.parent, flags) as objects:
+        sources = (f"-I{SOURCES}", str(main), *map(str, objects))
+        _run([_compiler(), *flags, *sources, "-pthread", "-o", str(target)])
+
+
+@contextmanager
+def _compiled(beside: Path, flags: Sequence[str]) -> Iterator[list[Path]]:
+    """The library's object files, until the block ends."""
+    beside.mkdir(parents=True, exist_ok=True)
+    kinds = levels(platform.machine())
+    with tempfile.TemporaryDirectory(prefix="build-", dir=beside) as folder:
+        jobs = [(*of_level, str(SOURCES / "level.cpp")) for of_level in kinds.values()]
+        jobs.append((str(SOURCES / "encode.cpp"),))
+        objects = [Path(folder) / f"{name}.o" for name in (*kinds, "encode")]
+        for job, made in zip(jobs, objects, strict=True):
+            _run([_compiler(), *flags, *job, "-c", "-o", str(made)])
+        yield objects
 
 
 def build() -> Path | None:
@@ -88,6 +101,12 @@ def build() -> Path | None:
             continue
         return place
     return None
+
+
+def _compiler() -> str:
+    if (found := compiler()) is None:
+        raise FileNotFoundError("there is no C++ compiler here")
+    return found
 
 
 def _run(command: Sequence[str]) -> None:
