@@ -24,6 +24,8 @@ FLAGS = (
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512")
 SANITISE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+ONCE = ("encode", "runnable")
+"""Sources that are the same for every kind of processor."""
 X86 = ("x86_64", "AMD64")
 
 
@@ -80,8 +82,8 @@ def _compiled(beside: Path, flags: Sequence[str]) -> Iterator[list[Path]]:
     kinds = levels(platform.machine())
     with tempfile.TemporaryDirectory(prefix="build-", dir=beside) as folder:
         jobs = [(*of_level, str(SOURCES / "level.cpp")) for of_level in kinds.values()]
-        jobs.append((str(SOURCES / "encode.cpp"),))
-        objects = [Path(folder) / f"{name}.o" for name in (*kinds, "encode")]
+        jobs += [(str(SOURCES / f"{name}.cpp"),) for name in ONCE]
+        objects = [Path(folder) / f"{name}.o" for name in (*kinds, *ONCE)]
         for job, made in zip(jobs, objects, strict=True):
             _run([_compiler(), *flags, *job, "-c", "-o", str(made)])
         yield objects

@@ -1,36 +1,15 @@
-// The C interface: which levels this processor can run, and the hidden vectors of a batch of ragged histories.
+// The C interface: the hidden vectors of a batch of ragged histories, and the best items of a catalogue of codes.
 //
 // Nothing is kept between calls, and nothing is allocated but threads. It knows no file and no Python.
 
 #include <atomic>
+#include <initializer_list>
 #include <thread>
 #include <vector>
 
-#include "model.h"
-
-extern const Level level_generic;
-#ifdef __x86_64__
-extern const Level level_avx2;
-extern const Level level_avx512;
-#endif
+#include "level.h"
 
 namespace {
-
-// The levels this processor can run, the fastest first, none at the end.
-const Level* runnable(int number) {
-    const Level* found[4] = {};
-    int count = 0;
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-        found[count++] = &level_avx512;
-    if (fma) found[count++] = &level_avx2;
-#endif
-    found[count] = &level_generic;
-    return number >= 0 && number <= count ? found[number] : nullptr;
-}
 
 constexpr int NO_LEVEL = 1, BAD_HISTORY = 2, BAD_ITEM = 3;
 
@@ -39,7 +18,12 @@ constexpr int NO_LEVEL = 1, BAD_HISTORY = 2, BAD_ITEM = 3;
 extern "C" {
 
 // Bytes of what callers fill in; another number means that caller and library were not made for each other.
-int64_t nextup_layout() { return static_cast<int64_t>(sizeof(Model) * 1000 + sizeof(Block)); }
+int64_t nextup_layout() {
+    int64_t found = 0;
+    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Questions)})
+        found = found * 1000 + static_cast<int64_t>(size);
+    return found;
+}
 
 // The name of level `number`, 0 the fastest that runs here; null behind the last.
 const char* nextup_level(int number) {
@@ -80,6 +64,21 @@ int nextup_encode(const Model* model, int number, const int64_t* items, const ui
     for (int thread = 1; thread < threads && thread < count; thread++) others.emplace_back(share, thread);
     share(0);
     for (std::thread& other : others) other.join();
+    return 0;
+}
+
+// Floats of memory for a scan, 0 for no such level.
+int64_t nextup_scan_workspace(const Codes* table, int number) {
+    const Level* level = runnable(number);
+    return level ? level->scan_workspace(*table) : 0;
+}
+
+// The k best items of each question, by falling score and then rising item: scores and items (count, k).
+int nextup_scan_codes(const Codes* table, int number, const Questions* asked, float* work, float* scores,
+                      int64_t* items) {
+    const Level* level = runnable(number);
+    if (!level) return NO_LEVEL;
+    level->scan_codes(*table, *asked, work, scores, items);
     return 0;
 }
 }

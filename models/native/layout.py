@@ -1,7 +1,8 @@
-"""What the native library is given, field by field as models/native/model.h has it."""
+"""What the native library is given, field by field as models/native/model.h and scan.h have it."""
 
 import ctypes
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from functools import reduce
 
 
 class Linear(Structure):
@@ -36,5 +37,21 @@ class Model(Structure):
     )
 
 
-LAYOUT = ctypes.sizeof(Model) * 1000 + ctypes.sizeof(Block)
+class Codes(Structure):
+    _fields_ = (
+        ("codes", c_void_p),
+        ("num_items", c_int64),
+        *((name, c_int32) for name in ("splits", "codebook", "code_bytes", "are_packed")),
+    )
+
+
+class Questions(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("products", "denied", "denied_starts", "allowed")),
+        ("count", c_int32),
+        ("k", c_int32),
+    )
+
+
+LAYOUT = reduce(lambda found, kind: found * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Questions), 0)
 """As `nextup_layout` counts it."""

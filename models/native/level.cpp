@@ -3,6 +3,8 @@
 #include "cone.h"
 #include "dense.h"
 #include "embedding.h"
+#include "level.h"
+#include "scan_codes.h"
 
 namespace {
 
@@ -24,4 +26,4 @@ void encode(const Model& model, const int64_t* items, const uint32_t* times, int
 }  // namespace
 
 extern const Level JOINED(level_, NAME);
-const Level JOINED(level_, NAME) = {TEXT(NAME), workspace, encode};
+const Level JOINED(level_, NAME) = {TEXT(NAME), workspace, encode, scan_workspace, scan_codes};

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.native.build import places
-from models.native.layout import LAYOUT, Model
+from models.native.layout import LAYOUT, Codes, Model, Questions
 
 ALIGNMENT = 64  # bytes: a vector that lies across two cache lines costs two
 PROBLEMS = {2: ValueError("every history needs at least one item"), 3: IndexError("an item is not in the catalogue")}
@@ -33,6 +33,13 @@ class Library:
         self._c.nextup_encode.argtypes = (
             *(ctypes.POINTER(Model), c_int, c_void_p, c_void_p, c_void_p),
             *(c_int64, c_void_p, c_int, c_void_p),
+        )
+        self._c.nextup_scan_workspace.restype = c_int64
+        self._c.nextup_scan_workspace.argtypes = (ctypes.POINTER(Codes), c_int)
+        self._c.nextup_scan_codes.restype = c_int
+        self._c.nextup_scan_codes.argtypes = (
+            *(ctypes.POINTER(Codes), c_int, ctypes.POINTER(Questions)),
+            *(c_void_p, c_void_p, c_void_p),
         )
         names: list[str] = []
         while (name := self._c.nextup_level(len(names))) is not None:
@@ -74,6 +81,24 @@ class Library:
         if problem:
             raise PROBLEMS.get(problem, ValueError(f"the native library has no level {level}"))
         return out
+
+    def scan_workspace(self, table: Codes, level: int) -> int:
+        """Floats of memory for a scan."""
+        return int(self._c.nextup_scan_workspace(ctypes.byref(table), level))
+
+    def scan_codes(
+        self,
+        table: Codes,
+        level: int,
+        asked: Questions,
+        work: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        items: NDArray[np.int64],
+    ) -> None:
+        """Fills `scores` and `items` (asked.count, asked.k), best first; `work` is `aligned`."""
+        arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
+        if self._c.nextup_scan_codes(ctypes.byref(table), level, ctypes.byref(asked), *arrays):
+            raise ValueError(f"the native library has no level {level}")
 
 
 @cache

@@ -41,12 +41,3 @@ struct Model {
     int32_t is_cone, window;
     float scale, norm_epsilon;
 };
-
-// One level of the library, compiled for one kind of processor.
-struct Level {
-    const char* name;
-    int64_t (*workspace)(const Model& model);  // floats that one thread needs for a history of max_len
-    // The hidden vector (dim) after a history of 1 to max_len items; times may be null.
-    void (*encode)(const Model& model, const int64_t* items, const uint32_t* times, int length, float* work,
-                   float* out);
-};

@@ -11,10 +11,14 @@
 #include <vector>
 
 #include "model.h"
+#include "scan.h"
 
 extern "C" {
 const char* nextup_level(int number);
 int64_t nextup_workspace(const Model* model, int number);
+int64_t nextup_scan_workspace(const Codes* table, int number);
+int nextup_scan_codes(const Codes* table, int number, const Questions* asked, float* work, float* scores,
+                      int64_t* items);
 int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
                   int64_t count, float* work, int threads, float* out);
 }
@@ -111,12 +115,53 @@ bool levels_agree() {
     return true;
 }
 
+// Every level has the same items, and none that is denied or not allowed.
+bool scans_agree() {
+    Memory memory;
+    Codes table = {nullptr, one_of({1, 15, 16, 17, 300}), 0, 0, 0, one_of({0, 1})};
+    table.splits = table.are_packed ? one_of({4, 8, 32}) : one_of({1, 3, 8});
+    table.codebook = table.are_packed ? 64 : one_of({1, 7, 256});
+    table.code_bytes = table.are_packed ? table.splits / 4 * 3 : table.splits;
+    uint8_t* codes = memory.take<uint8_t>((table.num_items + 1) * table.code_bytes);
+    for (int64_t i = 0; i < (table.num_items + 1) * table.code_bytes; i++)
+        codes[i] = static_cast<uint8_t>(generator() % (table.are_packed ? 256 : table.codebook));
+    table.codes = codes;
+    const int count = one_of({1, 2, 3, 16, 17, 33, 70}), k = 1 + static_cast<int>(generator() % table.num_items);
+    float* products = memory.take<float>(count * table.splits * table.codebook);
+    for (int i = 0; i < count * table.splits * table.codebook; i++)
+        products[i] = static_cast<float>(generator() % 9);  // whole numbers: sums are exact, and many are equal
+    int64_t* starts = memory.take<int64_t>(count + 1);
+    for (int i = 0; i <= count; i++) starts[i] = i;
+    int64_t* denied = memory.take<int64_t>(count);
+    const uint8_t** allowed = memory.take<const uint8_t*>(count);
+    for (int i = 0; i < count; i++) {
+        denied[i] = 1 + generator() % table.num_items;
+        uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + 1) : nullptr;
+        for (int64_t j = 0; mask && j <= table.num_items; j++) mask[j] = generator() % 2;
+        allowed[i] = mask;
+    }
+    const Questions asked = {products, denied, starts, generator() % 2 ? allowed : nullptr, count, k};
+    const int64_t* first = nullptr;
+    for (int level = 0; nextup_level(level); level++) {
+        float* work = memory.floats(nextup_scan_workspace(&table, level), 1e20f);
+        int64_t* items = memory.take<int64_t>(count * k);
+        if (nextup_scan_codes(&table, level, &asked, work, memory.take<float>(count * k), items)) return false;
+        for (int i = 0; i < count * k; i++) {
+            const uint8_t* mask = asked.allowed ? allowed[i / k] : nullptr;
+            if (items[i] == denied[i / k] || (items[i] && mask && !mask[items[i]])) return false;
+            if (first && first[i] != items[i]) return false;
+        }
+        first = first ? first : items;
+    }
+    return true;
+}
+
 }  // namespace
 
 int main(int count, char** words) {
     const int cases = count > 1 ? std::atoi(words[1]) : 100;
     for (int i = 0; i < cases; i++) {
-        if (levels_agree()) continue;
+        if (levels_agree() && scans_agree()) continue;
         std::printf("case %d: the levels do not agree\n", i);
         return 1;
     }

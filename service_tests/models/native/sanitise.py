@@ -8,7 +8,7 @@ from pathlib import Path
 from models.native.build import compile_sanitised, compiler
 
 PROGRAM = Path(__file__).with_name("random_shapes.cpp")
-CASES = 300
+CASES = 200
 
 
 def main() -> int:

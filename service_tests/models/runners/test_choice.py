@@ -13,7 +13,7 @@ from models.runners.choice import choose_runner, largest_difference
 from models.runners.native_runner import NativeRunner
 from models.runners.torch_runner import TorchRunner
 from service_tests.artifacts import write_tiny_artifact
-from service_tests.models.runners.native_library import built_library
+from service_tests.models.native.native_library import built_library
 from service_tests.models.runners.random_models import config_of, random_histories, random_model
 
 CPU = torch.device("cpu")
@@ -51,6 +51,15 @@ def test_native_weights_that_are_not_those_of_the_model_are_noticed(part: str) -
     with torch.no_grad():
         other.get_parameter(part).mul_(1.05)
     assert largest_difference(other, runner, TorchRunner(other, CPU)) > choice.TOLERANCE
+
+
+def test_native_answers_that_differ_too_much_are_not_served(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choice, "TOLERANCE", 1e-12)  # floats in another order differ by more
+    caplog.set_level(logging.INFO)
+    assert isinstance(choose_runner(random_model(config_of("sasrec")), CPU), TorchRunner)
+    assert "differ from torch's by" in caplog.text
 
 
 def test_answers_that_are_no_numbers_are_not_trusted() -> None:

@@ -16,7 +16,7 @@ from models.runners.base import Runner
 from models.runners.native_runner import NativeRunner
 from models.runners.packed_model import knows
 from models.runners.torch_runner import TorchRunner
-from service_tests.models.runners.native_library import built_library
+from service_tests.models.native.native_library import built_library
 from service_tests.models.runners.random_models import NUM_ITEMS, config_of, random_histories, random_model
 
 CPU = torch.device("cpu")
