@@ -22,28 +22,31 @@ log = logging.getLogger(__name__)
 
 
 def choose_runner(model: SequentialRecommender, device: torch.device, *, native: bool = True) -> Runner:
-    """The fastest runner that may be trusted with the model; the log says which and why."""
+    """The fastest runner that may be trusted with the model.
+
+    The log says which, and warns where native code would run this model if something were otherwise.
+    """
     reference = TorchRunner(model, device)
-    found, reason = _native(model, reference) if native else (None, "native code was not asked for")
-    chosen = found or reference
-    log.info("the model runs on %s%s", chosen.name, f": {reason}" if reason else "")
-    return chosen
-
-
-def _native(model: SequentialRecommender, reference: Runner) -> tuple[Runner | None, str]:
-    """The native runner, or why there is none."""
+    if not native or not knows(model):
+        log.info("the model runs on torch: %s", "native code does not know it" if native else "as it was asked for")
+        return reference
     try:
-        loaded = library()
+        return _native(model, reference)
     except OSError as error:
-        return None, f"the native library cannot be loaded: {error}"
+        log.warning("the model runs on torch, several times slower than it could: %s", error)
+        return reference
+
+
+def _native(model: SequentialRecommender, reference: Runner) -> Runner:
+    """OSError if there is no native library to be trusted."""
+    loaded = library()
     if loaded is None:
-        return None, "the native library was not built here"
-    if not knows(model):
-        return None, "the native library does not know this model"
+        raise FileNotFoundError("the native library was not built (python -m models.native.build)")
     runner = NativeRunner(model, loaded)
     if (difference := largest_difference(model, runner, reference)) > TOLERANCE:
-        return None, f"the native answers differ from torch's by {difference:.1e}"
-    return runner, ""
+        raise OSError(f"the native answers differ from torch's by {difference:.1e}")
+    log.info("the model runs on %s", runner.name)
+    return runner
 
 
 def largest_difference(model: SequentialRecommender, runner: Runner, reference: Runner) -> float:
