@@ -39,6 +39,8 @@ def test_operations_are_those_of_the_arithmetic() -> None:
     """One position of two blocks: four projections, one pair seen, and the feed-forward."""
     model = build_model(preset("sasrec"), 9)
     assert operations(model, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 2 * 64 * 256)
+    gated = build_model(preset("blossom"), 9)
+    assert operations(gated, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 3 * 64 * 256 + 2 * 64 * 64)
 
 
 def test_a_cone_needs_far_fewer_operations_and_grows_only_by_its_keys() -> None:
