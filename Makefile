@@ -11,12 +11,12 @@ TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint format types imports wheel check test coverage bench train serve clean
+.PHONY: help install native lint format types imports sanitize wheel check test coverage bench train serve clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-install: $(VENV)/.installed ## the environment in .venv
+install: native ## the environment in .venv, with native code where there is a C++ compiler
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nextup needs Python 3.11 or later, this is " + sys.version'
@@ -27,6 +27,11 @@ $(VENV)/.torch: constraints.txt
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
+
+# Native code for the model, where there is a compiler. A library of other sources has another name, so it is built again
+# whenever they changed and looked for in milliseconds when not.
+native: $(VENV)/.installed
+	@$(BIN)/python -m models.native.build
 
 # The default wheel on Linux carries gigabytes of CUDA: without an NVIDIA driver take the CPU build, from the indexes
 # that pip already knows if they have it, else from PyTorch's own.
@@ -56,6 +61,9 @@ types: install ## mypy, strict, tests too
 imports: install ## the import contracts of pyproject.toml
 	$(BIN)/lint-imports
 
+sanitize: install ## the native code on random shapes, watched by the address and undefined-behaviour sanitisers
+	$(BIN)/python -m service_tests.models.native.sanitise
+
 # What users install is the wheel, not this folder: a file that was forgotten in it fails here.
 $(WHEEL_VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 	$(PYTHON) -m venv --clear $(WHEEL_VENV)
@@ -67,9 +75,9 @@ wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an e
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup-*.whl
-	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua")'
+	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.compiler())'
 
-check: lint types imports wheel ## everything but the tests
+check: lint types imports sanitize wheel ## everything but the tests
 
 test: check ## everything: what CI runs
 	OMP_NUM_THREADS=1 $(BIN)/pytest

@@ -43,6 +43,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 device=settings.device,
                 threads=settings.torch_threads or max(1, cores() // settings.workers),
                 max_batch=settings.max_batch,
+                native=settings.native,
             )
             engine = InferenceEngine(servable, max_batch=settings.max_batch, queue_limit=settings.queue_limit)
             opened.push_async_callback(engine.close, settings.drain_s)

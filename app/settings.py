@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
+    native: bool = Field(default=True, description="native code for the model where it can; off = torch alone")
     torch_threads: int = Field(default=0, ge=0, description="compute threads per process; 0 = cores / workers")
     max_k: int = Field(default=100, ge=1, le=1000, description="largest k a request may ask for")
     max_batch: int = Field(default=32, ge=1, le=1024, description="most requests in one model batch")

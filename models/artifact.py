@@ -32,6 +32,7 @@ from models.device import choose_device
 from models.golden import golden_answers, golden_difference
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
+from models.runners.choice import choose_runner
 
 FORMAT = 1
 MANIFEST, CONFIG, WEIGHTS, CATALOGUE, GOLDEN = (
@@ -100,8 +101,11 @@ def save_artifact(
     return version
 
 
-def load_artifact(folder: Path, *, device: str = "auto") -> Artifact:
-    """Check every byte, build the model, ask it the golden questions; ArtifactError if anything is not as written."""
+def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) -> Artifact:
+    """Check every byte, build the model, ask it the golden questions; ArtifactError if anything is not as written.
+
+    `native`: whether native code may run the model where it can.
+    """
     manifest = _checked_manifest(folder)
     try:
         config = ModelConfig.from_json(json.loads((folder / CONFIG).read_text()))
@@ -110,7 +114,8 @@ def load_artifact(folder: Path, *, device: str = "auto") -> Artifact:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (ValueError, KeyError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
-    predictor = Predictor(model, choose_device(device))
+    chosen = choose_device(device)
+    predictor = Predictor(model, chosen, choose_runner(model, chosen, native=native))
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
     vectors = 4 * (catalogue.num_items + 1) * config.dim

@@ -13,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, Times, pad_right
+from models.batch import PADDING, History, Times
 from models.recommender import SequentialRecommender
+from models.runners.base import Runner
+from models.runners.torch_runner import TorchRunner
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-CPU_GROUP = 8
-"""Histories that a CPU encodes together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,14 @@ class TopItems:
 
 
 class Predictor:
-    """Holds a model in evaluation mode on one device. Not for several threads at once."""
+    """Holds a model in evaluation mode on one device. Not for several threads at once.
 
-    def __init__(self, model: SequentialRecommender, device: torch.device) -> None:
+    Without a runner torch encodes, which is right while weights still change.
+    """
+
+    def __init__(self, model: SequentialRecommender, device: torch.device, runner: Runner | None = None) -> None:
         self.model = model.to(device).eval()
+        self.runner = runner or TorchRunner(model, device)
         self.config = model.config
         self.max_len = model.config.max_len
         self.num_items = model.embedding.num_items
@@ -75,11 +78,11 @@ class Predictor:
 
         """
         began = time.perf_counter()
-        hidden, empty_cells = self._encode(histories, times if self.reads_times else None)
+        found = self.runner.encode(histories, times if self.reads_times else None)
         self._wait()
         encoded = time.perf_counter()
-        indices, values = self._best(self.model.scores(hidden).float(), k, denied, allowed)
-        return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, empty_cells)
+        indices, values = self._best(self.model.scores(found.hidden).float(), k, denied, allowed)
+        return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
     @torch.inference_mode()
     def similar(
@@ -124,28 +127,6 @@ class Predictor:
     def workspace_bytes(self, batch_size: int = 32) -> int:
         """Bytes of the largest tensors of one batch: scores of the catalogue, and hidden vectors of all positions."""
         return 4 * batch_size * (self.num_items + 1 + self.max_len * self.config.dim)
-
-    def _encode(self, histories: Sequence[History], times: Sequence[Times] | None) -> tuple[Tensor, float]:
-        """(B, dim) hidden vectors, and the share of computed cells that held no item.
-
-        A CPU computes as many cells per second for 8 histories as for 32, so there groups of like length spare it most
-        of the padding. A GPU wants everything at once.
-        """
-        group = CPU_GROUP if self.torch_device.type == "cpu" else len(histories)
-        order = np.argsort([min(len(history), self.max_len) for history in histories], kind="stable")
-        hidden: list[Tensor] = []
-        cells = items = 0
-        for start in range(0, len(order), group):
-            rows = order[start : start + group]
-            group_times = None if times is None else [times[row] for row in rows]
-            batch = pad_right([histories[row] for row in rows], self.max_len, group_times)
-            hidden.append(self.model.last_hidden(batch.to(self.torch_device)))
-            cells += batch.items.numel()
-            items += int(batch.lengths.sum())
-        if not hidden:
-            raise ValueError("no history was given")
-        back = torch.from_numpy(np.argsort(order)).to(self.torch_device)
-        return torch.cat(hidden)[back], 1.0 - items / cells
 
     def _best(
         self,

@@ -24,6 +24,7 @@ async def models(engine: Engine) -> Versions:
         active=True,
         device=predictor.device,
         dtype=predictor.dtype,
+        runner=predictor.runner.name,
         num_items=artifact.catalogue.num_items,
         max_len=predictor.max_len,
         created=artifact.manifest["created"],

@@ -9,6 +9,7 @@ class Version(BaseModel):
     active: bool
     device: str
     dtype: str
+    runner: str = Field(description="who turns histories into vectors: torch, or native code for a kind of processor")
     num_items: int
     max_len: int = Field(description="newest items of a history that the model looks at")
     created: str

@@ -26,11 +26,11 @@ Mask = NDArray[np.bool_]
 NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 
-def open_servable(folder: Path, *, device: str, threads: int, max_batch: int) -> "Servable":
+def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, native: bool = True) -> "Servable":
     """Load, check and warm up; ArtifactRejected says why a folder cannot serve."""
     torch.set_num_threads(threads)
     try:
-        servable = Servable(load_artifact(folder, device=device))
+        servable = Servable(load_artifact(folder, device=device, native=native))
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)

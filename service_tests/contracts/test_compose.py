@@ -93,6 +93,15 @@ def test_prometheus_asks_the_service() -> None:
     assert 'targets: ["api:8000"]' in (ROOT / "docker/prometheus.yml").read_text()
 
 
+def test_native_code_is_built_in_the_image_from_what_was_installed_and_the_compiler_stays_behind() -> None:
+    stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    [builder] = [stage for stage in stages if "models.native.build" in stage]
+    installed, built = builder.index("--prefix /code ."), builder.index("PYTHONPATH=$(echo /code/")
+    assert builder.index("g++") < installed < builder.index("cd /", installed) < built
+    assert "g++" not in stages[-1]
+    assert "**/built" in (ROOT / ".dockerignore").read_text().splitlines(), "a library of this machine is not copied"
+
+
 def test_what_the_image_copies_is_in_the_build_context() -> None:
     copied = [word for line in found(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE) for word in line.split()]
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}

@@ -13,6 +13,8 @@ from app.inference.item_index import ItemIndex
 from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
+from models.native.build import build
+from models.native.library import library
 from service_tests.artifacts import write_tiny_artifact
 
 NUM_ITEMS = 25
@@ -106,3 +108,12 @@ def test_two_items_with_one_key_are_refused_by_name() -> None:
 def test_a_folder_that_is_no_artifact_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactRejected, match="holds no artifact"):
         open_servable(tmp_path, device="cpu", threads=1, max_batch=4)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_native_code_runs_the_model_only_if_the_setting_allows_it(native: bool, tmp_path: Path) -> None:
+    build()
+    library.cache_clear()
+    servable = open_servable(write_tiny_artifact(tmp_path), device="cpu", threads=1, max_batch=2, native=native)
+    expected = "native" if native and library() else "torch"
+    assert servable.artifact.predictor.runner.name.partition(" ")[0] == expected

@@ -1,0 +1,57 @@
+"""What the native library is given, field by field as models/native/model.h and scan.h have it."""
+
+import ctypes
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from functools import reduce
+
+
+class Linear(Structure):
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("inputs", c_int32), ("outputs", c_int32))
+
+
+class Block(Structure):
+    _fields_ = (
+        ("query", Linear),
+        ("key", Linear),
+        ("value", Linear),
+        ("out", Linear),
+        ("folded", Linear),
+        ("attention_gate", Linear),
+        ("feed_forward_gate", Linear),
+        ("wide", Linear),
+        ("narrow", Linear),
+        ("attention_epsilon", c_float),
+        ("feed_forward_epsilon", c_float),
+    )
+
+
+class Model(Structure):
+    _fields_ = (
+        ("blocks", POINTER(Block)),
+        *((name, c_void_p) for name in ("vectors", "codes", "intervals", "cos", "sin", "norm_weight", "norm_bias")),
+        ("num_items", c_int64),
+        *((name, c_int32) for name in ("dim", "heads", "value_width", "hidden", "max_len", "layers")),
+        *((name, c_int32) for name in ("splits", "codebook", "code_bytes", "codes_are_packed", "is_cone", "window")),
+        ("scale", c_float),
+        ("norm_epsilon", c_float),
+    )
+
+
+class Codes(Structure):
+    _fields_ = (
+        ("codes", c_void_p),
+        ("num_items", c_int64),
+        *((name, c_int32) for name in ("splits", "codebook", "code_bytes", "are_packed")),
+    )
+
+
+class Questions(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("products", "denied", "denied_starts", "allowed")),
+        ("count", c_int32),
+        ("k", c_int32),
+    )
+
+
+LAYOUT = reduce(lambda found, kind: found * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Questions), 0)
+"""As `nextup_layout` counts it."""

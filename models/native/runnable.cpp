@@ -1,0 +1,24 @@
+// Which levels of the library this processor can run.
+
+#include "level.h"
+
+extern const Level level_generic;
+#ifdef __x86_64__
+extern const Level level_avx2;
+extern const Level level_avx512;
+#endif
+
+const Level* runnable(int number) {
+    const Level* found[3] = {};
+    int count = 0;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        found[count++] = &level_avx512;
+    if (fma) found[count++] = &level_avx2;
+#endif
+    found[count] = &level_generic;
+    return number >= 0 && number <= count ? found[number] : nullptr;
+}

@@ -1,0 +1,170 @@
+// Random models and histories through every level of the library, in memory of exactly the size that each needs.
+//
+// Built with the address and undefined-behaviour sanitisers, which end it at the first wrong step; it looks for answers
+// itself only in so far as all levels must agree. Numbers of the C interface are those of models/native/model.h.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "model.h"
+#include "scan.h"
+
+extern "C" {
+const char* nextup_level(int number);
+int64_t nextup_workspace(const Model* model, int number);
+int64_t nextup_scan_workspace(const Codes* table, int number);
+int nextup_scan_codes(const Codes* table, int number, const Questions* asked, float* work, float* scores,
+                      int64_t* items);
+int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
+                  int64_t count, float* work, int threads, float* out);
+}
+
+namespace {
+
+std::mt19937 generator(1);
+
+int one_of(std::initializer_list<int> values) { return values.begin()[generator() % values.size()]; }
+
+struct Memory {
+    std::vector<std::unique_ptr<void, decltype(&std::free)>> kept;
+
+    template <typename T>
+    T* take(int64_t count) {
+        void* at = nullptr;
+        if (posix_memalign(&at, 64, static_cast<size_t>(count) * sizeof(T))) std::abort();
+        kept.emplace_back(at, &std::free);
+        return static_cast<T*>(at);
+    }
+
+    float* floats(int64_t count, float deviation = 0.3f) {
+        float* at = take<float>(count);
+        std::normal_distribution<float> normal(0.0f, deviation);
+        for (int64_t i = 0; i < count; i++) at[i] = normal(generator);
+        return at;
+    }
+
+    Linear linear(int inputs, int outputs) {
+        const float deviation = 1.0f / std::sqrt(static_cast<float>(inputs));
+        return {floats(int64_t{inputs} * outputs, deviation), floats(outputs), inputs, outputs};
+    }
+};
+
+Model random_model(Memory& memory) {
+    Model m = {};
+    m.is_cone = generator() % 2, m.layers = one_of({1, 2, 3}) + m.is_cone, m.window = one_of({1, 3, 8, 100});
+    m.heads = one_of({1, 2, 4}), m.dim = one_of({16, 32, 64, 128}), m.hidden = one_of({16, 48, 256});
+    m.max_len = one_of({1, 2, 15, 33, 70, 200}), m.num_items = one_of({1, 9, 50});
+    const int width = m.dim / m.heads, gated = generator() % 2;
+    m.value_width = (width + 15) / 16 * 16;
+    Block* blocks = memory.take<Block>(m.layers);
+    for (int i = 0; i < m.layers; i++) {
+        Block& b = blocks[i] = {};
+        b.query = memory.linear(m.dim, m.dim), b.key = memory.linear(m.dim, m.dim);
+        b.value = memory.linear(m.dim, m.heads * m.value_width), b.out = memory.linear(m.heads * m.value_width, m.dim);
+        b.folded = memory.linear(m.heads * m.dim, m.dim);
+        if (gated) b.attention_gate = memory.linear(m.dim, m.dim), b.feed_forward_gate = memory.linear(m.dim, m.dim);
+        b.wide = memory.linear(m.dim, gated ? 2 * m.hidden : m.hidden), b.narrow = memory.linear(m.hidden, m.dim);
+        b.attention_epsilon = b.feed_forward_epsilon = 1e-5f;
+    }
+    m.blocks = blocks;
+    m.cos = memory.floats(m.max_len * width / 2, 1.0f), m.sin = memory.floats(m.max_len * width / 2, 1.0f);
+    m.norm_weight = memory.floats(m.dim), m.norm_bias = memory.floats(m.dim), m.norm_epsilon = 1e-5f, m.scale = 2.0f;
+    if (generator() % 2) m.intervals = memory.floats(34 * m.dim);
+    if (generator() % 3 == 0) {
+        m.vectors = memory.floats((m.num_items + 1) * m.dim);
+        return m;
+    }
+    m.codes_are_packed = generator() % 2, m.codebook = m.codes_are_packed ? 64 : one_of({1, 100, 256});
+    m.splits = m.codes_are_packed ? one_of({4, 8, m.dim / 4}) : one_of({1, 2, m.dim / 2});
+    m.code_bytes = m.codes_are_packed ? m.splits / 4 * 3 : m.splits;
+    uint8_t* codes = memory.take<uint8_t>((m.num_items + 1) * m.code_bytes);
+    for (int64_t i = 0; i < (m.num_items + 1) * m.code_bytes; i++)
+        codes[i] = static_cast<uint8_t>(generator() % (m.codes_are_packed ? 256 : m.codebook));
+    m.codes = codes, m.vectors = memory.floats(int64_t{m.codebook} * m.dim);
+    return m;
+}
+
+bool levels_agree() {
+    Memory memory;
+    const Model model = random_model(memory);
+    const int count = one_of({1, 2, 5});
+    int64_t* offsets = memory.take<int64_t>(count + 1);
+    offsets[0] = 0;
+    for (int i = 0; i < count; i++) offsets[i + 1] = offsets[i] + 1 + generator() % (model.max_len + 3);
+    int64_t* items = memory.take<int64_t>(offsets[count]);
+    uint32_t* times = generator() % 3 ? memory.take<uint32_t>(offsets[count]) : nullptr;
+    for (int64_t i = 0; i < offsets[count]; i++) {
+        items[i] = generator() % (model.num_items + 1);
+        if (times) times[i] = generator();
+    }
+    const float* first = nullptr;
+    for (int level = 0; nextup_level(level); level++) {
+        const int threads = one_of({1, 1, 3});
+        const int64_t floats = nextup_workspace(&model, level) * threads;
+        float* work = memory.floats(floats, 1e20f);  // whatever stands there is written before it is read
+        float* out = memory.take<float>(count * model.dim);
+        if (nextup_encode(&model, level, items, times, offsets, count, work, threads, out)) return false;
+        for (int i = 0; i < count * model.dim; i++)
+            if (!(std::fabs(out[i] - (first ? first[i] : 0.0f)) < (first ? 1e-2f : 1e6f))) return false;
+        first = first ? first : out;
+    }
+    return true;
+}
+
+// Every level has the same items, and none that is denied or not allowed.
+bool scans_agree() {
+    Memory memory;
+    Codes table = {nullptr, one_of({1, 15, 16, 17, 300}), 0, 0, 0, one_of({0, 1})};
+    table.splits = table.are_packed ? one_of({4, 8, 32}) : one_of({1, 3, 8});
+    table.codebook = table.are_packed ? 64 : one_of({1, 7, 256});
+    table.code_bytes = table.are_packed ? table.splits / 4 * 3 : table.splits;
+    uint8_t* codes = memory.take<uint8_t>((table.num_items + 1) * table.code_bytes);
+    for (int64_t i = 0; i < (table.num_items + 1) * table.code_bytes; i++)
+        codes[i] = static_cast<uint8_t>(generator() % (table.are_packed ? 256 : table.codebook));
+    table.codes = codes;
+    const int count = one_of({1, 2, 3, 16, 17, 33, 70}), k = 1 + static_cast<int>(generator() % table.num_items);
+    float* products = memory.take<float>(count * table.splits * table.codebook);
+    for (int i = 0; i < count * table.splits * table.codebook; i++)
+        products[i] = static_cast<float>(generator() % 9);  // whole numbers: sums are exact, and many are equal
+    int64_t* starts = memory.take<int64_t>(count + 1);
+    for (int i = 0; i <= count; i++) starts[i] = i;
+    int64_t* denied = memory.take<int64_t>(count);
+    const uint8_t** allowed = memory.take<const uint8_t*>(count);
+    for (int i = 0; i < count; i++) {
+        denied[i] = 1 + generator() % table.num_items;
+        uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + 1) : nullptr;
+        for (int64_t j = 0; mask && j <= table.num_items; j++) mask[j] = generator() % 2;
+        allowed[i] = mask;
+    }
+    const Questions asked = {products, denied, starts, generator() % 2 ? allowed : nullptr, count, k};
+    const int64_t* first = nullptr;
+    for (int level = 0; nextup_level(level); level++) {
+        float* work = memory.floats(nextup_scan_workspace(&table, level), 1e20f);
+        int64_t* items = memory.take<int64_t>(count * k);
+        if (nextup_scan_codes(&table, level, &asked, work, memory.take<float>(count * k), items)) return false;
+        for (int i = 0; i < count * k; i++) {
+            const uint8_t* mask = asked.allowed ? allowed[i / k] : nullptr;
+            if (items[i] == denied[i / k] || (items[i] && mask && !mask[items[i]])) return false;
+            if (first && first[i] != items[i]) return false;
+        }
+        first = first ? first : items;
+    }
+    return true;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    const int cases = count > 1 ? std::atoi(words[1]) : 100;
+    for (int i = 0; i < cases; i++) {
+        if (levels_agree() && scans_agree()) continue;
+        std::printf("case %d: the levels do not agree\n", i);
+        return 1;
+    }
+    std::printf("%d random models: all levels agree, and no step is wrong\n", cases);
+    return 0;
+}

@@ -1,0 +1,48 @@
+"""Models whose every weight matters: matrices that keep the size of what they turn, norms and biases not at rest."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from models.batch import History, Times
+from models.build import build_model
+from models.config import ModelConfig, Part
+from models.presets import preset
+from models.recommender import SequentialRecommender
+
+NUM_ITEMS = 300
+
+
+def random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_ITEMS) -> SequentialRecommender:
+    torch.manual_seed(seed)
+    model = build_model(config, num_items).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=config.dim**-0.5)
+            else:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def config_of(name: str, *, dim: int = 64, max_len: int = 200, **encoder: object) -> ModelConfig:
+    """A preset, its encoder with these options."""
+    config = preset(name)
+    part = Part(config.encoder.name, {**config.encoder.options, **encoder})
+    return dataclasses.replace(config, dim=dim, max_len=max_len, encoder=part)
+
+
+def random_histories(
+    lengths: list[int], seed: int = 0, num_items: int = NUM_ITEMS
+) -> tuple[list[History], list[Times]]:
+    """Histories, and times of which some are none, some are equal and some go back."""
+    rng = np.random.default_rng(seed)
+    histories = [rng.integers(1, num_items + 1, length) for length in lengths]
+    times = []
+    for length in lengths:
+        steps = (2.0 ** rng.uniform(0, 25, length)).astype(np.int64) * rng.choice([0, 1, 1, 1, -1], length)
+        seconds = np.clip(np.cumsum(steps) + 10**9, 0, 2**32 - 1)
+        seconds[rng.random(length) < 0.1] = rng.choice([0, 5, 2**32 - 1])
+        times.append(seconds.astype(np.uint32))
+    return histories, times
