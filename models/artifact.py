@@ -111,6 +111,7 @@ def load_artifact(folder: Path, *, device: str = "auto") -> Artifact:
     except (ValueError, KeyError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
     predictor = Predictor(model, choose_device(device))
+    predictor.choose_scorers()  # first, so that the golden questions go to those that will serve
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
     vectors = 4 * (catalogue.num_items + 1) * config.dim
