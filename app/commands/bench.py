@@ -6,11 +6,12 @@ Knows their names and options. What one does is in the file of its name beside t
 import argparse
 from types import ModuleType
 
-from app.commands import bench_accuracy, bench_serve
+from app.commands import bench_accuracy, bench_score, bench_serve
 
 BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
     "serve": (bench_serve, "requests per second and latency of the service, beside a bare FastAPI echo"),
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
+    "score": (bench_score, "the ways of scoring a catalogue, by its size and by batch size"),
 }
 
 
