@@ -17,7 +17,9 @@ from models.batch import History, Times, pad_right
 from models.recommender import SequentialRecommender
 from models.scorers.choice import choose, plain_scoring
 from models.scorers.eligible import Eligible, Indices, Mask
+from models.scorers.ivf_index import IvfIndex, build_ivf
 from models.scorers.plain import best_of
+from models.scorers.vectors import item_vectors
 
 CPU_GROUP = 8
 """Histories that a CPU encodes together."""
@@ -114,6 +116,20 @@ class Predictor:
     def choose_scorers(self) -> None:
         """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
         self._scoring = choose(self.model)
+
+    @torch.inference_mode()
+    def build_index(self, histories: Sequence[History]) -> IvfIndex | None:
+        """For approximate answers (models/scorers/ivf_index.py), as good as it must be after these histories.
+
+        None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
+        """
+        vectors = item_vectors(self.model)
+        hidden, _ = self._encode(histories, None)
+        return None if vectors is None else build_ivf(vectors, hidden, choose(self.model).large, denied=histories)
+
+    def use_index(self, index: IvfIndex) -> None:
+        """Answer approximately from now on, but for histories with filters that the index cannot serve."""
+        self._scoring = self._scoring.with_index(self.model, index)
 
     def model_bytes(self) -> dict[str, int]:
         """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""

@@ -15,6 +15,7 @@ from app.errors import ServiceError
 COMMANDS = {
     "train": "an interaction log in, a trained and evaluated artifact out",
     "evaluate": "how well an artifact foresees the last event of every user",
+    "index": "give an artifact of a million items an index for approximate answers",
     "serve": "the service over HTTP",
     "load": "bulk-load a log into the store of histories",
     "dump": "stored events back to Parquet, the next training set",

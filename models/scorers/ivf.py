@@ -14,12 +14,11 @@ from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.blocked import BlockedScorer
 from models.scorers.eligible import Eligible
-from models.scorers.ivf_index import IvfIndex
+from models.scorers.ivf_index import SPARE, IvfIndex
 from models.scorers.order import top_in_order
 from models.scorers.plain import PlainScorer
 from models.scorers.vectors import ItemVectors, item_vectors
 
-SPARE = 30  # candidates beyond k and what is denied
 DEEP = 512
 """More denied items than this ask for so many candidates that a scan is as fast."""
 

@@ -5,6 +5,7 @@ histories, against exact answers, because vectors made up for a test are easier 
 optional extra `ann`, and is imported when an index is made or read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.scorers.base import Scorer
-from models.scorers.eligible import Eligible
+from models.scorers.eligible import Eligible, Indices
 from models.scorers.vectors import ItemVectors
 
 AT_LEAST = 0.99
@@ -22,6 +23,8 @@ AT_LEAST = 0.99
 K = 10
 TRAINED_ON = 64  # items per list from which its centre is learned
 CHUNK = 1 << 16  # items added at once
+ROWS = 32  # queries answered exactly at once
+SPARE = 30  # candidates beyond k and what is denied
 SEED = 20_231_206
 
 
@@ -59,11 +62,16 @@ class IvfIndex:
 
 @torch.inference_mode()
 def build_ivf(
-    vectors: ItemVectors, hidden: Tensor, exact: Scorer, *, at_least: float = AT_LEAST, spare: int = 30
+    vectors: ItemVectors,
+    hidden: Tensor,
+    exact: Scorer,
+    *,
+    denied: Sequence[Indices] | None = None,
+    at_least: float = AT_LEAST,
 ) -> IvfIndex | None:
     """None if the recall asked for takes a quarter of all lists or more: then an exact scan is the better answer.
 
-    `hidden` (Q, dim) are queries like those to come, `spare` the candidates beyond k that are scored exactly.
+    `hidden` (Q, dim) are queries like those to come, `denied` what each of them may not be answered.
     """
     faiss = _faiss()
     query = vectors.query(hidden.float()).contiguous()
@@ -77,10 +85,12 @@ def build_ivf(
     for items in torch.arange(1, vectors.num_items + 1).split(CHUNK):
         index.add_with_ids(vectors.rows(items).numpy(), items.numpy())
     k = min(K, vectors.num_items)
-    wanted = exact.best(hidden, k, Eligible(vectors.num_items)).indices
+    eligible = Eligible(vectors.num_items, denied)
+    parts = (range(first, min(first + ROWS, len(hidden))) for first in range(0, len(hidden), ROWS))
+    wanted = torch.cat([exact.best(hidden[rows.start : rows.stop], k, eligible.of(rows)).indices for rows in parts])
     probes = 1
     while probes <= lists // 4:
-        found = IvfIndex(index, lists, probes, 0.0, len(hidden)).candidates(query, k + spare)
+        found = IvfIndex(index, lists, probes, 0.0, len(hidden)).candidates(query, k + eligible.most_denied + SPARE)
         recall = float((wanted[:, :, None] == found[:, None, :]).any(-1).float().mean())
         if recall >= at_least:
             return IvfIndex(index, lists, probes, round(recall, 5), len(hidden))

@@ -21,6 +21,7 @@ def test_every_scorer_that_fits_a_form_gets_a_line(capsys: pytest.CaptureFixture
     by_form = {row["form"]: row["weights_bytes"] for row in rows if row["items"] == 4000}
     assert by_form["full"] == 4001 * 16 * 4
     assert by_form["codes"] == 4001 * 6 + 8 * 64 * 2 * 4
+    assert by_form["adaptive"] != by_form["codes"], "of the head, not of the embedding that it does not read"
     recalls = {row["scorer"]: row["recall"] for row in rows}
     assert recalls.pop("ivf", 1.0) >= 0.99
     assert set(recalls.values()) == {1.0}
