@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.embeddings import packing
 from models.embeddings.codes import LANES, CodesEmbedding
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
@@ -24,19 +25,19 @@ CHUNK = 1 << 14  # items that are unpacked at once
 class CodesScorer(Scorer):
     name = "codes"
 
-    def __init__(self, embedding: CodesEmbedding) -> None:
+    def __init__(self, embedding: CodesEmbedding, *, copy: bool = True) -> None:
+        """Without a copy, packed codes are unpacked at every scan: for who seldom scans."""
         self._embedding = embedding
+        self._count = embedding.num_items + 1
+        self.width = min(WIDTH, self._count)
         self._starts = torch.arange(embedding.splits, device=embedding.kept.device, dtype=torch.int32)
         self._starts *= embedding.codebook
-        self._codes = embedding.kept
-        self.width = min(WIDTH, len(self._codes))
-        if embedding.is_packed:
-            self._codes = torch.empty(
-                len(embedding.kept), embedding.splits, dtype=torch.uint8, device=self._starts.device
-            )
-            for items in torch.arange(len(self._codes), device=self._starts.device).split(CHUNK):
-                self._codes[items] = embedding.codes(items).to(torch.uint8)
-            self.nbytes = self._codes.nbytes
+        self._copy: Tensor | None = None
+        if embedding.is_packed and copy:
+            self._copy = torch.empty(self._count, embedding.splits, dtype=torch.uint8, device=embedding.kept.device)
+            for first in range(0, self._count, CHUNK):
+                self._copy[first : first + CHUNK] = packing.unpack(embedding.kept[first : first + CHUNK])
+            self.nbytes = self._copy.nbytes
 
     @classmethod
     @torch.inference_mode()
@@ -47,12 +48,18 @@ class CodesScorer(Scorer):
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
         products = self._products(hidden.float())
         running = RunningTop(len(hidden), k, hidden.device)
-        for first, end in stretches(len(self._codes), len(hidden)):
-            places = self._codes[first:end].int() + self._starts
+        for first, end in stretches(self._count, len(hidden)):
+            places = self._codes(first, end).int() + self._starts
             scores = F.embedding_bag(places, products, mode="sum")[:, : len(hidden)].T.contiguous()
             eligible.mask(scores, first)
             running.take(scores, first)
         return running.best()
+
+    def _codes(self, first: int, end: int) -> Tensor:
+        if self._copy is not None:
+            return self._copy[first:end]
+        kept = self._embedding.kept[first:end]
+        return packing.unpack(kept) if self._embedding.is_packed else kept
 
     def _products(self, hidden: Tensor) -> Tensor:
         """(m · codebook, B): each history's product with each piece; a row of fewer than eight takes longer to add."""

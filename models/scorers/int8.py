@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from models.batch import PADDING
+from models.embeddings.codes import CodesEmbedding
+from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.blocked import WIDTH, BlockedScorer
+from models.scorers.codes import CodesScorer
 from models.scorers.eligible import Eligible
 from models.scorers.int8_table import GROUP, Int8Table, multiplies_exactly
 from models.scorers.order import top_in_order
@@ -40,6 +43,8 @@ class Int8Scorer(Scorer):
         vectors = item_vectors(model)
         if vectors is None or not multiplies_exactly(vectors.device):
             return None
+        if isinstance(model.head, TiedHead) and isinstance(model.embedding, CodesEmbedding):
+            return cls(vectors, CodesScorer(model.embedding, copy=False))
         return cls(vectors, BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
