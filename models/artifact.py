@@ -5,6 +5,7 @@
     model.safetensors    weights; nothing is unpickled
     catalogue.parquet    item_id, count, title, categories; row = index − 1
     golden.json          histories and what the model answered when it was written
+    neighbours.ivf       only if it was asked for (models/indexing.py): an index for approximate answers
 
 A changed byte, a missing file or another answer than the golden one is an ArtifactError. It knows no training.
 """
@@ -33,6 +34,7 @@ from models.golden import golden_answers, golden_difference
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
+from models.scorers.ivf_index import IvfIndex, has_faiss
 
 FORMAT = 1
 MANIFEST, CONFIG, WEIGHTS, CATALOGUE, GOLDEN = (
@@ -42,6 +44,7 @@ MANIFEST, CONFIG, WEIGHTS, CATALOGUE, GOLDEN = (
     "catalogue.parquet",
     "golden.json",
 )
+INDEX = "neighbours.ivf"
 
 
 class ArtifactError(ValueError):
@@ -84,7 +87,7 @@ def save_artifact(
     predictor = Predictor(model, torch.device("cpu"))
     _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))
     created = datetime.now(UTC)
-    files = {name: _fingerprint(folder / name) for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)}
+    files = {name: fingerprint(folder / name) for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)}
     version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"
     manifest = {
         "format": FORMAT,
@@ -95,10 +98,15 @@ def save_artifact(
         "figures": figures,
         "packages": {"python": platform.python_version()} | {n: package_version(n) for n in ("torch", "numpy")},
     }
+    write_manifest(folder, manifest)
+    return version
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """At once or not at all."""
     partial = folder / f"{MANIFEST}.partial"
     _write_json(partial, manifest)
     partial.replace(folder / MANIFEST)
-    return version
 
 
 def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) -> Artifact:
@@ -116,8 +124,11 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
     chosen = choose_device(device)
     predictor = Predictor(model, chosen, choose_runner(model, chosen, native=native))
+    predictor.choose_scorers()  # first, so that the golden questions go to those that will serve
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
+    if INDEX in manifest["files"] and has_faiss() and predictor.device == "cpu":
+        predictor.use_index(IvfIndex.load(folder / INDEX, manifest["index"]))
     vectors = 4 * (catalogue.num_items + 1) * config.dim
     parts = predictor.model_bytes()
     return Artifact(
@@ -144,12 +155,12 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be read: {error!r}") from error
     if form != FORMAT:
         raise ArtifactError(f"{path} has format {form}, this nextup reads format {FORMAT}")
-    for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN):
+    for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN, *({INDEX} & files.keys())):
         if name not in files:
             raise ArtifactError(f"{path} does not list {name}")
         if not (folder / name).is_file():
             raise ArtifactError(f"{folder / name} is missing")
-        if _fingerprint(folder / name) != files[name]:
+        if fingerprint(folder / name) != files[name]:
             raise ArtifactError(f"{folder / name} is not the file that was written (size or sha256 differ)")
     return manifest
 
@@ -181,6 +192,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file."""
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}

@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.batch import PADDING, History, Times
+from models.batch import History, Times
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
-
-Indices = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from models.scorers.choice import choose, plain_scoring
+from models.scorers.eligible import Eligible, Indices, Mask
+from models.scorers.ivf_index import IvfIndex, build_ivf
+from models.scorers.plain import best_of
+from models.scorers.vectors import item_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Predictor:
         self.reads_times = model.reads_times
         self.torch_device = device
         self._norms: Tensor | None = None
+        self._scoring = plain_scoring(self.model)
 
     @property
     def device(self) -> str:
@@ -81,7 +84,9 @@ class Predictor:
         found = self.runner.encode(histories, times if self.reads_times else None)
         self._wait()
         encoded = time.perf_counter()
-        indices, values = self._best(self.model.scores(found.hidden).float(), k, denied, allowed)
+        eligible = Eligible(self.num_items, denied, allowed)
+        best = self._scoring.scorer(len(found.hidden)).best(found.hidden, min(k, self.num_items), eligible)
+        indices, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
         return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
     @torch.inference_mode()
@@ -102,8 +107,32 @@ class Predictor:
         unit = embedding.table(rows) / self._norms[rows, None]
         itself = [*items[:, None]]
         excluded = itself if denied is None else [np.append(a, b) for a, b in zip(denied, itself, strict=True)]
-        indices, values = self._best(embedding.scores(unit).float() / self._norms, k, excluded, allowed)
-        return TopItems(indices, values, 0.0, time.perf_counter() - began, 0.0)
+        scores = embedding.scores(unit).float() / self._norms
+        best = best_of(scores, min(k, self.num_items), Eligible(self.num_items, excluded, allowed))
+        return TopItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
+
+    @property
+    def scoring(self) -> dict[str, object]:
+        """Which scorers answer, and the timings that decided it."""
+        return self._scoring.describe()
+
+    def choose_scorers(self) -> None:
+        """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
+        self._scoring = choose(self.model)
+
+    @torch.inference_mode()
+    def build_index(self, histories: Sequence[History]) -> IvfIndex | None:
+        """For approximate answers (models/scorers/ivf_index.py), as good as it must be after these histories.
+
+        None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
+        """
+        vectors = item_vectors(self.model)
+        hidden = self.runner.encode(histories, None).hidden
+        return None if vectors is None else build_ivf(vectors, hidden, choose(self.model).large, denied=histories)
+
+    def use_index(self, index: IvfIndex) -> None:
+        """Answer approximately from now on, but for histories with filters that the index cannot serve."""
+        self._scoring = self._scoring.with_index(self.model, index)
 
     def model_bytes(self) -> dict[str, int]:
         """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""
@@ -125,45 +154,14 @@ class Predictor:
         }
 
     def workspace_bytes(self, batch_size: int = 32) -> int:
-        """Bytes of the largest tensors of one batch: scores of the catalogue, and hidden vectors of all positions."""
-        return 4 * batch_size * (self.num_items + 1 + self.max_len * self.config.dim)
+        """Bytes that are needed beside the weights: what scorers keep, and the largest tensors of one batch.
 
-    def _best(
-        self,
-        scores: Tensor,
-        k: int,
-        denied: Sequence[Indices] | None,
-        allowed: Sequence[Mask | None] | None,
-    ) -> tuple[Indices, NDArray[np.float32]]:
-        """Masks first, so that k eligible items come back as long as there are k."""
-        scores = scores.clone() if scores._base is not None or not scores.is_contiguous() else scores
-        for row, mask in enumerate(allowed or ()):
-            if mask is not None:
-                scores[row].masked_fill_(~torch.from_numpy(mask).to(scores.device), -torch.inf)
-        if denied is not None:
-            rows = np.repeat(np.arange(len(denied)), [len(indices) for indices in denied])
-            flat = torch.from_numpy(rows * scores.shape[1] + np.concatenate(denied))
-            scores.view(-1).index_fill_(0, flat.to(scores.device), -torch.inf)
-        scores[:, PADDING] = -torch.inf
-        values, indices = _top_in_order(scores, min(k, self.num_items))
-        indices = indices.masked_fill(values == -torch.inf, PADDING)
-        return indices.cpu().numpy(), values.cpu().numpy()
+        Those are scores, as many as the scorer holds at once, and hidden vectors of all positions.
+        """
+        scorer = self._scoring.scorer(batch_size)
+        return self._scoring.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
 
     def _wait(self) -> None:
         """Stage times mean something on an asynchronous device too."""
         if self.torch_device.type == "cuda":
             torch.cuda.synchronize(self.torch_device)
-
-
-def _top_in_order(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """(B, k) values and columns, equal values by rising column; torch.topk leaves the order of ties open."""
-    values, columns = scores.topk(k)
-    columns, by_column = columns.sort(dim=-1)
-    values, by_value = values.gather(-1, by_column).sort(dim=-1, descending=True, stable=True)
-    columns = columns.gather(-1, by_value)
-    last = values[:, -1:]
-    left_out = (scores == last).sum(-1) > (values == last).sum(-1)  # equals of the last one did not all get in
-    for row in torch.nonzero(left_out & (last.squeeze(-1) > -torch.inf)).flatten().tolist():
-        ordered = scores[row].sort(descending=True, stable=True)
-        values[row], columns[row] = ordered.values[:k], ordered.indices[:k]
-    return values, columns

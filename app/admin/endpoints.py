@@ -30,5 +30,6 @@ async def models(engine: Engine) -> Versions:
         created=artifact.manifest["created"],
         figures=artifact.manifest["figures"],
         bytes=servable.bytes_by_part(),
+        scoring=predictor.scoring,
     )
     return Versions(models=[version])

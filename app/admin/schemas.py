@@ -1,5 +1,7 @@
 """What is told about versions of the model."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 
@@ -15,6 +17,7 @@ class Version(BaseModel):
     created: str
     figures: dict[str, float] = Field(description="on the test part, when it was trained")
     bytes: dict[str, int] = Field(description="memory by part")
+    scoring: dict[str, Any] = Field(description="how the catalogue is searched, and the timings that decided it")
 
 
 class Versions(BaseModel):

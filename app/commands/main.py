@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "an interaction log in, a trained and evaluated artifact out",
     "evaluate": "how well an artifact foresees the last event of every user",
     "extend": "put items that came after the training into an artifact, without training again",
+    "index": "give an artifact of a million items an index for approximate answers",
     "serve": "the service over HTTP",
     "load": "bulk-load a log into the store of histories",
     "dump": "stored events back to Parquet, the next training set",

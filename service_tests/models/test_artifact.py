@@ -31,6 +31,13 @@ def test_what_was_written_is_what_is_loaded(preset: str, tmp_path: Path) -> None
     assert top.indices.tolist() == golden["items"]
 
 
+def test_a_load_chooses_how_to_score(tmp_path: Path) -> None:
+    for preset, scorer in (("sasrec", "plain"), ("blossom", "codes")):
+        predictor = load_artifact(write_tiny_artifact(tmp_path / preset, preset=preset), device="cpu").predictor
+        assert predictor.scoring["small"] == predictor.scoring["large"]
+        assert predictor.scoring["small"]["name"] == scorer  # type: ignore[index]
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_a_changed_byte_refuses_the_artifact(name: str, tmp_path: Path) -> None:
     folder = write_tiny_artifact(tmp_path)

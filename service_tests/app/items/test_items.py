@@ -28,3 +28,4 @@ async def test_the_serving_version_is_listed(service: Service) -> None:
         "cpu",
         60,
     )
+    assert version["scoring"]["small"] == {"name": "plain", "exact": True, "bytes": 0}

@@ -1,0 +1,54 @@
+"""`nextup bench score`: the ways of scoring a catalogue, by its size and by batch size, on tables made up at random.
+
+Knows its options and prints; what is timed is in app/bench/scoring.py.
+"""
+
+import argparse
+import json
+
+import torch
+
+from app.bench.scoring import FORMS, Line, figures, lines, table
+from models.progress import progress
+
+DIM = 64
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--items", default="10000,100000,1000000", help="catalogue sizes, separated by commas")
+    parser.add_argument("--batches", default="1,32", help="histories scored together, separated by commas")
+    parser.add_argument("--forms", default=",".join(FORMS), help="what is scored, separated by commas")
+    parser.add_argument("--dim", type=int, default=DIM, help=f"width of a vector ({DIM})")
+    parser.add_argument("--rounds", type=int, default=5, help="times each scorer runs, in turn with the others (5)")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
+    parser.add_argument("--approximate", action="store_true", help="with the approximate scorer; builds its index")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    sizes, batches = _numbers("--items", arguments.items), _numbers("--batches", arguments.batches)
+    for option in ("dim", "rounds", "threads"):
+        if getattr(arguments, option) < 1:
+            raise ValueError(f"--{option} is {getattr(arguments, option)}; at least 1")
+    forms = arguments.forms.split(",")
+    if unknown := set(forms) - FORMS.keys():
+        raise ValueError(f"no form is called {min(unknown)!r}; there are {', '.join(FORMS)}")
+    torch.set_num_threads(arguments.threads)
+    found: list[Line] = []
+    with progress("score", len(sizes) * len(forms), "tables") as shown:
+        for items in sizes:
+            for form in forms:
+                found += lines(form, items, batches, arguments.rounds, arguments.dim, approximate=arguments.approximate)
+                shown.advance(note=f"{form} {items:,}")
+    print(table(found))
+    print(json.dumps({"dim": arguments.dim, "threads": arguments.threads, "rows": figures(found)}))
+    return 0
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ValueError(f"{option} is {text!r}; numbers from 1 on, separated by commas, are meant")
+    return numbers

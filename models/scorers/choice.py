@@ -1,0 +1,116 @@
+"""Which scorer answers: measured on the machine that will answer, with the model that it will answer from.
+
+Small batches and large ones may have different winners. Exact scorers give the same answers, so that two processes may
+choose differently and still agree. Nothing else in the house names a scorer.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.recommender import SequentialRecommender
+from models.scorers.base import Scorer
+from models.scorers.blocked import BlockedScorer
+from models.scorers.codes import CodesScorer
+from models.scorers.eligible import Eligible
+from models.scorers.int8 import Int8Scorer
+from models.scorers.ivf import IvfScorer
+from models.scorers.ivf_index import IvfIndex
+from models.scorers.plain import PlainScorer
+from models.scorers.tree import TreeScorer
+
+EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer)
+MEASURED_FROM = 20_000
+"""Items. Below, `codes` wins wherever it fits and `plain` everywhere else, by what was measured in decision 13."""
+PLAIN_UP_TO = 500_000
+"""Items. Beyond, where another fits, not even tried: it writes gigabytes of scores."""
+BATCHES = (1, 32)
+LARGE_FROM = 6  # histories: the geometric mean of the two
+DENIED, K = 50, 10  # of the batches that are measured
+BUDGET_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """`timings_ms`: batch size → scorer → best of a few rounds; empty where nothing was measured."""
+
+    small: Scorer
+    large: Scorer
+    timings_ms: dict[int, dict[str, float]]
+
+    def scorer(self, rows: int) -> Scorer:
+        return self.large if rows >= LARGE_FROM else self.small
+
+    @property
+    def nbytes(self) -> int:
+        kept = {id(scorer): scorer.nbytes for scorer in (self.small, self.large)}
+        return sum(kept.values())
+
+    def describe(self) -> dict[str, object]:
+        """What serves batches of one and large batches, and what was measured to decide it."""
+        return {
+            "small": self.small.describe(),
+            "large": self.large.describe(),
+            "large_from": LARGE_FROM,
+            "timings_ms": {str(size): timings for size, timings in self.timings_ms.items()},
+        }
+
+    def with_index(self, model: SequentialRecommender, index: IvfIndex) -> "Scoring":
+        """Approximate from now on, with what was chosen before for histories that the index cannot serve."""
+        approximate = IvfScorer.of(model, index, self.large)
+        return self if approximate is None else replace(self, small=approximate, large=approximate)
+
+
+def plain_scoring(model: SequentialRecommender) -> Scoring:
+    plain = PlainScorer.for_model(model)
+    return Scoring(plain, plain, {})
+
+
+@torch.inference_mode()
+def choose(model: SequentialRecommender, *, budget_s: float = BUDGET_S, measured_from: int = MEASURED_FROM) -> Scoring:
+    """The fastest exact scorers. Beyond `budget_s` seconds of measuring, one round of each counts."""
+    num_items = model.embedding.num_items
+    if num_items < measured_from:
+        known = CodesScorer.for_model(model) or PlainScorer.for_model(model)
+        return Scoring(known, known, {})
+    made = {kind.name: scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None}
+    if num_items > PLAIN_UP_TO and len(made) > 1:
+        del made[PlainScorer.name]
+    timings = {size: measure(list(made.values()), model, size, budget_s / len(BATCHES)) for size in BATCHES}
+    small, large = (made[min(timings[size], key=timings[size].__getitem__)] for size in BATCHES)
+    return Scoring(small, large, timings)
+
+
+def measure(
+    scorers: Sequence[Scorer], model: SequentialRecommender, size: int, budget_s: float, most: int = 5
+) -> dict[str, float]:
+    """Milliseconds per batch of `size`, the least of up to `most` rounds in turn; the first round only warms up."""
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(size)
+    hidden = torch.randn(size, model.config.dim, generator=generator).to(device)
+    rng = np.random.default_rng(size)
+    num_items = model.embedding.num_items
+    denied = [rng.integers(1, num_items + 1, DENIED) for _ in range(size)]
+    found: dict[str, float] = {}
+    end = time.perf_counter() + budget_s
+    for turn in count():
+        for scorer in scorers:
+            took = timed(scorer, hidden, min(K, num_items), Eligible(num_items, denied))
+            found[scorer.name] = took if turn < 2 else min(took, found[scorer.name])
+        if turn == most or time.perf_counter() > end:
+            break
+    return {name: round(1e3 * seconds, 3) for name, seconds in found.items()}
+
+
+def timed(scorer: Scorer, hidden: Tensor, k: int, eligible: Eligible) -> float:
+    """Seconds of one batch."""
+    began = time.perf_counter()
+    scorer.best(hidden, k, eligible)
+    if hidden.device.type == "cuda":
+        torch.cuda.synchronize(hidden.device)
+    return time.perf_counter() - began

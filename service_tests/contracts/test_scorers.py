@@ -1,0 +1,137 @@
+"""What every exact scorer must do: answer what `plain` answers, whatever is denied, allowed, asked for or equal."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.build import build_model
+from models.config import ModelConfig, Part
+from models.recommender import SequentialRecommender
+from models.scorers.base import Best, Scorer
+from models.scorers.choice import EXACT
+from models.scorers.eligible import Eligible
+from models.scorers.plain import PlainScorer
+
+DIM = 16
+SCORERS: Mapping[str, type[Scorer]] = {kind.name: kind for kind in EXACT}
+FORMS = [  # scorer, embedding and its options, head
+    ("blocked", Part("full"), "tied"),
+    ("blocked", Part("full"), "dense"),
+    ("int8", Part("full"), "tied"),
+    ("int8", Part("full"), "dense"),
+    ("int8", Part("blocks"), "tied"),
+    ("int8", Part("compositional"), "tied"),
+    ("int8", Part("codes"), "tied"),
+    ("codes", Part("codes"), "tied"),
+    ("codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
+    ("tree", Part("full"), "adaptive"),
+]
+IN_WHOLE_NUMBERS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax
+
+
+def name_of(form: tuple[str, Part, str]) -> str:
+    return "-".join((form[0], form[1].name, *map(str, form[1].options.values()), form[2]))
+
+
+def model_of(embedding: Part, head: str, num_items: int, seed: int, *, whole: bool) -> SequentialRecommender:
+    """`whole`: weights are small whole numbers, sums of which are exact in any order, so that equals are equal."""
+    model = build_model(ModelConfig(embedding, Part("none"), Part(head), dim=DIM, max_len=5, dropout=0.0), num_items)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weights in model.state_dict(keep_vars=True).items():
+            if weights.is_floating_point():
+                weights.normal_(generator=generator)
+                if whole:
+                    weights.round_().clamp_(-2, 2)
+            elif name == "embedding.kept":
+                weights.random_(0, 64 if model.embedding.get_buffer("kept").shape[1] > 2 else 200, generator=generator)
+    return model.eval()
+
+
+def queries(rows: int, seed: int, *, whole: bool) -> torch.Tensor:
+    hidden = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed + 1))
+    return hidden.round() if whole else hidden
+
+
+def filters(num_items: int, rows: int, seed: int, share_denied: float, share_allowed: float | None) -> Eligible:
+    """Every second row has a mask, if there are any."""
+    rng = np.random.default_rng(seed)
+    denied = [rng.integers(1, num_items + 1, rng.integers(0, int(share_denied * num_items) + 2)) for _ in range(rows)]
+    if share_allowed is None:
+        return Eligible(num_items, denied)
+    masks = [rng.random(num_items + 1) < share_allowed if row % 2 == 0 else None for row in range(rows)]
+    return Eligible(num_items, denied, masks)
+
+
+def both(form: tuple[str, Part, str], model: SequentialRecommender, *asked: object) -> tuple[Best, Best]:
+    scorer = SCORERS[form[0]].for_model(model)
+    if scorer is None:
+        pytest.skip(f"{form[0]} does not run on this machine")
+    with torch.inference_mode():
+        return scorer.best(*asked), PlainScorer.for_model(model).best(*asked)  # type: ignore[arg-type]
+
+
+sizes = st.integers(3, 300) | st.integers(4_000, 12_000)
+shares = {"share_denied": st.sampled_from([0.0, 0.05, 0.9]), "share_allowed": st.sampled_from([None, 0.002, 0.5])}
+
+
+@pytest.mark.parametrize("form", FORMS, ids=name_of)
+@settings(deadline=None, max_examples=12)
+@given(num_items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
+def test_an_exact_scorer_answers_what_plain_answers(
+    form: tuple[str, Part, str],
+    num_items: int,
+    rows: int,
+    k: int,
+    seed: int,
+    share_denied: float,
+    share_allowed: float | None,
+) -> None:
+    model = model_of(form[1], form[2], num_items, seed, whole=False)
+    eligible = filters(num_items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, model, queries(rows, seed, whole=False), min(k, num_items), eligible)
+    assert found.indices.shape == expected.indices.shape
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)
+    # Another order only among scores that differ by less than float32 is good for.
+    moved = found.indices != expected.indices
+    gaps = torch.diff(expected.values, append=expected.values[:, -1:] - 1).abs().nan_to_num(1.0)
+    near = (gaps < 1e-4) | (gaps.roll(1, dims=1) < 1e-4)
+    last = expected.values <= expected.values[:, -1:] + 1e-4  # the next one, which is not answered, may be near too
+    assert not (moved & ~near & ~last).any()
+
+
+@pytest.mark.parametrize("form", IN_WHOLE_NUMBERS, ids=name_of)
+@settings(deadline=None, max_examples=12)
+@given(num_items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
+def test_equal_scores_come_in_catalogue_order_from_every_scorer(
+    form: tuple[str, Part, str],
+    num_items: int,
+    rows: int,
+    k: int,
+    seed: int,
+    share_denied: float,
+    share_allowed: float | None,
+) -> None:
+    model = model_of(form[1], form[2], num_items, seed, whole=True)
+    eligible = filters(num_items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, model, queries(rows, seed, whole=True), min(k, num_items), eligible)
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.indices, expected.indices)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=name_of)
+def test_fewer_than_k_eligible_items_leave_zeros_at_the_end(form: tuple[str, Part, str]) -> None:
+    num_items = 9_000
+    model = model_of(form[1], form[2], num_items, 0, whole=False)
+    mask = np.zeros(num_items + 1, dtype=bool)
+    mask[[0, 7, 4_000, 8_999]] = True
+    eligible = Eligible(num_items, [np.array([4_000]), np.arange(3, num_items + 1)], [mask, None])
+    found, _ = both(form, model, queries(2, 0, whole=False), 4, eligible)
+    assert sorted(found.indices[0].tolist()) == [0, 0, 7, 8_999]
+    assert sorted(found.indices[1].tolist()) == [0, 0, 1, 2]
+    assert found.values.isneginf().sum(-1).tolist() == [2, 2]
+    assert not found.indices[:, 2:].any()

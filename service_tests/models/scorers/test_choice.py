@@ -1,0 +1,74 @@
+"""Which scorer answers: measured where there is a choice, told by name, the same answers from all of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.config import Part
+from models.predictor import Predictor
+from models.scorers.base import Scorer
+from models.scorers.choice import BATCHES, LARGE_FROM, MEASURED_FROM, Scoring, choose
+from models.scorers.codes import CodesScorer
+from models.scorers.plain import PlainScorer
+from service_tests.contracts.test_scorers import model_of
+
+
+@pytest.mark.parametrize(
+    ("embedding", "head", "names"),
+    [
+        ("full", "tied", {"plain", "blocked", "int8"}),
+        ("full", "dense", {"plain", "blocked", "int8"}),
+        ("codes", "tied", {"plain", "int8", "codes"}),
+        ("full", "adaptive", {"plain", "tree"}),
+        ("none", "popularity", {"plain"}),
+    ],
+)
+def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
+    embedding: str, head: str, names: set[str]
+) -> None:
+    model = model_of(Part("full" if embedding == "none" else embedding), head, 3_000, 0, whole=False)
+    scoring = choose(model, budget_s=0.05, measured_from=1)
+    assert tuple(scoring.timings_ms) == BATCHES
+    for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
+        timings = scoring.timings_ms[size]
+        assert timings.keys() | {"int8"} == names | {"int8"}  # which not every processor can do
+        assert timings[chosen.name] == min(timings.values())
+        assert scoring.scorer(size) is chosen
+
+
+def test_small_catalogues_are_not_measured() -> None:
+    for embedding, kind in (("full", PlainScorer), ("codes", CodesScorer)):
+        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False))
+        assert isinstance(scoring.small, kind)
+        assert scoring.small is scoring.large
+        assert scoring.timings_ms == {}
+
+
+def test_what_is_kept_is_counted_once_and_told() -> None:
+    model = model_of(Part("codes"), "tied", 60, 0, whole=False)
+    codes = CodesScorer.for_model(model)
+    assert codes is not None
+    assert codes.nbytes == 61 * 8  # a byte for each of eight codes
+    assert Scoring(codes, codes, {}).nbytes == 61 * 8
+    assert Scoring(PlainScorer(model), codes, {}).describe() == {
+        "small": {"name": "plain", "exact": True, "bytes": 0},
+        "large": {"name": "codes", "exact": True, "bytes": 61 * 8},
+        "large_from": LARGE_FROM,
+        "timings_ms": {},
+    }
+
+
+def test_a_predictor_tells_what_it_chose_and_answers_as_before() -> None:
+    model = model_of(Part("full"), "tied", MEASURED_FROM, 0, whole=False)
+    predictor = Predictor(model, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    histories = [rng.integers(1, MEASURED_FROM + 1, 5) for _ in range(LARGE_FROM)]
+    before = predictor.top_k(histories, 10, denied=histories)
+    plain = predictor.workspace_bytes()
+    assert predictor.scoring["timings_ms"] == {}
+    predictor.choose_scorers()
+    assert predictor.scoring["timings_ms"]
+    after = predictor.top_k(histories, 10, denied=histories)
+    assert np.array_equal(before.indices, after.indices)
+    np.testing.assert_allclose(before.scores, after.scores, rtol=1e-5)
+    assert predictor.workspace_bytes() != plain or predictor.scoring["large"] == Scorer.describe(PlainScorer(model))

@@ -1,0 +1,114 @@
+"""The approximate scorer: a recall that is measured, scores that are true, filters that hold."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.config import Part
+from models.recommender import SequentialRecommender
+from models.scorers.eligible import Eligible
+from models.scorers.ivf import IvfScorer
+from models.scorers.ivf_index import IvfIndex, build_ivf, has_faiss
+from models.scorers.plain import PlainScorer
+from models.scorers.vectors import ItemVectors
+from service_tests.contracts.test_scorers import DIM, filters, model_of
+
+pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
+NUM_ITEMS = 5_000
+
+
+def clustered() -> tuple[SequentialRecommender, torch.Tensor]:
+    """Items around fifty centres, and queries near items."""
+    model = model_of(Part("full"), "tied", NUM_ITEMS, 0, whole=False)
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.nn.functional.normalize(torch.randn(50, DIM, generator=generator))
+    with torch.inference_mode():
+        table = model.embedding.table()
+        table.mul_(0.1).add_(centres[torch.randint(0, 50, (NUM_ITEMS + 1,), generator=generator)])
+        near = table[torch.randint(1, NUM_ITEMS + 1, (200,), generator=generator)]
+    return model, near
+
+
+MODEL, QUERIES = clustered()
+PLAIN = PlainScorer(MODEL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def inference() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def index() -> IvfIndex:
+    built = build_ivf(ItemVectors(MODEL), QUERIES, PLAIN)
+    assert built is not None
+    return built
+
+
+def scorer_of(index: IvfIndex) -> IvfScorer:
+    found = IvfScorer.of(MODEL, index)
+    assert found is not None
+    return found
+
+
+def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: IvfIndex) -> None:
+    found = scorer_of(index).best(QUERIES, 10, Eligible(NUM_ITEMS)).indices
+    exact = PLAIN.best(QUERIES, 10, Eligible(NUM_ITEMS)).indices
+    recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
+    assert recall == pytest.approx(index.recall, abs=1e-5)
+    assert recall >= 0.99
+    assert index.probes <= index.lists // 4
+    told = scorer_of(index).describe()
+    assert (told["exact"], told["recall@10"], told["probes"]) == (False, index.recall, index.probes)
+
+
+@pytest.mark.parametrize(("share_denied", "share_allowed"), [(0.0, None), (0.02, None), (0.5, None), (0.0, 0.01)])
+def test_k_eligible_items_come_back_with_their_true_scores(
+    index: IvfIndex, share_denied: float, share_allowed: float | None
+) -> None:
+    eligible = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
+    found = scorer_of(index).best(QUERIES[:40], 10, eligible)
+    scores = MODEL.scores(QUERIES[:40])
+    torch.testing.assert_close(found.values, scores.gather(1, found.indices))
+    eligible.mask(scores)
+    assert torch.isfinite(scores.gather(1, found.indices)).all()
+    assert (found.values.diff(dim=1) <= 0).all()
+    assert all(len(set(row)) == 10 for row in found.indices.tolist())
+
+
+def test_vectors_without_neighbourhoods_get_no_index() -> None:
+    model = model_of(Part("full"), "tied", NUM_ITEMS, 0, whole=False)
+    far = torch.randn(50, DIM, generator=torch.Generator().manual_seed(5))
+    assert build_ivf(ItemVectors(model), far, PlainScorer(model)) is None
+
+
+def test_more_than_the_lists_hold_comes_from_an_exact_scorer(index: IvfIndex) -> None:
+    one_list = dataclasses.replace(index, probes=1)
+    found = scorer_of(one_list).best(QUERIES[:20], 300, Eligible(NUM_ITEMS))
+    assert torch.equal(found.indices, PLAIN.best(QUERIES[:20], 300, Eligible(NUM_ITEMS)).indices)
+
+
+def test_equal_scores_come_in_catalogue_order() -> None:
+    model, near = clustered()
+    table = model.embedding.table()
+    table.mul_(4).round_()
+    built = build_ivf(ItemVectors(model), near.mul(4).round(), PlainScorer(model), at_least=0.0)
+    scorer = None if built is None else IvfScorer.of(model, built)
+    assert scorer is not None
+    found = scorer.best(near.mul(4).round(), 10, Eligible(NUM_ITEMS))
+    equal = found.values.diff(dim=1) == 0
+    assert equal.any()
+    assert (found.indices.diff(dim=1)[equal] > 0).all()
+
+
+def test_an_index_answers_the_same_from_a_file(index: IvfIndex, tmp_path: Path) -> None:
+    index.save(tmp_path / "index")
+    again = IvfIndex.load(tmp_path / "index", index.told())
+    asked = (QUERIES, 10, Eligible(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
+    for one, other in zip(scorer_of(index).best(*asked), scorer_of(again).best(*asked), strict=True):
+        assert torch.equal(one, other)

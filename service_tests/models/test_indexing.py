@@ -1,0 +1,81 @@
+"""`nextup index` as it is typed, and what a load makes of the index."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from app.commands.main import main
+from models.artifact import ArtifactError, load_artifact, save_artifact
+from models.scorers.ivf_index import has_faiss
+from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
+
+pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
+NUM_ITEMS = 600
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [(f"u{n % 50}", f"i{item}", n) for n, item in enumerate(rng.integers(1, NUM_ITEMS + 1, 400))]
+    path = tmp_path / "log.parquet"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(path)
+    return path
+
+
+def clustered_artifact(folder: Path) -> Path:
+    """Items stand around twenty centres."""
+    catalogue = tiny_catalogue(NUM_ITEMS)
+    model = tiny_model(tiny_config("sasrec"), catalogue)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(20, model.config.dim)).astype(np.float32)
+    with torch.no_grad():
+        table = model.embedding.table()
+        table[1:] = 0.1 * table[1:] + torch.from_numpy(centres[rng.integers(0, 20, NUM_ITEMS)])
+    save_artifact(folder, model, catalogue, golden_histories=[np.array([1, 2])], figures={})
+    return folder
+
+
+def test_an_index_is_measured_kept_and_used(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = clustered_artifact(tmp_path / "artifact")
+    exact = load_artifact(folder, device="cpu")
+    told: dict[str, Any] = {}
+    for _ in range(2):  # an index may be built anew
+        assert main(["index", str(folder), str(log), "--min-items", "100", "--queries", "20"]) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert told["version"] == exact.version
+        assert told["index"]["recall@10"] >= 0.99
+        assert told["index"]["queries"] == 20
+    artifact = load_artifact(folder, device="cpu")
+    scoring = artifact.predictor.scoring
+    assert scoring["small"] == scoring["large"]
+    assert scoring["small"] == {"name": "ivf", "exact": False, "bytes": NUM_ITEMS * 24} | told["index"]
+    assert artifact.bytes_by_part["workspace"] >= NUM_ITEMS * 24
+    history = [np.array([3, 5, 8])]
+    top, expected = (one.predictor.top_k(history, 10, denied=history) for one in (artifact, exact))
+    np.testing.assert_allclose(top.scores, expected.scores, rtol=1e-5)
+
+    content = bytearray((folder / "neighbours.ivf").read_bytes())
+    content[-1] ^= 1
+    (folder / "neighbours.ivf").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"neighbours.ivf is not the file that was written"):
+        load_artifact(folder, device="cpu")
+
+
+def test_a_small_catalogue_gets_none(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_tiny_artifact(tmp_path / "artifact", num_items=NUM_ITEMS)
+    assert main(["index", str(folder), str(log)]) == 1
+    assert "an index is for 1,000,000 and more" in capsys.readouterr().err
+
+
+def test_scores_that_are_no_inner_products_get_none(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_tiny_artifact(tmp_path / "artifact", preset="popular", num_items=NUM_ITEMS)
+    assert main(["index", str(folder), str(log), "--min-items", "100"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["passed"] is False
+    assert not (folder / "neighbours.ivf").exists()
