@@ -124,7 +124,7 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
     chosen = choose_device(device)
     predictor = Predictor(model, chosen, choose_runner(model, chosen, native=native))
-    predictor.choose_scorers()  # first, so that the golden questions go to those that will serve
+    predictor.choose_scorers(native=native)  # first, so that the golden questions go to those that will serve
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
     if INDEX in manifest["files"] and has_faiss() and predictor.device == "cpu":

@@ -116,9 +116,9 @@ class Predictor:
         """Which scorers answer, and the timings that decided it."""
         return self._scoring.describe()
 
-    def choose_scorers(self) -> None:
+    def choose_scorers(self, *, native: bool = True) -> None:
         """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
-        self._scoring = choose(self.model)
+        self._scoring = choose(self.model, native=native)
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> IvfIndex | None:

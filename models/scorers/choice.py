@@ -21,12 +21,13 @@ from models.scorers.eligible import Eligible
 from models.scorers.int8 import Int8Scorer
 from models.scorers.ivf import IvfScorer
 from models.scorers.ivf_index import IvfIndex
+from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
 from models.scorers.tree import TreeScorer
 
-EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer)
+EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, NativeCodesScorer, TreeScorer)
 MEASURED_FROM = 20_000
-"""Items. Below, `codes` wins wherever it fits and `plain` everywhere else, by what was measured in decision 13."""
+"""Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_UP_TO = 500_000
 """Items. Beyond, where another fits, not even tried: it writes gigabytes of scores."""
 BATCHES = (1, 32)
@@ -72,13 +73,24 @@ def plain_scoring(model: SequentialRecommender) -> Scoring:
 
 
 @torch.inference_mode()
-def choose(model: SequentialRecommender, *, budget_s: float = BUDGET_S, measured_from: int = MEASURED_FROM) -> Scoring:
-    """The fastest exact scorers. Beyond `budget_s` seconds of measuring, one round of each counts."""
+def choose(
+    model: SequentialRecommender,
+    *,
+    native: bool = True,
+    budget_s: float = BUDGET_S,
+    measured_from: int = MEASURED_FROM,
+) -> Scoring:
+    """The fastest exact scorers, `native` ones among them or not.
+
+    Beyond `budget_s` seconds of measuring, one round of each counts.
+    """
+    kinds = [kind for kind in EXACT if native or kind is not NativeCodesScorer]
     num_items = model.embedding.num_items
     if num_items < measured_from:
-        known = CodesScorer.for_model(model) or PlainScorer.for_model(model)
+        best_first = [kind for kind in (NativeCodesScorer, CodesScorer) if kind in kinds]
+        known = next(filter(None, (kind.for_model(model) for kind in best_first)), PlainScorer.for_model(model))
         return Scoring(known, known, {})
-    made = {kind.name: scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None}
+    made = {kind.name: scorer for kind in kinds if (scorer := kind.for_model(model)) is not None}
     if num_items > PLAIN_UP_TO and len(made) > 1:
         del made[PlainScorer.name]
     timings = {size: measure(list(made.values()), model, size, budget_s / len(BATCHES)) for size in BATCHES}

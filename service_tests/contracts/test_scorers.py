@@ -28,6 +28,8 @@ FORMS = [  # scorer, embedding and its options, head
     ("int8", Part("codes"), "tied"),
     ("codes", Part("codes"), "tied"),
     ("codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
+    ("native codes", Part("codes"), "tied"),
+    ("native codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
     ("tree", Part("full"), "adaptive"),
 ]
 IN_WHOLE_NUMBERS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax

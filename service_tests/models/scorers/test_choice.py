@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from models.config import Part
+from models.native.library import library
 from models.predictor import Predictor
 from models.scorers.base import Scorer
 from models.scorers.choice import BATCHES, LARGE_FROM, MEASURED_FROM, Scoring, choose
 from models.scorers.codes import CodesScorer
+from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
 from service_tests.contracts.test_scorers import model_of
 
@@ -18,7 +20,7 @@ from service_tests.contracts.test_scorers import model_of
     [
         ("full", "tied", {"plain", "blocked", "int8"}),
         ("full", "dense", {"plain", "blocked", "int8"}),
-        ("codes", "tied", {"plain", "int8", "codes"}),
+        ("codes", "tied", {"plain", "int8", "codes", "native codes"}),
         ("full", "adaptive", {"plain", "tree"}),
         ("none", "popularity", {"plain"}),
     ],
@@ -31,14 +33,20 @@ def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
     assert tuple(scoring.timings_ms) == BATCHES
     for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
         timings = scoring.timings_ms[size]
-        assert timings.keys() | {"int8"} == names | {"int8"}  # which not every processor can do
+        not_everywhere = {"int8", "native codes"} & names  # by processor, and by whether the library was built
+        assert timings.keys() | not_everywhere == names
         assert timings[chosen.name] == min(timings.values())
         assert scoring.scorer(size) is chosen
 
 
 def test_small_catalogues_are_not_measured() -> None:
-    for embedding, kind in (("full", PlainScorer), ("codes", CodesScorer)):
-        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False))
+    native = CodesScorer if library() is None else NativeCodesScorer
+    for embedding, allowed, kind in (
+        ("full", True, PlainScorer),
+        ("codes", True, native),
+        ("codes", False, CodesScorer),
+    ):
+        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allowed)
         assert isinstance(scoring.small, kind)
         assert scoring.small is scoring.large
         assert scoring.timings_ms == {}
