@@ -15,11 +15,11 @@ from app.bench.processes import (
     Child,
     ChildFailed,
     child,
-    cpu_seconds,
     environment_of_children,
     free_port,
     python,
 )
+from app.bench.resources import cpu_seconds
 
 GENERATOR_SPARE_S = 60.0  # to start, to connect and to hand over, on a machine that is busy
 

@@ -78,8 +78,7 @@ class CodesEmbedding(ItemEmbedding):
 
     def codes(self, rows: Tensor | None = None) -> Tensor:
         """The codes of `rows` (…) → (…, m) int64; of everything, padding included, without rows."""
-        kept = self.kept if rows is None else self.kept[rows]
-        return packing.unpack(kept) if self.is_packed else kept.long()
+        return self._unpacked(self.kept if rows is None else self.kept[rows])
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         return self.table(batch.items)
@@ -96,9 +95,14 @@ class CodesEmbedding(ItemEmbedding):
         products = torch.einsum("mcd,nmd->mcn", pieces, flat).flatten(0, 1)  # (m · codebook, N)
         # An item's score is the sum of m rows, and rows of fewer than eight numbers take longer than rows of eight.
         rows = F.pad(products, (0, max(0, LANES - len(flat))))
-        sums = F.embedding_bag(self.codes() + self._starts, rows, mode="sum")[:, : len(flat)]
+        # Unpacked, the codes of a large catalogue are ten times what is kept of them: one part at a time.
+        parts = (self._unpacked(kept) + self._starts for kept in self.kept.split(CHUNK))
+        sums = torch.cat([F.embedding_bag(part, rows, mode="sum")[:, : len(flat)] for part in parts])
         sums = sums.index_fill(0, sums.new_tensor([PADDING], dtype=torch.int64), 0.0)
         return sums.T.contiguous().unflatten(0, hidden.shape[:-1]) if hidden.ndim > 1 else sums[:, 0]
+
+    def _unpacked(self, kept: Tensor) -> Tensor:
+        return packing.unpack(kept) if self.is_packed else kept.long()
 
     def _keep(self, codes: Tensor, first: int = 0) -> None:
         """`codes` (n, m) of the items from place `first` on; row 0, the padding, keeps zeros."""
