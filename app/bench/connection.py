@@ -14,8 +14,6 @@ from httptools import HttpParserError, HttpResponseParser
 from app.bench.arrivals import Arrivals, Due
 from app.bench.recorder import OK, Recorder
 
-SAMPLE_EVERY = 10
-"""One body in so many is kept and parsed."""
 LARGEST_SAMPLE = 1 << 20  # bytes
 
 
@@ -30,7 +28,6 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._due: Due | None = None
-        self._sent = 0
         self._sample: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,7 +91,6 @@ class Connection(asyncio.Protocol):
             if self._arrivals.is_over(now):
                 self._transport.close()
             return
-        self._sample = bytearray() if self._sent % SAMPLE_EVERY == 0 and not self._due.request.is_write else None
-        self._sent += 1
+        self._sample = bytearray() if not self._due.request.is_write and self._recorder.wants_sample() else None
         self.sent_at = now
         self._transport.write(self._due.request.content)

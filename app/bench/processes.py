@@ -111,11 +111,18 @@ class Child:
 
 
 @contextmanager
-def child(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Child]:
-    """Run a Python process of this installation: `command` are its arguments after the interpreter."""
+def child(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    interpreter: str = sys.executable,
+) -> Iterator[Child]:
+    """Run a Python process, of this installation if nothing else is said: `command` are its arguments after the
+    interpreter.
+    """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-            python(command),
+            python(command, interpreter),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -129,10 +136,10 @@ def child(name: str, command: Sequence[str], environment: Mapping[str, str] | No
             started.end()
 
 
-def python(command: Sequence[str]) -> list[str]:
+def python(command: Sequence[str], interpreter: str = sys.executable) -> list[str]:
     """The command line; on Linux one that ends with this process, even if it is killed."""
     # -P: a folder named app in the current one is not ours
-    words = [sys.executable, "-P", *command]
+    words = [interpreter, "-P", *command]
     return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *words] if sys.platform == "linux" else words
 
 

@@ -6,10 +6,12 @@ Knows their names and options. What one does is in the file of its name beside t
 import argparse
 from types import ModuleType
 
-from app.commands import bench_accuracy, bench_serve
+from app.commands import bench_accuracy, bench_ladder, bench_memory, bench_serve
 
 BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
     "serve": (bench_serve, "requests per second and latency of the service, beside a bare FastAPI echo"),
+    "memory": (bench_memory, "bytes on disk and in memory by catalogue size, and of a history in Redis"),
+    "ladder": (bench_ladder, "latency and memory at growing catalogues, each at its rate, without training"),
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
 }
 
