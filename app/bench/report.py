@@ -106,7 +106,8 @@ def remarks(recommend: Summary, ceiling: Summary) -> list[str]:
     if recommend.writes_rps:
         times = ", ".join(f"p{q} {shown(value)} ms" for q, value in recommend.write_percentiles_ms.items())
         lines.append(
-            f"writes: {recommend.writes_rps:,.0f} of its requests/s, {times}; the others get none; percentiles above are of reads"
+            f"writes: {recommend.writes_rps:,.0f} of its requests/s, {times}; "
+            "the others get none, and the percentiles above are of reads"
         )
     lines.append(
         f"generator: {ceiling.rps:,.0f} req/s against a bare ASGI function, {shown(ceiling.generator_cpu_us, 0)} µs "
