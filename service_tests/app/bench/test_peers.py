@@ -1,10 +1,13 @@
 """A peer does the same work: same artifact, same histories, same answers. One that cannot run says why."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from app.bench.peers import torchserve_handler
@@ -14,18 +17,41 @@ from app.bench.serving import uvicorn_beside
 from app.commands.bench_peers import parse_peers
 from app.item_key import item_keys
 from models.artifact import load_artifact
+from service_tests.artifacts import write_tiny_artifact
 from service_tests.service import Service
 
 pytestmark = pytest.mark.anyio
 
+FIRST_S = 1_700_000_000  # of the first event that a test writes; the next ones follow by a second each
+Served = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a model that reads times, which a peer might forget."""
+    return write_tiny_artifact(tmp_path_factory.mktemp("blossom"), preset="blossom")
+
+
+@pytest.fixture
+async def served(
+    service_with: Callable[..., AbstractAsyncContextManager[Service]], artifact: Path
+) -> AsyncIterator[Served]:
+    """What our service answers to a user after these items."""
+    async with service_with(artifact=artifact) as service:
+
+        async def answer(user: str, *items: str) -> dict[str, Any]:
+            await service.take(user, *items)
+            return await service.recommend(user_id=user, k=7)
+
+        yield answer
+
 
 async def test_torchserve_answers_a_batch_as_the_service_does(
-    service: Service, redis_url: str, tiny_artifact: Path, new_user: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    served: Served, redis_url: str, artifact: Path, new_user: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = new_user()
-    await service.take(user, "i3", "i1", "i4")
-    ours = await service.recommend(user_id=user, k=7)
-    monkeypatch.setenv(torchserve_handler.ARTIFACT, str(tiny_artifact))
+    ours = await served(user, "i3", "i1", "i4")
+    monkeypatch.setenv(torchserve_handler.ARTIFACT, str(artifact))
     monkeypatch.setenv(torchserve_handler.REDIS, redis_url)
     monkeypatch.setenv(torchserve_handler.BATCH, "4")
     handler = torchserve_handler.Handler()
@@ -47,25 +73,24 @@ async def test_torchserve_answers_a_batch_as_the_service_does(
 
 @pytest.mark.slow
 async def test_the_naive_service_answers_as_ours_does(
-    service: Service, redis_url: str, tiny_artifact: Path, new_user: Callable[[], str]
+    served: Served, redis_url: str, artifact: Path, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await service.take(user, "i3", "i1", "i4")
-    ours = await service.recommend(user_id=user, k=7)
-    variables = {"NEXTUP_REDIS_URL": redis_url, "NEXTUP_ARTIFACT": str(tiny_artifact), "NEXTUP_TORCH_THREADS": "1"}
+    ours = await served(user, "i3", "i1", "i4")
+    variables = {"NEXTUP_REDIS_URL": redis_url, "NEXTUP_ARTIFACT": str(artifact), "NEXTUP_TORCH_THREADS": "1"}
     with uvicorn_beside("naive", "app.bench.peers.naive:create_naive", 1, factory=True, variables=variables) as naive:
         theirs = answers_of(naive, [user, "nobody at all"], 7)
         async with httpx.AsyncClient(base_url=f"http://{naive.host}:{naive.port}") as http:
             whole = (await http.post(naive.path, json={"user_id": user, "k": 7})).json()
     assert theirs == {user: [item["item_id"] for item in ours["items"]]}, "who is unknown was not the model's"
     assert (whole["history_length"], whole["model_version"]) == (3, ours["model_version"])
-    artifact = load_artifact(tiny_artifact, device="cpu")
+    reference = load_artifact(artifact, device="cpu")
     keys = item_keys(["i3", "i1", "i4"])
-    history = {user: (keys, keys.astype("u4"))}
-    assert recall(artifact, theirs, history) == 1.0
+    history = {user: (keys, FIRST_S + np.arange(3, dtype=np.uint32))}
+    assert recall(reference, theirs, history) == 1.0
     wrong = {user: [*theirs[user][:-1], "i3"]}
-    assert recall(artifact, wrong, history) == pytest.approx(6 / 7)
-    assert recall(artifact, {}, {}) is None
+    assert recall(reference, wrong, history) == pytest.approx(6 / 7)
+    assert recall(reference, {}, {}) is None
 
 
 def test_without_java_torchserve_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

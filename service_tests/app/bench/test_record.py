@@ -1,12 +1,16 @@
 """A figure that is kept has its machine, its commit and its command beside it."""
 
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from app.bench.record import commit, machine_facts, record
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_record_has_what_one_needs_to_measure_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +24,11 @@ def test_a_record_has_what_one_needs_to_measure_again(tmp_path: Path, monkeypatc
     page = (tmp_path / "new" / "folder" / "serve.md").read_text()
     for told in ("the table", "'a log.parquet'", kept["commit"], facts["torch"], f"cores: {facts['cores']}"):
         assert told in page
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="no repository, or no git")
+def test_the_commit_is_the_one_that_runs() -> None:
+    assert re.fullmatch(r"[0-9a-f]{12,40}\+?", commit())
 
 
 def test_code_outside_a_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
