@@ -1,7 +1,7 @@
-"""Many short texts as one array of bytes: ten million ids take 160 MB, and 0 where the arrays lie in a mapped file.
+"""Many short texts as one array of bytes: ten million ids take 170 MB, and 0 where the arrays lie in a mapped file.
 
-A list of ten million Python strings takes 660 MB, in every process anew, and the garbage collector walks it. It knows
-neither items nor files.
+A list of ten million Python strings takes some 660 MB, in every process anew, and the garbage collector walks it. It
+knows neither items nor files.
 """
 
 from collections.abc import Iterable, Sequence
