@@ -1,11 +1,12 @@
 """A trained model as a folder of files that a service can trust: written manifest last, checked before it answers.
 
-    manifest.json        format, version, preset, figures, and sha256 and size of every other file
-    config.json          sizes and parts
-    model.safetensors    weights; nothing is unpickled
-    catalogue.parquet    item_id, count, title, categories; row = index − 1
-    golden.json          histories and what the model answered when it was written
-    neighbours.ivf       only if it was asked for (models/indexing.py): an index for approximate answers
+    manifest.json          format, version, preset, figures, and sha256 and size of every other file
+    config.json            sizes and parts
+    model.safetensors      weights; nothing is unpickled
+    catalogue.parquet      item_id, count, title, categories; row = index − 1
+    catalogue.safetensors  the same as arrays, which a service maps instead of reading; older artifacts have none
+    golden.json            histories and what the model answered when it was written
+    neighbours.ivf         only if it was asked for (models/indexing.py): an index for approximate answers
 
 A changed byte, a missing file or another answer than the golden one is an ArtifactError. It knows no training.
 """
@@ -13,6 +14,7 @@ A changed byte, a missing file or another answer than the golden one is an Artif
 import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -20,7 +22,6 @@ from pathlib import Path
 from shutil import copymode
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
@@ -28,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from models.batch import History
 from models.build import build_model
 from models.catalogue import Catalogue
+from models.catalogue_file import map_arrays, read_table, write_arrays, write_table
 from models.config import ModelConfig
 from models.device import choose_device
 from models.golden import golden_answers, golden_difference
@@ -37,14 +39,18 @@ from models.runners.choice import choose_runner
 from models.scorers.ivf_index import IvfIndex, has_faiss
 
 FORMAT = 1
-MANIFEST, CONFIG, WEIGHTS, CATALOGUE, GOLDEN = (
+MANIFEST, CONFIG, WEIGHTS, CATALOGUE, ARRAYS, GOLDEN = (
     "manifest.json",
     "config.json",
     "model.safetensors",
     "catalogue.parquet",
+    "catalogue.safetensors",
     "golden.json",
 )
 INDEX = "neighbours.ivf"
+REQUIRED = (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)
+MAPPED_BYTES = 1 << 20
+"""Tensors from here on stay in the file."""
 
 
 class ArtifactError(ValueError):
@@ -81,13 +87,16 @@ def save_artifact(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_json(folder / CONFIG, model.config.to_json())
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-    copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors writes for the owner alone
-    _write_catalogue(folder / CATALOGUE, catalogue)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    _replaced(folder / WEIGHTS, lambda path: save_file(weights, path))
+    _replaced(folder / CATALOGUE, lambda path: write_table(path, catalogue))
+    _replaced(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
+    for name in (WEIGHTS, ARRAYS):
+        copymode(folder / CONFIG, folder / name)  # safetensors writes for the owner alone
     predictor = Predictor(model, torch.device("cpu"))
     _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))
     created = datetime.now(UTC)
-    files = {name: fingerprint(folder / name) for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)}
+    files = {name: fingerprint(folder / name) for name in (*REQUIRED, ARRAYS)}
     version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"
     manifest = {
         "format": FORMAT,
@@ -117,9 +126,9 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
     manifest = _checked_manifest(folder)
     try:
         config = ModelConfig.from_json(json.loads((folder / CONFIG).read_text()))
-        catalogue = _read_catalogue(folder / CATALOGUE)
-        model = build_model(config, catalogue.num_items)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        with_arrays = ARRAYS in manifest["files"]
+        catalogue = map_arrays(folder / ARRAYS) if with_arrays else read_table(folder / CATALOGUE)
+        model = _load_model(config, catalogue.num_items, folder / WEIGHTS)
     except (ValueError, KeyError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error
     chosen = choose_device(device)
@@ -137,7 +146,7 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
         preset=manifest["preset"],
         catalogue=catalogue,
         predictor=predictor,
-        bytes_by_part=parts | {"catalogue": _catalogue_bytes(catalogue), "workspace": predictor.workspace_bytes()},
+        bytes_by_part=parts | {"catalogue": catalogue.nbytes, "workspace": predictor.workspace_bytes()},
         uncompressed_bytes=2 * vectors + parts["encoder"],
         manifest=manifest,
     )
@@ -155,9 +164,10 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path} cannot be read: {error!r}") from error
     if form != FORMAT:
         raise ArtifactError(f"{path} has format {form}, this nextup reads format {FORMAT}")
-    for name in (CONFIG, WEIGHTS, CATALOGUE, GOLDEN, *({INDEX} & files.keys())):
+    for name in REQUIRED:
         if name not in files:
             raise ArtifactError(f"{path} does not list {name}")
+    for name in (*REQUIRED, *({ARRAYS, INDEX} & files.keys())):
         if not (folder / name).is_file():
             raise ArtifactError(f"{folder / name} is missing")
         if fingerprint(folder / name) != files[name]:
@@ -165,27 +175,27 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_catalogue(path: Path, catalogue: Catalogue) -> None:
-    columns = {
-        "item_id": pl.Series(catalogue.item_ids, dtype=pl.String),
-        "count": pl.Series(catalogue.counts, dtype=pl.Int64),
-        "title": pl.Series(catalogue.titles, dtype=pl.String),
-        "categories": pl.Series([list(names) for names in catalogue.categories], dtype=pl.List(pl.String)),
-    }
-    pl.DataFrame(columns).write_parquet(path)
+def _load_model(config: ModelConfig, num_items: int, weights: Path) -> SequentialRecommender:
+    """Large tables stay in the mapped file, where processes share them; what is small is read into memory of its own.
+
+    RuntimeError if the names or shapes are others.
+    """
+    model = build_model(config, num_items)
+    kinds = {name: value.dtype for name, value in model.state_dict().items()}
+    found = load_file(weights)
+    if wrong := [name for name, value in found.items() if kinds.get(name, value.dtype) != value.dtype]:
+        raise ValueError(f"{wrong[0]} has another type than the model's")
+    model.load_state_dict(
+        {name: value if value.nbytes >= MAPPED_BYTES else value.clone() for name, value in found.items()}, assign=True
+    )
+    return model
 
 
-def _read_catalogue(path: Path) -> Catalogue:
-    rows = pl.read_parquet(path)
-    counts = rows["count"].to_numpy().astype(np.int64)
-    return Catalogue(rows["item_id"].to_list(), counts, rows["title"].to_list(), rows["categories"].to_list())
-
-
-def _catalogue_bytes(catalogue: Catalogue) -> int:
-    """An estimate of what the catalogue takes in memory: text, and CPython's objects and table around it."""
-    text = sum(map(len, catalogue.item_ids)) + sum(len(title or "") for title in catalogue.titles)
-    per_item = 2 * 49 + 4 * 8 + 56 + 100  # two strings, four pointers, a tuple of categories, an entry of the index
-    return text + per_item * catalogue.num_items + catalogue.counts.nbytes
+def _replaced(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside and rename: a service that maps the file which was there keeps what it mapped."""
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    partial.replace(path)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

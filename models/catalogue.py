@@ -1,20 +1,27 @@
 """The items a model knows, and the one order in which it counts them: index = popularity rank, from 1; 0 is padding.
 
 The order is a decision of the model, not of the log: blocks of an adaptive embedding, negatives by popularity and
-"ties in catalogue order" are plain integer comparisons because of it. It knows no file format and no network.
+"ties in catalogue order" are plain integer comparisons because of it. All of it lies in a few arrays, so that a large
+catalogue can be a mapped file that processes share. It knows no file format and no network.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.category_sets import CategorySets
+from models.item_key import item_keys
+from models.key_index import KeyIndex
+from models.texts import Texts
 
 
 class Catalogue:
     """`item_ids`, `counts`, `titles` and `categories` run in index order; position p holds index p + 1.
 
-    Counts are events of the training part and must not rise; item ids must be unique.
+    Counts are events of the training part and must not rise; item ids must be unique, and so must their keys.
+    `untitled` (num_items,) bool says which of `titles` are none, without it those that are None; `keys` are made if not
+    given.
     """
 
     def __init__(
@@ -23,6 +30,9 @@ class Catalogue:
         counts: NDArray[np.int64],
         titles: Sequence[str | None],
         categories: Sequence[Sequence[str]],
+        *,
+        untitled: NDArray[np.bool_] | None = None,
+        keys: KeyIndex | None = None,
     ) -> None:
         if not len(item_ids) == len(counts) == len(titles) == len(categories):
             raise ValueError("a catalogue needs one count, title and category list per item")
@@ -30,24 +40,34 @@ class Catalogue:
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):
             raise ValueError("a catalogue is ordered by falling count")
-        self.item_ids = list(item_ids)
+        self.item_ids = Texts.of(item_ids)
         self.counts = counts
-        self.titles = list(titles)
-        self.categories = [tuple(names) for names in categories]
-        self._index = {item_id: place for place, item_id in enumerate(self.item_ids, start=1)}
-        if len(self._index) != len(self.item_ids):
-            raise ValueError("an item id stands in the catalogue twice")
+        self.untitled = np.array([title is None for title in titles]) if untitled is None else untitled
+        self.title_texts = titles if isinstance(titles, Texts) else Texts.of([title or "" for title in titles])
+        self.categories = CategorySets.of(categories)
+        self.keys = KeyIndex.of_ids(self.item_ids) if keys is None else keys
 
     @property
     def num_items(self) -> int:
         return len(self.item_ids)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays, which a process shares with others where they lie in a mapped file."""
+        parts = (self.item_ids, self.counts, self.untitled, self.title_texts, self.categories, self.keys)
+        return sum(part.nbytes for part in parts)
+
+    @property
+    def titles(self) -> list[str | None]:
+        return [self.title(index) for index in range(1, self.num_items + 1)]
+
     def __contains__(self, item_id: str) -> bool:
-        return item_id in self._index
+        return self.index_of(item_id) is not None
 
     def index_of(self, item_id: str) -> int | None:
         """1 to num_items, or None for an item that this catalogue does not have."""
-        return self._index.get(item_id)
+        index = int(self.keys.of(item_keys([item_id]))[0])
+        return index if index and self.item_id(index) == item_id else None
 
     def item_id(self, index: int) -> str:
         return self.item_ids[index - 1]
@@ -56,19 +76,12 @@ class Catalogue:
         return int(self.counts[index - 1])
 
     def title(self, index: int) -> str | None:
-        return self.titles[index - 1]
+        return None if self.untitled[index - 1] else self.title_texts[index - 1]
 
     def categories_of(self, index: int) -> tuple[str, ...]:
         return self.categories[index - 1]
 
     def in_category(self, name: str) -> NDArray[np.int64] | None:
         """Indices of its items, rising; None for a category that no item has."""
-        return self._by_category.get(name)
-
-    @cached_property
-    def _by_category(self) -> dict[str, NDArray[np.int64]]:
-        members: dict[str, list[int]] = {}
-        for index, names in enumerate(self.categories, start=1):
-            for name in dict.fromkeys(names):
-                members.setdefault(name, []).append(index)
-        return {name: np.array(indices, dtype=np.int64) for name, indices in members.items()}
+        places = self.categories.members(name)
+        return None if places is None else places + 1

@@ -1,39 +1,46 @@
-"""One keep-alive connection in a closed loop: as soon as an answer is there, the next request goes out.
+"""One keep-alive connection: as soon as an answer is there, the next request goes out, if one is due.
 
 A bare asyncio protocol with the HTTP parser that uvicorn uses, for a request must cost the generator much less than
-the server. Knows when to send and what an answer is. Who reconnects, and when a round begins, is the generator's.
+the server. Knows how to send and what an answer is. When a request is due is said by `arrivals.py`; who reconnects,
+and when a round begins, is the generator's.
 """
 
 import asyncio
-from collections.abc import Iterator
 from time import perf_counter
 from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
 
+from app.bench.arrivals import Arrivals, Due
 from app.bench.recorder import OK, Recorder
 
-SAMPLE_EVERY = 10
-"""One body in so many is kept and parsed."""
 LARGEST_SAMPLE = 1 << 20  # bytes
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, requests: Iterator[bytes], recorder: Recorder) -> None:
+    def __init__(self, arrivals: Arrivals, recorder: Recorder) -> None:
         self.closed = asyncio.get_running_loop().create_future()
         """Done when the connection is closed, by whichever side."""
         self.sent_at: float | None = None
         """When the request that is under way was sent; None if there is none."""
-        self._requests = requests
+        self._arrivals = arrivals
         self._recorder = recorder
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._sent = 0
+        self._due: Due | None = None
         self._sample: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one too, but not by inheritance
-        self._send(perf_counter())
+        self._next(perf_counter())
+
+    def wake(self) -> None:
+        """A request is due; called while no other is under way."""
+        self._next(perf_counter())
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -66,19 +73,24 @@ class Connection(asyncio.Protocol):
             return  # an answer nobody asked for; the next one would be taken for ours
         now = perf_counter()
         status = self._parser.get_status_code()
-        self._recorder.answer(self.sent_at, now, status)
+        assert self._due is not None, "what was sent was due"
+        self._recorder.answer(self._due.since, now, status, self._due.request.is_write)
         self.sent_at = None
         if self._sample is not None and status == OK:
             self._recorder.sample(now, bytes(self._sample))
             now = perf_counter()  # reading the sample is not the server's time
-        if now < self._recorder.closes_at and self._parser.should_keep_alive():
-            self._send(now)
+        if self._parser.should_keep_alive():
+            self._next(now)
         else:
             self._transport.close()
 
-    def _send(self, now: float) -> None:
+    def _next(self, now: float) -> None:
         assert self._transport is not None, "sends after the connection was made"
-        self._sample = bytearray() if self._sent % SAMPLE_EVERY == 0 else None
-        self._sent += 1
+        self._due = self._arrivals.take(self, now)
+        if self._due is None:
+            if self._arrivals.is_over(now):
+                self._transport.close()
+            return
+        self._sample = bytearray() if not self._due.request.is_write and self._recorder.wants_sample() else None
         self.sent_at = now
-        self._transport.write(next(self._requests))
+        self._transport.write(self._due.request.content)

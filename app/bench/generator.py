@@ -10,13 +10,15 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterator
-from itertools import cycle
+from collections.abc import Callable
+from math import ceil
 from time import perf_counter
 
+from app.bench.arrivals import Arrivals, ClosedLoop, OpenLoop
 from app.bench.connection import Connection
 from app.bench.plan import Plan, Tally
 from app.bench.recorder import Recorder
+from app.bench.requests import requests_of
 
 RECONNECT_S = 0.01
 """Pause after a failure, so that a server which refuses is not asked in a busy loop."""
@@ -28,36 +30,38 @@ async def generate(plan: Plan) -> Tally:
     """Run a plan; returns when every request was answered or given up, at most `timeout_s` after the window."""
     began, cpu_began = perf_counter(), time.process_time()
     recorder = Recorder(began + plan.warm_up_s, plan.seconds)
-    requests = cycle([request_bytes(plan, body) for body in plan.bodies])
+    arrivals = _arrivals(plan, recorder)
     open_connections: set[Connection] = set()
     watch = asyncio.create_task(_end_the_slow(open_connections, plan.timeout_s))
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(plan.connections):
-                group.create_task(_keep_busy(plan, requests, recorder, open_connections))
+            for _ in range(_connections(plan)):
+                group.create_task(_keep_busy(plan, arrivals, recorder, open_connections))
+            group.create_task(arrivals.run())
     finally:
         watch.cancel()
     return recorder.tally(time.process_time() - cpu_began, perf_counter() - began)
 
 
-def request_bytes(plan: Plan, body: str) -> bytes:
-    host = f"[{plan.host}]" if ":" in plan.host else plan.host
-    content = body.encode()
-    head = (
-        f"POST {plan.path} HTTP/1.1\r\nhost: {host}:{plan.port}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-    )
-    return head.encode("ascii") + content
+def _arrivals(plan: Plan, recorder: Recorder) -> Arrivals:
+    if plan.rate is None:
+        return ClosedLoop(requests_of(plan), recorder)
+    return OpenLoop(requests_of(plan), recorder, rate=plan.rate, timeout_s=plan.timeout_s, seed=plan.seed)
 
 
-async def _keep_busy(plan: Plan, requests: Iterator[bytes], recorder: Recorder, shared: set[Connection]) -> None:
-    """One place of the closed loop: a connection, and another one when it is lost, until the window closes."""
+def _connections(plan: Plan) -> int:
+    """In an open loop none that would be idle for more than a second: servers close those after five."""
+    return plan.connections if plan.rate is None else min(plan.connections, max(1, ceil(plan.rate)))
+
+
+async def _keep_busy(plan: Plan, arrivals: Arrivals, recorder: Recorder, shared: set[Connection]) -> None:
+    """One place: a connection, and another one when it is lost, until nothing more is due."""
     loop = asyncio.get_running_loop()
-    while perf_counter() < recorder.closes_at:
+    while not arrivals.is_over(perf_counter()):
         try:
             async with asyncio.timeout(plan.timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(requests, recorder), plan.host, plan.port
+                    lambda: Connection(arrivals, recorder), plan.host, plan.port
                 )
         except OSError:  # TimeoutError is one
             recorder.failure(perf_counter(), "refused")
@@ -65,6 +69,7 @@ async def _keep_busy(plan: Plan, requests: Iterator[bytes], recorder: Recorder, 
             shared.add(connection)
             await connection.closed
             shared.discard(connection)
+            arrivals.lost(connection)
         await asyncio.sleep(RECONNECT_S)
 
 

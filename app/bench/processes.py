@@ -1,6 +1,6 @@
 """The processes that a benchmark starts: each on a free loopback port, watched, and ended with the benchmark.
 
-Knows how to start, wait for, measure (CPU time) and end a process and those below it. It knows no request and nothing
+Knows how to start, wait for and end a process and those below it. It knows no request and nothing
 of what a process does.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import app
+from app.bench.resources import cpu_seconds
 from app.stores.embedded import END_WITH_PARENT
 
 START_S = 180.0  # loading a large artifact, on a machine that has other things to do
@@ -49,9 +50,9 @@ class Child:
             self._end_those_below()
             raise ChildFailed(f"{self.name} ended with status {status}; the end of its output:\n{self.tail()}")
 
-    def wait_until_it_answers(self, port: int, path: str, workers: int = 1) -> None:
-        """GET the path until the answer is 200, for at most START_S, and then until all workers are up."""
-        end = time.monotonic() + START_S
+    def wait_until_it_answers(self, port: int, path: str, workers: int = 1, longest_s: float = START_S) -> None:
+        """GET the path until the answer is 200, for at most `longest_s`, and then until all workers are up."""
+        end = time.monotonic() + longest_s
         said = "nothing"
         while time.monotonic() < end:
             self.must_run()
@@ -68,7 +69,7 @@ class Child:
             finally:
                 connection.close()
             time.sleep(0.1)
-        raise ChildFailed(f"{self.name} was not ready within {START_S:.0f} s, GET {path} gave {said}:\n{self.tail()}")
+        raise ChildFailed(f"{self.name} was not ready within {longest_s:.0f} s, GET {path} gave {said}:\n{self.tail()}")
 
     def _wait_until_quiet(self) -> None:
         """Until the process and those below it do next to nothing, for at most SETTLE_S.
@@ -110,11 +111,18 @@ class Child:
 
 
 @contextmanager
-def child(name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Child]:
-    """Run a Python process of this installation: `command` are its arguments after the interpreter."""
+def child(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    interpreter: str = sys.executable,
+) -> Iterator[Child]:
+    """Run a Python process, of this installation if nothing else is said: `command` are its arguments after the
+    interpreter.
+    """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-            python(command),
+            python(command, interpreter),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -128,10 +136,10 @@ def child(name: str, command: Sequence[str], environment: Mapping[str, str] | No
             started.end()
 
 
-def python(command: Sequence[str]) -> list[str]:
+def python(command: Sequence[str], interpreter: str = sys.executable) -> list[str]:
     """The command line; on Linux one that ends with this process, even if it is killed."""
     # -P: a folder named app in the current one is not ours
-    words = [sys.executable, "-P", *command]
+    words = [interpreter, "-P", *command]
     return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *words] if sys.platform == "linux" else words
 
 
@@ -146,24 +154,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process and all below it that live; None where there is no /proc."""
-    spent: dict[int, float] = {}
-    below: dict[int, list[int]] = {}
-    ticks = os.sysconf("SC_CLK_TCK")
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended since
-            # pid (name, which may hold anything) state ppid … utime stime, fields 14 and 15
-            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
-            below.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-            spent[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / ticks
-    if pid not in spent:
-        return None
-    total, left = 0.0, [pid]
-    while left:
-        one = left.pop()
-        total += spent.get(one, 0.0)
-        left += below.get(one, [])
-    return total

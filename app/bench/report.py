@@ -8,16 +8,19 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
 
+from app.bench.plan import Latencies
 from app.bench.serving import Round
+from app.bench.tables import rounded, shown, text_table
 
 MS = 1000.0
 US = 1_000_000.0
 PERCENTILES = (50, 90, 99)
+PEERS = ("naive", "torchserve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Summary:
     """Share of one core that the generator used, the largest of the rounds: near 1 it is the limit, not the server."""
     served_by: dict[str, float]
     model_version: str | None
+    writes_rps: float = 0.0
+    """How many of `rps` were writes; percentiles are of reads."""
+    write_percentiles_ms: dict[int, float | None] = field(default_factory=dict)
 
     @property
     def error_count(self) -> int:
@@ -59,9 +65,7 @@ def summarise(name: str, rounds: Sequence[Round]) -> Summary:
         name=name,
         rps=median(rates),
         rounds_rps=rates,
-        percentiles_ms={
-            q: median(float(np.percentile(latencies, q)) for latencies in timed) if timed else None for q in PERCENTILES
-        },
+        percentiles_ms=_percentiles(timed),
         max_ms=max(float(latencies.max()) for latencies in timed) if timed else None,
         errors=dict(errors),
         server_cpu_us=_per_answer([(one.server_cpu_s, one.tally.all_answers) for one in rounds]),
@@ -69,6 +73,8 @@ def summarise(name: str, rounds: Sequence[Round]) -> Summary:
         generator_busy=max(tally.cpu_s / tally.elapsed_s for tally in tallies),
         served_by={who: count / samples for who, count in served_by.most_common()},
         model_version=versions.most_common(1)[0][0] if versions else None,
+        writes_rps=median(tally.written_events / tally.seconds for tally in tallies),
+        write_percentiles_ms=_percentiles([t.write_latencies_s * MS for t in tallies if len(t.write_latencies_s)]),
     )
 
 
@@ -78,20 +84,15 @@ def table(summaries: Sequence[Summary]) -> str:
         [
             one.name,
             f"{one.rps:,.0f}",
-            *(_shown(one.percentiles_ms[q]) for q in PERCENTILES),
-            _shown(one.max_ms),
+            *(shown(one.percentiles_ms[q]) for q in PERCENTILES),
+            shown(one.max_ms),
             f"{one.error_count:,}",
-            _shown(one.server_cpu_us, 0),
+            shown(one.server_cpu_us, 0),
             " ".join(f"{rate:,.0f}" for rate in one.rounds_rps),
         ]
         for one in summaries
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in (head, *rows))
-    ]
-    return "\n".join(lines)
+    return text_table(head, rows)
 
 
 def remarks(recommend: Summary, ceiling: Summary) -> list[str]:
@@ -102,8 +103,14 @@ def remarks(recommend: Summary, ceiling: Summary) -> list[str]:
     if recommend.served_by:
         shares = ", ".join(f"{who} {share:.1%}" for who, share in recommend.served_by.items())
         lines.append(f"served by: {shares} (of a sample)")
+    if recommend.writes_rps:
+        times = ", ".join(f"p{q} {shown(value)} ms" for q, value in recommend.write_percentiles_ms.items())
+        lines.append(
+            f"writes: {recommend.writes_rps:,.0f} of its requests/s, {times}; "
+            "the others get none, and the percentiles above are of reads"
+        )
     lines.append(
-        f"generator: {ceiling.rps:,.0f} req/s against a bare ASGI function, {_shown(ceiling.generator_cpu_us, 0)} µs "
+        f"generator: {ceiling.rps:,.0f} req/s against a bare ASGI function, {shown(ceiling.generator_cpu_us, 0)} µs "
         f"of CPU per request; busy {recommend.generator_busy:.0%} of a core while it measured the service"
     )
     return lines
@@ -116,19 +123,26 @@ def machine_line(torch_threads: int) -> str:
 
 
 def figures(summaries: Mapping[str, Summary]) -> dict[str, object]:
-    """Flat keys, `<server>_<figure>`; `ratio` is recommend / echo."""
+    """Flat keys, `<server>_<figure>`; `ratio` is recommend / echo, `ratio_<peer>` recommend / peer."""
     found: dict[str, object] = {}
     for name, one in summaries.items():
         found[f"{name}_rps"] = round(one.rps, 1)
         found[f"{name}_rps_rounds"] = [round(rate, 1) for rate in one.rounds_rps]
         for q in PERCENTILES:
-            found[f"{name}_p{q}_ms"] = _rounded(one.percentiles_ms[q], 3)
-        found[f"{name}_max_ms"] = _rounded(one.max_ms, 3)
-        found[f"{name}_cpu_us"] = _rounded(one.server_cpu_us, 1)
+            found[f"{name}_p{q}_ms"] = rounded(one.percentiles_ms[q], 3)
+        found[f"{name}_max_ms"] = rounded(one.max_ms, 3)
+        found[f"{name}_cpu_us"] = rounded(one.server_cpu_us, 1)
         found[f"{name}_errors"] = one.error_count
+        if one.writes_rps:
+            found[f"{name}_writes_rps"] = round(one.writes_rps, 1)
+            found |= {f"{name}_write_p{q}_ms": rounded(one.write_percentiles_ms[q], 3) for q in PERCENTILES}
     recommend, echo = summaries["recommend"], summaries["echo"]
     found["ratio"] = round(recommend.rps / echo.rps, 4) if echo.rps else None
-    found["generator_cpu_us"] = _rounded(summaries["generator"].generator_cpu_us, 1)
+    for name in PEERS:
+        if name in summaries:
+            peer = summaries[name].rps
+            found[f"ratio_{name}"] = round(recommend.rps / peer, 4) if peer else None
+    found["generator_cpu_us"] = rounded(summaries["generator"].generator_cpu_us, 1)
     found["generator_busy"] = round(recommend.generator_busy, 3)
     found["served_by"] = {who: round(share, 4) for who, share in recommend.served_by.items()}
     found["model_version"] = recommend.model_version
@@ -147,15 +161,12 @@ def missed(recommend: Summary, echo: Summary, min_rps: float | None, max_p99_ms:
     return reasons
 
 
+def _percentiles(timed: Sequence[Latencies]) -> dict[int, float | None]:
+    """Of each round, and then the median over the rounds."""
+    return {q: median(float(np.percentile(one, q)) for one in timed) if timed else None for q in PERCENTILES}
+
+
 def _per_answer(spent: Sequence[tuple[float | None, int]]) -> float | None:
     """Median over the rounds of CPU time per answer, in µs."""
     per_answer = [US * seconds / answers for seconds, answers in spent if seconds is not None and answers]
     return median(per_answer) if per_answer else None
-
-
-def _shown(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)

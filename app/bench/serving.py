@@ -15,11 +15,11 @@ from app.bench.processes import (
     Child,
     ChildFailed,
     child,
-    cpu_seconds,
     environment_of_children,
     free_port,
     python,
 )
+from app.bench.resources import cpu_seconds
 
 GENERATOR_SPARE_S = 60.0  # to start, to connect and to hand over, on a machine that is busy
 
@@ -33,6 +33,8 @@ class Target:
     port: int
     path: str
     process: Child | None = None
+    events_path: str | None = None
+    """Where writes go; None: it takes none, and is asked for reads alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,12 @@ def take_turns(
 
 def run_round(target: Target, plan: Plan) -> Round:
     before = cpu_seconds(target.process.pid) if target.process else None
-    tally = run_generator(replace(plan, host=target.host, port=target.port, path=target.path))
+    plan = replace(plan, host=target.host, port=target.port, path=target.path)
+    if target.events_path is None:
+        plan = replace(plan, write_share=0.0)
+    else:
+        plan = replace(plan, events_path=target.events_path)
+    tally = run_generator(plan)
     after = cpu_seconds(target.process.pid) if target.process else None
     if target.process:
         target.process.must_run()
@@ -88,11 +95,13 @@ def run_generator(plan: Plan) -> Tally:
 
 
 @contextmanager
-def uvicorn_beside(name: str, application: str, workers: int, *, factory: bool) -> Iterator[Target]:
-    """A yardstick of `echo.py`, run as `nextup serve` runs the service: same server, same loop, same parser."""
+def uvicorn_beside(
+    name: str, application: str, workers: int, *, factory: bool, variables: Mapping[str, str] | None = None
+) -> Iterator[Target]:
+    """A yardstick or a peer, run as `nextup serve` runs the service: same server, same loop, same parser."""
     port = free_port()
     command = ["-m", "uvicorn", application, "--host", LOOPBACK, "--port", str(port), "--workers", str(workers)]
     options = ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
-    with child(name, [*command, *options]) as process:
+    with child(name, [*command, *options], variables) as process:
         process.wait_until_it_answers(port, "/openapi.json", workers)
         yield Target(name, LOOPBACK, port, "/recommend", process)

@@ -3,16 +3,22 @@
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.commands.load import load_events
 from app.commands.log_files import read_log
 from app.commands.store import opened_store, redis_url
+from app.item_key import ItemKeys
 from app.settings import Settings
+from models.batch import Times
 
 MOST_USERS = 100_000  # read from the store to draw from
+AT_ONCE = 2_000  # below what the store lets wait
 
 
 @contextmanager
@@ -39,3 +45,20 @@ async def stored_users(url: str, settings: Settings) -> list[str]:
             if len(found) == MOST_USERS:
                 break
     return sorted(found)
+
+
+async def stored_histories(url: str, settings: Settings, users: Sequence[str]) -> dict[str, tuple[ItemKeys, Times]]:
+    """(keys, times) of each user, oldest first, as the service reads them."""
+    async with opened_store(url, settings) as store:
+        found = {user: await store.recent(user) for user in users}
+    return {user: (history.item_keys, history.times) for user, history in found.items()}
+
+
+async def stored_lengths(url: str, settings: Settings, users: Sequence[str]) -> NDArray[np.float64]:
+    """(users,) events of each."""
+    lengths: list[int] = []
+    async with opened_store(url, settings) as store:
+        for some in (users[at : at + AT_ONCE] for at in range(0, len(users), AT_ONCE)):
+            histories = await asyncio.gather(*(store.recent(user) for user in some))
+            lengths += [len(history.entries) for history in histories]
+    return np.array(lengths, dtype=np.float64)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference.item_index import ItemIndex
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.item_key import ItemKeys
 from app.observability import BATCH_PADDING
@@ -43,12 +42,10 @@ class Servable:
         self.version = artifact.version
         self.catalogue = artifact.catalogue
         self._predictor = artifact.predictor
-        self._index = ItemIndex(artifact.catalogue.item_ids)
+        self._index = artifact.catalogue.keys
 
     def bytes_by_part(self) -> dict[str, int]:
-        sizes = dict(self.artifact.bytes_by_part)
-        sizes["catalogue"] += self._index.nbytes
-        return sizes
+        return dict(self.artifact.bytes_by_part)
 
     def warm_up(self, max_batch: int) -> None:
         """Run the sizes that will come, so that the first callers do not pay for lazy set-up."""

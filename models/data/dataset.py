@@ -86,7 +86,7 @@ def prepare(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item
 
 def encode(events: pl.DataFrame, catalogue: Catalogue) -> Dataset:
     """The same log, or another one, by a catalogue that is given; events of unknown items are left out."""
-    ranked = pl.DataFrame({"item_id": catalogue.item_ids}).with_row_index("index", offset=1)
+    ranked = pl.DataFrame({"item_id": list(catalogue.item_ids)}).with_row_index("index", offset=1)
     known = events.join(ranked, on="item_id", how="inner", maintain_order="left")
     if known.is_empty():
         raise ValueError("the log has no item of this catalogue")

@@ -50,10 +50,14 @@ def digit_codes(num_items: int, histories: Sequence[History], splits: int, codeb
     a vector are used.
     """
     del histories
-    index = torch.arange(num_items)
+    return digits_of(torch.arange(num_items), num_items, splits, codebook)
+
+
+def digits_of(items: Tensor, num_items: int, splits: int, codebook: int) -> Tensor:
+    """`digit_codes` of some items (n,), their places in the catalogue from 0 → (n, splits) int64."""
     needed = max(1, int(np.ceil(np.log(max(2, num_items)) / np.log(max(2, codebook)))))
     radix = min(codebook, int(np.ceil(num_items ** (1 / needed))))
-    digits = [index // radix ** (place % needed) % max(1, radix) for place in range(splits)]
+    digits = [items // radix ** (place % needed) % max(1, radix) for place in range(splits)]
     return torch.stack(digits, dim=1)
 
 

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue import Catalogue
 from models.embeddings import packing
-from models.embeddings.assignment import ASSIGNMENTS, assign_codes, product_codes
+from models.embeddings.assignment import ASSIGNMENTS, assign_codes, digits_of, product_codes
 from models.embeddings.base import ItemEmbedding, Neighbours
 
 TRAINED = "trained"
 """The assignment that waits for vectors."""
 LANES = 8
+CHUNK = 1 << 18
 
 
 class CodesEmbedding(ItemEmbedding):
@@ -55,7 +56,8 @@ class CodesEmbedding(ItemEmbedding):
         width = splits // packing.CODES * packing.BYTES if self.is_packed else splits
         self.register_buffer("kept", torch.zeros(num_items + 1, width, dtype=torch.uint8))
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
-        self._keep(assign_codes("digits", num_items, [], splits, codebook))
+        for items in torch.arange(num_items).split(CHUNK):  # codes as int64 are ten times what is kept of them
+            self._keep(digits_of(items, num_items, splits, codebook), int(items[0]))
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,8 +83,7 @@ class CodesEmbedding(ItemEmbedding):
 
     def codes(self, rows: Tensor | None = None) -> Tensor:
         """The codes of `rows` (…) → (…, m) int64; of everything, padding included, without rows."""
-        kept = self.kept if rows is None else self.kept[rows]
-        return packing.unpack(kept) if self.is_packed else kept.long()
+        return self._unpacked(self.kept if rows is None else self.kept[rows])
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         return self.table(batch.items)
@@ -99,13 +100,21 @@ class CodesEmbedding(ItemEmbedding):
         products = torch.einsum("mcd,nmd->mcn", pieces, flat).flatten(0, 1)  # (m · codebook, N)
         # An item's score is the sum of m rows, and rows of fewer than eight numbers take longer than rows of eight.
         rows = F.pad(products, (0, max(0, LANES - len(flat))))
-        sums = F.embedding_bag(self.codes() + self._starts, rows, mode="sum")[:, : len(flat)]
+        # Unpacked, the codes of a large catalogue are ten times what is kept of them: one part at a time.
+        parts = (self._unpacked(kept) + self._starts for kept in self.kept.split(CHUNK))
+        sums = torch.cat([F.embedding_bag(part, rows, mode="sum")[:, : len(flat)] for part in parts])
         sums = sums.index_fill(0, sums.new_tensor([PADDING], dtype=torch.int64), 0.0)
         return sums.T.contiguous().unflatten(0, hidden.shape[:-1]) if hidden.ndim > 1 else sums[:, 0]
 
-    def _keep(self, codes: Tensor) -> None:
-        """`codes` (num_items, m); row 0, the padding, keeps zeros."""
-        self.kept[1:] = packing.pack(codes) if self.is_packed else codes.to(torch.uint8)
+    def _unpacked(self, kept: Tensor) -> Tensor:
+        return packing.unpack(kept) if self.is_packed else kept.long()
+
+    def _keep(self, codes: Tensor, first: int = 0) -> None:
+        """`codes` (n, m) of the items from place `first` on; row 0, the padding, keeps zeros."""
+        for place in range(0, len(codes), CHUNK):
+            some = codes[place : place + CHUNK]
+            begin = 1 + first + place
+            self.kept[begin : begin + len(some)] = packing.pack(some) if self.is_packed else some.to(torch.uint8)
 
 
 def codes_of_new_item(codes: Tensor, neighbours: Tensor, weights: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 then a sum of m of them per item. Neither item vectors nor all scores are ever written.
 
 Codes packed in six bits are kept once more as bytes, because to unpack them takes longer than to add them up. Skipping
-blocks of items by an upper bound was measured and does not pay: DECISIONS.md, decision 13.
+blocks of items by an upper bound was measured and does not pay: DECISIONS.md, decision 17.
 """
 
 from typing import Self

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from models.artifact import ArtifactError, load_artifact
+from models.native.library import library
 from service_tests.artifacts import tiny_catalogue, write_tiny_artifact
 
-PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "golden.json"]
+PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "catalogue.safetensors", "golden.json"]
 
 
 @pytest.mark.parametrize("preset", ["blossom", "sasrec", "blossomrec", "cprec", "lsan", "popular"])
@@ -32,8 +34,10 @@ def test_what_was_written_is_what_is_loaded(preset: str, tmp_path: Path) -> None
 
 
 def test_a_load_chooses_how_to_score(tmp_path: Path) -> None:
-    for preset, scorer in (("sasrec", "plain"), ("blossom", "codes")):
-        predictor = load_artifact(write_tiny_artifact(tmp_path / preset, preset=preset), device="cpu").predictor
+    native = "codes" if library() is None else "native codes"
+    for preset, allowed, scorer in (("sasrec", True, "plain"), ("blossom", True, native), ("blossom", False, "codes")):
+        folder = write_tiny_artifact(tmp_path / preset, preset=preset)
+        predictor = load_artifact(folder, device="cpu", native=allowed).predictor
         assert predictor.scoring["small"] == predictor.scoring["large"]
         assert predictor.scoring["small"]["name"] == scorer  # type: ignore[index]
 
@@ -95,6 +99,39 @@ def test_writing_again_gives_another_version_and_no_half_artifact(tmp_path: Path
     second = load_artifact(write_tiny_artifact(tmp_path, seed=1), device="cpu")
     assert first.version != second.version
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_an_artifact_from_before_the_catalogue_lay_in_arrays_still_serves(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    (folder / "catalogue.safetensors").unlink()
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    del files["catalogue.safetensors"]
+    change_manifest(folder, files=files)
+    loaded = load_artifact(folder, device="cpu").catalogue
+    assert loaded.item_ids == tiny_catalogue().item_ids
+    assert loaded.index_of("i7") == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_large_table_is_mapped_and_outlives_the_artifact_that_replaces_it(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path, num_items=20_000)
+    artifact = load_artifact(folder, device="cpu")
+    assert str(folder / "model.safetensors") in Path("/proc/self/maps").read_text()
+    histories = [np.array([1, 2, 3])]
+    before = artifact.predictor.top_k(histories, 5)
+    write_tiny_artifact(tmp_path, num_items=100, seed=1)
+    after = artifact.predictor.top_k(histories, 5)
+    assert after.indices.tolist() == before.indices.tolist()
+    assert artifact.catalogue.item_id(20_000) == "i20000"
+
+
+def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value.half() for name, value in weights.items()}, folder / "model.safetensors")
+    sign_again(folder, "model.safetensors")
+    with pytest.raises(ArtifactError, match="another type"):
+        load_artifact(folder, device="cpu")
 
 
 def change_manifest(folder: Path, **values: Any) -> None:

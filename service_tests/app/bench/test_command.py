@@ -44,6 +44,38 @@ def test_a_log_and_an_artifact_give_a_table_and_figures(
     assert not (tmp_path / "var").exists(), "a log that is named does not touch the store as set"
 
 
+@pytest.mark.slow
+def test_worker_counts_and_a_peer_are_measured_in_one_run_at_a_rate(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEXTUP_TORCH_THREADS", "1")
+    artifact = write_tiny_artifact(tmp_path / "artifact")
+    what = [
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--rate",
+        "60",
+        "--writes",
+        "0.3",
+        "--workers",
+        "2,1",
+        "--peers",
+        "naive",
+    ]
+    assert main(["bench", "serve", str(log), "--artifact", str(artifact), *what, "--record", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    for name in ("recommend", "recommend_2", "naive", "echo"):
+        assert 25 < found[f"{name}_rps"] < 110, "the rate, and not what they could do"
+        assert found[f"{name}_errors"] == 0
+    assert 5 < found["recommend_writes_rps"] < 40
+    assert "naive_writes_rps" not in found
+    assert found["scaling"] == {"2": found["recommend_2_rps"], "1": found["recommend_rps"]}
+    assert found["same_answers"] == {"naive": 1.0}
+    assert "naive" in (tmp_path / "serve.md").read_text()
+
+
 def test_a_store_without_histories_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "serve", "--artifact", str(tmp_path)]) == 1
     assert "`nextup load` a log first" in capsys.readouterr().err
@@ -67,6 +99,12 @@ def test_a_service_that_does_not_start_says_why(log: Path, tmp_path: Path, capsy
         (["--seconds", "0"], "--seconds is 0"),
         (["--seconds", "nan"], "--seconds is nan"),
         (["--url", "http://127.0.0.1:1", "--artifact", "x"], "leave those out"),
+        (["--url", "http://127.0.0.1:1", "--peers", "naive"], "leave those out"),
+        (["--workers", "1,x"], "--workers is 1,x"),
+        (["--rate", "0"], "--rate is 0"),
+        (["--writes", "1"], "--writes is 1"),
+        (["--writes", "0.1"], "made-up events into the store as set"),
+        (["--peers", "nobody"], "--peers has 'nobody'"),
         (["--url", "https://127.0.0.1:1"], "--url is https"),
         (["--url", "127.0.0.1:8000"], "--url is 127"),
         (["--url", "http://127.0.0.1:port"], "--url is http"),

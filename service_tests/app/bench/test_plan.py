@@ -14,7 +14,7 @@ COUNTS = st.integers(0, 10**9)
 
 @given(bodies=st.lists(st.text(), min_size=1, max_size=5), seconds=st.floats(0, 1e6))
 def test_a_plan_is_read_as_it_was_written(bodies: list[str], seconds: float) -> None:
-    plan = replace(PLAN, bodies=tuple(bodies), seconds=seconds)
+    plan = replace(PLAN, bodies=tuple(bodies), events=tuple(bodies), seconds=seconds)
     assert Plan.read(plan.written()) == plan
     assert plan.written().count(b"\n") == 1, "the generator reads one line"
 
@@ -27,7 +27,11 @@ def test_a_plan_is_read_as_it_was_written(bodies: list[str], seconds: float) -> 
 def test_a_tally_is_read_as_it_was_written(
     latencies: list[float], statuses: dict[int, int], served_by: dict[str, int]
 ) -> None:
-    sent = tally(3, latencies_s=np.array(latencies), statuses=statuses, served_by=served_by)
+    sent = replace(
+        tally(3, latencies_s=np.array(latencies), statuses=statuses, served_by=served_by),
+        write_latencies_s=np.array(latencies[:2]),
+    )
     got = Tally.read(sent.written())
     assert got.latencies_s.tolist() == latencies
-    assert replace(got, latencies_s=sent.latencies_s) == sent
+    assert got.write_latencies_s.tolist() == latencies[:2]
+    assert replace(got, latencies_s=sent.latencies_s, write_latencies_s=sent.write_latencies_s) == sent

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.processes import LOOPBACK, ChildFailed, child, cpu_seconds, environment_of_children, free_port, python
+from app.bench.processes import LOOPBACK, ChildFailed, child, environment_of_children, free_port, python
+from app.bench.resources import cpu_seconds, memory_of
 
 SLEEPS = "import time; time.sleep(60)"
 HAS_CHILD = f"""
@@ -119,6 +120,33 @@ def test_cpu_time_of_those_below_is_counted(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.05)
     assert cpu_seconds(process.pid) is None
+
+
+@linux
+def test_memory_of_those_below_is_counted_and_what_they_share_once(tmp_path: Path) -> None:
+    """Three processes map one file of 64 MB, and each fills 16 MB of its own."""
+    shared = tmp_path / "shared"
+    shared.write_bytes(bytes(64 << 20))
+    holds = f"""
+import mmap, os, subprocess, sys, time
+file = open({str(shared)!r}, "rb")
+mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+mapped[::4096]
+own = b"x" * (16 << 20)
+left = int(sys.argv[1])
+if left: subprocess.Popen([sys.executable, "-c", sys.argv[2], str(left - 1), sys.argv[2]])
+else: open({str(tmp_path / "ready")!r}, "w").write("1")
+time.sleep(60)
+"""
+    with child("it", ["-c", holds, "2", holds]) as process:
+        pid_in(tmp_path / "ready")
+        memory = memory_of(process.pid)
+    assert memory is not None
+    shared_once, own = 64 << 20, 3 * (16 << 20)
+    assert memory.rss > 3 * shared_once + own
+    assert shared_once + own < memory.pss < 2 * shared_once + own
+    assert own < memory.uss < memory.pss
+    assert memory_of(process.pid) is None
 
 
 def test_a_folder_named_app_does_not_shadow_ours(tmp_path: Path) -> None:

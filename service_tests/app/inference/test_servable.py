@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from app.errors import ArtifactRejected, NotFound
 from app.inference import Query, SimilarQuery, TopItems, open_servable
-from app.inference.item_index import ItemIndex
 from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
+from models.key_index import KeyIndex
 from models.native.build import build
 from models.native.library import library
 from service_tests.artifacts import write_tiny_artifact
@@ -94,15 +94,10 @@ def test_an_unknown_item_has_nothing_similar_and_harms_nobody(servable: Servable
 
 @given(names=st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=60), asked=st.data())
 def test_keys_find_their_index_and_strangers_find_none(names: list[str], asked: st.DataObject) -> None:
-    index = ItemIndex(names)
+    index = KeyIndex.of_ids(names)
     wanted = asked.draw(st.lists(st.sampled_from(names) | st.text(min_size=1, max_size=12), max_size=40))
     expected = [names.index(name) + 1 if name in names else 0 for name in wanted]
     assert index.of(item_keys(wanted)).tolist() == expected
-
-
-def test_two_items_with_one_key_are_refused_by_name() -> None:
-    with pytest.raises(ArtifactRejected, match="'twin' and 'twin' have the same key"):
-        ItemIndex(["one", "twin", "two", "twin"])
 
 
 def test_a_folder_that_is_no_artifact_is_refused(tmp_path: Path) -> None:

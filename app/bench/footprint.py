@@ -1,0 +1,79 @@
+"""What a model and its users take: bytes on disk, bytes of a serving process, bytes per item and per history.
+
+Knows figures and how they are told; what is started for them is in `app/commands/bench_memory.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from app.bench.resources import Memory
+from app.bench.tables import megabytes, rounded, shown, text_table
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """`before` and `loaded`: the serving process with all it imports, and with the artifact loaded and warm."""
+
+    preset: str
+    items: int
+    disk_bytes: int
+    before: Memory | None
+    loaded: Memory | None
+    load_s: float
+
+    @property
+    def per_item(self) -> float | None:
+        """Bytes of memory per item that the artifact adds."""
+        return None if self.before is None or self.loaded is None else (self.loaded.pss - self.before.pss) / self.items
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "preset": self.preset,
+            "items": self.items,
+            "disk_bytes": self.disk_bytes,
+            "before": asdict(self.before) if self.before else None,
+            "loaded": asdict(self.loaded) if self.loaded else None,
+            "bytes_per_item": rounded(self.per_item, 1),
+            "disk_bytes_per_item": round(self.disk_bytes / self.items, 1),
+            "load_s": round(self.load_s, 2),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Of a store filled with users of `events` each. Bytes are what Redis uses more than when it was empty."""
+
+    users: int
+    events: int
+    bytes: int
+
+    @property
+    def per_user(self) -> float:
+        return self.bytes / self.users
+
+    def figures(self) -> dict[str, Any]:
+        return {**asdict(self), "bytes_per_user": round(self.per_user, 1)}
+
+
+def footprint_table(rows: Sequence[Footprint]) -> str:
+    head = ["preset", "items", "disk MB", "before MB", "loaded MB", "bytes/item", "disk bytes/item", "load s"]
+    return text_table(head, [_row(one) for one in rows])
+
+
+def _row(one: Footprint) -> list[str]:
+    return [
+        one.preset,
+        f"{one.items:,}",
+        shown(one.disk_bytes / 1e6),
+        megabytes(one.before.pss if one.before else None),
+        megabytes(one.loaded.pss if one.loaded else None),
+        shown(one.per_item),
+        shown(one.disk_bytes / one.items),
+        shown(one.load_s, 2),
+    ]
+
+
+def histories_table(rows: Sequence[Histories]) -> str:
+    head = ["events per user", "users", "bytes/user"]
+    return text_table(head, [[f"{one.events:,}", f"{one.users:,}", shown(one.per_user, 0)] for one in rows])

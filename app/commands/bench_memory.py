@@ -1,0 +1,109 @@
+"""`nextup bench memory`: what models of several sizes take on disk and in memory, and what a history takes in Redis.
+
+Knows which processes to start. What a footprint is, and how it is told, is in `app/bench/footprint.py`.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from app.bench.footprint import Footprint, Histories, footprint_table, histories_table
+from app.bench.made_artifact import made_artifact
+from app.bench.processes import ChildFailed, environment_of_children, python
+from app.bench.record import machine_facts, record
+from app.bench.resources import Memory
+from app.commands.load import load_events
+from app.commands.store import opened_store, redis_url
+from app.settings import Settings
+
+LONGEST_S = 1800.0
+HISTORY_USERS = 200
+FIRST_MS = 1_767_225_600_000
+MINUTE_MS = 60_000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--items", default="10k,100k,1m", metavar="N,…", help="catalogue sizes (10k,100k,1m)")
+    parser.add_argument("--presets", default="blossom,sasrec", help="whose sizes the models have (blossom,sasrec)")
+    parser.add_argument("--events", default="10,50,200,1000", metavar="N,…", help="of a history (10,50,200,1000)")
+    parser.add_argument("--out", type=Path, default=Path("var/ladder"), help="where artifacts are kept (var/ladder)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write memory.md and memory.json there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    sizes, lengths = _numbers("items", arguments.items), _numbers("events", arguments.events)
+    facts = machine_facts()
+    footprints = [
+        _footprint(made_artifact(arguments.out, name, size), name, size)
+        for name in arguments.presets.split(",")
+        for size in sizes
+    ]
+    histories = [asyncio.run(_histories(length)) for length in lengths]
+    text = f"{footprint_table(footprints)}\n\n{histories_table(histories)}"
+    result: dict[str, Any] = {
+        "artifacts": [one.figures() for one in footprints],
+        "histories": [one.figures() for one in histories],
+    }
+    print(text)
+    if arguments.record:
+        record(arguments.record, "memory", text, result, facts)
+    print(json.dumps(result))
+    return 0
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    units = {"k": 1_000, "m": 1_000_000}
+    try:
+        found = [round(float(word.rstrip("km")) * units.get(word[-1:], 1)) for word in text.lower().split(",")]
+    except ValueError:
+        raise ValueError(f"--{name} is {text!r}; numbers separated by commas are meant, as in 10k,1m") from None
+    if min(found) < 1:
+        raise ValueError(f"--{name} is {text!r}; each is at least 1")
+    return found
+
+
+def _footprint(folder: Path, preset: str, items: int) -> Footprint:
+    done = subprocess.run(  # noqa: S603 - this interpreter with our own module
+        python(["-m", "app.bench.loading", str(folder)]),
+        capture_output=True,
+        env=environment_of_children(),
+        timeout=LONGEST_S,
+        check=False,
+    )
+    if done.returncode:
+        raise ChildFailed(f"{folder} was not loaded:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    before, loaded = (Memory(**said[name]) if said[name] else None for name in ("before", "loaded"))
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return Footprint(preset, items, size, before, loaded, said["load_s"])
+
+
+async def _histories(events: int) -> Histories:
+    """A store of its own, filled through the ordinary path, with the settings of the user's environment."""
+    settings = Settings()
+    events = min(events, settings.history_max_events)
+    with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
+        own = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
+        with redis_url(own) as url:
+            async with opened_store(url, own) as store:
+                await store.append([])
+                empty = await store.memory_bytes()
+            await load_events(url, own, _log(events))
+            async with opened_store(url, own) as store:
+                return Histories(HISTORY_USERS, events, await store.memory_bytes() - empty)
+
+
+def _log(events: int) -> pl.DataFrame:
+    """HISTORY_USERS users with so many events each, of ids as long as those of a large catalogue."""
+    rng = np.random.default_rng(0)
+    items = pl.Series(rng.integers(1_000_000, 10_000_000, HISTORY_USERS * events)).cast(pl.String)
+    users = pl.Series(np.repeat(np.arange(HISTORY_USERS), events)).cast(pl.String)
+    times = FIRST_MS + np.tile(np.arange(events), HISTORY_USERS) * MINUTE_MS
+    return pl.DataFrame({"user_id": "u" + users, "item_id": "i" + items, "timestamp": times})
