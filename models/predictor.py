@@ -7,6 +7,7 @@ and no event loop.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.batch import History, Times
+from models.fitting_batch import FittingBatch
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
@@ -22,6 +24,8 @@ from models.scorers.eligible import Eligible, Indices, Mask
 from models.scorers.ivf_index import IvfIndex, build_ivf
 from models.scorers.plain import best_of
 from models.scorers.vectors import item_vectors
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Predictor:
         self.reads_times = model.reads_times
         self.torch_device = device
         self._norms: Tensor | None = None
+        self._fitting = FittingBatch()
         self._scoring = plain_scoring(self.model)
 
     @property
@@ -80,6 +85,22 @@ class Predictor:
             allowed: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
 
         """
+        if not len(histories):
+            raise ValueError("no history was given")
+        parts = self._fitting.run(
+            len(histories),
+            lambda rows: self._top_k(histories[rows], k, _of(times, rows), _of(denied, rows), _of(allowed, rows)),
+        )
+        return parts[0] if len(parts) == 1 else _together(parts)
+
+    def _top_k(
+        self,
+        histories: Sequence[History],
+        k: int,
+        times: Sequence[Times] | None,
+        denied: Sequence[Indices] | None,
+        allowed: Sequence[Mask | None] | None,
+    ) -> TopItems:
         began = time.perf_counter()
         found = self.runner.encode(histories, times if self.reads_times else None)
         self._wait()
@@ -165,3 +186,17 @@ class Predictor:
         """Stage times mean something on an asynchronous device too."""
         if self.torch_device.type == "cuda":
             torch.cuda.synchronize(self.torch_device)
+
+
+def _of(rows: Sequence[Row] | None, part: slice) -> Sequence[Row] | None:
+    return None if rows is None else rows[part]
+
+
+def _together(parts: Sequence[TopItems]) -> TopItems:
+    return TopItems(
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        sum(part.encode_s for part in parts),
+        sum(part.score_s for part in parts),
+        float(np.mean([part.padding_ratio for part in parts])),
+    )
