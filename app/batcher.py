@@ -104,6 +104,12 @@ class Batcher(Generic[Item, Result]):
         queued = self._forecast.seconds(batches, entries, entries * self._forecast.mean_work)
         return max(0.0, self._busy_until - now) + queued
 
+    def expected_s(self, items: Sequence[Item]) -> float:
+        """How long a batch of these will run; infinite as long as nothing is known."""
+        if self._work is None or not self._forecast.is_ready:
+            return float("inf")
+        return self._forecast.seconds(1, len(items), sum(map(self._work, items)))
+
     async def close(self, timeout_s: float) -> None:
         """Refuse new items, finish what is there; after `timeout_s` the rest fails with Draining."""
         self._closed = True

@@ -1,6 +1,6 @@
 """The way from a query to its answer: into a bounded queue, with a batch through the model, back to its caller.
 
-The model runs in one thread of its own, so the event loop stays free. It knows no Redis and no HTTP.
+Batches that take long run in a thread of their own, so that the event loop stays free. It knows no Redis and no HTTP.
 """
 
 import asyncio
@@ -12,6 +12,10 @@ from app.batcher import Batcher
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable
 from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_INFO, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics
+
+INLINE_S = 0.02
+"""Batches that will be shorter run in the event loop: two threads that share one interpreter lock cost each other more
+than the wait (DECISIONS.md, decision 6)."""
 
 
 class InferenceEngine:
@@ -58,6 +62,8 @@ class InferenceEngine:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
+        if self._batcher.expected_s(queries) < INLINE_S:
+            return self.servable.answer(queries)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.servable.answer, queries)
 
