@@ -35,6 +35,7 @@ async def ask(engine: InferenceEngine, item: str = "i3") -> list[str]:
     return answer.item_ids
 
 
+@pytest.mark.slow
 async def test_the_event_loop_runs_what_is_short_and_is_left_free_by_what_is_long(tmp_path: Path) -> None:
     servable = Watched(load_artifact(write_tiny_artifact(tmp_path), device="cpu"))
     engine = InferenceEngine(servable, max_batch=4, queue_limit=100)
