@@ -8,6 +8,7 @@ ServiceError
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── BodyTooLarge 413
 ├── ArtifactRejected 409      a version that does not load, or answers wrongly
+├── TooManyRequests 429      this key asks too often; Retry-After says when to come back
 ├── Overloaded 503            the queue is full; Retry-After says when to come back
 ├── Draining 503              shutting down
 ├── StoreUnavailable 503      Redis does not answer
@@ -55,6 +56,13 @@ class ArtifactRejected(ServiceError):
 
 class BodyTooLarge(ServiceError):
     status, title = 413, "Body too large"
+
+
+class TooManyRequests(ServiceError):
+    status, title = 429, "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: float) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
 
 
 class Overloaded(ServiceError):

@@ -5,7 +5,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
+from app.access import Access
 from app.admin.endpoints import router as admin
+from app.api_keys import ApiKeys
 from app.errors import ServiceError
 from app.events.endpoints import router as events
 from app.health.endpoints import router as health
@@ -13,7 +15,7 @@ from app.home.endpoints import router as home
 from app.items.endpoints import router as items
 from app.lifespan import lifespan_of
 from app.middleware import RequestMiddleware
-from app.problems import describe_problems, on_http_error, on_invalid_request, on_service_error
+from app.problems import describe_keys, describe_problems, on_http_error, on_invalid_request, on_service_error
 from app.recommend.endpoints import router as recommend
 from app.recommend.hot_path import HotPath
 from app.settings import Settings
@@ -36,5 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(HotPath)
+    if Access.is_needed(settings):
+        keys = ApiKeys(settings.api_keys, rate=settings.rate_limit)
+        app.add_middleware(Access, keys=keys, metrics_key=settings.metrics_key)
+        describe_keys(app)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     return app

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import ServiceError
+from app.errors import ServiceError, Unauthorized
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -56,6 +56,19 @@ def describe_problems(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
+def describe_keys(app: FastAPI) -> None:
+    """Tell the schema, and so the page under /docs, that calls carry an API key."""
+    generate = app.openapi
+
+    def with_keys() -> dict[str, Any]:
+        schema = generate()
+        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
+        return schema
+
+    app.openapi = with_keys  # type: ignore[method-assign]  # as above
+
+
 def problem(
     status: int,
     title: str,
@@ -94,6 +107,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
 async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(error.status, error.title, error.detail, request.state.request_id, headers=headers)
 
 

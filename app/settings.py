@@ -6,9 +6,10 @@ Built once, by the command that starts the service, and passed on; nothing else 
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.api_keys import ApiKeys
 from app.processes import automatic_workers
 
 
@@ -24,6 +25,11 @@ class Settings(BaseSettings):
     )
     artifact: Path = Field(default=Path("var/demo"), description="folder of the artifact to serve")
     data_dir: Path = Field(default=Path("var"), description="where the embedded Redis and the service keep their files")
+    api_keys: str = Field(
+        default="", description="who may ask: name:scope+scope:sha256, by commas, as `nextup key` prints them"
+    )
+    metrics_key: str | None = Field(default=None, description="the key that /metrics asks for")
+    rate_limit: float = Field(default=0, ge=0, description="requests per second of one key and process; 0 = any")
     allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
@@ -59,6 +65,12 @@ class Settings(BaseSettings):
         default=7, ge=1, description="how long the id of a trimmed event still counts as seen"
     )
 
+    @field_validator("api_keys")
+    @classmethod
+    def _readable_keys(cls, text: str) -> str:
+        ApiKeys(text)
+        return text
+
     @model_validator(mode="before")
     @classmethod
     def _workers_of_this_machine(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +82,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _only_loopback_without_keys(self) -> Self:
         loopback = self.host in {"127.0.0.1", "localhost", "::1"}
-        if not loopback and not self.allow_anonymous:
+        if not loopback and not self.allow_anonymous and not self.api_keys:
             raise ValueError(
                 f"NEXTUP_HOST={self.host} would open the service to the network without API keys; "
-                "set NEXTUP_ALLOW_ANONYMOUS=1 if something in front of it checks callers"
+                "set NEXTUP_API_KEYS, or NEXTUP_ALLOW_ANONYMOUS=1 if something in front of it checks callers"
             )
         return self

@@ -21,6 +21,7 @@ COMMANDS = {
     "load": "bulk-load a log into the store of histories",
     "dump": "stored events back to Parquet, the next training set",
     "erase": "remove a user from the store, print the receipt",
+    "key": "a new API key and the setting that lets it in",
     "bench": "the benchmarks",
 }
 
