@@ -22,6 +22,7 @@ COMMANDS = {
     "dump": "stored events back to Parquet, the next training set",
     "erase": "remove a user from the store, print the receipt",
     "bench": "the benchmarks",
+    "monitoring": "write dashboards for Grafana and alerts for Prometheus",
 }
 
 
