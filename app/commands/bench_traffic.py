@@ -36,11 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    plan = _plan(arguments)
-    totals: Counter[str] = Counter()
+    totals: Counter[str] = Counter()  # of whole rounds: what was under way when it is stopped does not count
     # A container is stopped by SIGTERM, which process 1 does not hear by itself.
     signal.signal(signal.SIGTERM, _stop)
     with suppress(KeyboardInterrupt):
+        plan = _plan(arguments)
         for number, seconds in enumerate(rounds(arguments.seconds, ROUND_S)):
             tally = asyncio.run(generate(replace(plan, seconds=seconds, seed=arguments.seed + number)))
             totals.update(answered=tally.answered, events=tally.written_events, errors=tally.errors)
