@@ -104,7 +104,7 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
         ),
         Alert(
             "NextupMemoryNearLimit",
-            'max by (instance) (process_resident_memory_bytes{job="nextup"} / nextup_memory_limit_bytes)',
+            'max(process_resident_memory_bytes{job="nextup"} / nextup_memory_limit_bytes)',
             f"> {limits.MEMORY_SHARE}",
             FIVE_MINUTES,
             "ticket",
