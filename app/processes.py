@@ -30,11 +30,11 @@ def cores() -> int:
     return max(1, min(count, _quota(Path("/sys/fs/cgroup/cpu.max"), count)))
 
 
-def memory_limit_bytes() -> int:
+def memory_limit_bytes(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
     """What this process and those of its control group may use: what the group is given, and not more than there is."""
     there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        limit = group.read_text().strip()
         return there_is if limit == "max" else min(there_is, int(limit))
     except (OSError, ValueError):
         return there_is
