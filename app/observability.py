@@ -21,6 +21,8 @@ from prometheus_client import (
     openmetrics,
 )
 
+from app.processes import memory_limit_bytes
+
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -77,8 +79,20 @@ DEVICE_MEMORY = Gauge(
 )
 STORE_UP = Gauge("nextup_store_up", "1 if Redis answered when last asked.", multiprocess_mode="livemin")
 STORE_MEMORY = Gauge("nextup_store_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemax")
+STORE_STARTUP_MEMORY = Gauge(
+    "nextup_store_startup_memory_bytes", "What Redis took of it before it held anything.", multiprocess_mode="livemax"
+)
+STORE_MEMORY_LIMIT = Gauge(
+    "nextup_store_memory_limit_bytes", "maxmemory of Redis; 0 = none.", multiprocess_mode="livemax"
+)
+STORE_KEYS = Gauge("nextup_store_keys", "Keys in Redis: two per user, and often a third.", multiprocess_mode="livemax")
 STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
 STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=FAST)
+MEMORY_LIMIT = Gauge(
+    "nextup_memory_limit_bytes",
+    "What all workers together may use: the limit of the control group, else the machine's memory.",
+    multiprocess_mode="livemax",
+)
 # The library's own process metrics tell of one process: with several, this takes their place in what is exposed.
 RESIDENT_MEMORY = (
     Gauge(
@@ -139,6 +153,7 @@ class BatchMetrics:
 
 def sample_process_memory() -> None:
     """Refresh what nobody pushes; the resident size comes from Linux and is left alone elsewhere."""
+    MEMORY_LIMIT.set(memory_limit_bytes())
     if RESIDENT_MEMORY is None:
         return
     try:

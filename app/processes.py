@@ -1,4 +1,4 @@
-"""How many worker processes suit this machine, where nobody says it: `--workers auto`.
+"""What this machine allows a process, and how many workers suit it where nobody says it: `--workers auto`.
 
 On a CPU one process per core with one compute thread each: measured better than fewer processes with more threads
 (DECISIONS.md). On a GPU one process owns the device. It starts no process.
@@ -28,6 +28,16 @@ def cores() -> int:
     """That this process may use: of its affinity, and not more than its control group's quota, rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(count, _quota(Path("/sys/fs/cgroup/cpu.max"), count)))
+
+
+def memory_limit_bytes(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """What this process and those of its control group may use: what the group is given, and not more than there is."""
+    there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = group.read_text().strip()
+        return there_is if limit == "max" else min(there_is, int(limit))
+    except (OSError, ValueError):
+        return there_is
 
 
 def _quota(path: Path, otherwise: int) -> int:

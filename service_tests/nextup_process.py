@@ -50,12 +50,12 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, *arguments: str) -> Iterator[Served]:
-    """Until the block ends; then the service must end by itself within `STOP_S`."""
+def serving(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Served]:
+    """Until the block ends; then the service must end by itself within `STOP_S`. `variables`: of its environment."""
     port = free_port()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", str(port), *arguments],
-        env=environment(data_dir),
+        env=environment(data_dir, **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -23,6 +23,7 @@ COMMANDS = {
     "erase": "remove a user from the store, print the receipt",
     "key": "a new API key and the setting that lets it in",
     "bench": "the benchmarks",
+    "monitoring": "write dashboards for Grafana and alerts for Prometheus",
 }
 
 

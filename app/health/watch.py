@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager, suppress
 
 from app.errors import StoreUnavailable
 from app.inference import InferenceEngine
-from app.observability import STORE_MEMORY, STORE_UP, sample_process_memory
+from app.observability import (
+    STORE_KEYS,
+    STORE_MEMORY,
+    STORE_MEMORY_LIMIT,
+    STORE_STARTUP_MEMORY,
+    STORE_UP,
+    sample_process_memory,
+)
 from app.stores.history import HistoryStore
 
 log = logging.getLogger("nextup")
@@ -49,7 +56,11 @@ class Watch:
         self.sample()
         try:
             await self._store.ping()
-            STORE_MEMORY.set(await self._store.memory_bytes())
+            usage = await self._store.usage()
+            STORE_MEMORY.set(usage.memory_bytes)
+            STORE_STARTUP_MEMORY.set(usage.startup_bytes)
+            STORE_MEMORY_LIMIT.set(usage.limit_bytes)
+            STORE_KEYS.set(usage.keys)
         except StoreUnavailable as error:
             if self.store_problem is None:  # one line when it begins and one when it ends, not one per request
                 log.warning("Redis stopped answering: %s", error.detail)

@@ -4,7 +4,7 @@ Knows the letters of history.lua. Does not talk to Redis.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app.item_key import ItemKeys
 from app.stores.entries import NO_ENTRIES, Entries, EventTimes, version_and_entries
@@ -12,6 +12,17 @@ from app.stores.records import HistoryEvent
 
 Status = Literal["stored", "duplicate", "late"]
 _STATUS: dict[int, Status] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}
+
+
+class Usage(NamedTuple):
+    """What the store takes, all primaries together."""
+
+    memory_bytes: int
+    startup_bytes: int
+    """Of these, what Redis took before it held anything."""
+    limit_bytes: int
+    """maxmemory; 0 = none."""
+    keys: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from redis.asyncio.cluster import RedisCluster
 
 from app.batch_observer import BatchObserver
 from app.settings import Settings
-from app.stores.answers import Applied, StoredHistory, UserHistory, applied, stored_history
+from app.stores.answers import Applied, StoredHistory, Usage, UserHistory, applied, stored_history
 from app.stores.client import Gate, RedisClient, Script, StoreObserver
 from app.stores.entries import entry
 from app.stores.history_reads import HistoryReads
@@ -129,13 +129,21 @@ class HistoryStore:
 
     async def memory_bytes(self) -> int:
         """Memory that Redis uses, all primaries together."""
+        return (await self.usage()).memory_bytes
+
+    async def usage(self) -> Usage:
+        """Memory and keys of all primaries together."""
         async with self.gate.operation("info"):
             if isinstance(self.client, RedisCluster):
                 per_node: dict[str, Any] = await self.client.info("memory", target_nodes=RedisCluster.PRIMARIES)
                 nodes = [per_node] if "used_memory" in per_node else list(per_node.values())
             else:
                 nodes = [await self.client.info("memory")]
-        return sum(int(node["used_memory"]) for node in nodes)
+            keys = int(await self.client.dbsize())
+        used, startup, limit = (
+            sum(int(node[name]) for node in nodes) for name in ("used_memory", "used_memory_startup", "maxmemory")
+        )
+        return Usage(memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=keys)
 
     async def ping(self) -> None:
         async with self.gate.operation("ping"):

@@ -40,3 +40,12 @@ def test_the_quota_of_a_container_counts(text: str, cores: int, tmp_path: Path) 
 def test_other_words_than_auto_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers"):
         Settings(workers="many", artifact=tmp_path)  # type: ignore[arg-type]
+
+
+def test_the_limit_of_memory_is_that_of_the_container_or_the_machine(tmp_path: Path) -> None:
+    group, missing = tmp_path / "memory.max", tmp_path / "missing"
+    machine = processes.memory_limit_bytes(missing)
+    assert machine > 100_000_000
+    for text, limit in (("2147483648", min(2_147_483_648, machine)), ("max", machine), (str(10**18), machine)):
+        group.write_text(text + "\n")
+        assert processes.memory_limit_bytes(group) == limit

@@ -4,17 +4,22 @@ It builds and starts nothing, and knows no YAML: the files are read as text, bec
 for anything else.
 """
 
+import argparse
 import json
 import re
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import app
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text().replace("\\\n", " ")
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
+GPU = (ROOT / "docker-compose.gpu.yml").read_text()
 
 
 def found(pattern: str, text: str) -> list[str]:
@@ -41,20 +46,28 @@ SERVICES = services()
 
 
 def test_the_services_of_the_contract_are_there() -> None:
-    assert {"redis", "api", "prometheus"} <= SERVICES.keys()
+    assert {"redis", "api", "prometheus", "grafana", "load", "train"} == SERVICES.keys()
+
+
+def test_what_a_plain_up_does_not_start_has_a_profile_of_its_name() -> None:
+    profiles = {name: found(r'profiles: \["(\w+)"\]', text) for name, text in SERVICES.items()}
+    assert {name: given for name, given in profiles.items() if given} == {"load": ["load"], "train": ["train"]}
 
 
 def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
     published = {name: found(r'"([\d.:]*\d:\d+)"', text) for name, text in SERVICES.items()}
     assert published["api"] == ["127.0.0.1:8000:8000"]
     assert published["prometheus"] == ["127.0.0.1:9090:9090"]
-    assert published["redis"] == []
+    assert published["grafana"] == ["127.0.0.1:3000:3000"]
+    assert published["redis"] == published["load"] == published["train"] == []
     assert [port for ports in published.values() for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_can_be_asked_for_its_health(name: str) -> None:
-    if "build:" in SERVICES[name]:
+    if name in {"load", "train"}:  # they serve nothing, and the image would ask for /readyz
+        assert "healthcheck:\n      disable: true" in SERVICES[name]
+    elif "build:" in SERVICES[name]:
         assert "/readyz" in instruction("HEALTHCHECK .* CMD")
     else:
         assert "healthcheck:" in SERVICES[name]
@@ -74,7 +87,7 @@ def test_the_service_is_not_root_and_gets_signals_itself() -> None:
 
 def test_every_setting_that_a_container_names_exists() -> None:
     build_arguments = set(found(r"^ARG (\w+)", DOCKERFILE))
-    named = set(re.findall(r"\bNEXTUP_\w+", DOCKERFILE + COMPOSE)) - build_arguments
+    named = set(re.findall(r"\bNEXTUP_\w+", DOCKERFILE + COMPOSE + GPU)) - build_arguments
     assert {name for name in named if name.removeprefix("NEXTUP_").lower() not in Settings.model_fields} == set()
 
 
@@ -91,6 +104,69 @@ def test_a_container_may_take_longer_to_stop_than_the_service_to_drain() -> None
 
 def test_prometheus_asks_the_service() -> None:
     assert 'targets: ["api:8000"]' in (ROOT / "docker/prometheus.yml").read_text()
+
+
+def test_every_file_that_is_mounted_is_there_and_read_only() -> None:
+    mounted = found(r"^      - (\./\S+)$", COMPOSE)
+    assert len(mounted) == 4
+    for source, _, mode in (mount.split(":") for mount in mounted):
+        assert (ROOT / source).exists(), source
+        assert mode == "ro"
+
+
+def test_prometheus_reads_the_rules_that_are_mounted() -> None:
+    [rules] = found(r"^rule_files:\n  - (\S+)$", (ROOT / "docker/prometheus.yml").read_text())
+    assert f"./docker/{rules}:/etc/prometheus/{rules}:ro" in SERVICES["prometheus"]
+
+
+def test_grafana_shows_everything_and_lets_nobody_in() -> None:
+    given = dict(re.findall(r"^      (GF_\w+): \"?([^\"\n]+)\"?$", SERVICES["grafana"], re.MULTILINE))
+    assert given["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert given["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert given["GF_AUTH_DISABLE_LOGIN_FORM"] == given["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    folder = ROOT / "docker/grafana"
+    [path] = found(r"^ +path: (\S+)$", (folder / "provisioning/dashboards/nextup.yml").read_text())
+    assert f"./docker/grafana/dashboards:{path}:ro" in SERVICES["grafana"]
+    home = given["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (folder / "dashboards" / home.removeprefix(f"{path}/")).is_file()
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - {"redis"})
+def test_a_container_may_write_its_volumes_and_nothing_else(name: str) -> None:
+    text = SERVICES[name]
+    assert "read_only: true" in text
+    assert 'cap_drop: ["ALL"]' in text
+    assert "no-new-privileges:true" in text
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_a_bound_of_memory_and_a_rule_for_its_end(name: str) -> None:
+    assert "mem_limit:" in SERVICES[name]
+    assert found(r"^    restart: (.*)$", SERVICES[name]) == ['"no"' if name == "train" else "unless-stopped"]
+
+
+@pytest.mark.parametrize("name", ["load", "train"])
+def test_the_commands_of_the_profiles_exist_with_their_options(name: str) -> None:
+    [words] = found(r"^    command: (\[.*\])$", SERVICES[name])
+    command, *rest = json.loads(words)
+    parser = argparse.ArgumentParser()
+    import_module(f"app.commands.{command}").configure(parser)
+    parser.parse_args(rest)
+
+
+def test_the_gpu_file_changes_services_that_are_there() -> None:
+    changed = found(r"^  (\w+):$", GPU)
+    assert set(changed) == {"api", "train"}
+    assert "driver: nvidia" in GPU
+    assert "NEXTUP_TORCH: ${NEXTUP_TORCH:-torch}" in GPU
+
+
+def test_the_image_says_what_it_is() -> None:
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', instruction("LABEL")))
+    assert labels["version"] == app.__version__
+    assert labels["licenses"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
+    assert labels["revision"] == "${REVISION}"
+    assert labels["title"] == "nextup"
 
 
 def test_native_code_is_built_in_the_image_from_what_was_installed_and_the_compiler_stays_behind() -> None:

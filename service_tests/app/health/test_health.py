@@ -1,6 +1,7 @@
 """/livez, /readyz, /metrics and the page."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -16,7 +17,8 @@ nextup_queue_wait_seconds nextup_batch_size nextup_batch_padding_ratio nextup_re
 nextup_recommendations_total nextup_events_total nextup_event_visible_seconds nextup_history_length nextup_model_info
 nextup_model_bytes nextup_model_uncompressed_bytes nextup_device_memory_bytes process_resident_memory_bytes
 nextup_store_up nextup_store_memory_bytes nextup_store_errors_total nextup_store_duration_seconds
-nextup_last_batch_timestamp_seconds
+nextup_last_batch_timestamp_seconds nextup_memory_limit_bytes nextup_store_startup_memory_bytes
+nextup_store_memory_limit_bytes nextup_store_keys
 """.split()  # noqa: SIM905 - a list of words reads better as words
 
 
@@ -37,6 +39,22 @@ async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None
     text = (await service.http.get("/metrics")).text
     declared = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     assert [name for name in CONTRACT if name not in declared] == []
+
+
+async def test_the_store_is_told_by_what_it_takes_and_holds(service: Service, new_user: Callable[[], str]) -> None:
+    await service.state["watch"].look()
+    keys = await service.metric("nextup_store_keys")
+    await service.take(new_user(), "i7", "i8")
+    await service.state["watch"].look()
+    assert await service.metric("nextup_store_keys") == keys + 2, "two keys per user"
+    startup = await service.metric("nextup_store_startup_memory_bytes")
+    assert 100_000 < startup < await service.metric("nextup_store_memory_bytes")
+    assert await service.metric("nextup_store_memory_limit_bytes") == 0, "the embedded Redis has no maxmemory"
+
+
+async def test_the_process_takes_less_than_it_may(service: Service) -> None:
+    resident = await service.metric("process_resident_memory_bytes")
+    assert 0 < resident < await service.metric("nextup_memory_limit_bytes")
 
 
 async def test_both_text_formats_can_be_parsed(service: Service) -> None:

@@ -66,7 +66,9 @@ async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
     assert {user async for user in store.users()} >= set(users)
     assert (await merge_histories(store, users[0], users[1])).keys_removed == 3
     assert await store.erase(users[2]) == 3
-    assert await store.memory_bytes() > 100_000
+    usage = await store.usage()
+    assert usage.memory_bytes > usage.startup_bytes > 100_000
+    assert usage.keys >= 2 * len(users) - 6, "without those that were merged and erased"
     await store.ping()
 
 
