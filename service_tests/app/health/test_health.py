@@ -16,7 +16,7 @@ nextup_queue_wait_seconds nextup_batch_size nextup_batch_padding_ratio nextup_re
 nextup_recommendations_total nextup_events_total nextup_event_visible_seconds nextup_history_length nextup_model_info
 nextup_model_bytes nextup_model_uncompressed_bytes nextup_device_memory_bytes process_resident_memory_bytes
 nextup_store_up nextup_store_memory_bytes nextup_store_errors_total nextup_store_duration_seconds
-nextup_last_batch_timestamp_seconds
+nextup_model_reload_total nextup_last_batch_timestamp_seconds
 """.split()  # noqa: SIM905 - a list of words reads better as words
 
 
