@@ -5,11 +5,13 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 from fastapi import FastAPI
 
 from app.admin.service import ModelService
+from app.errors import ArtifactRejected
 from app.events.service import EventService
 from app.health.watch import Watch
 from app.inference import InferenceEngine, open_servable
@@ -50,7 +52,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 native=settings.native,
             )
             engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
-                await asyncio.to_thread(load, versions.wanted_folder()),
+                await asyncio.to_thread(load, _wanted_folder(versions)),
                 max_batch=settings.max_batch,
                 queue_limit=settings.queue_limit,
             )
@@ -72,6 +74,13 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             watch.draining = True
 
     return lifespan
+
+
+def _wanted_folder(versions: VersionFolder) -> Path:
+    try:
+        return versions.wanted_folder()
+    except ValueError as error:
+        raise ArtifactRejected(str(error)) from error
 
 
 @contextmanager

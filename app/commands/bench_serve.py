@@ -37,8 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     counts = checked(arguments)
     given = {"artifact": arguments.artifact, "workers": counts[-1] if counts else None}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    # One version for the service and its peers, whichever is wanted while they run.
-    settings = settings.model_copy(update={"artifact": VersionFolder(settings.artifact).wanted_folder()})
+    versions = VersionFolder(settings.artifact)
+    if versions.has_artifact():  # one version for the service and its peers, whichever is wanted while they run
+        settings = settings.model_copy(update={"artifact": versions.wanted_folder()})
     try:
         with ExitStack() as running:
             return _bench_serve(arguments, settings, counts or [settings.workers], running)

@@ -1,8 +1,10 @@
 """The loop closed: what a service stored becomes the model that it changes to, while callers never pause."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
+from app.versions import VersionFolder
 from service_tests.artifacts import write_tiny_artifact
 from service_tests.constant_requests import Tally, constant_requests
 from service_tests.end_to_end.test_process import samples
@@ -85,6 +88,24 @@ def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path:
                 some_more(tally)
     assert tally.wrong == []
     assert set(tally.versions) == {first, *wanted}
+
+
+def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever(tmp_path: Path) -> None:
+    data, shelf = tmp_path / "data", tmp_path / "models"
+    write_tiny_artifact(shelf, num_items=ITEMS)
+    other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
+    with serving(data, "--artifact", str(shelf)) as served:
+        publish = ["publish", str(other), "--into", str(shelf), "--url", served.url, "--wait"]
+        with ExitStack() as loading:
+            loading.enter_context(VersionFolder(shelf).alone())
+            gave_up = nextup(data, *publish, "3")
+            assert gave_up.returncode == 1
+            assert "another version is being loaded" in gave_up.stderr
+            done = threading.Timer(3.0, loading.pop_all().close)
+        done.start()
+        assert said(data, *publish, "60")["active"] == active(served) == version_of(other)
+        done.join()
+        assert samples(served.url, "nextup_model_reload_total")["[('result', 'busy')]"] > 1
 
 
 def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes_on(tmp_path: Path) -> None:
