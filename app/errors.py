@@ -8,6 +8,7 @@ ServiceError
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── BodyTooLarge 413
 ├── ArtifactRejected 409      a version that does not load, or answers wrongly
+├── ActivationRuns 409        another version is being loaded; Retry-After
 ├── TooManyRequests 429      this key asks too often; Retry-After says when to come back
 ├── Overloaded 503            the queue is full; Retry-After says when to come back
 ├── Draining 503              shutting down
@@ -52,6 +53,13 @@ class HistoryBehind(ServiceError):
 
 class ArtifactRejected(ServiceError):
     status, title = 409, "Artifact rejected"
+
+
+class ActivationRuns(ServiceError):
+    status, title = 409, "Activation runs"
+
+    def __init__(self) -> None:
+        super().__init__("another version is being loaded; ask again when it is done", retry_after_s=1.0)
 
 
 class BodyTooLarge(ServiceError):

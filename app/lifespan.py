@@ -4,10 +4,14 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 from fastapi import FastAPI
 
+from app.admin.service import ModelService
+from app.errors import ArtifactRejected
 from app.events.service import EventService
 from app.health.watch import Watch
 from app.inference import InferenceEngine, open_servable
@@ -19,6 +23,7 @@ from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
 from app.stores.redis import close_redis, open_redis
 from app.users.service import UserService
+from app.versions import VersionFolder
 
 
 class State(TypedDict):
@@ -29,6 +34,7 @@ class State(TypedDict):
     recommend: RecommendService
     events: EventService
     users: UserService
+    models: ModelService
     watch: Watch
 
 
@@ -37,18 +43,24 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
             store = await _open_store(settings, opened)
-            servable = await asyncio.to_thread(
+            versions = VersionFolder(settings.artifact)
+            load = partial(
                 open_servable,
-                settings.artifact,
                 device=settings.device,
                 threads=settings.torch_threads or max(1, cores() // settings.workers),
                 max_batch=settings.max_batch,
                 native=settings.native,
             )
-            engine = InferenceEngine(servable, max_batch=settings.max_batch, queue_limit=settings.queue_limit)
+            engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
+                await asyncio.to_thread(load, _wanted_folder(versions)),
+                max_batch=settings.max_batch,
+                queue_limit=settings.queue_limit,
+            )
             opened.push_async_callback(engine.close, settings.drain_s)
             watch = Watch(store, engine)
             await opened.enter_async_context(watch.looking())
+            models = ModelService(versions, engine, load)
+            await opened.enter_async_context(models.following())
             opened.enter_context(_long_lived())
             yield State(
                 settings=settings,
@@ -56,11 +68,19 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 recommend=RecommendService(store, engine, max_k=settings.max_k),
                 events=EventService(store),
                 users=UserService(store),
+                models=models,
                 watch=watch,
             )
             watch.draining = True
 
     return lifespan
+
+
+def _wanted_folder(versions: VersionFolder) -> Path:
+    try:
+        return versions.wanted_folder()
+    except ValueError as error:
+        raise ArtifactRejected(str(error)) from error
 
 
 @contextmanager

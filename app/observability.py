@@ -10,16 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from prometheus_client import REGISTRY as PROCESS_REGISTRY
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    exposition,
-    multiprocess,
-    openmetrics,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.processes import memory_limit_bytes
 
@@ -71,6 +62,9 @@ MODEL_BYTES = Gauge(
 MODEL_UNCOMPRESSED = Gauge(
     "nextup_model_uncompressed_bytes", "What full item vectors in and out would take.", multiprocess_mode="livemax"
 )
+MODEL_RELOADS = Counter(
+    "nextup_model_reload", "Versions that were loaded beside the serving one, by what became of them.", ["result"]
+)
 DEVICE_MEMORY = Gauge(
     "nextup_device_memory_bytes",
     "Accelerator memory of all processes.",
@@ -108,6 +102,8 @@ RESIDENT_MEMORY = (
 STAGE_SECONDS = {name: STAGE_DURATION.labels(name) for name in ("store", "queue", "encode", "score", "respond")}
 for _reason in ("overloaded", "deadline", "draining"):
     REJECTED.labels(_reason)
+for _result in ("ok", "rejected", "busy"):
+    MODEL_RELOADS.labels(_result)
 for _result in ("stored", "duplicate", "late", "invalid"):
     EVENTS.labels(_result)
 
@@ -122,6 +118,21 @@ def request_metrics(route: str, method: str, code: str) -> tuple[Counter, Histog
 @lru_cache(maxsize=64)
 def recommendations(served_by: str, reason: str) -> Counter:
     return RECOMMENDATIONS.labels(served_by, reason)
+
+
+_shown: list[tuple[str, str, str, str]] = []
+
+
+def show_model(version: str, preset: str, device: str, dtype: str) -> None:
+    """Put 1 at the version that serves, and take away the one before it."""
+    labels = (version, preset, device, dtype)
+    for before in _shown:
+        if before != labels and MULTIPROCESS:  # the library cannot remove what lies in a file: `exposed` leaves it out
+            MODEL_INFO.labels(*before).set(0)
+        elif before != labels:
+            MODEL_INFO.remove(*before)
+    _shown[:] = [labels]
+    MODEL_INFO.labels(*labels).set(1)
 
 
 class StoreMetrics:
@@ -161,28 +172,3 @@ def sample_process_memory() -> None:
     except FileNotFoundError:
         return
     RESIDENT_MEMORY.set(pages * os.sysconf("SC_PAGE_SIZE"))
-
-
-def exposed(accept: str) -> tuple[bytes, str]:
-    """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
-    registry = PROCESS_REGISTRY
-    if MULTIPROCESS:
-        registry = CollectorRegistry()
-        _forget_dead_processes(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    if "application/openmetrics-text" in accept:
-        content: bytes = openmetrics.exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
-        return content, openmetrics.exposition.CONTENT_TYPE_LATEST
-    return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST
-
-
-def _forget_dead_processes(folder: str) -> None:
-    """A worker that was killed leaves its live gauges behind; the counters it counted stay true."""
-    pids = {path.stem.rsplit("_", 1)[1] for path in Path(folder).glob("gauge_live*.db")}
-    for pid in pids:
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            multiprocess.mark_process_dead(int(pid), folder)  # type: ignore[no-untyped-call]
-        except PermissionError:
-            continue

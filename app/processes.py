@@ -7,6 +7,8 @@ On a CPU one process per core with one compute thread each: measured better than
 import os
 from pathlib import Path
 
+from app.versions import VersionFolder
+
 BASE_BYTES = 450_000_000
 """Of a worker before it has a model, torch for the most part."""
 COPIES = 2.0
@@ -19,7 +21,11 @@ def automatic_workers(artifact: Path, device: str) -> int:
     """At least 1; `artifact` need not be there yet."""
     if device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists()):
         return 1
-    files = sum(file.stat().st_size for file in artifact.glob("*") if file.is_file())
+    try:
+        folder = VersionFolder(artifact).wanted_folder()
+    except ValueError:
+        folder = artifact
+    files = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
     fitting = int(MEMORY_SHARE * _free_bytes() / (BASE_BYTES + COPIES * files))
     return max(1, min(cores(), fitting))
 

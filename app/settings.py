@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=1, ge=1, le=256, description="HTTP processes, each with the model inside; auto = by cores and memory"
     )
-    artifact: Path = Field(default=Path("var/demo"), description="folder of the artifact to serve")
+    artifact: Path = Field(
+        default=Path("var/demo"), description="folder of the artifact to serve, or of published versions"
+    )
     data_dir: Path = Field(default=Path("var"), description="where the embedded Redis and the service keep their files")
     api_keys: str = Field(
         default="", description="who may ask: name:scope+scope:sha256, by commas, as `nextup key` prints them"

@@ -24,6 +24,7 @@ from app.commands.bench_requests import plan_of
 from app.commands.bench_serve_options import checked, configure, target_of
 from app.commands.bench_service import service_of
 from app.settings import Settings
+from app.versions import VersionFolder
 from models.progress import progress
 
 __all__ = ["configure", "run"]
@@ -36,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     counts = checked(arguments)
     given = {"artifact": arguments.artifact, "workers": counts[-1] if counts else None}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    versions = VersionFolder(settings.artifact)
+    if versions.has_artifact():  # one version for the service and its peers, whichever is wanted while they run
+        settings = settings.model_copy(update={"artifact": versions.wanted_folder()})
     try:
         with ExitStack() as running:
             return _bench_serve(arguments, settings, counts or [settings.workers], running)

@@ -11,7 +11,7 @@ import torch
 from app.commands.load import load_events
 from app.commands.store import opened_store
 from app.settings import Settings
-from models.artifact import MANIFEST
+from app.versions import VersionFolder
 from models.data.dataset import prepare
 from models.data.demo import demo_items, demo_log
 from models.device import choose_device
@@ -25,7 +25,7 @@ OPTIONS = TrainingOptions(epochs=6, batch_cells=1024, learning_rate=3e-3, warmup
 
 def ensure_demo(artifact: Path) -> None:
     """Train the demo model if there is no artifact in the folder: half a minute."""
-    if (artifact / MANIFEST).exists():
+    if VersionFolder(artifact).has_artifact():
         return
     torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
     print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)

@@ -18,6 +18,7 @@ COMMANDS = {
     "extend": "put items that came after the training into an artifact, without training again",
     "index": "give an artifact of a million items an index for approximate answers",
     "serve": "the service over HTTP",
+    "publish": "give a running service another version of its model, without a lost request",
     "load": "bulk-load a log into the store of histories",
     "dump": "stored events back to Parquet, the next training set",
     "erase": "remove a user from the store, print the receipt",

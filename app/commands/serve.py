@@ -21,8 +21,8 @@ from uvicorn.supervisors import Multiprocess
 
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
+from app.versions import VersionFolder
 
-MANIFEST = "manifest.json"
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - listened on when asked, but not an address to open
 
 
@@ -43,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
 
         ensure_demo(settings.artifact)
-    elif not (settings.artifact / MANIFEST).is_file():
-        raise ValueError(f"{settings.artifact} holds no artifact; train one, or try `nextup serve --demo`")
+    VersionFolder(settings.artifact).wanted_folder()  # a ValueError here is one line, and one for all workers
     with ExitStack() as running:
         if settings.redis_url is None:
             redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
@@ -112,7 +111,7 @@ def _shared_metrics() -> Iterator[None]:
 def _announce(settings: Settings, *, demo: bool) -> None:
     host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
     base = f"http://{host}:{settings.port}"
-    print(f"nextup serves {settings.artifact}", file=sys.stderr)
+    print(f"nextup serves {VersionFolder(settings.artifact).wanted_folder()}", file=sys.stderr)
     print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
     if demo:
         body = '{"user_id": "ada", "k": 5}'

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from app.dependencies import state
 from app.errors import Draining, StoreUnavailable
+from app.exposition import exposed
 from app.health.watch import Watch
-from app.observability import exposed
 from app.problems import declared
 
 router = APIRouter(tags=["health"])

@@ -2,6 +2,6 @@
 
 from app.inference.engine import InferenceEngine, queue_seconds
 from app.inference.query import Query, SimilarQuery, TopItems
-from app.inference.servable import open_servable
+from app.inference.servable import Servable, open_servable
 
-__all__ = ["InferenceEngine", "Query", "SimilarQuery", "TopItems", "open_servable", "queue_seconds"]
+__all__ = ["InferenceEngine", "Query", "Servable", "SimilarQuery", "TopItems", "open_servable", "queue_seconds"]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from app.batcher import Batcher
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable
-from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_INFO, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics
+from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics, show_model
 
 INLINE_S = 0.02
 """Batches that will be shorter run in the event loop: two threads that share one interpreter lock cost each other more
@@ -19,11 +19,10 @@ than the wait (DECISIONS.md, decision 6)."""
 
 
 class InferenceEngine:
-    """Serves one version. `close` finishes what is queued."""
+    """Serves one version, `servable`, until `use` gives it another. `close` finishes what is queued."""
 
     def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int) -> None:
         self.servable = servable
-        self._max_len = servable.artifact.predictor.max_len
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
             self._run,
@@ -33,11 +32,15 @@ class InferenceEngine:
             observer=BatchMetrics(),
             work=self._positions,
         )
-        predictor = servable.artifact.predictor
-        MODEL_INFO.labels(servable.version, servable.artifact.preset, predictor.device, predictor.dtype).set(1)
-        for part, size in servable.bytes_by_part().items():
-            MODEL_BYTES.labels(part).set(size)
-        MODEL_UNCOMPRESSED.set(servable.artifact.uncompressed_bytes)
+        self._tell()
+
+    def use(self, servable: Servable) -> None:
+        """From the next batch on. A batch that runs ends on the version that it began with, and the queue stays.
+
+        To be called in the event loop, as every reader of `servable` is there.
+        """
+        self.servable = servable
+        self._tell()
 
     async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         """Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item."""
@@ -55,7 +58,15 @@ class InferenceEngine:
 
     def _positions(self, query: Query | SimilarQuery) -> float:
         """What makes a query dear: the positions that the encoder reads."""
-        return min(len(query.history), self._max_len) if isinstance(query, Query) else 0
+        longest = self.servable.artifact.predictor.max_len
+        return min(len(query.history), longest) if isinstance(query, Query) else 0
+
+    def _tell(self) -> None:
+        artifact = self.servable.artifact
+        show_model(artifact.version, artifact.preset, artifact.predictor.device, artifact.predictor.dtype)
+        for part, size in self.servable.bytes_by_part().items():
+            MODEL_BYTES.labels(part).set(size)
+        MODEL_UNCOMPRESSED.set(artifact.uncompressed_bytes)
 
     async def close(self, timeout_s: float) -> None:
         await self._batcher.close(timeout_s)

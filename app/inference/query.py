@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.item_key import ItemKeys
+from models.catalogue import Catalogue
 
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 
@@ -41,12 +42,17 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class TopItems:
-    """`unknown` are places in the history that this version's catalogue does not have; times in seconds."""
+    """`unknown` are places in the history that this version's catalogue does not have; times in seconds.
+
+    Version and catalogue are those that answered: by the time an answer is shaped, another version may serve.
+    """
 
     item_ids: list[str]
     scores: list[float]
     source: Source
     unknown: NDArray[np.int64]
+    version: str
+    catalogue: Catalogue
     encode_s: float = 0.0
     score_s: float = 0.0
     started_at: float = 0.0  # of the batch, by time.perf_counter()

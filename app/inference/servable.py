@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.query import Query, SimilarQuery, Source, TopItems
 from app.item_key import ItemKeys
 from app.observability import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
@@ -71,7 +71,7 @@ class Servable:
         best = in_order[~np.isin(in_order, denied)][: query.k].tolist()
         names = [self.catalogue.item_id(index) for index in best]
         counts = [float(self.catalogue.count(index)) for index in best]
-        return TopItems(names, counts, "popularity", np.flatnonzero(history == 0), started_at=time.perf_counter())
+        return self._answered(names, counts, "popularity", np.flatnonzero(history == 0), time.perf_counter())
 
     def _recommend(self, queries: list[Query]) -> list[TopItems | Exception]:
         started = time.perf_counter()
@@ -95,7 +95,7 @@ class Servable:
             for row, indices, scores in zip(with_model, top.indices, top.scores, strict=True):
                 names, values = self._named(indices[: queries[row].k], scores)
                 unknown = np.flatnonzero(histories[row] == 0)
-                answers[row] = TopItems(names, values, "model", unknown, top.encode_s, top.score_s, started)
+                answers[row] = self._answered(names, values, "model", unknown, started, top.encode_s, top.score_s)
         return [answers[row] if row in answers else self.popular(query) for row, query in enumerate(queries)]
 
     def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
@@ -114,7 +114,7 @@ class Servable:
             )
             for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):
                 names, values = self._named(best[: queries[row].k], scores)
-                answers[row] = TopItems(names, values, "model", NOTHING, score_s=top.score_s, started_at=started)
+                answers[row] = self._answered(names, values, "model", NOTHING, started, score_s=top.score_s)
         return answers
 
     def _denied(self, seen: Indices, query: Query) -> Indices:
@@ -136,6 +136,18 @@ class Servable:
                     members[indices] = True
             mask = members if candidates is None else mask & members
         return mask
+
+    def _answered(
+        self,
+        item_ids: list[str],
+        scores: list[float],
+        source: Source,
+        unknown: Indices,
+        started_at: float,
+        encode_s: float = 0.0,
+        score_s: float = 0.0,
+    ) -> TopItems:
+        return TopItems(item_ids, scores, source, unknown, self.version, self.catalogue, encode_s, score_s, started_at)
 
     def _named(self, indices: Indices, scores: NDArray[np.float32]) -> tuple[list[str], list[float]]:
         count = int(np.count_nonzero(indices))  # zeros stand at the end: nothing eligible was left

@@ -17,10 +17,11 @@ Engine = Annotated[InferenceEngine, Depends(state("engine"))]
 @router.get("/{item_id:path}", responses=declared(404, 422, 500))
 async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
     """Title, categories and popularity of an item."""
-    catalogue = engine.servable.catalogue
+    servable = engine.servable  # once: another may take its place
+    catalogue = servable.catalogue
     rank = catalogue.index_of(item_id)
     if rank is None:
-        raise NotFound(f"the catalogue of version {engine.servable.version} has no item {item_id!r}")
+        raise NotFound(f"the catalogue of version {servable.version} has no item {item_id!r}")
     return CatalogueItem(
         item_id=item_id,
         title=catalogue.title(rank),

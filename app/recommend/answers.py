@@ -9,33 +9,40 @@ from typing import Any
 import msgspec
 
 from app.inference import TopItems
-from app.recommend.service import Recommendation, RecommendService
+from app.recommend.service import Recommendation
 
 _encoder = msgspec.json.Encoder()
 
 
-def encoded(found: Recommendation, service: RecommendService, *, explain: bool) -> bytes:
+def encoded(found: Recommendation, *, explain: bool) -> bytes:
     """The body of the answer; ValueError for a score that is no number, which JSON cannot say."""
     if not all(map(isfinite, found.top.scores)):
         raise ValueError("the model gave a score that is not a number")  # the encoder would write null
-    return _encoder.encode(shaped(found, service, explain=explain))
+    return _encoder.encode(shaped(found, explain=explain))
 
 
-def shaped(found: Recommendation, service: RecommendService, *, explain: bool) -> dict[str, Any]:
+def shaped(found: Recommendation, *, explain: bool) -> dict[str, Any]:
     return {
         "recommendation_id": found.recommendation_id,
-        "items": items(found.top, service, explain=explain),
+        "items": items(found.top, explain=explain),
         "served_by": found.top.source,
         "reason": found.reason,
-        "model_version": service.model_version,
+        "model_version": found.top.version,
         "history_length": found.history_length,
         "history_version": found.history_version,
         "unknown_items": found.unknown_items,
     }
 
 
-def items(top: TopItems, service: RecommendService, *, explain: bool) -> list[dict[str, Any]]:
+def items(top: TopItems, *, explain: bool) -> list[dict[str, Any]]:
     pairs = zip(top.item_ids, top.scores, strict=True)
     if not explain:
         return [{"item_id": item_id, "score": score} for item_id, score in pairs]
-    return [{"item_id": item_id, "score": score} | service.description(item_id) for item_id, score in pairs]
+    return [{"item_id": item_id, "score": score} | _description(top, item_id) for item_id, score in pairs]
+
+
+def _description(top: TopItems, item_id: str) -> dict[str, Any]:
+    """Title and categories, of the catalogue that the answer comes from."""
+    index = top.catalogue.index_of(item_id)
+    assert index is not None, "only items of the catalogue are answered"
+    return {"title": top.catalogue.title(index), "categories": list(top.catalogue.categories_of(index))}

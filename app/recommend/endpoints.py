@@ -36,7 +36,7 @@ async def recommend(body: RecommendRequest, request: Request, service: Service, 
     """The k items that the user will most likely want next."""
     async with WhileConnected(request.receive):
         found = await service.recommend(body, deadline, request.state.stages)
-    return Response(encoded(found, service, explain=body.explain), media_type="application/json")
+    return Response(encoded(found, explain=body.explain), media_type="application/json")
 
 
 @router.post("/recommend/batch", response_model=BatchResponse, responses=ERRORS)
@@ -52,13 +52,13 @@ async def similar(body: SimilarRequest, request: Request, service: Service, dead
     """Items whose vectors are near that of an item."""
     async with WhileConnected(request.receive):
         top = await service.similar(body, deadline, request.state.stages)
-    return JSONResponse({"items": items(top, service, explain=body.explain), "model_version": service.model_version})
+    return JSONResponse({"items": items(top, explain=body.explain), "model_version": top.version})
 
 
 async def _one(service: RecommendService, given: Any, deadline: float, request: Request) -> dict[str, Any]:
     try:
         body = RecommendRequest.model_validate(given)
-        return {"status": 200} | shaped(await service.recommend(body, deadline), service, explain=body.explain)
+        return {"status": 200} | shaped(await service.recommend(body, deadline), explain=body.explain)
     except ValidationError as error:
         detail = "; ".join(f"{e['field']}: {e['detail']}" for e in field_problems(error.errors())[:3])
         return {"status": 422, "detail": detail}

@@ -61,7 +61,7 @@ async def _answer(asked: StrictRequest, deadline_ms: int, scope: Scope, receive:
     deadline = deadline_after(state["settings"], deadline_ms or None)
     async with WhileConnected(receive):
         found = await service.recommend(asked, deadline, state["stages"])
-    body = encoded(found, service, explain=asked.explain)
+    body = encoded(found, explain=asked.explain)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

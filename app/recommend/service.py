@@ -9,7 +9,6 @@ Past its deadline a request gets an error, because nobody waits for the answer. 
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,17 +45,6 @@ class RecommendService:
         self._engine = engine
         self._unknown_items = UnknownItems(store, lambda item_id: item_id in engine.servable.catalogue)
         self._max_k = max_k
-
-    @property
-    def model_version(self) -> str:
-        return self._engine.servable.version
-
-    def description(self, item_id: str) -> dict[str, Any]:
-        """Title and categories of an item of the catalogue."""
-        catalogue = self._engine.servable.catalogue
-        index = catalogue.index_of(item_id)
-        assert index is not None, "only items of the catalogue are answered"
-        return {"title": catalogue.title(index), "categories": list(catalogue.categories_of(index))}
 
     async def recommend(
         self, request: Asked, deadline: float, stages: dict[str, float] | None = None

@@ -46,12 +46,14 @@ SERVICES = services()
 
 
 def test_the_services_of_the_contract_are_there() -> None:
-    assert {"redis", "api", "prometheus", "grafana", "load", "train"} == SERVICES.keys()
+    assert {"redis", "api", "prometheus", "grafana", "load", "nightly", "train"} == SERVICES.keys()
 
 
 def test_what_a_plain_up_does_not_start_has_a_profile_of_its_name() -> None:
     profiles = {name: found(r'profiles: \["(\w+)"\]', text) for name, text in SERVICES.items()}
-    assert {name: given for name, given in profiles.items() if given} == {"load": ["load"], "train": ["train"]}
+    assert {name: given for name, given in profiles.items() if given} == {
+        name: [name] for name in ("load", "nightly", "train")
+    }
 
 
 def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
@@ -59,13 +61,13 @@ def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
     assert published["api"] == ["127.0.0.1:8000:8000"]
     assert published["prometheus"] == ["127.0.0.1:9090:9090"]
     assert published["grafana"] == ["127.0.0.1:3000:3000"]
-    assert published["redis"] == published["load"] == published["train"] == []
+    assert published["redis"] == published["load"] == published["train"] == published["nightly"] == []
     assert [port for ports in published.values() for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_can_be_asked_for_its_health(name: str) -> None:
-    if name in {"load", "train"}:  # they serve nothing, and the image would ask for /readyz
+    if name in {"load", "nightly", "train"}:  # they serve nothing, and the image would ask for /readyz
         assert "healthcheck:\n      disable: true" in SERVICES[name]
     elif "build:" in SERVICES[name]:
         assert "/readyz" in instruction("HEALTHCHECK .* CMD")

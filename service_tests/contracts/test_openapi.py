@@ -18,6 +18,7 @@ CONTRACT = {
     ("post", "/users/{user_id}/merge"),
     ("get", "/items/{item_id}"),
     ("get", "/models"),
+    ("post", "/models/{version}/activate"),
     ("get", "/livez"),
     ("get", "/healthz"),
     ("get", "/readyz"),
