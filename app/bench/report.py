@@ -20,7 +20,9 @@ from app.bench.tables import rounded, shown, text_table
 MS = 1000.0
 US = 1_000_000.0
 PERCENTILES = (50, 90, 99)
-PEERS = ("naive", "torchserve")
+NATIVE = "_native"
+PEERS = ("naive", "torchserve", f"naive{NATIVE}", f"torchserve{NATIVE}")
+"""A peer runs the model on torch, as such a server would; with the ending, on our native code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.bench.peers.torchserve import PeerMissing, torchserve
 from app.bench.processes import ChildFailed
-from app.bench.report import PEERS
+from app.bench.report import NATIVE, PEERS
 from app.bench.serving import Target, uvicorn_beside
 from app.settings import Settings
 
@@ -36,12 +36,14 @@ def start_peers(
 
 
 def _peer(name: str, settings: Settings, url: str, environment: Path) -> AbstractContextManager[Target]:
-    if name == "torchserve":
-        return torchserve(environment, settings.artifact, url)
+    native = name.endswith(NATIVE)
+    if name.startswith("torchserve"):
+        return torchserve(name, environment, settings.artifact, url, native=native)
     variables = {
         "NEXTUP_REDIS_URL": url,
         "NEXTUP_ARTIFACT": str(settings.artifact),
         "NEXTUP_WORKERS": str(settings.workers),
+        "NEXTUP_NATIVE": "on" if native else "off",
     }
     naive = "app.bench.peers.naive:create_naive"
-    return uvicorn_beside("naive", naive, settings.workers, factory=True, variables=variables)
+    return uvicorn_beside(name, naive, settings.workers, factory=True, variables=variables)

@@ -1,7 +1,7 @@
 """The service that one writes in an afternoon: FastAPI, one Redis read and one model run per request, in the handler.
 
-Same artifact, same predictor, same histories, same server, same number of workers as ours; no batches, no deadlines, no
-metrics. Run by uvicorn, with the settings in the environment.
+Same artifact, same predictor (on torch, unless the benchmark says otherwise), same histories, same server, as many
+workers as ours; no batches, no deadlines, no metrics. Run by uvicorn, with the settings in the environment.
 """
 
 import os
@@ -26,7 +26,9 @@ def create_naive() -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers)
-        app.state.servable = open_servable(settings.artifact, device=settings.device, threads=threads, max_batch=1)
+        app.state.servable = open_servable(
+            settings.artifact, device=settings.device, threads=threads, max_batch=1, native=settings.native
+        )
         app.state.redis = Redis.from_url(url)
         yield
         await app.state.redis.aclose()

@@ -60,8 +60,11 @@ def environment(folder: Path) -> Path:
 
 
 @contextmanager
-def torchserve(folder: Path, artifact: Path, redis_url: str) -> Iterator[Target]:
-    """A running TorchServe, its Python environment in `folder`. PeerMissing, or ChildFailed if it does not start."""
+def torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, native: bool) -> Iterator[Target]:
+    """A running TorchServe, its Python environment in `folder`, the model on torch or on our native code.
+
+    PeerMissing, or ChildFailed if it does not start.
+    """
     found = java()
     interpreter = environment(folder)
     ports = [free_port() for _ in range(3)]
@@ -83,6 +86,7 @@ def torchserve(folder: Path, artifact: Path, redis_url: str) -> Iterator[Target]
             handler.ARTIFACT: str(artifact.resolve()),
             handler.REDIS: redis_url,
             handler.BATCH: str(BATCH),
+            handler.NATIVE: str(int(native)),
             "LOG_LOCATION": place,
             "METRICS_LOCATION": place,
             "TEMP": place,
@@ -92,7 +96,7 @@ def torchserve(folder: Path, artifact: Path, redis_url: str) -> Iterator[Target]
             "torchserve", [str(interpreter.with_name("torchserve")), *options], variables, str(interpreter)
         ) as it:
             _wait(it, ports[0])
-            yield Target("torchserve", LOOPBACK, ports[0], "/predictions/nextup", it)
+            yield Target(name, LOOPBACK, ports[0], "/predictions/nextup", it)
 
 
 def configuration(ports: list[int]) -> str:

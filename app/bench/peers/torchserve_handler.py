@@ -16,13 +16,17 @@ from app.stores.answers import stored_history
 from app.stores.keys import items_key
 
 ARTIFACT, REDIS, BATCH = "NEXTUP_PEER_ARTIFACT", "NEXTUP_PEER_REDIS", "NEXTUP_PEER_BATCH"
+NATIVE = "NEXTUP_PEER_NATIVE"
 
 
 class Handler:
     def initialize(self, context: Any) -> None:
         del context  # all it says is where the archive was unpacked
         batch = int(os.environ[BATCH])
-        self.servable = open_servable(Path(os.environ[ARTIFACT]), device="cpu", threads=1, max_batch=batch)
+        native = os.environ.get(NATIVE) == "1"
+        self.servable = open_servable(
+            Path(os.environ[ARTIFACT]), device="cpu", threads=1, max_batch=batch, native=native
+        )
         self.redis = Redis.from_url(os.environ[REDIS])
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:

@@ -96,7 +96,8 @@ async def test_the_naive_service_answers_as_ours_does(
 def test_without_java_torchserve_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(PeerMissing, match="no Java"), torchserve(tmp_path / "venv", tmp_path, "redis://localhost"):
+    peer = torchserve("torchserve", tmp_path / "venv", tmp_path, "redis://localhost", native=False)
+    with pytest.raises(PeerMissing, match="no Java"), peer:
         pass
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").touch()
