@@ -45,6 +45,12 @@ class CodesScorer(Scorer):
         is_tied = isinstance(model.head, TiedHead)
         return cls(model.embedding) if is_tied and isinstance(model.embedding, CodesEmbedding) else None
 
+    @classmethod
+    def would_keep(cls, model: SequentialRecommender) -> int:
+        embedding = model.embedding
+        is_copied = isinstance(embedding, CodesEmbedding) and embedding.is_packed
+        return (embedding.num_items + 1) * embedding.splits if is_copied else 0
+
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
         products = self._products(hidden.float())
         running = RunningTop(len(hidden), k, hidden.device)
