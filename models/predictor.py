@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.batch import History, Times
 from models.fitting_batch import FittingBatch
@@ -20,9 +19,9 @@ from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
 from models.scorers.choice import choose, plain_scoring
+from models.scorers.cosine import CosineScan
 from models.scorers.eligible import Eligible, Indices, Mask
 from models.scorers.ivf_index import IvfIndex, build_ivf
-from models.scorers.plain import best_of
 from models.scorers.vectors import item_vectors
 
 Row = TypeVar("Row")
@@ -53,7 +52,7 @@ class Predictor:
         self.num_items = model.embedding.num_items
         self.reads_times = model.reads_times
         self.torch_device = device
-        self._norms: Tensor | None = None
+        self._cosines: CosineScan | None = None
         self._fitting = FittingBatch()
         self._scoring = plain_scoring(self.model)
 
@@ -121,15 +120,11 @@ class Predictor:
     ) -> TopItems:
         """The k items whose vectors have the largest cosine with each of `items` (B,); never the item itself."""
         began = time.perf_counter()
-        embedding = self.model.embedding
-        if self._norms is None:
-            self._norms = embedding.table().norm(dim=-1).clamp_min(1e-12)
+        self._cosines = self._cosines or CosineScan(self.model.embedding)
         rows = torch.from_numpy(items).to(self.torch_device)
-        unit = embedding.table(rows) / self._norms[rows, None]
         itself = [*items[:, None]]
         excluded = itself if denied is None else [np.append(a, b) for a, b in zip(denied, itself, strict=True)]
-        scores = embedding.scores(unit).float() / self._norms
-        best = best_of(scores, min(k, self.num_items), Eligible(self.num_items, excluded, allowed))
+        best = self._cosines.best(rows, min(k, self.num_items), Eligible(self.num_items, excluded, allowed))
         return TopItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
 
     @property

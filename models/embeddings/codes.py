@@ -56,13 +56,16 @@ class CodesEmbedding(ItemEmbedding):
         width = splits // packing.CODES * packing.BYTES if self.is_packed else splits
         self.register_buffer("kept", torch.zeros(num_items + 1, width, dtype=torch.uint8))
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
-        for items in torch.arange(num_items).split(CHUNK):  # codes as int64 are ten times what is kept of them
-            self._keep(digits_of(items, num_items, splits, codebook), int(items[0]))
 
     @classmethod
     def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """A codebook larger than the catalogue would hold pieces of no item."""
         return {**options, "codebook": min(options.get("codebook", 64), catalogue.num_items)}
+
+    def reset_special(self) -> None:
+        """Codes that tell all items apart."""
+        for items in torch.arange(self.num_items).split(CHUNK):  # codes as int64 are ten times what is kept of them
+            self._keep(digits_of(items, self.num_items, self.splits, self.codebook), int(items[0]))
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         if self.assignment in ASSIGNMENTS:

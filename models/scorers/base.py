@@ -33,6 +33,11 @@ class Scorer(ABC):
     def for_model(cls, model: SequentialRecommender) -> Self | None:
         """None where this way of scoring cannot give the model's scores, or not on this device."""
 
+    @classmethod
+    def would_keep(cls, model: SequentialRecommender) -> int:  # noqa: ARG003
+        """Bytes that it would keep for this model, told without building it."""
+        return 0
+
     @abstractmethod
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
         """The `k` best eligible items of each row of (B, dim), equal scores in catalogue order; 1 ≤ k ≤ num_items."""

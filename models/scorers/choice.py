@@ -30,6 +30,9 @@ MEASURED_FROM = 20_000
 """Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_UP_TO = 500_000
 """Items. Beyond, where another fits, not even tried: it writes gigabytes of scores."""
+KEPT_BYTES = 256 << 20
+"""What a scorer may keep beside the weights. Weights are mapped and shared, but this is every worker's own: at ten
+million items four int8 tables would be 2.6 of the 4 GB that all workers together may take."""
 BATCHES = (1, 32)
 LARGE_FROM = 6  # histories: the geometric mean of the two
 DENIED, K = 50, 10  # of the batches that are measured
@@ -79,10 +82,11 @@ def choose(
     native: bool = True,
     budget_s: float = BUDGET_S,
     measured_from: int = MEASURED_FROM,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Scoring:
-    """The fastest exact scorers, `native` ones among them or not.
+    """The fastest exact scorers that keep no more than `kept_bytes`, `native` ones among them or not.
 
-    Beyond `budget_s` seconds of measuring, one round of each counts.
+    Beyond `budget_s` seconds of measuring, one round of each counts. What has no rival is not measured.
     """
     kinds = [kind for kind in EXACT if native or kind is not NativeCodesScorer]
     num_items = model.embedding.num_items
@@ -90,9 +94,13 @@ def choose(
         best_first = [kind for kind in (NativeCodesScorer, CodesScorer) if kind in kinds]
         known = next(filter(None, (kind.for_model(model) for kind in best_first)), PlainScorer.for_model(model))
         return Scoring(known, known, {})
-    made = {kind.name: scorer for kind in kinds if (scorer := kind.for_model(model)) is not None}
+    frugal = [kind for kind in kinds if kind.would_keep(model) <= kept_bytes]
+    made = {kind.name: scorer for kind in frugal if (scorer := kind.for_model(model)) is not None}
     if num_items > PLAIN_UP_TO and len(made) > 1:
         del made[PlainScorer.name]
+    if len(made) == 1:
+        only = next(iter(made.values()))
+        return Scoring(only, only, {})
     timings = {size: measure(list(made.values()), model, size, budget_s / len(BATCHES)) for size in BATCHES}
     small, large = (made[min(timings[size], key=timings[size].__getitem__)] for size in BATCHES)
     return Scoring(small, large, timings)

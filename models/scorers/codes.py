@@ -45,15 +45,25 @@ class CodesScorer(Scorer):
         is_tied = isinstance(model.head, TiedHead)
         return cls(model.embedding) if is_tied and isinstance(model.embedding, CodesEmbedding) else None
 
+    @classmethod
+    def would_keep(cls, model: SequentialRecommender) -> int:
+        embedding = model.embedding
+        if not isinstance(embedding, CodesEmbedding) or not embedding.is_packed:
+            return 0
+        return (embedding.num_items + 1) * embedding.splits
+
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
-        products = self._products(hidden.float())
+        products = self.products(hidden.float())
         running = RunningTop(len(hidden), k, hidden.device)
         for first, end in stretches(self._count, len(hidden)):
-            places = self._codes(first, end).int() + self._starts
-            scores = F.embedding_bag(places, products, mode="sum")[:, : len(hidden)].T.contiguous()
+            scores = self.sums(products, first, end)[:, : len(hidden)].T.contiguous()
             eligible.mask(scores, first)
             running.take(scores, first)
         return running.best()
+
+    def sums(self, products: Tensor, first: int, end: int) -> Tensor:
+        """(m · codebook, N), a number per piece → (end − first, N): what the pieces of each item add up to."""
+        return F.embedding_bag(self._codes(first, end).int() + self._starts, products, mode="sum")
 
     def _codes(self, first: int, end: int) -> Tensor:
         if self._copy is not None:
@@ -61,7 +71,7 @@ class CodesScorer(Scorer):
         kept = self._embedding.kept[first:end]
         return packing.unpack(kept) if self._embedding.is_packed else kept
 
-    def _products(self, hidden: Tensor) -> Tensor:
+    def products(self, hidden: Tensor) -> Tensor:
         """(m · codebook, B): each history's product with each piece; a row of fewer than eight takes longer to add."""
         embedding = self._embedding
         flat = hidden.reshape(-1, embedding.splits, embedding.dim // embedding.splits)

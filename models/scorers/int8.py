@@ -47,6 +47,11 @@ class Int8Scorer(Scorer):
             return cls(vectors, CodesScorer(model.embedding, copy=False))
         return cls(vectors, BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
+    @classmethod
+    def would_keep(cls, model: SequentialRecommender) -> int:
+        vectors = item_vectors(model)
+        return 0 if vectors is None else Int8Table.bytes_of(vectors)
+
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
         first = k + SPARE
         most = min(self.table.groups, 2 * first + MOST)

@@ -36,6 +36,12 @@ class Int8Table:
         for first in range(0, self.groups * GROUP, CHUNK):
             self._quantise(vectors, first, min(first + CHUNK, self.groups * GROUP))
 
+    @staticmethod
+    def bytes_of(vectors: ItemVectors) -> int:
+        """What a table of these vectors takes."""
+        groups, width = -(-(vectors.num_items + 1) // GROUP), vectors.width + -vectors.width % ALIGNED
+        return groups * (GROUP * width + 3 * 4)
+
     @property
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self.items, self.scale, self.error, self.length))

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from models.artifact import ArtifactError, load_artifact
+from models.build import unfilled_model
 from models.native.library import library
-from service_tests.artifacts import tiny_catalogue, write_tiny_artifact
+from models.predictor import Predictor
+from models.presets import PRESETS
+from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
 
 PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "catalogue.safetensors", "golden.json"]
 
@@ -123,6 +127,20 @@ def test_a_large_table_is_mapped_and_outlives_the_artifact_that_replaces_it(tmp_
     after = artifact.predictor.top_k(histories, 5)
     assert after.indices.tolist() == before.indices.tolist()
     assert artifact.catalogue.item_id(20_000) == "i20000"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_model_to_be_loaded_draws_no_numbers_and_becomes_the_one_that_was_written(preset: str) -> None:
+    written = tiny_model(tiny_config(preset), tiny_catalogue(40))
+    drawn = torch.get_rng_state()
+    model = unfilled_model(written.config, 40)
+    if preset != "cprec":  # whose projections, small, are drawn as they are made
+        assert torch.equal(drawn, torch.get_rng_state())
+    model.load_state_dict(written.state_dict(), assign=True)
+    history = [np.array([3, 1, 7])]
+    before, after = (Predictor(one, torch.device("cpu")).top_k(history, 10) for one in (written, model))
+    assert np.array_equal(before.indices, after.indices)
+    assert np.array_equal(before.scores, after.scores)
 
 
 def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:

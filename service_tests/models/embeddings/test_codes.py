@@ -97,6 +97,7 @@ def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes(
     errors = []
     for splits, codebook in ((4, 8), (4, 64), (8, 64)):
         embedding = CodesEmbedding(ITEMS, 16, splits=splits, codebook=codebook)
+        embedding.reset_special()
         embedding.approximate(vectors, catalogue())
         errors.append((embedding.table() - vectors).pow(2).mean().item())
     assert errors[0] > errors[1] > errors[2]
@@ -105,6 +106,7 @@ def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes(
 
 def test_vectors_that_fit_the_codebook_are_kept_exactly() -> None:
     embedding = CodesEmbedding(12, 8, splits=2, codebook=12)
+    embedding.reset_special()
     vectors = torch.randn(13, 8)
     vectors[0] = 0
     embedding.approximate(vectors, catalogue(12))

@@ -66,6 +66,7 @@ def test_the_best_are_those_of_numpy(
 def test_scores_are_those_of_the_embedding(library: Library) -> None:
     torch.manual_seed(0)
     embedding = CodesEmbedding(1000, 64)
+    embedding.reset_special()
     hidden = torch.randn(32, 64)
     pieces = embedding.pieces.weight.unflatten(0, (embedding.splits, embedding.codebook))
     products = torch.einsum("mcd,nmd->nmc", pieces, hidden.unflatten(1, (embedding.splits, -1))).flatten(1)

@@ -8,7 +8,7 @@ from models.config import Part
 from models.native.library import library
 from models.predictor import Predictor
 from models.scorers.base import Scorer
-from models.scorers.choice import BATCHES, LARGE_FROM, MEASURED_FROM, Scoring, choose
+from models.scorers.choice import BATCHES, EXACT, LARGE_FROM, MEASURED_FROM, Scoring, choose
 from models.scorers.codes import CodesScorer
 from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
@@ -22,13 +22,12 @@ from service_tests.contracts.test_scorers import model_of
         ("full", "dense", {"plain", "blocked", "int8"}),
         ("codes", "tied", {"plain", "int8", "codes", "native codes"}),
         ("full", "adaptive", {"plain", "tree"}),
-        ("none", "popularity", {"plain"}),
     ],
 )
 def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
     embedding: str, head: str, names: set[str]
 ) -> None:
-    model = model_of(Part("full" if embedding == "none" else embedding), head, 3_000, 0, whole=False)
+    model = model_of(Part(embedding), head, 3_000, 0, whole=False)
     scoring = choose(model, budget_s=0.05, measured_from=1)
     assert tuple(scoring.timings_ms) == BATCHES
     for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
@@ -37,6 +36,29 @@ def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
         assert timings.keys() | not_everywhere == names
         assert timings[chosen.name] == min(timings.values())
         assert scoring.scorer(size) is chosen
+
+
+def test_what_has_no_rival_is_not_measured() -> None:
+    scoring = choose(model_of(Part("full"), "popularity", 3_000, 0, whole=False), measured_from=1)
+    assert isinstance(scoring.small, PlainScorer)
+    assert scoring.timings_ms == {}
+
+
+@pytest.mark.parametrize(("embedding", "keeping"), [("full", {"int8"}), ("codes", {"int8", "codes"})])
+def test_who_would_keep_more_than_is_allowed_is_not_built(embedding: str, keeping: set[str]) -> None:
+    model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
+    least = min(kind.would_keep(model) for kind in EXACT if kind.name in keeping)
+    named = choose(model, budget_s=0.05, measured_from=1, kept_bytes=least - 1).timings_ms.get(1, {})
+    assert not keeping & named.keys()
+
+
+@pytest.mark.parametrize("embedding", ["full", "codes"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_what_a_scorer_keeps_is_what_it_said_it_would(kind: type[Scorer], embedding: str) -> None:
+    model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
+    made = kind.for_model(model)
+    if made is not None:
+        assert made.nbytes == kind.would_keep(model)
 
 
 def test_small_catalogues_are_not_measured() -> None:
