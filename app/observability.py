@@ -69,6 +69,11 @@ MODEL_BYTES = Gauge(
 MODEL_UNCOMPRESSED = Gauge(
     "nextup_model_uncompressed_bytes", "What full item vectors in and out would take.", multiprocess_mode="livemax"
 )
+INDEX_RECALL = Gauge(
+    "nextup_index_recall",
+    "Share of the exact 10 best that approximate answers have, measured when the index was built; 1 without an index.",
+    multiprocess_mode="livemin",
+)
 DEVICE_MEMORY = Gauge(
     "nextup_device_memory_bytes",
     "Accelerator memory of all processes.",
