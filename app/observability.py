@@ -65,6 +65,11 @@ MODEL_UNCOMPRESSED = Gauge(
 MODEL_RELOADS = Counter(
     "nextup_model_reload", "Versions that were loaded beside the serving one, by what became of them.", ["result"]
 )
+INDEX_RECALL = Gauge(
+    "nextup_index_recall",
+    "Share of the exact 10 best that approximate answers have, measured when the index was built; 1 without an index.",
+    multiprocess_mode="livemin",
+)
 DEVICE_MEMORY = Gauge(
     "nextup_device_memory_bytes",
     "Accelerator memory of all processes.",

@@ -88,9 +88,9 @@ def save_artifact(
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_json(folder / CONFIG, model.config.to_json())
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    _replaced(folder / WEIGHTS, lambda path: save_file(weights, path))
-    _replaced(folder / CATALOGUE, lambda path: write_table(path, catalogue))
-    _replaced(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
+    replaced(folder / WEIGHTS, lambda path: save_file(weights, path))
+    replaced(folder / CATALOGUE, lambda path: write_table(path, catalogue))
+    replaced(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
     for name in (WEIGHTS, ARRAYS):
         copymode(folder / CONFIG, folder / name)  # safetensors writes for the owner alone
     predictor = Predictor(model, torch.device("cpu"))
@@ -191,7 +191,7 @@ def _load_model(config: ModelConfig, num_items: int, weights: Path) -> Sequentia
     return model
 
 
-def _replaced(path: Path, write: Callable[[Path], None]) -> None:
+def replaced(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside and rename: a service that maps the file which was there keeps what it mapped."""
     partial = path.with_name(f"{path.name}.partial")
     write(partial)

@@ -3,9 +3,11 @@
 Below a million items an exact scan takes milliseconds, and an index is not worth its memory and its misses.
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
-from models.artifact import INDEX, Artifact, fingerprint, write_manifest
+from models.artifact import INDEX, MANIFEST, Artifact, fingerprint, replaced, write_manifest
 from models.batch import History
 
 WORTH_FROM = 1_000_000  # items
@@ -19,9 +21,18 @@ def add_index(artifact: Artifact, histories: Sequence[History]) -> dict[str, flo
     index = artifact.predictor.build_index(histories)
     if index is None:
         return None
+    drop_index(artifact.folder)
     files = {name: value for name, value in artifact.manifest["files"].items() if name != INDEX}
-    write_manifest(artifact.folder, artifact.manifest | {"files": files})
-    index.save(artifact.folder / INDEX)
+    replaced(artifact.folder / INDEX, index.save)
     files[INDEX] = fingerprint(artifact.folder / INDEX)
     write_manifest(artifact.folder, artifact.manifest | {"files": files, "index": index.told()})
     return index.told()
+
+
+def drop_index(folder: Path) -> None:
+    """An artifact without an index from the next load on; nothing happens to one that has none."""
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    if manifest["files"].pop(INDEX, None) is not None:
+        write_manifest(folder, {name: value for name, value in manifest.items() if name != "index"})
+        (folder / INDEX).unlink(missing_ok=True)

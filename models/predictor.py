@@ -21,8 +21,8 @@ from models.runners.torch_runner import TorchRunner
 from models.scorers.choice import choose, plain_scoring
 from models.scorers.cosine import CosineScan
 from models.scorers.eligible import Eligible, Indices, Mask
-from models.scorers.ivf_index import IvfIndex, build_ivf
-from models.scorers.vectors import item_vectors
+from models.scorers.ivf_build import build_ivf
+from models.scorers.ivf_index import IvfIndex
 
 Row = TypeVar("Row")
 
@@ -54,7 +54,7 @@ class Predictor:
         self.torch_device = device
         self._cosines: CosineScan | None = None
         self._fitting = FittingBatch()
-        self._scoring = plain_scoring(self.model)
+        self._exact = self._scoring = plain_scoring(self.model)
 
     @property
     def device(self) -> str:
@@ -132,9 +132,14 @@ class Predictor:
         """Which scorers answer, and the timings that decided it."""
         return self._scoring.describe()
 
+    @property
+    def recall(self) -> float:
+        """Of answers at 10, as measured when the index was built; 1 where they are exact."""
+        return self._scoring.recall
+
     def choose_scorers(self, *, native: bool = True) -> None:
         """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
-        self._scoring = choose(self.model, native=native)
+        self._exact = self._scoring = choose(self.model, native=native)
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> IvfIndex | None:
@@ -142,13 +147,12 @@ class Predictor:
 
         None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
         """
-        vectors = item_vectors(self.model)
-        hidden = self.runner.encode(histories, None).hidden
-        return None if vectors is None else build_ivf(vectors, hidden, choose(self.model).large, denied=histories)
+        hidden = torch.cat([self.runner.encode([history], None).hidden for history in histories])
+        return build_ivf(self.model, hidden, self._exact.large, denied=histories)
 
     def use_index(self, index: IvfIndex) -> None:
         """Answer approximately from now on, but for histories with filters that the index cannot serve."""
-        self._scoring = self._scoring.with_index(self.model, index)
+        self._scoring = self._exact.with_index(self.model, index)
 
     def model_bytes(self) -> dict[str, int]:
         """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""

@@ -13,6 +13,7 @@ from app.bench.resources import Memory
 from app.bench.tables import megabytes, rounded, shown, text_table
 
 MOST_P90_MS = 50.0
+LEAST_RECALL = 0.99
 LEAST_BY_MODEL = 0.99
 """Of the answers: a service that falls back to popularity has not served the rate."""
 UNITS = {"k": 1_000, "m": 1_000_000}
@@ -54,6 +55,10 @@ class Climbed:
     artifact_bytes: int
     start_s: float
     recall: float | None
+    index: dict[str, Any] | None = None
+    """What is told of the index that answered; None for exact answers."""
+    index_s: float | None = None
+    """Spent on building it; next to nothing if it was there."""
 
     @property
     def missed(self) -> list[str]:
@@ -70,6 +75,8 @@ class Climbed:
         by_model = self.summary.served_by.get("model", 0.0)
         if p90_ms is not None and by_model < LEAST_BY_MODEL:
             reasons.append(f"only {by_model:.1%} answered by the model")
+        if self.recall is not None and self.recall < LEAST_RECALL:
+            reasons.append(f"recall@10 of {self.recall:.3f} is below {LEAST_RECALL}")
         return reasons
 
     def figures(self) -> dict[str, Any]:
@@ -86,6 +93,8 @@ class Climbed:
             "artifact_bytes": self.artifact_bytes,
             "start_s": round(self.start_s, 2),
             "recall@10": rounded(self.recall, 4),
+            "index": self.index,
+            "index_s": rounded(self.index_s, 1),
             "missed": self.missed,
             "passed": not self.missed,
         }

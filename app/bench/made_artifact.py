@@ -1,6 +1,6 @@
-"""Artifacts of any size without training, for benchmarks: a catalogue after the law of real logs, weights at random.
+"""Artifacts of any size without training, for benchmarks: a catalogue after the law of real logs, made-up weights.
 
-What serving costs does not depend on what a model has learnt. What it recommends is nonsense, and says so in its
+The weights are those of `app/bench/made_model.py`. What such a model recommends is nonsense, and says so in its
 manifest: the figures are empty. Ten million items take under 3 GB to make; an artifact that is there is used again.
 """
 
@@ -8,19 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
+from app.bench.made_model import made_model
 from models.artifact import MANIFEST, save_artifact
-from models.build import build_model, sized_config
 from models.catalogue import Catalogue
 from models.category_sets import CategorySets
-from models.config import ModelConfig
 from models.data.synthetic_law import SyntheticLaw
-from models.embeddings.codes import CodesEmbedding
 from models.golden import HISTORIES
-from models.heads.popularity import PopularityHead
 from models.presets import preset
-from models.recommender import SequentialRecommender
 from models.texts import Texts
 
 USERS = 20_000
@@ -64,17 +59,3 @@ def made_catalogue(law: SyntheticLaw) -> Catalogue:
         CategorySets.none(law.num_items),
         untitled=np.ones(law.num_items, dtype=np.bool_),
     )
-
-
-@torch.no_grad()
-def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> SequentialRecommender:
-    """The preset at its usual sizes; weights so wide that scores differ, and codes that share nothing."""
-    torch.manual_seed(seed)
-    model = build_model(sized_config(config, catalogue), catalogue.num_items)
-    for matrix in (parameter for parameter in model.parameters() if parameter.ndim > 1):
-        matrix.normal_(std=config.dim**-0.5)
-    if isinstance(embedding := model.embedding, CodesEmbedding):
-        embedding.kept[1:].random_(0, 256 if embedding.is_packed else embedding.codebook)
-    if isinstance(head := model.head, PopularityHead):
-        head.counts[1:] = torch.from_numpy(catalogue.counts)
-    return model.eval()

@@ -43,6 +43,7 @@ def recall(
     `histories` are (keys, times) of every user in `answered`, oldest first.
     """
     reference = Predictor(artifact.predictor.model, artifact.predictor.torch_device)
+    reference.choose_scorers()  # of the exact ones; an index is not asked
     shares = []
     for user, items in answered.items():
         keys, times = histories[user]

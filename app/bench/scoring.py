@@ -20,7 +20,8 @@ from models.scorers.blocked import BlockedScorer
 from models.scorers.choice import DENIED, EXACT, K, timed
 from models.scorers.eligible import Eligible
 from models.scorers.ivf import IvfScorer
-from models.scorers.ivf_index import build_ivf, has_faiss
+from models.scorers.ivf_build import build_ivf
+from models.scorers.ivf_index import has_faiss
 from models.scorers.vectors import ItemVectors
 
 FORMS: dict[str, tuple[Part, str]] = {  # what is scored: embedding and head
@@ -86,9 +87,8 @@ def cluster(model: SequentialRecommender) -> Tensor:
 
 
 def _ivf(model: SequentialRecommender, near: Tensor) -> IvfScorer | None:
-    vectors = ItemVectors(model)
-    exact = BlockedScorer(vectors)
-    index = build_ivf(vectors, near, exact)
+    exact = BlockedScorer(ItemVectors(model))
+    index = build_ivf(model, near, exact)
     return None if index is None else IvfScorer.of(model, index, exact)
 
 

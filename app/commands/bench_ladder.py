@@ -8,11 +8,13 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from app.bench.ladder import DEFAULT, Climbed, Rung, ladder_table
 from app.bench.made_artifact import law_of, made_artifact
+from app.bench.made_index import made_index
 from app.bench.plan import Plan
 from app.bench.processes import LOOPBACK, ChildFailed
 from app.bench.recall import answers_of, recall
@@ -27,6 +29,8 @@ from app.commands.load import load_events
 from app.commands.store import redis_url
 from app.settings import Settings
 from models.artifact import load_artifact
+from models.indexing import WORTH_FROM, drop_index
+from models.scorers.ivf_index import has_faiss
 
 K = 10
 BODIES = 20_000
@@ -41,7 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="HTTP processes (NEXTUP_WORKERS)")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured per rung (30)")
     parser.add_argument("--users", type=int, default=20_000, help="with histories, who ask (20000)")
-    parser.add_argument("--sample", type=int, default=50, help="histories asked for recall (50); 0: none")
+    parser.add_argument("--sample", type=int, default=100, help="histories asked for recall (100); 0: none")
+    parser.add_argument("--no-index", action="store_true", help=f"exact answers from {WORTH_FROM:,} items on too")
     parser.add_argument("--out", type=Path, default=Path("var/ladder"), help="where artifacts are kept (var/ladder)")
     parser.add_argument("--seed", type=int, default=0, help="of the artifacts, histories and requests")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write ladder.md and ladder.json there")
@@ -88,6 +93,13 @@ def _climb(arguments: argparse.Namespace, settings: Settings, rung: Rung) -> Cli
     folder = made_artifact(arguments.out, arguments.preset, rung.items, seed=arguments.seed)
     events = histories_of(law_of(rung.items, users=arguments.users, seed=arguments.seed))
     asking = drawn(events["user_id"].to_list(), None, BODIES, arguments.seed)  # an event each: who has many asks often
+    began = time.monotonic()
+    told = None
+    if arguments.no_index:
+        drop_index(folder)
+    elif rung.items >= WORTH_FROM and has_faiss():
+        told = made_index(folder, events)
+    index_s = time.monotonic() - began
     with ExitStack() as running:
         own = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="nextup-bench-")))
         of_rung = settings.model_copy(update={"artifact": folder, "data_dir": own, "redis_url": None})
@@ -103,7 +115,7 @@ def _climb(arguments: argparse.Namespace, settings: Settings, rung: Rung) -> Cli
             histories = asyncio.run(stored_histories(url, of_rung, list(answered)))
             found = recall(load_artifact(folder, device="cpu"), answered, histories)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    return Climbed(rung, summary, before, after, size, service.seconds, found)
+    return Climbed(rung, summary, before, after, size, service.seconds, found, told, index_s if told else None)
 
 
 def _plan(arguments: argparse.Namespace, rung: Rung, asking: list[str]) -> Plan:

@@ -5,7 +5,6 @@ Copying is in `version_copy.py`; what the service does when it is asked is in ap
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", help="of the running service; without it the one on NEXTUP_PORT of this machine, if there is one"
     )
-    parser.add_argument("--key", help="API key with the scope admin, where the service asks for one (NEXTUP_ADMIN_KEY)")
+    parser.add_argument("--key", help="API key with the scope admin, where the service asks for one")
     parser.add_argument("--wait", type=float, default=600.0, metavar="S", help="longest wait for the service to change")
     parser.add_argument("--keep", type=int, metavar="N", help="then remove published versions but for the newest N")
 
@@ -40,9 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"version {stored.version} {'copied to' if is_new else 'was already in'} {stored.folder}", file=sys.stderr)
     url = arguments.url or f"http://127.0.0.1:{settings.port}"
     try:
-        answer = activate(
-            url, stored.version, arguments.wait, arguments.key or os.environ.get("NEXTUP_ADMIN_KEY") or None
-        )
+        answer = activate(url, stored.version, arguments.wait, arguments.key)
     except httpx.ConnectError as error:
         if arguments.url is not None:
             raise ValueError(f"no service answers at {url}: {error}; the version is there, but not wanted") from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.errors import ArtifactRejected, NotFound
 from app.inference.query import Query, SimilarQuery, Source, TopItems
 from app.item_key import ItemKeys
-from app.observability import BATCH_PADDING
+from app.observability import BATCH_PADDING, INDEX_RECALL
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
 
@@ -33,6 +33,7 @@ def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, na
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)
+    INDEX_RECALL.set(servable.artifact.predictor.recall)
     return servable
 
 

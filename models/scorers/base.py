@@ -25,6 +25,8 @@ class Scorer(ABC):
     is_exact: ClassVar[bool] = True
     nbytes = 0
     """What it keeps in memory beside the model's weights."""
+    recall = 1.0
+    """Share of the exact best items that it finds, as measured when it was built."""
     width = 0
     """Scores per history that it holds at once."""
 

@@ -19,6 +19,8 @@ from models.scorers.vectors import ItemVectors, item_vectors
 CELLS = 1 << 19
 """Scores that are held at once, 2 MB: what a core's own cache takes."""
 LONGEST, SHORTEST = 1 << 16, 1 << 12  # items of a stretch
+ROUND = 64
+"""Stretches are a multiple of it, so that none ends within a group of items that belong together."""
 WIDTH = CELLS // 32
 """Scores per history that are held at once, when 32 are answered."""
 
@@ -72,5 +74,5 @@ class RunningTop:
 
 def stretches(count: int, rows: int) -> list[tuple[int, int]]:
     """[first, end) pairs that cover `count` items; for `rows` rows, `CELLS` scores or less at a time."""
-    length = min(LONGEST, max(SHORTEST, CELLS // max(1, rows)))
+    length = min(LONGEST, max(SHORTEST, CELLS // max(1, rows) // ROUND * ROUND))
     return [(first, min(first + length, count)) for first in range(0, count, length)]

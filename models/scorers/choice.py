@@ -51,6 +51,10 @@ class Scoring:
         return self.large if rows >= LARGE_FROM else self.small
 
     @property
+    def recall(self) -> float:
+        return min(self.small.recall, self.large.recall)
+
+    @property
     def nbytes(self) -> int:
         kept = {id(scorer): scorer.nbytes for scorer in (self.small, self.large)}
         return sum(kept.values())

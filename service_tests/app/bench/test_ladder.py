@@ -44,6 +44,7 @@ def test_errors_and_fallbacks_are_not_passed() -> None:
     assert climbed(0.01, errors={"timeout": 2}).missed == ["errors: 2 timeout"]
     assert climbed(0.01, served_by={"model": 90, "popularity": 10}).missed == ["only 90.0% answered by the model"]
     assert "no answers" in climbed().missed
+    assert replace(climbed(0.01), recall=0.985).missed == ["recall@10 of 0.985 is below 0.99"]
 
 
 def test_the_table_has_a_line_per_rung_with_memory_that_is_counted_once() -> None:

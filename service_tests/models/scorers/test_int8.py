@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.config import Part
-from models.scorers.blocked import BlockedScorer
+from models.scorers.blocked import CELLS, BlockedScorer
 from models.scorers.eligible import Eligible
 from models.scorers.int8 import MOST, SPARE, Int8Scorer
 from models.scorers.int8_table import GROUP, Int8Table, multiplies_exactly
@@ -83,6 +83,20 @@ def test_items_too_near_each_other_for_int8_are_told_apart_all_the_same() -> Non
     undecided = (bounds >= expected.values[:, -1:]).sum(-1)
     assert (undecided > 2 * (10 + SPARE) + MOST).all(), "more groups may matter than are ever scored"
     assert torch.equal(found.indices, expected.indices)
+
+
+@pytest.mark.parametrize("rows", [3, 12, 21])
+def test_any_number_of_histories_is_answered_over_several_stretches(rows: int) -> None:
+    num_items = 3 * CELLS // rows
+    model = model_of(Part("full"), "tied", num_items, 0, whole=False)
+    hidden = queries(rows, 0, whole=False)
+    with torch.inference_mode():
+        found, exact = (
+            one.best(hidden, 10, Eligible(num_items)).values
+            for one in (Int8Scorer.for_model(model), BlockedScorer.for_model(model))
+            if one is not None
+        )
+    torch.testing.assert_close(found, exact)
 
 
 def test_it_keeps_a_quarter_of_the_bytes() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 
 from models.config import Part
 from models.recommender import SequentialRecommender
+from models.scorers.base import Best, Scorer
 from models.scorers.eligible import Eligible
 from models.scorers.ivf import IvfScorer
-from models.scorers.ivf_index import IvfIndex, build_ivf, has_faiss
+from models.scorers.ivf_build import build_ivf
+from models.scorers.ivf_index import IvfIndex, has_faiss
 from models.scorers.plain import PlainScorer
 from models.scorers.vectors import ItemVectors
 from service_tests.contracts.test_scorers import DIM, filters, model_of
@@ -45,7 +48,7 @@ def inference() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def index() -> IvfIndex:
-    built = build_ivf(ItemVectors(MODEL), QUERIES, PLAIN)
+    built = build_ivf(MODEL, QUERIES, PLAIN)
     assert built is not None
     return built
 
@@ -81,10 +84,43 @@ def test_k_eligible_items_come_back_with_their_true_scores(
     assert all(len(set(row)) == 10 for row in found.indices.tolist())
 
 
+class Refuses(Scorer):
+    """Nobody may ask it."""
+
+    name = "refuses"
+
+    @classmethod
+    def for_model(cls, model: SequentialRecommender) -> Self | None:
+        raise AssertionError
+
+    def best(self, hidden: torch.Tensor, k: int, eligible: Eligible) -> Best:
+        raise AssertionError(f"{len(hidden)} histories went to the exact scorer")
+
+
+def test_a_long_history_is_still_answered_from_the_lists_and_exactly_as_far_as_they_go(index: IvfIndex) -> None:
+    whole = dataclasses.replace(index, probes=index.lists)
+    scorer = IvfScorer(ItemVectors(MODEL), whole, Refuses())
+    nearest = PLAIN.best(QUERIES[:20], 300, Eligible(NUM_ITEMS)).indices.numpy()
+    eligible = Eligible(NUM_ITEMS, [row[:length] for row, length in zip(nearest, range(0, 300, 15), strict=True)])
+    found, exact = (one.best(QUERIES[:20], 10, eligible).indices for one in (scorer, PLAIN))
+    assert float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean()) >= 0.99
+
+
+def test_a_mask_sends_only_its_own_history_to_the_exact_scorer(index: IvfIndex) -> None:
+    mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
+    mask[40:60] = True
+    eligible = Eligible(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
+    found = scorer_of(index).best(QUERIES[:8], 10, eligible)
+    assert set(found.indices[3].tolist()) <= set(range(40, 60))
+    others = [row for row in range(8) if row != 3]
+    alone = IvfScorer(ItemVectors(MODEL), index, Refuses()).best(QUERIES[others], 10, Eligible(NUM_ITEMS))
+    assert torch.equal(found.indices[others], alone.indices)
+
+
 def test_vectors_without_neighbourhoods_get_no_index() -> None:
     model = model_of(Part("full"), "tied", NUM_ITEMS, 0, whole=False)
     far = torch.randn(50, DIM, generator=torch.Generator().manual_seed(5))
-    assert build_ivf(ItemVectors(model), far, PlainScorer(model)) is None
+    assert build_ivf(model, far, PlainScorer(model)) is None
 
 
 def test_more_than_the_lists_hold_comes_from_an_exact_scorer(index: IvfIndex) -> None:
@@ -97,7 +133,7 @@ def test_equal_scores_come_in_catalogue_order() -> None:
     model, near = clustered()
     table = model.embedding.table()
     table.mul_(4).round_()
-    built = build_ivf(ItemVectors(model), near.mul(4).round(), PlainScorer(model), at_least=0.0)
+    built = build_ivf(model, near.mul(4).round(), PlainScorer(model), at_least=0.0)
     scorer = None if built is None else IvfScorer.of(model, built)
     assert scorer is not None
     found = scorer.best(near.mul(4).round(), 10, Eligible(NUM_ITEMS))
@@ -109,6 +145,8 @@ def test_equal_scores_come_in_catalogue_order() -> None:
 def test_an_index_answers_the_same_from_a_file(index: IvfIndex, tmp_path: Path) -> None:
     index.save(tmp_path / "index")
     again = IvfIndex.load(tmp_path / "index", index.told())
+    maps = Path("/proc/self/maps")
+    assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
     asked = (QUERIES, 10, Eligible(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
     for one, other in zip(scorer_of(index).best(*asked), scorer_of(again).best(*asked), strict=True):
         assert torch.equal(one, other)
