@@ -150,8 +150,9 @@ class Predictor:
         hidden = torch.cat([self.runner.encode([history], None).hidden for history in histories])
         return build_ivf(self.model, hidden, self._exact.large, denied=histories)
 
+    @torch.inference_mode()
     def use_index(self, index: IvfIndex) -> None:
-        """Answer approximately from now on, but for histories with filters that the index cannot serve."""
+        """Answer approximately where that is faster, but for histories with filters that the index cannot serve."""
         self._scoring = self._exact.with_index(self.model, index)
 
     def model_bytes(self) -> dict[str, int]:

@@ -68,10 +68,25 @@ class Scoring:
             "timings_ms": {str(size): timings for size, timings in self.timings_ms.items()},
         }
 
-    def with_index(self, model: SequentialRecommender, index: IvfIndex) -> "Scoring":
-        """Approximate from now on, with what was chosen before for histories that the index cannot serve."""
+    def with_index(
+        self, model: SequentialRecommender, index: IvfIndex, *, measured_from: int = MEASURED_FROM
+    ) -> "Scoring":
+        """Approximate from now on where that is faster, with what was chosen before for what the index cannot serve.
+
+        Lists are read for each history anew, and a scan once for a whole batch: large batches may be better off exact.
+        """
         approximate = IvfScorer.of(model, index, self.large)
-        return self if approximate is None else replace(self, small=approximate, large=approximate)
+        if approximate is None:
+            return self
+        if model.embedding.num_items < measured_from:
+            return replace(self, small=approximate, large=approximate)
+        chosen: list[Scorer] = []
+        timings = dict(self.timings_ms)
+        for size, exact in zip(BATCHES, (self.small, self.large), strict=True):
+            found = measure([approximate, exact], model, size, BUDGET_S / len(BATCHES))
+            chosen.append(exact if found[exact.name] < found[approximate.name] else approximate)
+            timings[size] = timings.get(size, {}) | found
+        return Scoring(chosen[0], chosen[1], timings)
 
 
 def plain_scoring(model: SequentialRecommender) -> Scoring:

@@ -1,9 +1,10 @@
 """The approximate scorer: a recall that is measured, scores that are true, filters that hold."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from models.config import Part
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
+from models.scorers.choice import BATCHES, plain_scoring
 from models.scorers.eligible import Eligible
 from models.scorers.ivf import IvfScorer
 from models.scorers.ivf_build import build_ivf
@@ -115,6 +117,29 @@ def test_a_mask_sends_only_its_own_history_to_the_exact_scorer(index: IvfIndex) 
     others = [row for row in range(8) if row != 3]
     alone = IvfScorer(ItemVectors(MODEL), index, Refuses()).best(QUERIES[others], 10, Eligible(NUM_ITEMS))
     assert torch.equal(found.indices[others], alone.indices)
+
+
+def test_batches_for_which_a_scan_is_faster_stay_exact(index: IvfIndex) -> None:
+    found = plain_scoring(MODEL).with_index(MODEL, index, measured_from=1)
+    for size, scorer in zip(BATCHES, (found.small, found.large), strict=True):
+        timings = found.timings_ms[size]
+        assert timings.keys() == {"plain", "ivf"}
+        assert scorer.name == min(timings, key=timings.__getitem__)
+    slow = dataclasses.replace(index, index=Slow(index.index))
+    assert plain_scoring(MODEL).with_index(MODEL, slow, measured_from=1).recall == 1.0
+    assert plain_scoring(MODEL).with_index(MODEL, slow).recall == index.recall, "small ones are not measured"
+
+
+class Slow:
+    """Lists on a slow disk."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self.code_size = index.code_size
+
+    def search(self, *asked: Any, **how: Any) -> Any:
+        time.sleep(0.05)
+        return self._index.search(*asked, **how)
 
 
 def test_vectors_without_neighbourhoods_get_no_index() -> None:
