@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from typing import NoReturn
 
 from app.bench.generator import generate
 from app.bench.plan import Plan, Tally
@@ -37,8 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     totals: Counter[str] = Counter()  # of whole rounds: what was under way when it is stopped does not count
-    # A container is stopped by SIGTERM, which process 1 does not hear by itself.
-    signal.signal(signal.SIGTERM, _stop)
+    # A container is stopped by SIGTERM, which process 1 does not hear by itself. As Ctrl-C it ends asyncio in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with suppress(KeyboardInterrupt):
         plan = _plan(arguments)
         for number, seconds in enumerate(rounds(arguments.seconds, ROUND_S)):
@@ -81,10 +81,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         events=writes,
         write_share=arguments.writes,
     )
-
-
-def _stop(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _line(tally: Tally) -> str:
