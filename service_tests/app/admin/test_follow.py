@@ -58,6 +58,10 @@ async def test_a_wanted_version_that_is_broken_is_refused_once_and_the_old_one_g
     async with service_with(artifact=folder) as service:
         before = await service.metric(REJECTED)
         VersionFolder(folder).point_at(second)
+        async with asyncio.timeout(10):  # the service may have begun to follow by itself
+            while await service.metric(REJECTED) == before:
+                await service.state["models"].follow()
+                await asyncio.sleep(0.01)
         for _ in range(3):
             await service.state["models"].follow()
         assert await service.metric(REJECTED) == before + 1
