@@ -30,6 +30,7 @@ class ModelService:
         self._load = load
         self._loading = asyncio.Lock()
         self._seen: Stamp | None = None
+        self._looking = asyncio.Lock()
         self._ended = asyncio.Event()
 
     @property
@@ -72,6 +73,10 @@ class ModelService:
 
         A version that is refused is not tried again until then.
         """
+        async with self._looking:  # a second look waits for what the first one began
+            await self._look()
+
+    async def _look(self) -> None:
         stamp = await asyncio.to_thread(self._versions.stamp)
         if stamp == self._seen:
             return
