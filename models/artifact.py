@@ -36,7 +36,7 @@ from models.golden import golden_answers, golden_difference
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
-from models.scorers.ivf_index import IvfIndex, has_faiss
+from models.scorers.indexes import load_index
 
 FORMAT = 1
 MANIFEST, CONFIG, WEIGHTS, CATALOGUE, ARRAYS, GOLDEN = (
@@ -136,8 +136,9 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
     predictor.choose_scorers(native=native)  # first, so that the golden questions go to those that will serve
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
-    if INDEX in manifest["files"] and has_faiss() and predictor.device == "cpu":
-        predictor.use_index(IvfIndex.load(folder / INDEX, manifest["index"]))
+    with_index = INDEX in manifest["files"] and predictor.device == "cpu" and native
+    if with_index and (index := load_index(folder / INDEX, manifest["index"])) is not None:
+        predictor.use_index(index)
     vectors = 4 * (catalogue.num_items + 1) * config.dim
     parts = predictor.model_bytes()
     return Artifact(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from models.artifact import INDEX, MANIFEST, Artifact, fingerprint, replaced, write_manifest
 from models.batch import History
+from models.scorers.base import Told
 
 WORTH_FROM = 1_000_000  # items
 
 
-def add_index(artifact: Artifact, histories: Sequence[History]) -> dict[str, float] | None:
+def add_index(artifact: Artifact, histories: Sequence[History]) -> Told | None:
     """Build it, write it, name it in the manifest last; what was measured, or None if no index is worth having.
 
     `histories` are those after which recall is measured; an older index is replaced, and is none meanwhile.

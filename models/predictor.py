@@ -18,11 +18,10 @@ from models.fitting_batch import FittingBatch
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
-from models.scorers.choice import choose, plain_scoring
+from models.scorers.choice import Scoring, choose, plain_scoring
 from models.scorers.cosine import CosineScan
 from models.scorers.eligible import Eligible, Indices, Mask
-from models.scorers.ivf_build import build_ivf
-from models.scorers.ivf_index import IvfIndex
+from models.scorers.indexes import Index, build_index, exact_by
 
 Row = TypeVar("Row")
 
@@ -142,17 +141,19 @@ class Predictor:
         self._exact = self._scoring = choose(self.model, native=native)
 
     @torch.inference_mode()
-    def build_index(self, histories: Sequence[History]) -> IvfIndex | None:
-        """For approximate answers (models/scorers/ivf_index.py), as good as it must be after these histories.
+    def build_index(self, histories: Sequence[History]) -> Index | None:
+        """For approximate answers (models/scorers/indexes.py), as good as it must be after these histories.
 
         None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
         """
         hidden = torch.cat([self.runner.encode([history], None).hidden for history in histories])
-        return build_ivf(self.model, hidden, self._exact.large, denied=histories)
+        return build_index(self.model, hidden, self._exact.large, denied=histories)
 
     @torch.inference_mode()
-    def use_index(self, index: IvfIndex) -> None:
+    def use_index(self, index: Index) -> None:
         """Answer approximately where that is faster, but for histories with filters that the index cannot serve."""
+        if (shared := exact_by(self.model, index)) is not None:
+            self._exact = Scoring(shared, shared, {})  # what was kept for exact answers can go
         self._scoring = self._exact.with_index(self.model, index)
 
     def model_bytes(self) -> dict[str, int]:

@@ -23,6 +23,8 @@ LONGEST = 1_000
 EVENTS_PER_ITEM = 20
 """In the catalogue's counts, on average."""
 GOLDEN_LENGTH = 20
+MAKER = 2
+"""Part of a folder's name: one more where something else is made, so that an older artifact is not used for it."""
 
 
 def law_of(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLaw:
@@ -33,7 +35,7 @@ def law_of(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLaw
 def made_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0) -> Path:
     """The folder below `out`; ValueError for an unknown preset or too few items."""
     config = preset(preset_name)
-    folder = out / f"{preset_name}-{num_items}-{seed}"
+    folder = out / f"{preset_name}-{num_items}-{seed}-made{MAKER}"
     if (folder / MANIFEST).is_file():
         return folder
     catalogue = made_catalogue(law_of(num_items, seed=seed))

@@ -23,6 +23,7 @@ FLAGS = (
 )
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512")
+VBMI = (*AVX512, "-mavx512vbmi", "-mbmi2")
 SANITISE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ONCE = ("encode", "runnable")
 """Sources that are the same for every kind of processor."""
@@ -36,7 +37,10 @@ def levels(machine: str) -> Mapping[str, Sequence[str]]:
     """
     found: dict[str, Sequence[str]] = {"generic": ("-DLANES=4", "-DROWS=6")}
     if machine in X86:
-        found |= {"avx2": ("-DLANES=8", "-DROWS=6", *AVX2), "avx512": ("-DLANES=16", "-DROWS=14", *AVX512)}
+        found["avx2"] = ("-DLANES=8", "-DROWS=6", *AVX2)
+        found |= {
+            name: ("-DLANES=16", "-DROWS=14", *flags) for name, flags in (("avx512", AVX512), ("avx512vbmi", VBMI))
+        }
     return {name: (f"-DNAME={name}", *flags) for name, flags in found.items()}
 
 

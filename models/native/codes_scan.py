@@ -1,16 +1,13 @@
 """The best items of a catalogue of product codes, by the native library: no score of the others is ever written."""
 
-import ctypes
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.layout import Codes, Questions
+from models.native.asked import Asked, Indices, Mask
+from models.native.layout import Codes
 from models.native.library import Library, aligned
-
-Indices = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 class CodesScan:
@@ -56,33 +53,9 @@ class CodesScan:
     ) -> tuple[Indices, NDArray[np.float32]]:
         """(B, k) items and scores in falling score, equal ones in catalogue order; 0 and −inf where none is left.
 
-        Args:
-            products: (B, splits · codebook), each query by each piece, the pieces of a split together.
-            k: from 1 to the number of items.
-            denied: per query, items that are not answered, in any order.
-            allowed: per query, a (num_items + 1,) mask of what may be answered, or None for everything.
-
+        `products` (B, splits · codebook) are each query by each piece, the pieces of a split together. `denied` and
+        `allowed` as in `Asked`.
         """
-        count = len(products)
-        if products.shape != (count, self._pieces) or not 1 <= k <= self._num_items:
-            raise ValueError(f"products {products.shape} and k = {k} do not go with {self._num_items} items")
-        masks = [None if mask is None else np.ascontiguousarray(mask) for mask in allowed or ()]
-        if any(mask is not None and mask.shape != (self._num_items + 1,) for mask in masks):
-            raise ValueError(f"a mask has an entry for each of {self._num_items + 1} rows")
-        addresses = (ctypes.c_void_p * count)(*(None if mask is None else mask.ctypes.data for mask in masks))
-        rising = [np.sort(one) for one in denied or [np.empty(0, dtype=np.int64)] * count]
-        starts = np.zeros(count + 1, dtype=np.int64)
-        np.cumsum([len(one) for one in rising], out=starts[1:])
-        flat = np.concatenate([*rising, np.empty(0, dtype=np.int64)])
-        rows = np.ascontiguousarray(products, dtype=np.float32)
-        asked = Questions(
-            products=rows.ctypes.data,
-            denied=flat.ctypes.data,
-            denied_starts=starts.ctypes.data,
-            allowed=ctypes.addressof(addresses) if masks else None,
-            count=count,
-            k=k,
-        )
-        items, scores = np.empty((count, k), dtype=np.int64), np.empty((count, k), dtype=np.float32)
-        self._library.scan_codes(self._table, self._level, asked, self._work, scores, items)
-        return items, scores
+        asked = Asked(products, k, self._pieces, self._num_items, denied, allowed)
+        self._library.scan_codes(self._table, self._level, asked.questions, self._work, asked.scores, asked.items)
+        return asked.items, asked.scores

@@ -20,7 +20,7 @@ extern "C" {
 // Bytes of what callers fill in; another number means that caller and library were not made for each other.
 int64_t nextup_layout() {
     int64_t found = 0;
-    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Questions)})
+    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Questions), sizeof(Blocks)})
         found = found * 1000 + static_cast<int64_t>(size);
     return found;
 }
@@ -79,6 +79,21 @@ int nextup_scan_codes(const Codes* table, int number, const Questions* asked, fl
     const Level* level = runnable(number);
     if (!level) return NO_LEVEL;
     level->scan_codes(*table, *asked, work, scores, items);
+    return 0;
+}
+
+// Floats of memory for a scan of blocks, 0 for no such level.
+int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t probes) {
+    const Level* level = runnable(number);
+    return level ? level->blocks_workspace(*table, count, probes) : 0;
+}
+
+// As nextup_scan_codes, of the lists (count, probes) of each question, its best first; without lists of everything.
+int nextup_scan_blocks(const Blocks* table, int number, const Questions* asked, const int32_t* lists, int probes,
+                       float* work, float* scores, int64_t* items) {
+    const Level* level = runnable(number);
+    if (!level) return NO_LEVEL;
+    level->scan_blocks(*table, *asked, lists, probes, work, scores, items);
     return 0;
 }
 }

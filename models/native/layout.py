@@ -53,5 +53,14 @@ class Questions(Structure):
     )
 
 
-LAYOUT = reduce(lambda found, kind: found * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Questions), 0)
+class Blocks(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("blocks", "items", "starts")),
+        *((name, c_int64) for name in ("num_items", "num_blocks", "num_lists")),
+        ("splits", c_int32),
+        ("codebook", c_int32),
+    )
+
+
+LAYOUT = reduce(lambda found, kind: found * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Questions, Blocks), 0)
 """As `nextup_layout` counts it."""

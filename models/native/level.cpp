@@ -4,6 +4,7 @@
 #include "dense.h"
 #include "embedding.h"
 #include "level.h"
+#include "scan_blocks.h"
 #include "scan_codes.h"
 
 namespace {
@@ -26,4 +27,5 @@ void encode(const Model& model, const int64_t* items, const uint32_t* times, int
 }  // namespace
 
 extern const Level JOINED(level_, NAME);
-const Level JOINED(level_, NAME) = {TEXT(NAME), workspace, encode, scan_workspace, scan_codes};
+const Level JOINED(level_, NAME) = {TEXT(NAME), workspace,        encode,     scan_workspace,
+                                    scan_codes, blocks_workspace, scan_blocks};

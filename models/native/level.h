@@ -12,6 +12,9 @@ struct Level {
                    float* out);
     int64_t (*scan_workspace)(const Codes& table);  // floats
     void (*scan_codes)(const Codes& table, const Questions& asked, float* work, float* scores, int64_t* items);
+    int64_t (*blocks_workspace)(const Blocks& table, int64_t count, int64_t probes);  // floats
+    void (*scan_blocks)(const Blocks& table, const Questions& asked, const int32_t* lists, int probes, float* work,
+                        float* scores, int64_t* items);
 };
 
 // The levels this processor can run, the fastest first; null behind the last.

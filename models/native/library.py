@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.native.build import places
-from models.native.layout import LAYOUT, Codes, Model, Questions
+from models.native.layout import LAYOUT, Blocks, Codes, Model, Questions
 
 ALIGNMENT = 64  # bytes: a vector that lies across two cache lines costs two
 PROBLEMS = {2: ValueError("every history needs at least one item"), 3: IndexError("an item is not in the catalogue")}
@@ -39,6 +39,13 @@ class Library:
         self._c.nextup_scan_codes.restype = c_int
         self._c.nextup_scan_codes.argtypes = (
             *(ctypes.POINTER(Codes), c_int, ctypes.POINTER(Questions)),
+            *(c_void_p, c_void_p, c_void_p),
+        )
+        self._c.nextup_blocks_workspace.restype = c_int64
+        self._c.nextup_blocks_workspace.argtypes = (ctypes.POINTER(Blocks), c_int, c_int64, c_int64)
+        self._c.nextup_scan_blocks.restype = c_int
+        self._c.nextup_scan_blocks.argtypes = (
+            *(ctypes.POINTER(Blocks), c_int, ctypes.POINTER(Questions), c_void_p, c_int),
             *(c_void_p, c_void_p, c_void_p),
         )
         names: list[str] = []
@@ -98,6 +105,26 @@ class Library:
         """Fills `scores` and `items` (asked.count, asked.k), best first; `work` is `aligned`."""
         arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
         if self._c.nextup_scan_codes(ctypes.byref(table), level, ctypes.byref(asked), *arrays):
+            raise ValueError(f"the native library has no level {level}")
+
+    def blocks_workspace(self, table: Blocks, level: int, count: int, probes: int) -> int:
+        """Floats of memory for a scan of `count` questions that read `probes` lists each."""
+        return int(self._c.nextup_blocks_workspace(ctypes.byref(table), level, count, probes))
+
+    def scan_blocks(
+        self,
+        table: Blocks,
+        level: int,
+        asked: Questions,
+        lists: NDArray[np.int32] | None,
+        work: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        items: NDArray[np.int64],
+    ) -> None:
+        """Like `scan_codes`, of `lists` (asked.count, probes), the best first; of everything without."""
+        arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
+        at, probes = (None, 0) if lists is None else (lists.ctypes.data, lists.shape[1])
+        if self._c.nextup_scan_blocks(ctypes.byref(table), level, ctypes.byref(asked), at, probes, *arrays):
             raise ValueError(f"the native library has no level {level}")
 
 

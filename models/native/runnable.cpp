@@ -6,17 +6,20 @@ extern const Level level_generic;
 #ifdef __x86_64__
 extern const Level level_avx2;
 extern const Level level_avx512;
+extern const Level level_avx512vbmi;
 #endif
 
 const Level* runnable(int number) {
-    const Level* found[3] = {};
+    const Level* found[4] = {};
     int count = 0;
 #ifdef __x86_64__
     __builtin_cpu_init();
     const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-        found[count++] = &level_avx512;
+    const bool wide = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    if (wide && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2"))
+        found[count++] = &level_avx512vbmi;
+    if (wide) found[count++] = &level_avx512;
     if (fma) found[count++] = &level_avx2;
 #endif
     found[count] = &level_generic;

@@ -18,3 +18,28 @@ struct Questions {
     const uint8_t* const* allowed; // (count) masks of num_items + 1 bytes, null for everything; or null
     int32_t count, k;
 };
+
+// The same catalogue by blocks of 64 items: models/native/scan_blocks.h says how they lie.
+struct Blocks {
+    const uint8_t* blocks;  // (num_blocks, splits, 48)
+    const int32_t* items;   // (num_blocks · 64): which item stands where, 0 for none; or null, and place i is item i
+    const int64_t* starts;  // (num_lists + 1): the first block of each list; or null
+    int64_t num_items, num_blocks, num_lists;
+    int32_t splits, codebook;
+};
+
+namespace {
+
+inline bool is_answerable(const Questions& asked, int query, int64_t item) {
+    if (asked.allowed && asked.allowed[query] && !asked.allowed[query][item]) return false;
+    int64_t low = asked.denied_starts[query], high = asked.denied_starts[query + 1];
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (asked.denied[middle] == item) return false;
+        if (asked.denied[middle] < item) low = middle + 1;
+        else high = middle;
+    }
+    return true;
+}
+
+}  // namespace

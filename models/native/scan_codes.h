@@ -30,18 +30,6 @@ inline void piece_places(const Codes& table, int64_t item, int step, int32_t* pl
     }
 }
 
-inline bool is_answerable(const Questions& asked, int query, int64_t item) {
-    if (asked.allowed && asked.allowed[query] && !asked.allowed[query][item]) return false;
-    int64_t low = asked.denied_starts[query], high = asked.denied_starts[query + 1];
-    while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        if (asked.denied[middle] == item) return false;
-        if (asked.denied[middle] < item) low = middle + 1;
-        else high = middle;
-    }
-    return true;
-}
-
 // Offers what is above its query's threshold; `above` is told anew after a change.
 inline void offer(const Questions& asked, int query, float score, int64_t item, Top& top, float& above) {
     if (!(score > above) || !is_answerable(asked, query, item)) return;

@@ -1,6 +1,6 @@
 // The k best of what is offered, while a catalogue goes by: a heap with the worst on top, in the caller's arrays.
 //
-// Equal scores go by item, the lower first. Items come in rising order, so an equal score that comes later never wins.
+// Equal scores go by item, the lower first, in whatever order items come.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ struct Top {
     int64_t* items;
     int k, count;
 
-    // What a score must be above to get in.
+    // What a score must reach to get in; if items come in rising order, it must be above.
     float threshold() const { return count < k ? -__builtin_inff() : scores[0]; }
 
     void offer(float score, int64_t item) {
@@ -20,7 +20,7 @@ struct Top {
             int at = count++;
             for (; at > 0 && worse(score, item, (at - 1) / 2); at = (at - 1) / 2) put(at, (at - 1) / 2);
             scores[at] = score, items[at] = item;
-        } else if (score > scores[0]) {
+        } else if (!worse(score, item, 0)) {
             sink(score, item, count);
         }
     }

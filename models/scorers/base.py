@@ -20,6 +20,10 @@ class Best(NamedTuple):
     values: Tensor
 
 
+Told = dict[str, float | str]
+"""What is written of an index into a manifest, and shown to people: `kind`, `recall@10`, and figures of the kind."""
+
+
 class Scorer(ABC):
     name: ClassVar[str]
     is_exact: ClassVar[bool] = True

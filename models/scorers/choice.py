@@ -18,14 +18,15 @@ from models.scorers.base import Scorer
 from models.scorers.blocked import BlockedScorer
 from models.scorers.codes import CodesScorer
 from models.scorers.eligible import Eligible
+from models.scorers.indexes import Index, approximate_of
 from models.scorers.int8 import Int8Scorer
-from models.scorers.ivf import IvfScorer
-from models.scorers.ivf_index import IvfIndex
+from models.scorers.native_blocks import NativeBlocksScorer
 from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
 from models.scorers.tree import TreeScorer
 
-EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, NativeCodesScorer, TreeScorer)
+NATIVE: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer)
+EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, *NATIVE, TreeScorer)
 MEASURED_FROM = 20_000
 """Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_UP_TO = 500_000
@@ -69,22 +70,22 @@ class Scoring:
         }
 
     def with_index(
-        self, model: SequentialRecommender, index: IvfIndex, *, measured_from: int = MEASURED_FROM
+        self, model: SequentialRecommender, index: Index, *, measured_from: int = MEASURED_FROM
     ) -> "Scoring":
         """Approximate from now on where that is faster, with what was chosen before for what the index cannot serve.
 
-        Lists are read for each history anew, and a scan once for a whole batch: large batches may be better off exact.
+        A scan of everything is shared by a whole batch and lists only in part: large batches may be better off exact.
         """
-        approximate = IvfScorer.of(model, index, self.large)
+        approximate = approximate_of(model, index, self.large)
         if approximate is None:
             return self
         if model.embedding.num_items < measured_from:
             return replace(self, small=approximate, large=approximate)
         chosen: list[Scorer] = []
         timings = dict(self.timings_ms)
-        for size, exact in zip(BATCHES, (self.small, self.large), strict=True):
-            found = measure([approximate, exact], model, size, BUDGET_S / len(BATCHES))
-            chosen.append(exact if found[exact.name] < found[approximate.name] else approximate)
+        for size, rival in zip(BATCHES, (self.small, self.large), strict=True):
+            found = measure([approximate, rival], model, size, BUDGET_S / len(BATCHES))
+            chosen.append(rival if found[rival.name] < found[approximate.name] else approximate)
             timings[size] = timings.get(size, {}) | found
         return Scoring(chosen[0], chosen[1], timings)
 
@@ -107,10 +108,10 @@ def choose(
 
     Beyond `budget_s` seconds of measuring, one round of each counts. What has no rival is not measured.
     """
-    kinds = [kind for kind in EXACT if native or kind is not NativeCodesScorer]
+    kinds = [kind for kind in EXACT if native or kind not in NATIVE]
     num_items = model.embedding.num_items
     if num_items < measured_from:
-        best_first = [kind for kind in (NativeCodesScorer, CodesScorer) if kind in kinds]
+        best_first = [kind for kind in (*NATIVE, CodesScorer) if kind in kinds]
         known = next(filter(None, (kind.for_model(model) for kind in best_first)), PlainScorer.for_model(model))
         return Scoring(known, known, {})
     frugal = [kind for kind in kinds if kind.would_keep(model) <= kept_bytes]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from models.build import build_model
 from models.config import ModelConfig, Part
+from models.embeddings import packing
+from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.choice import EXACT
@@ -30,6 +32,8 @@ FORMS = [  # scorer, embedding and its options, head
     ("codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
     ("native codes", Part("codes"), "tied"),
     ("native codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
+    ("native blocks", Part("codes"), "tied"),
+    ("native blocks", Part("codes", {"codebook": 40, "splits": 4}), "tied"),
     ("tree", Part("full"), "adaptive"),
 ]
 IN_WHOLE_NUMBERS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax
@@ -44,13 +48,14 @@ def model_of(embedding: Part, head: str, num_items: int, seed: int, *, whole: bo
     model = build_model(ModelConfig(embedding, Part("none"), Part(head), dim=DIM, max_len=5, dropout=0.0), num_items)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, weights in model.state_dict(keep_vars=True).items():
+        for weights in model.state_dict(keep_vars=True).values():
             if weights.is_floating_point():
                 weights.normal_(generator=generator)
                 if whole:
                     weights.round_().clamp_(-2, 2)
-            elif name == "embedding.kept":
-                weights.random_(0, 64 if model.embedding.get_buffer("kept").shape[1] > 2 else 200, generator=generator)
+        if isinstance(filled := model.embedding, CodesEmbedding):
+            codes = torch.randint(filled.codebook, (num_items + 1, filled.splits), generator=generator)
+            filled.kept.copy_(packing.pack(codes) if filled.is_packed else codes)
     return model.eval()
 
 

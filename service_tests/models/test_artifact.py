@@ -38,7 +38,7 @@ def test_what_was_written_is_what_is_loaded(preset: str, tmp_path: Path) -> None
 
 
 def test_a_load_chooses_how_to_score(tmp_path: Path) -> None:
-    native = "codes" if library() is None else "native codes"
+    native = "codes" if library() is None else "native blocks"
     for preset, allowed, scorer in (("sasrec", True, "plain"), ("blossom", True, native), ("blossom", False, "codes")):
         folder = write_tiny_artifact(tmp_path / preset, preset=preset)
         predictor = load_artifact(folder, device="cpu", native=allowed).predictor

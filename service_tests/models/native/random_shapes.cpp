@@ -19,6 +19,9 @@ int64_t nextup_workspace(const Model* model, int number);
 int64_t nextup_scan_workspace(const Codes* table, int number);
 int nextup_scan_codes(const Codes* table, int number, const Questions* asked, float* work, float* scores,
                       int64_t* items);
+int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t probes);
+int nextup_scan_blocks(const Blocks* table, int number, const Questions* asked, const int32_t* lists, int probes,
+                       float* work, float* scores, int64_t* items);
 int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
                   int64_t count, float* work, int threads, float* out);
 }
@@ -156,12 +159,59 @@ bool scans_agree() {
     return true;
 }
 
+// Every level has the same items of blocks, of all of them and of lists.
+bool blocks_agree() {
+    Memory memory;
+    const int num_lists = one_of({1, 3, 9});
+    Blocks table = {};
+    table.splits = one_of({2, 4, 32}), table.codebook = one_of({1, 40, 64}), table.num_lists = num_lists;
+    int64_t* starts = memory.take<int64_t>(num_lists + 1);
+    starts[0] = 0;
+    for (int list = 0; list < num_lists; list++) starts[list + 1] = starts[list] + generator() % 3 + (list == 0);
+    table.starts = starts, table.num_blocks = starts[num_lists], table.num_items = table.num_blocks * 64 - 7;
+    int32_t* items = memory.take<int32_t>(table.num_blocks * 64);
+    for (int64_t i = 0; i < table.num_blocks * 64; i++)
+        items[i] = i < table.num_items ? static_cast<int32_t>(table.num_items - i) : 0;
+    table.items = generator() % 3 ? items : nullptr;
+    uint8_t* blocks = memory.take<uint8_t>(table.num_blocks * table.splits * 48);
+    for (int64_t i = 0; i < table.num_blocks * table.splits * 16; i++) {  // four codes in three bytes
+        uint32_t word = 0;
+        for (int j = 0; j < 4; j++) word |= (generator() % table.codebook) << 6 * j;
+        for (int j = 0; j < 3; j++) blocks[3 * i + j] = static_cast<uint8_t>(word >> 8 * j);
+    }
+    table.blocks = blocks;
+    const int count = one_of({1, 2, 3, 8, 13, 33}), k = 1 + static_cast<int>(generator() % table.num_items);
+    const int probes = generator() % 2 ? 1 + static_cast<int>(generator() % num_lists) : 0;
+    float* products = memory.take<float>(count * table.splits * table.codebook);
+    for (int i = 0; i < count * table.splits * table.codebook; i++) products[i] = static_cast<float>(generator() % 9);
+    int64_t* denied_starts = memory.take<int64_t>(count + 1);
+    for (int i = 0; i <= count; i++) denied_starts[i] = i;
+    int64_t* denied = memory.take<int64_t>(count);
+    for (int i = 0; i < count; i++) denied[i] = 1 + generator() % table.num_items;
+    int32_t* lists = memory.take<int32_t>(count * (probes ? probes : 1));
+    for (int i = 0; i < count * probes; i++)  // `probes` lists that follow each other, round and round
+        lists[i] = i % probes ? (lists[i - 1] + 1) % num_lists : static_cast<int32_t>(generator() % num_lists);
+    const Questions asked = {products, denied, denied_starts, nullptr, count, k};
+    const int64_t* first = nullptr;
+    for (int level = 0; nextup_level(level); level++) {
+        float* work = memory.floats(nextup_blocks_workspace(&table, level, count, probes), 1e20f);
+        int64_t* found = memory.take<int64_t>(count * k);
+        if (nextup_scan_blocks(&table, level, &asked, probes ? lists : nullptr, probes, work,
+                               memory.take<float>(count * k), found))
+            return false;
+        for (int i = 0; i < count * k; i++)
+            if (found[i] == denied[i / k] || (first && first[i] != found[i])) return false;
+        first = first ? first : found;
+    }
+    return true;
+}
+
 }  // namespace
 
 int main(int count, char** words) {
     const int cases = count > 1 ? std::atoi(words[1]) : 100;
     for (int i = 0; i < cases; i++) {
-        if (levels_agree() && scans_agree()) continue;
+        if (levels_agree() && scans_agree() && blocks_agree()) continue;
         std::printf("case %d: the levels do not agree\n", i);
         return 1;
     }

@@ -28,7 +28,7 @@ def expected(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 @settings(deadline=None, max_examples=80)
 @given(
-    level=st.sampled_from(["avx512", "avx2", "generic"]),
+    level=st.sampled_from(["avx512vbmi", "avx512", "avx2", "generic"]),
     num_items=st.integers(1, 120),
     count=st.sampled_from([1, 2, 3, 8, 9, 16, 17, 32, 33, 65]),
     packed=st.booleans(),

@@ -10,7 +10,7 @@ from models.predictor import Predictor
 from models.scorers.base import Scorer
 from models.scorers.choice import BATCHES, EXACT, LARGE_FROM, MEASURED_FROM, Scoring, choose
 from models.scorers.codes import CodesScorer
-from models.scorers.native_codes import NativeCodesScorer
+from models.scorers.native_blocks import NativeBlocksScorer
 from models.scorers.plain import PlainScorer
 from service_tests.contracts.test_scorers import model_of
 
@@ -20,7 +20,7 @@ from service_tests.contracts.test_scorers import model_of
     [
         ("full", "tied", {"plain", "blocked", "int8"}),
         ("full", "dense", {"plain", "blocked", "int8"}),
-        ("codes", "tied", {"plain", "int8", "codes", "native codes"}),
+        ("codes", "tied", {"plain", "int8", "codes", "native codes", "native blocks"}),
         ("full", "adaptive", {"plain", "tree"}),
     ],
 )
@@ -32,7 +32,11 @@ def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
     assert tuple(scoring.timings_ms) == BATCHES
     for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
         timings = scoring.timings_ms[size]
-        not_everywhere = {"int8", "native codes"} & names  # by processor, and by whether the library was built
+        not_everywhere = {
+            "int8",
+            "native codes",
+            "native blocks",
+        } & names  # by processor, and by whether the library was built
         assert timings.keys() | not_everywhere == names
         assert timings[chosen.name] == min(timings.values())
         assert scoring.scorer(size) is chosen
@@ -44,7 +48,7 @@ def test_what_has_no_rival_is_not_measured() -> None:
     assert scoring.timings_ms == {}
 
 
-@pytest.mark.parametrize(("embedding", "keeping"), [("full", {"int8"}), ("codes", {"int8", "codes"})])
+@pytest.mark.parametrize(("embedding", "keeping"), [("full", {"int8"}), ("codes", {"int8", "codes", "native blocks"})])
 def test_who_would_keep_more_than_is_allowed_is_not_built(embedding: str, keeping: set[str]) -> None:
     model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
     least = min(kind.would_keep(model) for kind in EXACT if kind.name in keeping)
@@ -62,7 +66,7 @@ def test_what_a_scorer_keeps_is_what_it_said_it_would(kind: type[Scorer], embedd
 
 
 def test_small_catalogues_are_not_measured() -> None:
-    native = CodesScorer if library() is None else NativeCodesScorer
+    native = CodesScorer if library() is None else NativeBlocksScorer
     for embedding, allowed, kind in (
         ("full", True, PlainScorer),
         ("codes", True, native),

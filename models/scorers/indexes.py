@@ -1,0 +1,67 @@
+"""Which kind of index a model gets, and how one is read: lists of codes where they can be, else those of faiss.
+
+An index is built with faiss in any case, and lists of codes are read without it.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from models.native.library import library
+from models.recommender import SequentialRecommender
+from models.scorers.base import Scorer, Told
+from models.scorers.eligible import Indices
+from models.scorers.ivf import IvfScorer
+from models.scorers.ivf_build import build_ivf
+from models.scorers.ivf_index import IvfIndex, has_faiss
+from models.scorers.lists import ListsScorer, exact_of
+from models.scorers.lists_build import build_lists
+from models.scorers.lists_index import ListsIndex
+from models.scorers.native_blocks import six_bit_codes
+
+Index = IvfIndex | ListsIndex
+
+log = logging.getLogger(__name__)
+
+
+def build_index(
+    model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, denied: Sequence[Indices] | None = None
+) -> Index | None:
+    """None where no index is worth having: scores are no inner products, or recall costs as much as an exact scan."""
+    with_lists = six_bit_codes(model) is not None and library() is not None
+    return (
+        build_lists(model, hidden, exact, denied=denied)
+        if with_lists
+        else build_ivf(model, hidden, exact, denied=denied)
+    )
+
+
+def approximate_of(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:
+    """The scorer that reads it, with `otherwise` for what it cannot answer; None where it cannot serve this model."""
+    if isinstance(index, ListsIndex):
+        return ListsScorer.of(model, index, otherwise)
+    return IvfScorer.of(model, index, otherwise)
+
+
+def exact_by(model: SequentialRecommender, index: Index) -> Scorer | None:
+    """An exact scorer that reads the same file, and so keeps nothing; None where there is none."""
+    return exact_of(model, index) if isinstance(index, ListsIndex) else None
+
+
+def load_index(path: Path, told: Told) -> Index | None:
+    """None, with a warning, where this installation cannot read its kind.
+
+    KeyError, TypeError or ValueError for what is no index. The file must not be changed in place while this lives.
+    """
+    if told.get("kind", IvfIndex.kind) == ListsIndex.kind:
+        if library() is not None:
+            return ListsIndex.load(path, told)
+        lack = "the native library was not built (python -m models.native.build)"
+    else:
+        if has_faiss():
+            return IvfIndex.load(path, told)
+        lack = "faiss is not installed (pip install 'nextup[ann]')"
+    log.warning("%s is not used, and answers stay exact and take longer: %s", path.name, lack)
+    return None
