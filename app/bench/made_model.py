@@ -41,7 +41,7 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
             matrix.normal_(std=width if name.startswith(("embedding", "head")) else NARROW * width)
     clusters = -(-catalogue.num_items // CLUSTER)
     if isinstance(embedding := model.embedding, CodesEmbedding):
-        _fill_codes(embedding, clusters)
+        fill_codes(embedding, clusters)
     elif isinstance(embedding, FullEmbedding):
         _fill_vectors(embedding.vectors.weight, clusters, width)
     if isinstance(head := model.head, PopularityHead):
@@ -49,7 +49,8 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
     return model.eval()
 
 
-def _fill_codes(embedding: CodesEmbedding, clusters: int) -> None:
+def fill_codes(embedding: CodesEmbedding, clusters: int) -> None:
+    """Codes of items in so many clusters, by torch's own generator; the padding keeps zeros."""
     of_clusters = torch.randint(embedding.codebook, (clusters, embedding.splits))
     for kept in embedding.kept[1:].split(CHUNK):
         codes = of_clusters[torch.randint(clusters, (len(kept),))]

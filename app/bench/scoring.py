@@ -12,24 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.bench.made_model import CLUSTER, fill_codes
 from models.build import build_model
 from models.config import ModelConfig, Part
+from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer
-from models.scorers.blocked import BlockedScorer
-from models.scorers.choice import DENIED, EXACT, K, timed
+from models.scorers.choice import DENIED, EXACT, K, choose, timed
 from models.scorers.eligible import Eligible
-from models.scorers.ivf import IvfScorer
-from models.scorers.ivf_build import build_ivf
+from models.scorers.indexes import approximate_of, build_index
 from models.scorers.ivf_index import has_faiss
-from models.scorers.vectors import ItemVectors
 
 FORMS: dict[str, tuple[Part, str]] = {  # what is scored: embedding and head
     "full": (Part("full"), "tied"),
     "codes": (Part("codes"), "tied"),
     "adaptive": (Part("codes"), "adaptive"),  # its head does not read the embedding, so a small one will do
 }
-IVF_QUERIES = 200
+QUERIES = 200
+NOISE = 0.3
 CHUNK = 1 << 16
 
 
@@ -55,10 +55,10 @@ def lines(form: str, items: int, batches: Sequence[int], rounds: int, dim: int, 
     scorers = [scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
     found = _timed_in_turn(form, model, scorers, queries, rounds)
-    if approximate and form == "full" and has_faiss():
+    if approximate and form != "adaptive" and has_faiss():
         near = cluster(model)
-        if (ivf := _ivf(model, near)) is not None:
-            found += _timed_in_turn(form, model, [ivf], {size: near[:size] for size in batches}, rounds)
+        if (scorer := _approximate(model, near)) is not None:
+            found += _timed_in_turn(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
     return found
 
 
@@ -76,20 +76,27 @@ def random_model(form: str, items: int, dim: int) -> SequentialRecommender:
 
 
 def cluster(model: SequentialRecommender) -> Tensor:
-    """Move the items of a full table to centres, in place; (IVF_QUERIES, dim) queries near items."""
-    table = model.embedding.table()
+    """Move the items to centres, in place; (QUERIES, dim) queries near items."""
     generator = torch.Generator().manual_seed(1)
+    embedding = model.embedding
+    if isinstance(embedding, CodesEmbedding):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            fill_codes(embedding, -(-embedding.num_items // CLUSTER))
+        near = embedding.table(torch.randint(1, embedding.num_items + 1, (QUERIES,), generator=generator))
+        return near + NOISE * near.std() * torch.randn(near.shape, generator=generator)
+    table = embedding.table()
     centres = torch.randn(int(len(table) ** 0.5), table.shape[1], generator=generator)
     for rows in torch.arange(len(table)).split(CHUNK):
         table[rows] += centres[torch.randint(0, len(centres), (len(rows),), generator=generator)]
-    near = table[torch.randint(1, len(table), (IVF_QUERIES,), generator=generator)]
-    return near + 0.3 * torch.randn(near.shape, generator=generator)
+    near = table[torch.randint(1, len(table), (QUERIES,), generator=generator)]
+    return near + NOISE * torch.randn(near.shape, generator=generator)
 
 
-def _ivf(model: SequentialRecommender, near: Tensor) -> IvfScorer | None:
-    exact = BlockedScorer(ItemVectors(model))
-    index = build_ivf(model, near, exact)
-    return None if index is None else IvfScorer.of(model, index, exact)
+def _approximate(model: SequentialRecommender, near: Tensor) -> Scorer | None:
+    exact = choose(model).large
+    index = build_index(model, near, exact)
+    return None if index is None else approximate_of(model, index, exact)
 
 
 def _timed_in_turn(
@@ -127,7 +134,7 @@ def _timed_in_turn(
 
 
 def table(rows: Sequence[Line]) -> str:
-    head = f"{'form':<10}{'scorer':<10}{'items':>12}{'batch':>7}"
+    head = f"{'form':<10}{'scorer':<15}{'items':>12}{'batch':>7}"
     head += f"{'ms':>11}{'least ms':>11}{'MB':>9}{'kept MB':>9}{'recall':>8}"
     return "\n".join([head, *map(_shown, rows)])
 
@@ -139,4 +146,4 @@ def figures(rows: Sequence[Line]) -> list[dict[str, object]]:
 def _shown(row: Line) -> str:
     sizes = f"{row.weights_bytes / 1e6:>9.1f}{row.kept_bytes / 1e6:>9.1f}"
     times = f"{row.ms:>11.3f}{row.least_ms:>11.3f}"
-    return f"{row.form:<10}{row.scorer:<10}{row.items:>12,}{row.batch:>7}{times}{sizes}{row.recall:>8.3f}"
+    return f"{row.form:<10}{row.scorer:<15}{row.items:>12,}{row.batch:>7}{times}{sizes}{row.recall:>8.3f}"

@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from app.bench.encoding import Rate, median_seconds, sgemm_flops, take_turns
 from app.bench.operations import operations
+from app.bench.record import machine_facts, record
 from app.bench.report import machine_line
 from models.batch import History
 from models.build import build_model
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="per runner and round (0.1)")
     parser.add_argument("--items", type=int, default=3416, help="items of the catalogue (3416, as ML-1M)")
     parser.add_argument("--threads", type=int, default=1, help="compute threads (1)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write encode.md and encode.json there")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,18 +46,25 @@ def run(arguments: argparse.Namespace) -> int:
         if not getattr(arguments, name) >= least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; at least {least:g}")
     torch.set_num_threads(arguments.threads)
-    machine = machine_line(arguments.threads)
+    machine, facts = machine_line(arguments.threads), machine_facts()
     sgemm = sgemm_flops(rounds=arguments.rounds, seconds=arguments.seconds)
     cases = [case for name in PRESETS for case in _cases(name, arguments, sgemm)]
-    print(_table(cases))
     long = {name: _long(name, arguments) for name in PRESETS}
-    for name, found in long.items():
-        told = ", ".join(f"{what} {found[what][0]:.2f} and {found[what][1]:.2f} ms" for what in ("encode", "top_k"))
-        print(f"{name}, max_len {LONG:,}, histories of 50 and {LONG:,}, CPU: {told}")
-    print(f"native: {_native_name(arguments.items)}")
-    print(f"sgemm: {sgemm / 1e9:.0f} GFLOP/s of CPU time\nmachine: {machine}")
-    print(json.dumps({"cases": cases, "long_ms": long, "sgemm_gflops": round(sgemm / 1e9, 1), "machine": machine}))
+    told = [
+        f"{name}, max_len {LONG:,}, histories of 50 and {LONG:,}, CPU: {_told(found)}" for name, found in long.items()
+    ]
+    told += [f"native: {_native_name(arguments.items)}", f"sgemm: {sgemm / 1e9:.0f} GFLOP/s of CPU time"]
+    text = "\n".join([_table(cases), *told])
+    result = {"cases": cases, "long_ms": long, "sgemm_gflops": round(sgemm / 1e9, 1), "machine": machine}
+    print(f"{text}\nmachine: {machine}")
+    if arguments.record:
+        record(arguments.record, "encode", text, result, facts)
+    print(json.dumps(result))
     return 0
+
+
+def _told(long: dict[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{what} {long[what][0]:.2f} and {long[what][1]:.2f} ms" for what in ("encode", "top_k"))
 
 
 def _cases(name: str, arguments: argparse.Namespace, sgemm: float) -> list[dict[str, Any]]:

@@ -5,9 +5,11 @@ Knows its options and prints; what is timed is in app/bench/scoring.py.
 
 import argparse
 import json
+from pathlib import Path
 
 import torch
 
+from app.bench.record import machine_facts, record
 from app.bench.scoring import FORMS, Line, figures, lines, table
 from models.progress import progress
 
@@ -22,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="times each scorer runs, in turn with the others (5)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
     parser.add_argument("--approximate", action="store_true", help="with the approximate scorer; builds its index")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write score.md and score.json there")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,14 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown := set(forms) - FORMS.keys():
         raise ValueError(f"no form is called {min(unknown)!r}; there are {', '.join(FORMS)}")
     torch.set_num_threads(arguments.threads)
+    facts = machine_facts()
     found: list[Line] = []
     with progress("score", len(sizes) * len(forms), "tables") as shown:
         for items in sizes:
             for form in forms:
                 found += lines(form, items, batches, arguments.rounds, arguments.dim, approximate=arguments.approximate)
                 shown.advance(note=f"{form} {items:,}")
+    result = {"dim": arguments.dim, "threads": arguments.threads, "rows": figures(found)}
     print(table(found))
-    print(json.dumps({"dim": arguments.dim, "threads": arguments.threads, "rows": figures(found)}))
+    if arguments.record:
+        record(arguments.record, "score", table(found), result, facts)
+    print(json.dumps(result))
     return 0
 
 
