@@ -8,6 +8,7 @@
 #include "block_sums.h"
 #include "scan.h"
 #include "top.h"
+#include "vector.h"
 
 namespace {
 
@@ -31,26 +32,39 @@ inline void set_least(Reader& reader, int splits) {
     reader.least = least > 0.0f ? (least < 65535.0f ? static_cast<uint16_t>(least) : 65535) : 0;
 }
 
-inline void round_products(const float* products, int splits, int codebook, uint8_t* rounded, Reader& reader) {
-    float low = 0.0f, range = 0.0f;
-    for (int split = 0; split < splits; split++) {
-        float least = products[split * codebook], most = least;
-        for (int code = 1; code < codebook; code++) {
-            const float value = products[split * codebook + code];
-            least = value < least ? value : least, most = value > most ? value : most;
-        }
-        low += least, range = most - least > range ? most - least : range;
+inline vec smaller_of(vec a, vec b) { return a < b ? a : b; }
+
+// The least of a split's products, and how far the largest is above it.
+inline float least_of(const float* products, int codebook, float& range) {
+    vec least = all(products[0]), most = least;
+    int code = 0;
+    for (; code + LANES <= codebook; code += LANES) {
+        const vec some = load(products + code);
+        least = smaller_of(some, least), most = greater_of(some, most);
     }
+    float low = least[0], high = most[0];
+    for (int lane = 1; lane < LANES; lane++)
+        low = least[lane] < low ? least[lane] : low, high = most[lane] > high ? most[lane] : high;
+    for (; code < codebook; code++)
+        low = products[code] < low ? products[code] : low, high = products[code] > high ? products[code] : high;
+    range = high - low > range ? high - low : range;
+    return low;
+}
+
+// `lows` has room for a number per split.
+inline void round_products(const float* products, int splits, int codebook, uint8_t* rounded, float* lows,
+                           Reader& reader) {
+    float low = 0.0f, range = 0.0f;
+    for (int split = 0; split < splits; split++)
+        low += lows[split] = least_of(products + split * codebook, codebook, range);
     reader.low = low, reader.step = range > 0.0f ? range / MOST : 1.0f;
+    const float steps = 1.0f / reader.step;
     for (int split = 0; split < splits; split++) {
-        float least = products[split * codebook];
-        for (int code = 1; code < codebook; code++)
-            least = products[split * codebook + code] < least ? products[split * codebook + code] : least;
-        for (int code = 0; code < LOOKUP; code++) {
-            const float value = code < codebook ? (products[split * codebook + code] - least) / reader.step : 0.0f;
-            const int whole = static_cast<int>(value + 0.5f);
-            rounded[split * LOOKUP + code] = static_cast<uint8_t>(whole < MOST ? whole : MOST);
-        }
+        const float* from = products + split * codebook;
+        uint8_t* to = rounded + split * LOOKUP;
+        for (int code = 0; code < codebook; code++)  // at most MOST + 0.5, but for what floats lose
+            to[code] = static_cast<uint8_t>(static_cast<int32_t>((from[code] - lows[split]) * steps + 0.5f));
+        for (int code = codebook; code < LOOKUP; code++) to[code] = 0;
     }
     reader.products = products, reader.rounded = rounded;
 }
@@ -111,12 +125,13 @@ struct ReadersMemory {
     Top* tops;
     Reader** order;
     uint8_t* rounded;
+    float* lows;
     int64_t* ends;  // (lists + 1): where the readers of each list end in `order`
     int64_t bytes;
 
     ReadersMemory(const Blocks& table, int64_t count, int64_t probes, uint8_t* at) {
         const uint8_t* begin = at;
-        rounded = take<uint8_t>(at, count * table.splits * LOOKUP);
+        rounded = take<uint8_t>(at, count * table.splits * LOOKUP), lows = take<float>(at, table.splits);
         readers = take<Reader>(at, count), tops = take<Top>(at, count);
         order = take<Reader*>(at, count * (probes > 1 ? probes : 1)), ends = take<int64_t>(at, table.num_lists + 1);
         bytes = at - begin;
@@ -178,7 +193,7 @@ inline void scan_blocks(const Blocks& table, const Questions& asked, const int32
         memory.tops[query] = {scores + at, items + at, asked.k, 0};
         Reader& reader = memory.readers[query];
         round_products(asked.products + static_cast<int64_t>(query) * pieces, table.splits, table.codebook,
-                       memory.rounded + static_cast<int64_t>(query) * table.splits * LOOKUP, reader);
+                       memory.rounded + static_cast<int64_t>(query) * table.splits * LOOKUP, memory.lows, reader);
         reader.top = memory.tops + query, reader.query = query;
         set_least(reader, table.splits);
     }
