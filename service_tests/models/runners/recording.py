@@ -16,7 +16,10 @@ def capture_on(device: torch.device) -> Capture:
 
 
 class Counting:
-    """Notes the rows of what it records and repeats; refuses to record more rows than `room`, out of memory."""
+    """Notes the rows of what it records and repeats; refuses to record more rows than `room`, out of memory.
+
+    As a graph's, a result always lies in the same memory.
+    """
 
     name = "counting"
 
@@ -26,14 +29,15 @@ class Counting:
         self.repeated: list[int] = []
 
     def __call__(self, work: Work) -> Work:
-        rows = len(work())
+        result = work()
+        rows = len(result)
         self.recorded.append(rows)
         if rows > self.room:
             raise torch.OutOfMemoryError("no room for a recording")
 
         def repeat() -> Tensor:
             self.repeated.append(rows)
-            return work()
+            return result.copy_(work())
 
         return repeat
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -12,6 +13,19 @@ from models.presets import PRESETS
 from service_tests.models.runners.random_models import config_of, random_model
 
 META = torch.device("meta")
+
+
+class MadeOfNumbers(TorchFunctionMode):
+    """Notes tensors that are made of Python's numbers: they are copied over from memory that is not pinned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.tensor, torch.as_tensor, torch.from_numpy, torch.Tensor.new_tensor):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 class FromTheHost(TorchDispatchMode):
@@ -36,9 +50,9 @@ def test_an_answer_stays_on_its_device(preset: str, length: int) -> None:
     model = random_model(config_of(preset)).to(META)
     shape = (4, length)
     items, times = torch.empty(2, *shape, dtype=torch.int64, device=META).unbind()
-    with torch.no_grad(), FromTheHost() as from_the_host:
+    with torch.no_grad(), FromTheHost() as from_the_host, MadeOfNumbers() as made_of_numbers:
         model.last_hidden(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META), times))
-    assert from_the_host.found == []
+    assert from_the_host.found == made_of_numbers.found == []
 
 
 def test_blocks_of_falling_rank_cannot_be_recorded() -> None:
