@@ -18,14 +18,27 @@ from models.scorers.base import Scorer
 from models.scorers.blocked import BlockedScorer
 from models.scorers.codes import CodesScorer
 from models.scorers.eligible import Eligible
+from models.scorers.grouped import GroupedScorer
 from models.scorers.int8 import Int8Scorer
 from models.scorers.ivf import IvfScorer
 from models.scorers.ivf_index import IvfIndex
 from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
 from models.scorers.tree import TreeScorer
+from models.scorers.triton_scorer import TritonScorer
 
-EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, NativeCodesScorer, TreeScorer)
+EXACT: Sequence[type[Scorer]] = (
+    PlainScorer,
+    BlockedScorer,
+    Int8Scorer,
+    CodesScorer,
+    NativeCodesScorer,
+    TreeScorer,
+    GroupedScorer,
+    TritonScorer,
+)
+COMPILED = (NativeCodesScorer, TritonScorer)
+"""Those that are not torch alone."""
 MEASURED_FROM = 20_000
 """Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_UP_TO = 500_000
@@ -107,7 +120,7 @@ def choose(
 
     Beyond `budget_s` seconds of measuring, one round of each counts. What has no rival is not measured.
     """
-    kinds = [kind for kind in EXACT if native or kind is not NativeCodesScorer]
+    kinds = [kind for kind in EXACT if native or kind not in COMPILED]
     num_items = model.embedding.num_items
     if num_items < measured_from:
         best_first = [kind for kind in (NativeCodesScorer, CodesScorer) if kind in kinds]
