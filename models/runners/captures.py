@@ -57,7 +57,8 @@ class CudaGraphs:
                     work()
             here.wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
+            # Another thread may load the next version meanwhile: what it does is not recorded, and is not forbidden.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 found = work()
 
         def repeat() -> Tensor:

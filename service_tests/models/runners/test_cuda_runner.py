@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.presets import PRESETS
-from models.runners.choice import recorded
+from models.runners.choice import choose_runner, recorded
 from models.runners.cuda_runner import CudaRunner
 from models.runners.torch_runner import TorchRunner
 from service_tests.models.runners.random_models import config_of, random_histories, random_model
-from service_tests.models.runners.recording import DEVICES, Counting, capture_on, give_room
+from service_tests.models.runners.recording import DEVICES, ON_CUDA, Counting, capture_on, give_room
 
 CPU = torch.device("cpu")
 LENGTHS = [1, 2, 15, 16, 17, 40, 64, 65, 200, 230]
@@ -144,6 +144,14 @@ def test_only_a_runner_that_answers_as_torch_does_is_trusted(where: str) -> None
     assert isinstance(trusted, CudaRunner)
     with pytest.raises(OSError, match="differ from torch's by"):
         recorded(model, TorchRunner(other, device), device, capture_on(device))
+
+
+@ON_CUDA
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_gpu_gets_recorded_work_unless_torch_alone_was_asked_for(preset: str) -> None:
+    model, device = random_model(config_of(preset)), torch.device("cuda")
+    assert isinstance(choose_runner(model, device), CudaRunner)
+    assert isinstance(choose_runner(model, device, native=False), TorchRunner)
 
 
 def test_a_runner_is_freed_with_its_last_reference() -> None:
