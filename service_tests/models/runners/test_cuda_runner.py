@@ -118,6 +118,16 @@ def test_long_histories_that_do_not_fit_do_not_split_batches_of_short_ones() -> 
     assert set(tried) == {(8, 16)}
 
 
+def test_recordings_make_room_before_a_smaller_part_is_tried() -> None:
+    model, capture = random_model(config_of("sasrec")), Counting()
+    give_room(model, cells=4 * 16)
+    runner = CudaRunner(model, CPU, capture=capture)
+    histories, _ = random_histories([10] * 8)
+    for rows in (2, 8, 2):
+        runner.encode(histories[:rows])
+    assert capture.recorded == [2, 4, 2], "the recording of two was let go when eight did not fit"
+
+
 def test_one_history_that_does_not_fit_is_an_error() -> None:
     model = random_model(config_of("sasrec"))
     give_room(model, cells=10)
