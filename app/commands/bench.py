@@ -9,6 +9,7 @@ from types import ModuleType
 from app.commands import (
     bench_accuracy,
     bench_encode,
+    bench_gpu,
     bench_ladder,
     bench_memory,
     bench_score,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
     "traffic": (bench_traffic, "made-up visitors for a running service, at a rate, until they are stopped"),
     "score": (bench_score, "the ways of scoring a catalogue, by its size and by batch size"),
+    "gpu": (bench_gpu, "encoding and scoring on a GPU, beside what its memory and arithmetic allow"),
 }
 
 

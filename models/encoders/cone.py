@@ -77,8 +77,10 @@ def short_term_places(last: Tensor, length: int, window: int) -> tuple[Tensor, T
 
     And `seen` (B, 1, S): False for places that stand for nothing, where a history is too short for the distance.
     """
-    powers = [1 << n for n in range(length.bit_length()) if window <= 1 << n < length]
-    distances = torch.tensor([*range(min(window, length)), *powers], device=last.device)
+    # Made on the device: a graph cannot hold a copy from the host.
+    least, most = (window - 1).bit_length(), (length - 1).bit_length()
+    powers = 2 ** torch.arange(least, max(least, most), device=last.device)
+    distances = torch.cat((torch.arange(min(window, length), device=last.device), powers))
     places = last[:, None] - distances
     seen = places >= 0
     oldest = torch.zeros_like(places[:, :1])  # the sink, unless a distance reaches it already

@@ -1,4 +1,6 @@
-"""Which runner a model gets: native where the library is there, knows the model and answers as torch; else torch."""
+"""Which runner a model gets: on a GPU torch with CUDA graphs, on a CPU native code where the library is there and knows
+the model; either only if it answers as plain torch does, which runs everything else.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -10,6 +12,8 @@ from models.batch import History, Times
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
+from models.runners.captures import Capture, CudaGraphs
+from models.runners.cuda_runner import CudaRunner
 from models.runners.native_runner import NativeRunner
 from models.runners.packed_model import knows
 from models.runners.torch_runner import TorchRunner
@@ -22,19 +26,25 @@ log = logging.getLogger(__name__)
 
 
 def choose_runner(model: SequentialRecommender, device: torch.device, *, native: bool = True) -> Runner:
-    """The fastest runner that may be trusted with the model.
+    """The fastest runner that may be trusted with the model; plain torch where `native` is off.
 
-    The log says which, and warns where native code would run this model if something were otherwise.
+    The log says which, and warns where this model would run faster if something were otherwise.
     """
     reference = TorchRunner(model, device)
-    if not native or not knows(model):
+    is_cuda = device.type == "cuda"
+    if not native or not (is_cuda or knows(model)):
         log.info("the model runs on torch: %s", "native code does not know it" if native else "as it was asked for")
         return reference
     try:
-        return _native(model, reference)
-    except OSError as error:
+        return recorded(model, reference, device, CudaGraphs(device)) if is_cuda else _native(model, reference)
+    except (OSError, RuntimeError) as error:
         log.warning("the model runs on torch, several times slower than it could: %s", error)
         return reference
+
+
+def recorded(model: SequentialRecommender, reference: Runner, device: torch.device, capture: Capture) -> Runner:
+    """OSError if what is repeated is not what the reference computes."""
+    return _trusted(CudaRunner(model, device, capture=capture), model, reference)
 
 
 def _native(model: SequentialRecommender, reference: Runner) -> Runner:
@@ -42,9 +52,12 @@ def _native(model: SequentialRecommender, reference: Runner) -> Runner:
     loaded = library()
     if loaded is None:
         raise FileNotFoundError("the native library was not built (python -m models.native.build)")
-    runner = NativeRunner(model, loaded)
+    return _trusted(NativeRunner(model, loaded), model, reference)
+
+
+def _trusted(runner: Runner, model: SequentialRecommender, reference: Runner) -> Runner:
     if (difference := largest_difference(model, runner, reference)) > TOLERANCE:
-        raise OSError(f"the native answers differ from torch's by {difference:.1e}")
+        raise OSError(f"the answers of {runner.name} differ from torch's by {difference:.1e}")
     log.info("the model runs on %s", runner.name)
     return runner
 

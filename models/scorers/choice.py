@@ -18,15 +18,22 @@ from models.scorers.base import Scorer
 from models.scorers.blocked import BlockedScorer
 from models.scorers.codes import CodesScorer
 from models.scorers.eligible import Eligible
+from models.scorers.grouped import GroupedScorer
 from models.scorers.indexes import Index, approximate_of
 from models.scorers.int8 import Int8Scorer
 from models.scorers.native_blocks import NativeBlocksScorer
 from models.scorers.native_codes import NativeCodesScorer
 from models.scorers.plain import PlainScorer
 from models.scorers.tree import TreeScorer
+from models.scorers.triton_scorer import TritonScorer
 
 NATIVE: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer)
-EXACT: Sequence[type[Scorer]] = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, *NATIVE, TreeScorer)
+COMPILED: Sequence[type[Scorer]] = (*NATIVE, TritonScorer)
+"""Those that are not torch alone."""
+EXACT: Sequence[type[Scorer]] = (
+    *(PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer, GroupedScorer),
+    *COMPILED,
+)
 MEASURED_FROM = 20_000
 """Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_UP_TO = 500_000
@@ -108,7 +115,7 @@ def choose(
 
     Beyond `budget_s` seconds of measuring, one round of each counts. What has no rival is not measured.
     """
-    kinds = [kind for kind in EXACT if native or kind not in NATIVE]
+    kinds = [kind for kind in EXACT if native or kind not in COMPILED]
     num_items = model.embedding.num_items
     if num_items < measured_from:
         best_first = [kind for kind in (*NATIVE, CodesScorer) if kind in kinds]

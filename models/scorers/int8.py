@@ -10,7 +10,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.batch import PADDING
 from models.embeddings.codes import CodesEmbedding
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
@@ -18,8 +17,8 @@ from models.scorers.base import Best, Scorer
 from models.scorers.blocked import WIDTH, BlockedScorer
 from models.scorers.codes import CodesScorer
 from models.scorers.eligible import Eligible
+from models.scorers.groups import best_of_groups, group_scores
 from models.scorers.int8_table import GROUP, Int8Table, multiplies_exactly
-from models.scorers.order import top_in_order
 from models.scorers.plain import PlainScorer
 from models.scorers.vectors import ItemVectors, item_vectors
 
@@ -68,7 +67,7 @@ class Int8Scorer(Scorer):
         used = max(first, int(matter.sum(-1).amax()))
         matter[:, :first] = False  # done
         self._score(scores, query, groups, matter, eligible)
-        found = self._best(scores[:, :used], groups[:, :used], k)
+        found = best_of_groups(scores[:, :used], groups[:, :used], k)
         if not is_settled.all():
             rows = (~is_settled).nonzero().squeeze(-1)
             exact = self._otherwise.best(hidden[rows], k, eligible.of(rows.tolist()))
@@ -80,17 +79,4 @@ class Int8Scorer(Scorer):
         rows, places = wanted.nonzero(as_tuple=True)
         if not len(rows):
             return
-        blocks = groups[rows, places]
-        items = blocks[:, None] * GROUP + torch.arange(GROUP, device=blocks.device)
-        vectors = self._vectors.rows(items.flatten().clamp_max(self._vectors.num_items))
-        found = torch.bmm(vectors.view(len(rows), GROUP, -1), query[rows, :, None]).squeeze(-1)
-        eligible.mask_blocks(found, rows, blocks)
-        scores[rows, places] = found
-
-    def _best(self, scores: Tensor, groups: Tensor, k: int) -> Best:
-        """Of what was scored; groups by rising index, so that columns stand in catalogue order."""
-        groups, order = groups.sort(dim=-1)
-        in_order = scores.gather(1, order[..., None].expand(-1, -1, GROUP)).flatten(1)
-        values, columns = top_in_order(in_order, k)
-        indices = groups.gather(-1, columns // GROUP) * GROUP + columns % GROUP
-        return Best(indices.masked_fill(values == -torch.inf, PADDING), values)
+        scores[rows, places] = group_scores(self._vectors, query, rows, groups[rows, places], GROUP, eligible)
