@@ -23,7 +23,7 @@ LONGEST = 1_000
 EVENTS_PER_ITEM = 20
 """In the catalogue's counts, on average."""
 GOLDEN_LENGTH = 20
-MAKER = 2
+MAKER = 3
 """Part of a folder's name: one more where something else is made, so that an older artifact is not used for it."""
 
 

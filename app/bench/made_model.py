@@ -3,12 +3,14 @@
 What an exact scan costs does not depend on what a model has learnt. What an approximate index costs does: vectors drawn
 at random are all equally far from each other, and no index finds anything among them. So
 
-- items stand in clusters of `CLUSTER`, in no order: an item has a share `SHARED` of its cluster's codes, or of the
-  variance of its vector, and the rest is its own;
+- items stand in clusters, in no order: an item has a share `SHARED` of its cluster's codes, or of the variance of its
+  vector, and the rest is its own;
 - the encoder's matrices are so narrow that what it says after a history stays near the newest items, where a trained
   model's answers are.
 
-Cluster sizes and shares of trained tables differ; a recall measured here is that of made-up data.
+At 20,000 items an index must read as much of these as of trained tables of that size, and clusters grow with the root
+of the catalogue, because for trained tables the number of lists that must be read hardly grows (models/LOG.md). It is
+made-up data all the same, and so is a recall measured here.
 """
 
 import torch
@@ -23,7 +25,8 @@ from models.embeddings.full import FullEmbedding
 from models.heads.popularity import PopularityHead
 from models.recommender import SequentialRecommender
 
-CLUSTER = 250  # items
+CLUSTERS = 0.6
+"""Times the root of the number of items: 85 of them at 20,000 items, 1,900 at ten million."""
 SHARED = 0.75
 NARROW = 0.7
 """Of the width at which a matrix keeps the length of what it multiplies."""
@@ -39,7 +42,7 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
     for name, matrix in model.named_parameters():
         if matrix.ndim > 1:
             matrix.normal_(std=width if name.startswith(("embedding", "head")) else NARROW * width)
-    clusters = -(-catalogue.num_items // CLUSTER)
+    clusters = number_of_clusters(catalogue.num_items)
     if isinstance(embedding := model.embedding, CodesEmbedding):
         fill_codes(embedding, clusters)
     elif isinstance(embedding, FullEmbedding):
@@ -47,6 +50,10 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
     if isinstance(head := model.head, PopularityHead):
         head.counts[1:] = torch.from_numpy(catalogue.counts)
     return model.eval()
+
+
+def number_of_clusters(num_items: int) -> int:
+    return max(1, round(CLUSTERS * num_items**0.5))
 
 
 def fill_codes(embedding: CodesEmbedding, clusters: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.bench.made_model import CLUSTER, fill_codes
+from app.bench.made_model import fill_codes, number_of_clusters
 from models.build import build_model
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
@@ -82,7 +82,7 @@ def cluster(model: SequentialRecommender) -> Tensor:
     if isinstance(embedding, CodesEmbedding):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            fill_codes(embedding, -(-embedding.num_items // CLUSTER))
+            fill_codes(embedding, number_of_clusters(embedding.num_items))
         near = embedding.table(torch.randint(1, embedding.num_items + 1, (QUERIES,), generator=generator))
         return near + NOISE * near.std() * torch.randn(near.shape, generator=generator)
     table = embedding.table()

@@ -7,7 +7,7 @@ import torch
 
 from app.bench.made_artifact import law_of, made_artifact, made_catalogue
 from app.bench.made_index import made_index
-from app.bench.made_model import CLUSTER, SHARED, made_model
+from app.bench.made_model import SHARED, made_model, number_of_clusters
 from app.bench.traffic import histories_of
 from models.artifact import load_artifact
 from models.embeddings.codes import CodesEmbedding
@@ -15,7 +15,8 @@ from models.indexing import drop_index
 from models.presets import preset
 from models.scorers.ivf_index import has_faiss
 
-NUM_ITEMS = 8 * CLUSTER
+NUM_ITEMS = 2_000
+CLUSTERS = number_of_clusters(NUM_ITEMS)
 
 
 def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> None:
@@ -25,7 +26,7 @@ def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> Non
     alike = (codes[:50, None] == codes[None]).float().mean(-1)  # (50, items)
     in_cluster = alike > SHARED**2 / 2
     assert alike[in_cluster].mean().item() == pytest.approx(SHARED**2 + (1 - SHARED**2) / 64, abs=0.03)
-    assert in_cluster.float().mean().item() == pytest.approx(1 / 8, abs=0.03)
+    assert in_cluster.float().mean().item() == pytest.approx(1 / CLUSTERS, abs=0.03)
 
 
 @pytest.mark.parametrize("name", ["blossom", "sasrec"])
