@@ -37,7 +37,7 @@ def test_an_impossible_value_is_refused_by_name(name: str, value: str, monkeypat
 
 @pytest.mark.parametrize("value", ["collector:4318", "grpc://collector:4317", "http://", "http://collector/?a=1"])
 def test_a_collector_that_cannot_be_reached_by_http_is_refused_by_name(value: str) -> None:
-    with pytest.raises(ValidationError, match="otlp_endpoint\n.*is not like http://collector:4318"):
+    with pytest.raises(ValidationError, match=r"otlp_endpoint\n.*is not like http://collector:4318"):
         Settings(otlp_endpoint=value)
 
 

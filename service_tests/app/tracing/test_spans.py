@@ -63,6 +63,7 @@ def traced(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         events = [{"user_id": SECRET_USER, "item_id": item} for item in ("i7", "i8", SECRET_ITEM)]
         assert http.post("/events", json={"events": events}).json()["stored"] == 3
         yield Traced(http, receiver)
+    assert [line for line in served.output if "traceparent" in line] == [], "callers cannot fill the log"
 
 
 def test_a_request_continues_the_callers_trace_with_its_stages_below_it(traced: Traced) -> None:
