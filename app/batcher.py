@@ -9,6 +9,7 @@ exception) per item.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -59,6 +60,7 @@ class Batcher(Generic[Item, Result]):
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
         self._running: dict[asyncio.Task[None], list[_Entry[Item, Result]]] = {}
         self._wake_up: asyncio.Handle | None = None
+        self._context = Context()  # a batch belongs to no request: else its log lines would bear the id of the first
         self._closed = False
 
     @property
@@ -82,7 +84,7 @@ class Batcher(Generic[Item, Result]):
         entry = _Entry[Item, Result](item, loop.create_future(), now, deadline, work)
         self._queue[entry] = None
         if self._wake_up is None and len(self._running) < self._concurrency:
-            self._wake_up = loop.call_soon(self._start_batches)
+            self._wake_up = loop.call_soon(self._start_batches, context=self._context)
         # A timer per waiter, because the run itself may hang: the waiter leaves on time in any case.
         timer = None if deadline is None else loop.call_at(deadline, self._expire, entry)
         try:

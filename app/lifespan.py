@@ -18,6 +18,7 @@ from app.inference import InferenceEngine, open_servable
 from app.observability import StoreMetrics
 from app.processes import cores
 from app.recommend.service import RecommendService
+from app.request_context import Tracing
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
@@ -25,11 +26,15 @@ from app.stores.redis import close_redis, open_redis
 from app.users.service import UserService
 from app.versions import VersionFolder
 
+FLUSH_S = 3.0
+"""For the last spans, after the requests had their time to end; a collector that answers needs milliseconds."""
+
 
 class State(TypedDict):
     """What `dependencies.state(name)` reaches."""
 
     settings: Settings
+    tracing: Tracing | None
     engine: InferenceEngine
     recommend: RecommendService
     events: EventService
@@ -42,6 +47,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
+            tracing = await _open_tracing(settings, opened)  # first, so that it ends last
             store = await _open_store(settings, opened)
             versions = VersionFolder(settings.artifact)
             load = partial(
@@ -55,6 +61,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 await asyncio.to_thread(load, _wanted_folder(versions)),
                 max_batch=settings.max_batch,
                 queue_limit=settings.queue_limit,
+                tracing=tracing,
             )
             opened.push_async_callback(engine.close, settings.drain_s)
             watch = Watch(store, engine)
@@ -64,6 +71,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             opened.enter_context(_long_lived())
             yield State(
                 settings=settings,
+                tracing=tracing,
                 engine=engine,
                 recommend=RecommendService(store, engine, max_k=settings.max_k),
                 events=EventService(store),
@@ -95,6 +103,18 @@ def _long_lived() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+async def _open_tracing(settings: Settings, opened: AsyncExitStack) -> Tracing | None:
+    if settings.otlp_endpoint is None:
+        return None
+    from app.tracing import tracing_to  # needs an extra
+
+    flush_s = min(settings.drain_s, FLUSH_S)
+    tracing = tracing_to(
+        settings.otlp_endpoint, share=settings.trace_share, max_links=settings.max_batch, flush_s=flush_s
+    )
+    return await opened.enter_async_context(tracing)
 
 
 async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:

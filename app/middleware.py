@@ -1,4 +1,4 @@
-"""What every request passes: an id, a bound on its body, its stage times, its metrics, and the last catch of errors.
+"""What every request passes: an id, a trace, a bound on its body, stage times, metrics, and the last catch of errors.
 
 One pure ASGI layer and not several, because it runs for every request. It knows no use case. (Starlette's own body
 limit answers in plain text, whatever the application would say; errors here are problem+json.)
@@ -16,6 +16,7 @@ from app.errors import ServiceError
 from app.observability import STAGE_SECONDS, request_metrics
 from app.problems import problem
 from app.random_id import random_id
+from app.request_context import CURRENT_ID, CURRENT_TRACE, Stage
 
 log = logging.getLogger("nextup")
 
@@ -41,7 +42,11 @@ class RequestMiddleware:
         given = {name: value for name, value in scope["headers"] if name in _READ}
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(given.get(b"x-request-id"))
-        stages: dict[str, float] = {}
+        id_before = CURRENT_ID.set(request_id)
+        tracing = state.get("tracing")
+        trace = None if tracing is None else tracing.request(scope["headers"], request_id)
+        trace_before = CURRENT_TRACE.set(trace)
+        stages: dict[str, Stage] = {}
         state["stages"] = stages
         code = CLIENT_LEFT
 
@@ -51,6 +56,8 @@ class RequestMiddleware:
                 code = str(message["status"])
                 headers = message["headers"]  # a list that is this answer's alone
                 headers.append((b"x-request-id", request_id.encode()))
+                if trace is not None:
+                    headers.append((b"traceresponse", trace.response_header))
                 if stages:
                     headers.append((b"server-timing", _finished(stages)))
             await send(message)
@@ -74,6 +81,10 @@ class RequestMiddleware:
             requests, seconds = request_metrics(route, method, code)
             requests.inc()
             seconds.observe(time.perf_counter() - began)
+            if trace is not None:
+                trace.end(method, route, code, stages, state.get("answered"))
+            CURRENT_TRACE.reset(trace_before)
+            CURRENT_ID.reset(id_before)
 
     def _refused(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
         """The answer to what need not be read at all."""
@@ -139,11 +150,11 @@ def _request_id(given: bytes | None) -> str:
     return random_id()
 
 
-def _finished(stages: dict[str, float]) -> bytes:
+def _finished(stages: dict[str, Stage]) -> bytes:
     """The stages as Server-Timing tells them, in milliseconds. `respond` ends here: the service noted when it began."""
-    answered_at = stages.pop("answered_at", None)
-    if answered_at is not None:
-        stages["respond"] = time.perf_counter() - answered_at
-    for name, seconds in stages.items():
+    if "respond" in stages:
+        answered_at, _ = stages["respond"]
+        stages["respond"] = answered_at, time.perf_counter() - answered_at
+    for name, (_, seconds) in stages.items():
         STAGE_SECONDS[name].observe(seconds)
-    return ", ".join([f"{name};dur={seconds * 1e3:.2f}" for name, seconds in stages.items()]).encode()
+    return ", ".join([f"{name};dur={seconds * 1e3:.2f}" for name, (_, seconds) in stages.items()]).encode()

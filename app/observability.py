@@ -76,6 +76,11 @@ DEVICE_MEMORY = Gauge(
     ["device", "kind"],
     multiprocess_mode="livesum",
 )
+SPANS = Counter(
+    "nextup_spans",
+    "Spans of traces: exported, dropped because the queue was full or the service ended, failed at the collector.",
+    ["result"],
+)
 STORE_UP = Gauge("nextup_store_up", "1 if Redis answered when last asked.", multiprocess_mode="livemin")
 STORE_MEMORY = Gauge("nextup_store_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemax")
 STORE_STARTUP_MEMORY = Gauge(
@@ -111,6 +116,8 @@ for _result in ("ok", "rejected", "busy"):
     MODEL_RELOADS.labels(_result)
 for _result in ("stored", "duplicate", "late", "invalid"):
     EVENTS.labels(_result)
+for _result in ("exported", "dropped", "failed"):
+    SPANS.labels(_result)
 
 
 # Finding the child of a labelled metric costs more than counting in it: those of every request are found once. As many

@@ -3,13 +3,16 @@
 Built once, by the command that starts the service, and passed on; nothing else reads the environment.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.api_keys import ApiKeys
+from app.logs import LogFormat
 from app.processes import automatic_workers
 
 
@@ -66,6 +69,26 @@ class Settings(BaseSettings):
     event_id_lifetime_days: int = Field(
         default=7, ge=1, description="how long the id of a trimmed event still counts as seen"
     )
+
+    log_format: LogFormat = Field(default="text", description="lines of the log: text, or json for collectors")
+    otlp_endpoint: str | None = Field(
+        default=None, description="takes traces by OTLP over HTTP, as http://collector:4318; unset = no tracing"
+    )
+    trace_share: float = Field(
+        default=0.01, ge=0, le=1, description="of the traces that begin here; a caller's own choice is kept"
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _reachable_collector(cls, text: str | None) -> str | None:
+        if not text:  # as compose gives a variable that is not set
+            return None
+        url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError(f"{text!r} is not like http://collector:4318")
+        if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+            raise ValueError("traces need OpenTelemetry: pip install 'nextup[otel]'")
+        return text
 
     @field_validator("api_keys")
     @classmethod

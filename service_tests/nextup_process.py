@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -45,8 +45,11 @@ def nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subproce
 
 @dataclass(frozen=True)
 class Served:
+    """`output` is what it wrote, there when it has ended."""
+
     process: subprocess.Popen[str]
     url: str
+    output: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -61,14 +64,14 @@ def serving(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Serve
         text=True,
         start_new_session=True,
     )
+    served = Served(process, f"http://127.0.0.1:{port}")
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(process, url)
-        yield Served(process, url)
+        _wait_until_ready(process, served.url)
+        yield served
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=STOP_S)
+            served.output.extend(process.communicate(timeout=STOP_S)[0].splitlines())
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -4,6 +4,7 @@ Knows how processes start and stop. What a worker does is in app/main.py and app
 """
 
 import argparse
+import logging.config
 import os
 import shutil
 import signal
@@ -19,9 +20,12 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.logs import log_config
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 from app.versions import VersionFolder
+
+log = logging.getLogger("nextup")
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - listened on when asked, but not an address to open
 
@@ -39,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     # to whoever had it before: then everything below must still be closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _settings(arguments)
+    logging.config.dictConfig(log_config(settings.log_format))
     if arguments.demo:
         from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
 
@@ -69,6 +74,7 @@ def _serve(settings: Settings) -> int:
         workers=settings.workers,
         access_log=False,
         log_level="warning",
+        log_config=log_config(settings.log_format),
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
@@ -111,6 +117,9 @@ def _shared_metrics() -> Iterator[None]:
 def _announce(settings: Settings, *, demo: bool) -> None:
     host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
     base = f"http://{host}:{settings.port}"
+    if settings.log_format == "json":
+        log.info("nextup serves %s on %s", VersionFolder(settings.artifact).wanted_folder(), base)
+        return
     print(f"nextup serves {VersionFolder(settings.artifact).wanted_folder()}", file=sys.stderr)
     print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
     if demo:

@@ -12,6 +12,7 @@ from app.batcher import Batcher
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable
 from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics, show_model
+from app.request_context import Tracing
 
 INLINE_S = 0.02
 """Batches that will be shorter run in the event loop: two threads that share one interpreter lock cost each other more
@@ -21,8 +22,9 @@ than the wait (DECISIONS.md, decision 6)."""
 class InferenceEngine:
     """Serves one version, `servable`, until `use` gives it another. `close` finishes what is queued."""
 
-    def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int) -> None:
+    def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int, tracing: Tracing | None = None) -> None:
         self.servable = servable
+        self._tracing = tracing
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
             self._run,
@@ -73,6 +75,15 @@ class InferenceEngine:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
+        if self._tracing is None:
+            return await self._answers(queries)
+        began_ns, version = time.time_ns(), self.servable.version
+        try:
+            return await self._answers(queries)
+        finally:
+            self._tracing.batch(began_ns, version, [query.trace for query in queries])
+
+    async def _answers(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
         if self._batcher.expected_s(queries) < INLINE_S:
             return self.servable.answer(queries)
         loop = asyncio.get_running_loop()

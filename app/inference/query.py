@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.item_key import ItemKeys
+from app.request_context import RequestTrace
 from models.catalogue import Catalogue
 
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
@@ -18,7 +19,8 @@ Source = Literal["model", "popularity"]
 class Query:
     """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them.
 
-    `times` of the events of the history, Unix seconds; None = unknown. What they mean is in models/times.py.
+    `times` of the events of the history, Unix seconds; None = unknown. What they mean is in models/times.py. `trace` is
+    that of the request, for the span of its batch.
     """
 
     history: ItemKeys
@@ -28,6 +30,7 @@ class Query:
     candidates: ItemKeys | None = None
     categories: tuple[str, ...] = ()
     times: NDArray[np.uint32] | None = None
+    trace: RequestTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class SimilarQuery:
     k: int
     exclude: ItemKeys = field(default_factory=lambda: NO_KEYS)
     categories: tuple[str, ...] = ()
+    trace: RequestTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)

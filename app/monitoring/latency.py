@@ -1,7 +1,7 @@
 """Where the time of a recommendation goes."""
 
 from app.monitoring.panels import Dashboard, Panel, Query, Row
-from app.monitoring.promql import QUANTILES, mean, quantile
+from app.monitoring.promql import QUANTILES, mean, quantile, rate
 
 
 def _quantiles(title: str, told: str, unit: str, histogram: str, width: int = 8) -> Panel:
@@ -57,4 +57,17 @@ BATCHES = Row(
     ),
 )
 
-LATENCY = Dashboard("latency", "Latency by stage", (STAGES, BATCHES))
+TRACES = Row(
+    "Traces",
+    (
+        Panel(
+            "Spans",
+            "Per second, by what became of them: dropped for want of room, or failed at the collector. None without "
+            "NEXTUP_OTLP_ENDPOINT.",
+            "ops",
+            (Query(rate("nextup_spans_total", "result"), "{{result}}"),),
+        ),
+    ),
+)
+
+LATENCY = Dashboard("latency", "Latency by stage", (STAGES, BATCHES, TRACES))

@@ -36,6 +36,7 @@ async def recommend(body: RecommendRequest, request: Request, service: Service, 
     """The k items that the user will most likely want next."""
     async with WhileConnected(request.receive):
         found = await service.recommend(body, deadline, request.state.stages)
+    request.state.answered = found.top.source, found.reason
     return Response(encoded(found, explain=body.explain), media_type="application/json")
 
 

@@ -61,6 +61,7 @@ async def _answer(asked: StrictRequest, deadline_ms: int, scope: Scope, receive:
     deadline = deadline_after(state["settings"], deadline_ms or None)
     async with WhileConnected(receive):
         found = await service.recommend(asked, deadline, state["stages"])
+    state["answered"] = found.top.source, found.reason
     body = encoded(found, explain=asked.explain)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

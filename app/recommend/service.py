@@ -21,6 +21,7 @@ from app.random_id import random_id
 from app.recommend.asked import Asked
 from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown import MOST_NAMED, UnknownItems
+from app.request_context import CURRENT_TRACE, Stage
 from app.stores.answers import UNKNOWN, StoredHistory
 from app.stores.history import HistoryStore
 
@@ -47,10 +48,10 @@ class RecommendService:
         self._max_k = max_k
 
     async def recommend(
-        self, request: Asked, deadline: float, stages: dict[str, float] | None = None
+        self, request: Asked, deadline: float, stages: dict[str, Stage] | None = None
     ) -> Recommendation:
-        """`stages`, if given, takes the seconds of each stage, and `answered_at` for who measures the last one."""
-        times: dict[str, float] = {} if stages is None else stages
+        """`stages`, if given, takes the time of each stage; of `respond` only the begin, for who measures the rest."""
+        times: dict[str, Stage] = {} if stages is None else stages
         self._check_k(request.k)
         stored, reason = await self._history(request, deadline, times)
         keys = stored.item_keys if request.history is None else item_keys(request.history)
@@ -63,27 +64,33 @@ class RecommendService:
             candidates=None if request.candidates is None else _keys(request.candidates),
             categories=tuple(request.categories),
             times=stored.times if request.history is None else None,
+            trace=CURRENT_TRACE.get(),
         )
         top, reason = await self._answer(query, reason, deadline, times)
         recommendations(top.source, reason or "").inc()
         unknown = await self._unknown(request, keys, top.unknown, deadline)
-        times["answered_at"] = time.perf_counter()
+        times["respond"] = time.perf_counter(), 0.0
         version = stored.version if request.history is None else None
         return Recommendation(top, reason, len(keys), version, unknown)
 
     async def similar(
-        self, request: SimilarRequest, deadline: float, stages: dict[str, float] | None = None
+        self, request: SimilarRequest, deadline: float, stages: dict[str, Stage] | None = None
     ) -> TopItems:
-        times: dict[str, float] = {} if stages is None else stages
+        times: dict[str, Stage] = {} if stages is None else stages
         self._check_k(request.k)
-        query = SimilarQuery(request.item_id, request.k, _keys(request.exclude), tuple(request.categories))
+        query = SimilarQuery(
+            request.item_id, request.k, _keys(request.exclude), tuple(request.categories), CURRENT_TRACE.get()
+        )
         asked_at = time.perf_counter()
         top = await self._engine.top(query, deadline)
-        times |= {"queue": queue_seconds(asked_at, top), "score": top.score_s, "answered_at": time.perf_counter()}
+        queue_s = queue_seconds(asked_at, top)
+        times["queue"] = asked_at, queue_s
+        times["score"] = asked_at + queue_s, top.score_s
+        times["respond"] = time.perf_counter(), 0.0
         return top
 
     async def _history(
-        self, request: Asked, deadline: float, times: dict[str, float]
+        self, request: Asked, deadline: float, times: dict[str, Stage]
     ) -> tuple[StoredHistory, str | None]:
         """The stored history, and why the model cannot be asked about it."""
         if request.history is not None or request.user_id is None:
@@ -95,13 +102,13 @@ class RecommendService:
             if request.min_history_version:
                 raise
             return UNKNOWN, "store_unavailable"
-        times["store"] = time.perf_counter() - began
+        times["store"] = began, time.perf_counter() - began
         if request.min_history_version is not None and stored.version < request.min_history_version:
             raise HistoryBehind(f"the stored history has version {stored.version}, not {request.min_history_version}")
         return stored, None if len(stored.entries) else "unknown_user"
 
     async def _answer(
-        self, query: Query, reason: str | None, deadline: float, times: dict[str, float]
+        self, query: Query, reason: str | None, deadline: float, times: dict[str, Stage]
     ) -> tuple[TopItems, str | None]:
         if reason is not None:
             return self._engine.popular(query), reason
@@ -110,7 +117,11 @@ class RecommendService:
             top = await self._engine.top(query, deadline)
         except Overloaded:
             return self._engine.popular(query), "overloaded"
-        times |= {"queue": queue_seconds(asked_at, top), "encode": top.encode_s, "score": top.score_s}
+        queue_s = queue_seconds(asked_at, top)
+        began = asked_at + queue_s  # of the batch: its stages are those of each query in it
+        times["queue"] = asked_at, queue_s
+        times["encode"] = began, top.encode_s
+        times["score"] = began + top.encode_s, top.score_s
         if top.source == "popularity":
             return top, "no_known_items"
         return top, None if top.item_ids else "no_eligible_items"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import pytest
@@ -280,3 +281,20 @@ async def test_an_idle_batcher_refuses_nobody_because_it_was_slow_once() -> None
     batcher, _ = await learned(0.02)
     with pytest.raises(DeadlineExceeded):  # it ran, and took what it takes
         await batcher.submit(1, asyncio.get_running_loop().time() + 0.005)
+
+
+async def test_a_batch_knows_nothing_of_the_request_that_happened_to_start_it() -> None:
+    asker: ContextVar[str] = ContextVar("asker", default="nobody")
+    seen: list[str] = []
+
+    async def run(items: list[int]) -> Sequence[int | Exception]:
+        seen.append(asker.get())
+        return list(items)
+
+    batcher = make(Recorder(), run)
+    before = asker.set("the first")
+    try:
+        await batcher.submit(1)
+    finally:
+        asker.reset(before)
+    assert seen == ["nobody"]

@@ -35,6 +35,22 @@ def test_an_impossible_value_is_refused_by_name(name: str, value: str, monkeypat
         Settings()
 
 
+@pytest.mark.parametrize("value", ["collector:4318", "grpc://collector:4317", "http://", "http://collector/?a=1"])
+def test_a_collector_that_cannot_be_reached_by_http_is_refused_by_name(value: str) -> None:
+    with pytest.raises(ValidationError, match=r"otlp_endpoint\n.*is not like http://collector:4318"):
+        Settings(otlp_endpoint=value)
+
+
+def test_an_empty_endpoint_is_none() -> None:
+    assert Settings(otlp_endpoint="").otlp_endpoint is None, "as compose gives a variable that is not set"
+
+
+def test_traces_without_the_extra_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.settings.find_spec", lambda name: None if name == "opentelemetry.exporter" else object())
+    with pytest.raises(ValidationError, match="nextup\\[otel\\]"):
+        Settings(otlp_endpoint="http://collector:4318")
+
+
 def test_listening_to_the_network_without_keys_must_be_meant() -> None:
     with pytest.raises(ValidationError, match="NEXTUP_ALLOW_ANONYMOUS"):
         Settings(host="0.0.0.0")
