@@ -13,6 +13,8 @@ of the catalogue, because for trained tables the number of lists that must be re
 made-up data all the same, and so is a recall measured here.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -53,7 +55,7 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
 
 
 def number_of_clusters(num_items: int) -> int:
-    return max(1, round(CLUSTERS * num_items**0.5))
+    return max(1, round(CLUSTERS * math.sqrt(num_items)))
 
 
 def fill_codes(embedding: CodesEmbedding, clusters: int) -> None:
