@@ -1,6 +1,7 @@
 """Real histories in a real Redis take what was planned, however they were written."""
 
 import asyncio
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ async def bytes_taken(url: str, settings: Settings, turns: list[list[NewEvent]],
     async with opened_store(url, settings) as store:
         await store.append(turns[0][:1])
         before = await store.memory_bytes()
-        for events in [sum(turns, [])] if at_once else turns:
+        for events in [list(chain(*turns))] if at_once else turns:
             await store.append(events)
         return await store.memory_bytes() - before
 

@@ -21,6 +21,7 @@ from app.settings import Settings
 from models.presets import preset
 
 WITHIN = 0.1
+SERVICES = [("blossom", 1000, 2), ("blossom", 50_000, 1), ("sasrec", 50_000, 1)]
 PLAN = Plan("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)
 
 
@@ -30,9 +31,7 @@ def base() -> Base:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "items", "workers"), [("blossom", 1000, 2), ("blossom", 50_000, 1), ("sasrec", 50_000, 1)]
-)
+@pytest.mark.parametrize(("name", "items", "workers"), SERVICES)
 def test_resident_memory_is_as_planned(
     name: str, items: int, workers: int, base: Base, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
