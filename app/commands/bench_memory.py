@@ -118,7 +118,7 @@ def _planned(events: int, settings: Settings) -> int:
         allocator=allocator_of(find_redis_server()),
         spread=False,
     )
-    return round(found.users * found.loaded) + found.tables
+    return round(found.users * found.loaded) + found.tables + found.running
 
 
 def _log(events: int) -> pl.DataFrame:

@@ -34,15 +34,15 @@ class PlannedHistories:
     loaded: float
     grown: float
     tables: int
-    server: int
+    running: int
 
     @property
     def total_loaded(self) -> int:
-        return round(self.users * self.loaded) + self.tables + self.server
+        return round(self.users * self.loaded) + self.tables + self.running + measured.REDIS_STARTUP
 
     @property
     def total_grown(self) -> int:
-        return round(self.users * self.grown) + self.tables + self.server
+        return round(self.users * self.grown) + self.tables + self.running + measured.REDIS_STARTUP
 
     def figures(self) -> dict[str, float]:
         return {
@@ -81,7 +81,7 @@ def planned_histories(
         loaded += sum(_at_once(header + event * one, rounded) for one in lengths) / len(lengths)
         grown += _grown(header, event, lengths, rounded, trims=length == max_events)
     places = 1 << max(2, (2 * users - 1).bit_length())
-    return PlannedHistories(users, loaded, grown, 2 * 8 * places, measured.REDIS_STARTUP + measured.REDIS_RUNNING)
+    return PlannedHistories(users, loaded, grown, 2 * 8 * places, measured.REDIS_RUNNING[allocator])
 
 
 def _key_bytes(shortest: int, user_bytes: float) -> float:

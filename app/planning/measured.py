@@ -38,8 +38,9 @@ PARQUET_LEAST = 2_000
 
 REDIS_STARTUP = 900_000
 """`used_memory_startup`. Origin: Redis 6.2 and 7.0."""
-REDIS_RUNNING = 250_000
-"""Scripts, and buffers of a few connections. Origin: Redis 7.0 with 1,000 users, less what histories take."""
+REDIS_RUNNING = {"server": 231_000, "embedded": 20_000}
+"""Scripts and buffers, whatever is stored. Origin: `nextup bench memory`, 1,000 users with 10 to 1,000 events, Redis 7.0
+with jemalloc and 6.2 with glibc, less what histories take."""
 
 FRONT_S = 110e-6
 """CPU seconds of a /recommend without the model: HTTP, Redis, JSON, batching.
@@ -47,10 +48,11 @@ Origin: `nextup bench serve`, 1 worker, 150 µs per request (docs/benchmarks/ser
 ENCODE_S = {"blossom": (11e-6, 0.12e-6), "sasrec": (6e-6, 0.77e-6)}
 """CPU seconds per history of n events, (a, b) of a + b · n, native code, batches of 32.
 Origin: `nextup bench encode`, histories of 50 and 200 (DECISIONS.md, decision 16)."""
-SCAN_S = {"codes": (0.66e-9, 1.25e-9), "full": (0.6e-9, 2.8e-9)}
-"""CPU seconds per item and history in batches of 32, with an int8 table and without.
-Origin: `nextup bench score`, a million items (decision 17); without int8: native code for codes, stretches for full."""
-INDEX_S = 50e-6
-"""CPU seconds per history with an index. Origin: `nextup bench score --approximate`, a million items."""
+SCAN_S = {"codes": ((7.8e-9, 0.41e-9), (17.3e-9, 0.71e-9)), "full": ((7.2e-9, 0.75e-9), (21.6e-9, 3.4e-9))}
+"""CPU seconds per item, of a batch and of each history in it; first with an int8 table, then without (native code for
+codes, stretches for full). Origin: `nextup bench score`, a million items, batches of 1 and 32 (decision 17)."""
+INDEX_S = (110e-6, 46e-6)
+"""The same with an index, of any size. Origin: `nextup bench score --approximate`, a million items; not measured beyond."""
+BATCH = 32
 BUSY = 0.5
 """Of a core that a worker may spend, so that a burst finds room. A choice, no measurement."""

@@ -20,11 +20,16 @@ class NotMeasured(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PlannedRate:
-    """CPU seconds of one request by part, and the workers that answer `rate` of them per second at `measured.BUSY`."""
+    """CPU seconds: `batch_s` of a batch, whoever is in it, and `request_s` of each request in it beside.
+
+    Workers for `rate` per second at `measured.BUSY`: `workers` if every request comes alone, so that nobody waits for
+    a batch to fill; `least_workers` if batches are full, as under overload.
+    """
 
     rate: float
     front_s: float
     encode_s: float
+    batch_s: float
     score_s: float
 
     @property
@@ -33,10 +38,18 @@ class PlannedRate:
 
     @property
     def workers(self) -> int:
-        return max(1, math.ceil(self.rate * self.request_s / measured.BUSY))
+        return self._workers(self.batch_s + self.request_s)
+
+    @property
+    def least_workers(self) -> int:
+        return self._workers(self.batch_s / measured.BATCH + self.request_s)
+
+    def _workers(self, seconds: float) -> int:
+        return max(1, math.ceil(self.rate * seconds / measured.BUSY))
 
     def figures(self) -> dict[str, float]:
-        return {**asdict(self), "request_s": self.request_s, "workers": self.workers}
+        own = {"request_s": self.request_s, "workers": self.workers, "least_workers": self.least_workers}
+        return {name: round(value, 9) for name, value in {**asdict(self), **own}.items()}
 
 
 def planned_rate(shape: Shape, rate: float, length: int, device: str, *, index: bool = False) -> PlannedRate:
@@ -48,10 +61,7 @@ def planned_rate(shape: Shape, rate: float, length: int, device: str, *, index: 
         raise NotMeasured(f"requests per second of {shape.preset}; there are figures for {known}")
     fixed, per_event = measured.ENCODE_S[shape.preset]
     with_int8, without = measured.SCAN_S[shape.table_form]
-    per_item = with_int8 if shape.scorers.kept else without
-    return PlannedRate(
-        rate=rate,
-        front_s=measured.FRONT_S,
-        encode_s=fixed + per_event * min(length, ENCODED_UP_TO),
-        score_s=measured.INDEX_S if index else per_item * shape.items,
-    )
+    of_batch, of_history = with_int8 if shape.scorers.kept else without
+    batch_s, score_s = measured.INDEX_S if index else (of_batch * shape.items, of_history * shape.items)
+    encode_s = fixed + per_event * min(length, ENCODED_UP_TO)
+    return PlannedRate(rate, measured.FRONT_S, encode_s, batch_s, score_s)

@@ -89,15 +89,22 @@ class Forecast:
         return [
             _row("Redis, written at once", kept.total_loaded, f"{kept.loaded:,.0f} bytes per user"),
             _row("Redis, event by event", kept.total_grown, f"{kept.grown:,.0f} bytes per user"),
-            _row("  of these its own", kept.tables + kept.server, "tables of keys, the server"),
+            _row(
+                "  of these its own", kept.total_loaded - round(kept.users * kept.loaded), "tables of keys, the server"
+            ),
         ]
 
     def _rate(self) -> list[list[str]]:
         if self.rate is None:
             return []
         rate = self.rate
-        parts = f"{1e6 * rate.front_s:,.0f} + {1e6 * rate.encode_s:,.0f} + {1e6 * rate.score_s:,.0f} µs of CPU each"
-        return [[f"workers for {rate.rate:,.0f}/s", f"{rate.workers:,}", "", f"front + encoder + scores: {parts}"]]
+        parts = f"front {1e6 * rate.front_s:,.0f}, encoder {1e6 * rate.encode_s:,.0f}, scores {1e6 * rate.score_s:,.0f}"
+        cost = f"µs of CPU each: {parts}; and {1e6 * rate.batch_s:,.0f} a batch"
+        name = f"workers for {rate.rate:,.0f}/s"
+        return [
+            [name, f"{rate.workers:,}", "", f"if each request comes alone; {rate.least_workers:,} in full batches"],
+            ["", "", "", cost],
+        ]
 
 
 def _row(name: str, size: int, note: str = "") -> list[str]:
