@@ -37,12 +37,17 @@ class PlannedHistories:
     running: int
 
     @property
+    def alone(self) -> int:
+        """Of a Redis without users."""
+        return self.running + measured.REDIS_STARTUP
+
+    @property
     def total_loaded(self) -> int:
-        return round(self.users * self.loaded) + self.tables + self.running + measured.REDIS_STARTUP
+        return round(self.users * self.loaded) + self.tables + self.alone
 
     @property
     def total_grown(self) -> int:
-        return round(self.users * self.grown) + self.tables + self.running + measured.REDIS_STARTUP
+        return round(self.users * self.grown) + self.tables + self.alone
 
     def figures(self) -> dict[str, float]:
         return {

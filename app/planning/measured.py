@@ -39,8 +39,8 @@ PARQUET_LEAST = 2_000
 REDIS_STARTUP = 900_000
 """`used_memory_startup`. Origin: Redis 6.2 and 7.0."""
 REDIS_RUNNING = {"server": 231_000, "embedded": 20_000}
-"""Scripts and buffers, whatever is stored. Origin: `nextup bench memory`, 1,000 users with 10 to 1,000 events, Redis 7.0
-with jemalloc and 6.2 with glibc, less what histories take."""
+"""Scripts and buffers, whatever is stored. Origin: `nextup bench memory`, 1,000 users with 10 to 1,000 events, Redis
+7.0 with jemalloc and 6.2 with glibc, less what histories take."""
 
 FRONT_S = 110e-6
 """CPU seconds of a /recommend without the model: HTTP, Redis, JSON, batching.
@@ -52,7 +52,7 @@ SCAN_S = {"codes": ((7.8e-9, 0.41e-9), (17.3e-9, 0.71e-9)), "full": ((7.2e-9, 0.
 """CPU seconds per item, of a batch and of each history in it; first with an int8 table, then without (native code for
 codes, stretches for full). Origin: `nextup bench score`, a million items, batches of 1 and 32 (decision 17)."""
 INDEX_S = (110e-6, 46e-6)
-"""The same with an index, of any size. Origin: `nextup bench score --approximate`, a million items; not measured beyond."""
+"""The same with an index, of any size. Origin: `nextup bench score --approximate`, a million items, and none larger."""
 BATCH = 32
 BUSY = 0.5
 """Of a core that a worker may spend, so that a burst finds room. A choice, no measurement."""

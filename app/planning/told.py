@@ -51,7 +51,7 @@ class Forecast:
 
     def table(self) -> str:
         rows = [*self._files(), *self._memory(), *self._device(), *self._redis(), *self._rate()]
-        figures = text_table(["", "bytes", ""], [row[:3] for row in rows]).splitlines()
+        figures = text_table(["", "bytes", ""], [row[:3] for row in rows]).split("\n")
         notes, width = ["", *(row[3] for row in rows)], max(map(len, figures))
         lines = [f"{line:<{width}}  {note}".rstrip() for line, note in zip(figures, notes, strict=True)]
         return "\n".join([*lines, *(f"not measured: {one}" for one in self.not_measured)])
@@ -89,9 +89,7 @@ class Forecast:
         return [
             _row("Redis, written at once", kept.total_loaded, f"{kept.loaded:,.0f} bytes per user"),
             _row("Redis, event by event", kept.total_grown, f"{kept.grown:,.0f} bytes per user"),
-            _row(
-                "  of these its own", kept.total_loaded - round(kept.users * kept.loaded), "tables of keys, the server"
-            ),
+            _row("  of these its own", kept.tables + kept.alone, "tables of keys, the server"),
         ]
 
     def _rate(self) -> list[list[str]]:
