@@ -59,6 +59,16 @@ def test_a_history_takes_what_was_planned(at_once: bool, tmp_path: Path) -> None
     assert taken == pytest.approx(USERS * per_user + planned.tables + planned.running, rel=WITHIN)
 
 
+@pytest.mark.slow
+def test_full_histories_take_twice_their_length(tmp_path: Path) -> None:
+    full, settings = 40, Settings(data_dir=tmp_path, history_max_events=40)
+    with redis_url(settings) as url:
+        taken = asyncio.run(bytes_taken(url, settings, log([full + 12] * USERS), at_once=False))
+    allocator = allocator_of(find_redis_server())
+    planned = planned_histories(USERS, full, id_bytes=8, user_bytes=6, max_events=full, allocator=allocator)
+    assert taken == pytest.approx(USERS * planned.grown + planned.tables + planned.running, rel=WITHIN)
+
+
 def test_a_history_that_grew_takes_up_to_twice_as_much() -> None:
     for length in (1, 30, 200, 1000):
         planned = planned_histories(1000, length, id_bytes=8, user_bytes=7, max_events=1000)
