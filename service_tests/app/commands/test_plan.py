@@ -43,8 +43,6 @@ def test_what_was_never_measured_is_said_and_not_guessed(capsys: pytest.CaptureF
     assert "not measured: requests per second on cuda" in told
     weights, file = found["device"]["weights"], found["artifact"]["files"]["model.safetensors"]
     assert weights < file < 1.01 * weights
-    assert main(["plan", "--items", "2m", "--preset", "lsan", "--rate", "100"]) == 0
-    assert "not measured: requests per second of lsan" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
