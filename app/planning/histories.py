@@ -28,7 +28,7 @@ STEPS = 200
 
 @dataclass(frozen=True, slots=True)
 class PlannedHistories:
-    """Bytes per user, written at once (`loaded`, or after a restart of Redis) and one event at a time (`grown`)."""
+    """Bytes per user, written at once (`loaded`) and one event at a time (`grown`)."""
 
     users: int
     loaded: float
