@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.bench.resources import Memory
+from app.bench.resources import Memory, Resident
 from app.bench.tables import megabytes, rounded, shown, text_table
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """`before` and `loaded`: the serving process with all it imports, and with the artifact loaded and warm."""
+    """`before` and `loaded`: the serving process with all it imports, and with the artifact loaded and warm.
+
+    `used`: after some hundred batches, with every page read. `planned` and `planned_disk_bytes`: what `nextup plan`
+    says of the same.
+    """
 
     preset: str
     items: int
@@ -21,6 +25,18 @@ class Footprint:
     before: Memory | None
     loaded: Memory | None
     load_s: float
+    used: Resident | None = None
+    planned: Resident | None = None
+    planned_disk_bytes: int | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Memory measured by memory planned."""
+        return self.used.total / self.planned.total if self.used and self.planned else None
+
+    @property
+    def disk_ratio(self) -> float | None:
+        return self.disk_bytes / self.planned_disk_bytes if self.planned_disk_bytes else None
 
     @property
     def per_item(self) -> float | None:
@@ -37,6 +53,11 @@ class Footprint:
             "bytes_per_item": rounded(self.per_item, 1),
             "disk_bytes_per_item": round(self.disk_bytes / self.items, 1),
             "load_s": round(self.load_s, 2),
+            "used": asdict(self.used) if self.used else None,
+            "planned": asdict(self.planned) if self.planned else None,
+            "ratio": rounded(self.ratio, 3),
+            "planned_disk_bytes": self.planned_disk_bytes,
+            "disk_ratio": rounded(self.disk_ratio, 3),
         }
 
 
@@ -47,13 +68,18 @@ class Histories:
     users: int
     events: int
     bytes: int
+    planned_bytes: int | None = None
 
     @property
     def per_user(self) -> float:
         return self.bytes / self.users
 
+    @property
+    def ratio(self) -> float | None:
+        return self.bytes / self.planned_bytes if self.planned_bytes else None
+
     def figures(self) -> dict[str, Any]:
-        return {**asdict(self), "bytes_per_user": round(self.per_user, 1)}
+        return {**asdict(self), "bytes_per_user": round(self.per_user, 1), "ratio": rounded(self.ratio, 3)}
 
 
 def footprint_table(rows: Sequence[Footprint]) -> str:
@@ -75,5 +101,42 @@ def _row(one: Footprint) -> list[str]:
 
 
 def histories_table(rows: Sequence[Histories]) -> str:
-    head = ["events per user", "users", "bytes/user"]
-    return text_table(head, [[f"{one.events:,}", f"{one.users:,}", shown(one.per_user, 0)] for one in rows])
+    head = ["events per user", "users", "bytes/user", "ratio"]
+    return text_table(
+        head, [[f"{one.events:,}", f"{one.users:,}", shown(one.per_user, 0), shown(one.ratio, 2)] for one in rows]
+    )
+
+
+def planned_table(rows: Sequence[Footprint]) -> str:
+    """What was planned, what was measured, and measured by planned."""
+    head = [
+        "",
+        "items",
+        "disk MB",
+        "planned",
+        "ratio",
+        "own MB",
+        "planned",
+        "mapped MB",
+        "planned",
+        "together",
+        "ratio",
+    ]
+    return text_table(head, [_planned_row(one) for one in rows])
+
+
+def _planned_row(one: Footprint) -> list[str]:
+    used, planned = one.used, one.planned
+    return [
+        one.preset,
+        f"{one.items:,}",
+        shown(one.disk_bytes / 1e6),
+        shown(one.planned_disk_bytes / 1e6 if one.planned_disk_bytes else None),
+        shown(one.disk_ratio, 3),
+        megabytes(used.own if used else None),
+        megabytes(planned.own if planned else None),
+        megabytes(used.mapped if used else None),
+        megabytes(planned.mapped if planned else None),
+        megabytes(used.total if used else None),
+        shown(one.ratio, 3),
+    ]

@@ -10,13 +10,13 @@ from typing import Any, Self
 
 from app.bench.report import Summary
 from app.bench.resources import Memory
+from app.bench.sizes import count_of
 from app.bench.tables import megabytes, rounded, shown, text_table
 
 MOST_P90_MS = 50.0
 LEAST_RECALL = 0.99
 LEAST_BY_MODEL = 0.99
 """Of the answers: a service that falls back to popularity has not served the rate."""
-UNITS = {"k": 1_000, "m": 1_000_000}
 DEFAULT = "10k@100,100k@250,1m@500,10m@1000"
 
 
@@ -34,10 +34,9 @@ class Rung:
     @classmethod
     def _parse(cls, text: str) -> Self:
         size, _, rate = text.strip().lower().partition("@")
-        unit = UNITS.get(size[-1:], 1)
         try:
-            rung = cls(round(float(size.removesuffix("k").removesuffix("m")) * unit), float(rate))
-        except (ValueError, OverflowError):
+            rung = cls(count_of(size), float(rate))
+        except ValueError:
             raise ValueError(f"--rungs has {text!r}; items@rate is meant, as in 100k@250") from None
         if not 40 <= rung.items <= 100_000_000 or not 0 < rung.rate <= 100_000:
             raise ValueError(f"--rungs has {text!r}; 40 to 100m items and a rate up to 100,000 make sense")

@@ -4,6 +4,7 @@ Knows /proc, and says None where there is none.
 """
 
 import os
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,22 @@ class Memory:
     pss: int
     uss: int
     rss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """Bytes that some processes take together, whoever else maps the same files.
+
+    `own`: pages that are no file's, of all of them. `mapped`: pages of files, each counted once though several of them
+    map it. On a machine where nobody else maps those files, the sum of both is what `Memory.pss` says.
+    """
+
+    own: int
+    mapped: int
+
+    @property
+    def total(self) -> int:
+        return self.own + self.mapped
 
 
 def process_tree(pid: int) -> list[int]:
@@ -61,6 +78,36 @@ def memory_of(pid: int) -> Memory | None:
             uss += sizes["Private_Clean:"] + sizes["Private_Dirty:"]
             rss += sizes["Rss:"]
     return Memory(pss, uss, rss) if rss else None
+
+
+def resident_of(pid: int) -> Resident | None:
+    """Of a process and all below it that live; None where there is no /proc.
+
+    Of a file that several map, the pages of the process that has most of them count: they hardly have others.
+    """
+    own, most = 0, dict[str, int]()
+    for one in process_tree(pid):
+        with suppress(OSError):
+            pages_of, anonymous = _pages_of(one)
+            own += anonymous
+            most |= {name: max(size, most.get(name, 0)) for name, size in pages_of.items()}
+    return Resident(own, sum(most.values())) if own else None
+
+
+def _pages_of(pid: int) -> tuple[dict[str, int], int]:
+    """Resident bytes of each file that it maps, and of pages that are no file's."""
+    pages_of: dict[str, int] = defaultdict(int)
+    anonymous = resident = 0
+    name = ""
+    for words in map(str.split, Path(f"/proc/{pid}/smaps").read_text().splitlines()):
+        if not words[0].endswith(":"):
+            name = " ".join(words[3:5] if words[4] != "0" else words[5:])  # device and inode, if it is a file
+        elif words[0] == "Rss:":
+            resident = int(words[1]) * KIB
+        elif words[0] == "Anonymous:":
+            anonymous += (own := int(words[1]) * KIB)
+            pages_of[name] += resident - own
+    return pages_of, anonymous
 
 
 def _fields(stat: Path) -> list[str]:

@@ -14,19 +14,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from app.bench.footprint import Footprint, Histories, footprint_table, histories_table
+from app.bench.footprint import Footprint, Histories, footprint_table, histories_table, planned_table
 from app.bench.made_artifact import made_artifact
 from app.bench.processes import ChildFailed, environment_of_children, python
 from app.bench.record import machine_facts, record
-from app.bench.resources import Memory
+from app.bench.resources import Memory, Resident
+from app.bench.sizes import counts_of
 from app.commands.load import load_events
 from app.commands.store import opened_store, redis_url
+from app.planning.artifact_files import ItemText, artifact_files
+from app.planning.histories import allocator_of, planned_histories
+from app.planning.memory import worker_memory
+from app.planning.shapes import shape_of
 from app.settings import Settings
+from app.stores.embedded import find_redis_server
+from models.artifact import INDEX
+from models.presets import preset as named_preset
 
 LONGEST_S = 1800.0
-HISTORY_USERS = 200
+HISTORY_USERS = 1000
 FIRST_MS = 1_767_225_600_000
 MINUTE_MS = 60_000
+EXPLAINED = """\
+planned: what `nextup plan` says of one process without HTTP; measured once every page was read, after some batches;
+ratio: measured by planned"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    sizes, lengths = _numbers("items", arguments.items), _numbers("events", arguments.events)
+    sizes, lengths = counts_of("items", arguments.items), counts_of("events", arguments.events)
     facts = machine_facts()
     footprints = [
         _footprint(made_artifact(arguments.out, name, size), name, size)
@@ -46,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         for size in sizes
     ]
     histories = [asyncio.run(_histories(length)) for length in lengths]
-    text = f"{footprint_table(footprints)}\n\n{histories_table(histories)}"
+    tables = footprint_table(footprints), planned_table(footprints), histories_table(histories)
+    text = "\n\n".join([*tables, EXPLAINED])
     result: dict[str, Any] = {
         "artifacts": [one.figures() for one in footprints],
         "histories": [one.figures() for one in histories],
@@ -56,17 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
         record(arguments.record, "memory", text, result, facts)
     print(json.dumps(result))
     return 0
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    units = {"k": 1_000, "m": 1_000_000}
-    try:
-        found = [round(float(word.rstrip("km")) * units.get(word[-1:], 1)) for word in text.lower().split(",")]
-    except ValueError:
-        raise ValueError(f"--{name} is {text!r}; numbers separated by commas are meant, as in 10k,1m") from None
-    if min(found) < 1:
-        raise ValueError(f"--{name} is {text!r}; each is at least 1")
-    return found
 
 
 def _footprint(folder: Path, preset: str, items: int) -> Footprint:
@@ -81,8 +82,14 @@ def _footprint(folder: Path, preset: str, items: int) -> Footprint:
         raise ChildFailed(f"{folder} was not loaded:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
     said = json.loads(done.stdout.splitlines()[-1])
     before, loaded = (Memory(**said[name]) if said[name] else None for name in ("before", "loaded"))
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-    return Footprint(preset, items, size, before, loaded, said["load_s"])
+    base, used = (Resident(**said[name]) if said[name] else None for name in ("base", "used"))
+    files = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+    shape, text = shape_of(named_preset(preset), items), ItemText.numbered(items)
+    planned_files = artifact_files(shape, text, index=INDEX in files)
+    planned = worker_memory(shape, text, base, index=INDEX in files).of_a_model if base else None
+    return Footprint(
+        preset, items, sum(files.values()), before, loaded, said["load_s"], used, planned, sum(planned_files.values())
+    )
 
 
 async def _histories(events: int) -> Histories:
@@ -97,7 +104,21 @@ async def _histories(events: int) -> Histories:
                 empty = await store.memory_bytes()
             await load_events(url, own, _log(events))
             async with opened_store(url, own) as store:
-                return Histories(HISTORY_USERS, events, await store.memory_bytes() - empty)
+                return Histories(HISTORY_USERS, events, await store.memory_bytes() - empty, _planned(events, settings))
+
+
+def _planned(events: int, settings: Settings) -> int:
+    """Bytes of what `_log` writes, in the Redis that comes with nextup or lies on the path."""
+    found = planned_histories(
+        HISTORY_USERS,
+        events,
+        id_bytes=len("i1000000"),
+        user_bytes=ItemText.numbered(HISTORY_USERS).id_bytes,
+        max_events=settings.history_max_events,
+        allocator=allocator_of(find_redis_server()),
+        spread=False,
+    )
+    return round(found.users * found.loaded) + found.tables + found.running
 
 
 def _log(events: int) -> pl.DataFrame:

@@ -23,6 +23,7 @@ COMMANDS = {
     "dump": "stored events back to Parquet, the next training set",
     "erase": "remove a user from the store, print the receipt",
     "key": "a new API key and the setting that lets it in",
+    "plan": "what a service of a given size will take: disk, memory, Redis, workers",
     "bench": "the benchmarks",
     "monitoring": "write dashboards for Grafana and alerts for Prometheus",
 }

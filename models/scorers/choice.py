@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.embeddings.codes import CodesEmbedding
+from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer
 from models.scorers.blocked import BlockedScorer
@@ -45,6 +48,19 @@ BATCHES = (1, 32)
 LARGE_FROM = 6  # histories: the geometric mean of the two
 DENIED, K = 50, 10  # of the batches that are measured
 BUDGET_S = 1.0
+
+
+INT8_FROM = 50_000
+"""Items. From here on int8 won for small batches or large ones wherever it was measured, and may be kept."""
+
+
+class Foreseen(NamedTuple):
+    """`kept`: bytes that the chosen scorers will keep, as a rule. `scores_written`: whether all scores of a batch are,
+    by the one that is chosen or by one that is tried.
+    """
+
+    kept: int
+    scores_written: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +116,17 @@ class Scoring:
 def plain_scoring(model: SequentialRecommender) -> Scoring:
     plain = PlainScorer.for_model(model)
     return Scoring(plain, plain, {})
+
+
+def foreseen(model: SequentialRecommender) -> Foreseen:
+    """What a choice will come to, told by shapes: the model needs no weights, and nothing is built or timed."""
+    num_items = model.embedding.num_items
+    if num_items < MEASURED_FROM:
+        of_codes = isinstance(model.embedding, CodesEmbedding) and isinstance(model.head, TiedHead)
+        return Foreseen(0, scores_written=not of_codes)
+    keeping = {kind: size for kind in EXACT if 0 < (size := kind.would_keep(model)) <= KEPT_BYTES}
+    kept = keeping.get(Int8Scorer, 0) if num_items >= INT8_FROM else 0
+    return Foreseen(kept, scores_written=num_items <= PLAIN_UP_TO or bool(keeping))
 
 
 @torch.inference_mode()

@@ -30,7 +30,10 @@ def test_sizes_and_histories_give_a_table_and_figures(tmp_path: Path, capsys: py
     small, large = found["artifacts"]
     assert large["disk_bytes"] > small["disk_bytes"] + 30_000 * 64 * 4, "a vector per item"
     assert large["loaded"]["pss"] > large["before"]["pss"] + 30_000 * 64 * 4
+    assert large["ratio"] == pytest.approx(1.0, abs=0.1), "measured by planned"
+    assert large["disk_ratio"] == pytest.approx(1.0, abs=0.1)
     short, long = found["histories"]
+    assert [one["ratio"] for one in (short, long)] == pytest.approx([1.0, 1.0], abs=0.1)
     per_event = (long["bytes_per_user"] - short["bytes_per_user"]) / 90
     assert 12 < per_event < 200, "an entry, and a record beside it"
     assert json.loads((tmp_path / "memory.json").read_text())["result"] == found

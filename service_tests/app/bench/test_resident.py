@@ -1,0 +1,56 @@
+"""Memory of several processes: what they map together counts once, what each has for itself every time."""
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.bench.resources import memory_of, resident_of
+
+SIZE = 24_000_000
+SLACK = 6_000_000
+MAPS = """
+import mmap, subprocess, sys
+file = open(sys.argv[1], "rb")
+mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+read = sum(mapped[::4096])
+own = b"x" * int(sys.argv[2])
+below = subprocess.Popen([*sys.orig_argv[:3], *sys.argv[1:3]]) if len(sys.argv) > 3 else None
+print("ready" if below is None else "", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_mapped_file_counts_once_for_a_tree_of_processes(tmp_path: Path) -> None:
+    file = tmp_path / "mapped"
+    file.write_bytes(b"1" * SIZE)
+    found = {}
+    for more in ([], ["two"]):
+        with subprocess.Popen(
+            [sys.executable, "-c", MAPS, str(file), str(SIZE), *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            while process.stdout.readline().strip() != "ready":
+                pass
+            found[len(more)] = resident_of(process.pid), memory_of(process.pid)
+            process.communicate()
+    (one, _), (two, shared) = found[0], found[1]
+    assert one is not None
+    assert two is not None
+    assert shared is not None
+    assert abs(two.mapped - one.mapped) < SLACK, "the file is there once"
+    assert two.own > one.own + SIZE - SLACK, "and own memory twice"
+    assert shared.rss > two.total + SIZE - SLACK
+    assert two.total >= mmap.PAGESIZE
+
+
+def test_a_process_that_has_ended_takes_nothing() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    assert resident_of(process.pid) is None
