@@ -1,22 +1,18 @@
 """What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the watch."""
 
-import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.admin.service import ModelService
-from app.errors import ArtifactRejected
+from app.admin.models import DistantModels, Models, folder_to_serve
 from app.events.service import EventService
 from app.health.watch import Watch
-from app.inference import InferenceEngine, open_servable
+from app.inference import Engine
+from app.inference.elsewhere import DistantEngine
+from app.long_lived import long_lived
 from app.observability import StoreMetrics
-from app.processes import cores
 from app.recommend.service import RecommendService
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
@@ -30,11 +26,11 @@ class State(TypedDict):
     """What `dependencies.state(name)` reaches."""
 
     settings: Settings
-    engine: InferenceEngine
+    engine: Engine
     recommend: RecommendService
     events: EventService
     users: UserService
-    models: ModelService
+    models: Models
     watch: Watch
 
 
@@ -43,25 +39,10 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
             store = await _open_store(settings, opened)
-            versions = VersionFolder(settings.artifact)
-            load = partial(
-                open_servable,
-                device=settings.device,
-                threads=settings.torch_threads or max(1, cores() // settings.workers),
-                max_batch=settings.max_batch,
-                native=settings.native,
-            )
-            engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
-                await asyncio.to_thread(load, _wanted_folder(versions)),
-                max_batch=settings.max_batch,
-                queue_limit=settings.queue_limit,
-            )
-            opened.push_async_callback(engine.close, settings.drain_s)
+            engine, models = await _open_model(settings, opened)
             watch = Watch(store, engine)
             await opened.enter_async_context(watch.looking())
-            models = ModelService(versions, engine, load)
-            await opened.enter_async_context(models.following())
-            opened.enter_context(_long_lived())
+            opened.enter_context(long_lived())
             yield State(
                 settings=settings,
                 engine=engine,
@@ -76,25 +57,17 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     return lifespan
 
 
-def _wanted_folder(versions: VersionFolder) -> Path:
-    try:
-        return versions.wanted_folder()
-    except ValueError as error:
-        raise ArtifactRejected(str(error)) from error
+async def _open_model(settings: Settings, opened: AsyncExitStack) -> tuple[Engine, Models]:
+    """The model in this process, or the way to the process that has it."""
+    if settings.model_process != "own":
+        from app.model_inside import model_inside  # torch, which a worker without a model never loads
 
-
-@contextmanager
-def _long_lived() -> Iterator[None]:
-    """What exists now stays until the block ends, so the garbage collector need not look at it.
-
-    It would: modules, model and catalogue again and again, and stop every request for a tenth of a second.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+        return await opened.enter_async_context(model_inside(settings))
+    versions = VersionFolder(settings.artifact)
+    most = settings.queue_limit + settings.max_batch
+    engine = DistantEngine(settings.socket_of_model, folder_to_serve(versions), most=most)
+    await opened.enter_async_context(engine.connected(settings.drain_s))
+    return engine, DistantModels(versions, engine)
 
 
 async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:

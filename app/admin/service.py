@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.errors import ActivationRuns, ArtifactRejected, NotFound
-from app.inference import InferenceEngine, Servable
+from app.inference.engine import InferenceEngine
+from app.inference.servable import Servable
 from app.observability import MODEL_RELOADS
 from app.versions import Busy, Stamp, StoredVersion, VersionFolder
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import app.main  # noqa: F401 - what the service imports is there before the artifact
 from app.bench.resources import memory_of
-from app.inference import open_servable
+from app.inference.servable import open_servable
 
 MAX_BATCH = 32
 
