@@ -64,6 +64,11 @@ class DistantEngine:
     def popular(self, query: Query) -> TopItems:
         return popular(self.servable.catalogue, self.servable.version, query)
 
+    @property
+    def waiting(self) -> int:
+        """Queries without an answer."""
+        return 0 if self._connection is None else self._connection.waiting
+
     def sample(self) -> None:
         """The model's process refreshes its own."""
 
