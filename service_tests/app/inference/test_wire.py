@@ -110,7 +110,7 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
 def test_an_error_is_the_same_on_the_other_side(error: ServiceError) -> None:
     there = failed(_said(failing(1, error), Failed))
     assert type(there) is type(error)
-    assert (there.detail, there.retry_after_s) == (error.detail, error.retry_after_s)  # type: ignore[attr-defined]
+    assert (there.detail, there.retry_after_s) == (error.detail, error.retry_after_s)
     assert str(there) == str(error)
 
 
