@@ -128,8 +128,11 @@ async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings)
         with Pair(distant, engine, server).busy():
             async with distant.connected(0.1):
                 deadline = asyncio.get_running_loop().time() + 20
-                asked = [asyncio.create_task(distant.top(Query(item_keys(["i3"]), 5), deadline)) for _ in range(3)]
-                await until(lambda: server.waiting == 3)
+                query = Query(item_keys(["i3"]), 5)
+                asked = [asyncio.create_task(distant.top(query, deadline))]
+                await until(lambda: bool(engine._batcher._running))
+                asked += [asyncio.create_task(distant.top(query, deadline)) for _ in range(2)]
+                await until(lambda: server.waiting == 3 and engine._batcher.depth == 2)
             await until(lambda: server.waiting == 0 and engine._batcher.depth == 0)
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(one) for one in told] == [Draining] * 3, "what did not come in time is told so"

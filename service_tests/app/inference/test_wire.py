@@ -155,8 +155,9 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
     for message in (b"a", b"stop", b"b"):
         other.send(message)
     await until(lambda: came == [b"a", b"stop"])
-    other.send(b"c")
     frames.release()
+    await until(lambda: came == [b"a", b"stop", b"b"])
+    other.send(b"c")
     await until(lambda: came == [b"a", b"stop", b"b", b"c"])
     other.close()
     await until(lambda: ended == [True])
