@@ -13,6 +13,7 @@ ServiceError
 ├── Overloaded 503            the queue is full; Retry-After says when to come back
 ├── Draining 503              shutting down
 ├── StoreUnavailable 503      Redis does not answer
+├── ModelUnavailable 503      the model's process is not there
 └── DeadlineExceeded 504      the answer would come too late
 
 How they reach a caller (problem+json) stands in `app/problems.py`.
@@ -89,6 +90,13 @@ class Draining(ServiceError):
 
 class StoreUnavailable(ServiceError):
     status, title = 503, "Store unavailable"
+
+    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class ModelUnavailable(ServiceError):
+    status, title = 503, "Model unavailable"
 
     def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(detail, retry_after_s=retry_after_s)

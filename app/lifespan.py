@@ -1,33 +1,27 @@
 """What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the watch."""
 
-import asyncio
-import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.admin.service import ModelService
-from app.errors import ArtifactRejected
+from app.admin.models import DistantModels, Models, folder_to_serve
 from app.events.service import EventService
 from app.health.watch import Watch
-from app.inference import InferenceEngine, open_servable
+from app.inference import Engine
+from app.inference.elsewhere import DistantEngine
+from app.long_lived import long_lived
 from app.observability import StoreMetrics
-from app.processes import cores
 from app.recommend.service import RecommendService
 from app.request_context import Tracing
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
 from app.stores.redis import close_redis, open_redis
+from app.traced import tracing_of
 from app.users.service import UserService
 from app.versions import VersionFolder
-
-FLUSH_S = 3.0
-"""For the last spans, after the requests had their time to end; a collector that answers needs milliseconds."""
 
 
 class State(TypedDict):
@@ -35,11 +29,11 @@ class State(TypedDict):
 
     settings: Settings
     tracing: Tracing | None
-    engine: InferenceEngine
+    engine: Engine
     recommend: RecommendService
     events: EventService
     users: UserService
-    models: ModelService
+    models: Models
     watch: Watch
 
 
@@ -47,28 +41,12 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
-            tracing = await _open_tracing(settings, opened)  # first, so that it ends last
+            tracing = await opened.enter_async_context(tracing_of(settings))  # first, so that it ends last
             store = await _open_store(settings, opened)
-            versions = VersionFolder(settings.artifact)
-            load = partial(
-                open_servable,
-                device=settings.device,
-                threads=settings.torch_threads or max(1, cores() // settings.workers),
-                max_batch=settings.max_batch,
-                native=settings.native,
-            )
-            engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
-                await asyncio.to_thread(load, _wanted_folder(versions)),
-                max_batch=settings.max_batch,
-                queue_limit=settings.queue_limit,
-                tracing=tracing,
-            )
-            opened.push_async_callback(engine.close, settings.drain_s)
+            engine, models = await _open_model(settings, opened, tracing)
             watch = Watch(store, engine)
             await opened.enter_async_context(watch.looking())
-            models = ModelService(versions, engine, load)
-            await opened.enter_async_context(models.following())
-            opened.enter_context(_long_lived())
+            opened.enter_context(long_lived())
             yield State(
                 settings=settings,
                 tracing=tracing,
@@ -84,37 +62,17 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     return lifespan
 
 
-def _wanted_folder(versions: VersionFolder) -> Path:
-    try:
-        return versions.wanted_folder()
-    except ValueError as error:
-        raise ArtifactRejected(str(error)) from error
+async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
+    """The model in this process, or the way to the process that has it."""
+    if settings.model_process != "own":
+        from app.model_inside import model_inside  # torch, which a worker without a model never loads
 
-
-@contextmanager
-def _long_lived() -> Iterator[None]:
-    """What exists now stays until the block ends, so the garbage collector need not look at it.
-
-    It would: modules, model and catalogue again and again, and stop every request for a tenth of a second.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-async def _open_tracing(settings: Settings, opened: AsyncExitStack) -> Tracing | None:
-    if settings.otlp_endpoint is None:
-        return None
-    from app.tracing import tracing_to  # needs an extra
-
-    flush_s = min(settings.drain_s, FLUSH_S)
-    tracing = tracing_to(
-        settings.otlp_endpoint, share=settings.trace_share, max_links=settings.max_batch, flush_s=flush_s
-    )
-    return await opened.enter_async_context(tracing)
+        return await opened.enter_async_context(model_inside(settings, tracing))
+    versions = VersionFolder(settings.artifact)
+    most = settings.queue_limit + settings.max_batch
+    engine = DistantEngine(settings.socket_of_model, folder_to_serve(versions), most=most)
+    await opened.enter_async_context(engine.connected(settings.drain_s))
+    return engine, DistantModels(versions, engine)
 
 
 async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:

@@ -1,11 +1,12 @@
 """What this machine allows a process, and how many workers suit it where nobody says it: `--workers auto`.
 
 On a CPU one process per core with one compute thread each: measured better than fewer processes with more threads
-(DECISIONS.md). On a GPU one process owns the device. It starts no process.
+(DECISIONS.md). On a GPU one process owns the device, and workers without a model ask it. It starts no process.
 """
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from app.versions import VersionFolder
 
@@ -13,14 +14,16 @@ BASE_BYTES = 450_000_000
 """Of a worker before it has a model, torch for the most part."""
 COPIES = 2.0
 """A loaded artifact against its files: weights once, the catalogue's text as Python objects."""
+WORKERS_OF_A_MODEL = 4
+"""More HTTP workers than one model's process can answer (DECISIONS.md)."""
 MEMORY_SHARE = 0.7
 """Of the memory that is free; Redis and the page cache live here too."""
 
 
-def automatic_workers(artifact: Path, device: str) -> int:
-    """At least 1; `artifact` need not be there yet."""
-    if device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists()):
-        return 1
+def automatic_workers(artifact: Path, device: str, *, inside: bool = False) -> int:
+    """At least 1; `artifact` need not be there yet. `inside`: the model has to be inside every worker."""
+    if has_gpu(device):
+        return 1 if inside else max(1, min(cores() - 1, WORKERS_OF_A_MODEL))
     try:
         folder = VersionFolder(artifact).wanted_folder()
     except ValueError:
@@ -28,6 +31,18 @@ def automatic_workers(artifact: Path, device: str) -> int:
     files = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
     fitting = int(MEMORY_SHARE * _free_bytes() / (BASE_BYTES + COPIES * files))
     return max(1, min(cores(), fitting))
+
+
+def arrangement(wish: str, device: str, workers: int) -> Literal["inside", "own"]:
+    """Where the model runs; several workers on one GPU would each need its memory, and disturb each other's batches."""
+    if wish == "auto":
+        return "own" if workers > 1 and has_gpu(device) else "inside"
+    return "own" if wish == "own" else "inside"
+
+
+def has_gpu(device: str) -> bool:
+    """Whether the model will run on one, as far as can be told without torch."""
+    return device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists())
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ who traces is an object of the two protocols below, from app/tracing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 Stage = tuple[float, float]
@@ -21,12 +22,26 @@ class RequestTrace(Protocol):
 
     @property
     def response_header(self) -> bytes:
-        """What tells the caller which trace it was."""
+        """What tells the caller which trace it was: as W3C's traceparent, its flags at the end."""
 
     def end(
         self, method: str, route: str, code: str, stages: Mapping[str, Stage], answered: tuple[str, str | None] | None
     ) -> None:
         """The request is over. `answered`: who gave a recommendation, and why not the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistantTrace:
+    """A sampled request of another process, whose query is answered here."""
+
+    response_header: bytes
+
+    @property
+    def trace_id(self) -> str:
+        return self.response_header.decode("ascii").split("-")[1]
+
+    def end(self, *_: object) -> None:
+        """The other process ends it."""
 
 
 class Tracing(Protocol):

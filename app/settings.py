@@ -23,9 +23,7 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
-    workers: int = Field(
-        default=1, ge=1, le=256, description="HTTP processes, each with the model inside; auto = by cores and memory"
-    )
+    workers: int = Field(default=1, ge=1, le=256, description="HTTP processes; auto = by cores, memory and device")
     artifact: Path = Field(
         default=Path("var/demo"), description="folder of the artifact to serve, or of published versions"
     )
@@ -38,6 +36,13 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
+    model_process: Literal["auto", "inside", "own"] = Field(
+        default="auto",
+        description="the model inside each worker, or in its own process; auto = own on a GPU with several workers",
+    )
+    model_socket: Path | None = Field(
+        default=None, description="where that process listens; unset = in NEXTUP_DATA_DIR"
+    )
     native: bool = Field(default=True, description="native code for the model where it can; off = torch alone")
     torch_threads: int = Field(default=0, ge=0, description="compute threads per process; 0 = cores / workers")
     max_k: int = Field(default=100, ge=1, le=1000, description="largest k a request may ask for")
@@ -102,7 +107,12 @@ class Settings(BaseSettings):
         if given.get("workers") != "auto":
             return given
         artifact = given.get("artifact", cls.model_fields["artifact"].default)
-        return {**given, "workers": automatic_workers(Path(artifact), given.get("device", "auto"))}
+        inside = given.get("model_process") == "inside"
+        return {**given, "workers": automatic_workers(Path(artifact), given.get("device", "auto"), inside=inside)}
+
+    @property
+    def socket_of_model(self) -> Path:
+        return self.model_socket or self.data_dir.resolve() / "model.sock"
 
     @model_validator(mode="after")
     def _only_loopback_without_keys(self) -> Self:

@@ -29,7 +29,9 @@ from safetensors.torch import load_file, save_file
 from models.batch import History
 from models.build import unfilled_model
 from models.catalogue import Catalogue
-from models.catalogue_file import map_arrays, read_table, write_arrays, write_table
+from models.catalogue_arrays import write_arrays
+from models.catalogue_file import ARRAYS, TABLE, open_catalogue
+from models.catalogue_table import write_table
 from models.config import ModelConfig
 from models.device import choose_device
 from models.golden import golden_answers, golden_difference
@@ -39,16 +41,9 @@ from models.runners.choice import choose_runner
 from models.scorers.indexes import load_index
 
 FORMAT = 1
-MANIFEST, CONFIG, WEIGHTS, CATALOGUE, ARRAYS, GOLDEN = (
-    "manifest.json",
-    "config.json",
-    "model.safetensors",
-    "catalogue.parquet",
-    "catalogue.safetensors",
-    "golden.json",
-)
+MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "model.safetensors", "golden.json"
 INDEX = "neighbours.ivf"
-REQUIRED = (CONFIG, WEIGHTS, CATALOGUE, GOLDEN)
+REQUIRED = (CONFIG, WEIGHTS, TABLE, GOLDEN)
 MAPPED_BYTES = 1 << 20
 """Tensors from here on stay in the file."""
 
@@ -89,7 +84,7 @@ def save_artifact(
     _write_json(folder / CONFIG, model.config.to_json())
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     replaced(folder / WEIGHTS, lambda path: save_file(weights, path))
-    replaced(folder / CATALOGUE, lambda path: write_table(path, catalogue))
+    replaced(folder / TABLE, lambda path: write_table(path, catalogue))
     replaced(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
     for name in (WEIGHTS, ARRAYS):
         copymode(folder / CONFIG, folder / name)  # safetensors writes for the owner alone
@@ -126,8 +121,7 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
     manifest = _checked_manifest(folder)
     try:
         config = ModelConfig.from_json(json.loads((folder / CONFIG).read_text()))
-        with_arrays = ARRAYS in manifest["files"]
-        catalogue = map_arrays(folder / ARRAYS) if with_arrays else read_table(folder / CATALOGUE)
+        catalogue = open_catalogue(folder, manifest["files"])
         model = _load_model(config, catalogue.num_items, folder / WEIGHTS)
     except (ValueError, KeyError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise ArtifactError(f"{folder}: the files do not make a model: {error}") from error

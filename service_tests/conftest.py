@@ -7,6 +7,7 @@ thirty times the work.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -32,7 +33,13 @@ def tiny_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path) -> Settings:
+def model_process() -> str:
+    """Where the model is; folders and modules whose tests hold for both take `arrangements.both` in its place."""
+    return "inside"
+
+
+@pytest.fixture
+def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path, model_process: Literal["inside", "own"]) -> Settings:
     return Settings(
         artifact=tiny_artifact,
         data_dir=tmp_path,
@@ -40,6 +47,7 @@ def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path) -> Settings:
         redis_timeout_ms=5000,
         request_deadline_ms=10_000,
         torch_threads=1,
+        model_process=model_process,
         max_batch=8,
         max_body_bytes=200_000,
     )

@@ -4,22 +4,34 @@ Only the socket is left out. Tests that need processes or sockets start `nextup 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from app.admin.service import ModelService
+from app.inference.engine import InferenceEngine
 from app.lifespan import State
 from app.main import create_app
+from app.model_process import model_served
 from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where the model is, also when the service reaches it over a socket."""
+
+    engine: InferenceEngine
+    models: ModelService
 
 
 @dataclass(frozen=True)
 class Service:
     http: httpx.AsyncClient
     state: State
+    model: "Model"
 
     async def recommend(self, **body: Any) -> dict[str, Any]:
         response = await self.http.post("/recommend", json=body)
@@ -47,13 +59,27 @@ class Service:
 
 @asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[Service]:
+    """With `model_process` "own", what that process would do happens here too, behind a real socket."""
     app = create_app(settings)
-    async with app.router.lifespan_context(app) as opened:
+    async with AsyncExitStack() as running:
+        elsewhere: Model | None = None
+        if settings.model_process == "own":
+            engine, models, _ = await running.enter_async_context(model_served(settings))
+            elsewhere = Model(engine, models)
+        opened: Any = await running.enter_async_context(app.router.lifespan_context(app))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = dict(opened or {})  # what a server does with what the lifespan yields
+            scope["state"] = dict(opened)  # what a server does with what the lifespan yields
             await app(scope, receive, send)
 
         transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://nextup.test") as http:
-            yield Service(http, opened)  # type: ignore[arg-type]
+            yield Service(http, opened, elsewhere or model_of(opened))
+
+
+def model_of(state: State) -> Model:
+    """Of a service with the model inside."""
+    engine, models = state["engine"], state["models"]
+    assert isinstance(engine, InferenceEngine)
+    assert isinstance(models, ModelService)
+    return Model(engine, models)

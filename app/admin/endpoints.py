@@ -1,31 +1,33 @@
 """GET /models and POST /models/{version}/activate: which versions there are, and which one serves."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
+from app.admin.models import Models
 from app.admin.schemas import Activated, Version, Versions
-from app.admin.service import ModelService
 from app.dependencies import state
-from app.inference import Servable
+from app.errors import ModelUnavailable
+from app.inference import Served
 from app.problems import declared
 from app.versions import StoredVersion
 
 router = APIRouter(tags=["models"])
-Service = Annotated[ModelService, Depends(state("models"))]
+Service = Annotated[Models, Depends(state("models"))]
 
 
-@router.get("/models", responses=declared(500))
+@router.get("/models", responses=declared(500, 503))
 async def models(service: Service) -> Versions:
     """Every version that could serve, the oldest first, and which one does. Several workers change one by one."""
     stored, wanted = await service.stored(), await service.wanted()
     servable = service.servable
     others = [_stored(version) for version in stored if version.version != servable.version]
-    found = sorted([_serving(servable), *others], key=lambda version: version.created)
+    found = sorted([_serving(servable, stored), *others], key=lambda version: version.created)
     return Versions(models=found, active=servable.version, wanted=wanted)
 
 
-@router.post("/models/{version}/activate", responses=declared(404, 409, 422, 500))
+@router.post("/models/{version}/activate", responses=declared(404, 409, 422, 500, 503))
 async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], service: Service) -> Activated:
     """Load a version beside the one that serves, check it, and let it serve; no request is lost.
 
@@ -36,22 +38,27 @@ async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], 
     return Activated(active=service.servable.version, wanted=await service.wanted(), before=before)
 
 
-def _serving(servable: Servable) -> Version:
-    artifact, predictor = servable.artifact, servable.artifact.predictor
+def _serving(servable: Served, stored: Sequence[StoredVersion]) -> Version:
+    about = servable.about
+    if about is None:  # no model has told it; the folder knows as much as of any other version
+        found = next((_stored(version) for version in stored if version.version == servable.version), None)
+        if found is None:
+            raise ModelUnavailable(f"nothing is known of version {servable.version}, and no model serves it")
+        return found
     return Version(
-        version=artifact.version,
-        preset=artifact.preset,
+        version=about.version,
+        preset=about.preset,
         active=True,
-        device=predictor.device,
-        dtype=predictor.dtype,
-        runner=predictor.runner.name,
-        num_items=artifact.catalogue.num_items,
-        max_len=predictor.max_len,
-        created=artifact.manifest["created"],
-        figures=artifact.manifest["figures"],
-        bytes=servable.bytes_by_part(),
-        disk_bytes=sum(file["bytes"] for file in artifact.manifest["files"].values()),
-        scoring=predictor.scoring,
+        device=about.device,
+        dtype=about.dtype,
+        runner=about.runner,
+        num_items=servable.catalogue.num_items,
+        max_len=about.max_len,
+        created=about.created,
+        figures=about.figures,
+        bytes=about.bytes_by_part,
+        disk_bytes=about.disk_bytes,
+        scoring=about.scoring,
     )
 
 

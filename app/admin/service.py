@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.errors import ActivationRuns, ArtifactRejected, NotFound
-from app.inference import InferenceEngine, Servable
+from app.inference.engine import InferenceEngine
+from app.inference.servable import Servable
 from app.observability import MODEL_RELOADS
 from app.versions import Busy, Stamp, StoredVersion, VersionFolder
 
@@ -84,7 +85,9 @@ class ModelService:
         if await self.wanted() == self.servable.version:
             return
         async with self._loading:
-            wanted = await self.wanted()  # again: whoever was waited for may have changed it
+            # Again, and in this order: the wish may have changed since, and one that is refused must not be met twice.
+            self._seen = await asyncio.to_thread(self._versions.stamp)
+            wanted = await self.wanted()
             if wanted == self.servable.version:
                 return
             stored = await asyncio.to_thread(self._versions.find, wanted)

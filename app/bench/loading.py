@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 import app.main  # noqa: F401 - what the service imports is there before the artifact
 from app.bench.resources import memory_of, resident_of
-from app.inference import Query, Servable, open_servable
+from app.inference.query import Query
+from app.inference.servable import Servable, open_servable
 
 MAX_BATCH = 32
 BATCHES, LENGTH, K = 150, 100, 10

@@ -12,7 +12,7 @@ from app.bench.processes import LOOPBACK
 from app.bench.traffic import drawn, read_bodies, write_bodies
 from app.commands.bench_histories import stored_lengths
 from app.settings import Settings
-from models.artifact import CATALOGUE
+from models.catalogue_file import TABLE
 
 BODIES = 20_000
 WARM_UP_S = 1.0
@@ -45,9 +45,9 @@ def plan_of(arguments: argparse.Namespace, settings: Settings, url: str, users: 
 
 
 def _events(artifact: Path, users: list[str], seed: int) -> tuple[str, ...]:
-    if not (artifact / CATALOGUE).is_file():
+    if not (artifact / TABLE).is_file():
         raise ValueError(f"--writes: {artifact} has no catalogue to draw items from")
-    rows = pl.read_parquet(artifact / CATALOGUE, columns=["item_id", "count"])
+    rows = pl.read_parquet(artifact / TABLE, columns=["item_id", "count"])
     counts = np.maximum(1.0, rows["count"].to_numpy().astype(np.float64))
     items = drawn(rows["item_id"].to_list(), counts, len(users), seed)
     return write_bodies(users, items)

@@ -20,13 +20,16 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.commands.model_keeper import NotStarted, kept_model_process
 from app.logs import log_config
+from app.processes import arrangement
 from app.settings import Settings
 from app.stores.embedded import EmbeddedRedis
 from app.versions import VersionFolder
 
 log = logging.getLogger("nextup")
 
+_OPTIONS = ("artifact", "host", "port", "workers", "model_process")
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - listened on when asked, but not an address to open
 
 
@@ -35,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (NEXTUP_HOST)")
     parser.add_argument("--port", type=int, help="port to listen on (NEXTUP_PORT)")
     parser.add_argument("--workers", metavar="N|auto", help="HTTP processes (NEXTUP_WORKERS)")
+    parser.add_argument(
+        "--model-process",
+        metavar="WHERE",
+        help="inside each worker, its own beside them, or auto (NEXTUP_MODEL_PROCESS)",
+    )
     parser.add_argument("--demo", action="store_true", help="make a demo artifact if there is none, with demo users")
 
 
@@ -57,14 +65,20 @@ def run(arguments: argparse.Namespace) -> int:
             from app.commands.demo import load_demo_histories
 
             load_demo_histories(settings)
-        if settings.workers > 1:
+        several = settings.workers > 1 or settings.model_process == "own"
+        if several:
             running.enter_context(_shared_metrics())
         _hand_down(settings)
+        if settings.model_process == "own":
+            try:
+                running.enter_context(kept_model_process(settings))
+            except NotStarted as error:
+                return error.status
         _announce(settings, demo=arguments.demo)
-        return _serve(settings)
+        return _serve(settings, several=several)
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, *, several: bool) -> int:
     """Until a signal ends it; a service that could not start gives a status other than 0."""
     config = uvicorn.Config(
         "app.main:create_app",
@@ -78,7 +92,7 @@ def _serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
-    if settings.workers == 1:
+    if not several:
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):
             server.run()
@@ -89,9 +103,13 @@ def _serve(settings: Settings) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    given: dict[str, Any] = {name: getattr(arguments, name) for name in ("artifact", "host", "port", "workers")}
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        where = arrangement(settings.model_process, settings.device, settings.workers)
+        # A name per service: several may share a data folder when their Redis is elsewhere.
+        socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
+        return settings.model_copy(update={"model_process": where, "model_socket": socket})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         raise ValueError(wrong) from error

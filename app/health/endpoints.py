@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.dependencies import state
-from app.errors import Draining, StoreUnavailable
+from app.errors import Draining, ModelUnavailable, StoreUnavailable
 from app.exposition import exposed
 from app.health.watch import Watch
 from app.problems import declared
@@ -28,11 +28,13 @@ async def livez() -> Health:
 
 @router.get("/readyz", responses=declared(500, 503))
 async def readyz(watch: Annotated[Watch, Depends(state("watch"))]) -> Health:
-    """Send requests here: the model is warm and Redis answers. 503 while it does not, and during shutdown."""
+    """Send requests here: the model is warm and Redis answers. 503 while one is away, and during shutdown."""
     if watch.draining:
         raise Draining
     if watch.store_problem is not None:
         raise StoreUnavailable(watch.store_problem)
+    if watch.model_problem is not None:
+        raise ModelUnavailable(watch.model_problem)
     return Health()
 
 

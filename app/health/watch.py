@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from app.errors import StoreUnavailable
-from app.inference import InferenceEngine
+from app.inference import Engine
 from app.observability import (
     STORE_KEYS,
     STORE_MEMORY,
@@ -27,7 +27,7 @@ NOT_ASKED = "Redis was not asked yet"
 class Watch:
     """`draining` is set when the service begins to shut down; `store_problem` is None while Redis answers."""
 
-    def __init__(self, store: HistoryStore, engine: InferenceEngine) -> None:
+    def __init__(self, store: HistoryStore, engine: Engine) -> None:
         self._store = store
         self._engine = engine
         self._ended = asyncio.Event()
@@ -51,6 +51,11 @@ class Watch:
         """Refresh the gauges of this process; cheap."""
         self._engine.sample()
         sample_process_memory()
+
+    @property
+    def model_problem(self) -> str | None:
+        """Why the model cannot be asked; None if it can."""
+        return self._engine.problem
 
     async def look(self) -> None:
         self.sample()

@@ -1,7 +1,8 @@
-"""The door to the models: the only names that other folders of the service see."""
+"""The door to the models: what other folders of the service see. It loads no torch: who has a model inside imports
+`engine.py` and `servable.py` besides.
+"""
 
-from app.inference.engine import InferenceEngine, queue_seconds
-from app.inference.query import Query, SimilarQuery, TopItems
-from app.inference.servable import Servable, open_servable
+from app.inference.query import Query, SimilarQuery, TopItems, queue_seconds
+from app.inference.served import About, Engine, Served
 
-__all__ = ["InferenceEngine", "Query", "Servable", "SimilarQuery", "TopItems", "open_servable", "queue_seconds"]
+__all__ = ["About", "Engine", "Query", "Served", "SimilarQuery", "TopItems", "queue_seconds"]

@@ -5,13 +5,21 @@ Batches that take long run in a thread of their own, so that the event loop stay
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from app.batcher import Batcher
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable
-from app.observability import DEVICE_MEMORY, MODEL_BYTES, MODEL_UNCOMPRESSED, QUEUE_DEPTH, BatchMetrics, show_model
+from app.observability import (
+    DEVICE_MEMORY,
+    INDEX_RECALL,
+    MODEL_BYTES,
+    MODEL_UNCOMPRESSED,
+    QUEUE_DEPTH,
+    BatchMetrics,
+    show_model,
+)
 from app.request_context import Tracing
 
 INLINE_S = 0.02
@@ -20,11 +28,16 @@ than the wait (DECISIONS.md, decision 6)."""
 
 
 class InferenceEngine:
-    """Serves one version, `servable`, until `use` gives it another. `close` finishes what is queued."""
+    """The engine with the model in this process.
+
+    Serves one version, `servable`, until `use` gives it another. `close` finishes what is queued.
+    """
 
     def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int, tracing: Tracing | None = None) -> None:
         self.servable = servable
         self._tracing = tracing
+        self.problem: str | None = None
+        self._changed: list[Callable[[], None]] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
             self._run,
@@ -43,17 +56,20 @@ class InferenceEngine:
         """
         self.servable = servable
         self._tell()
+        for tell in self._changed:
+            tell()
+
+    def whenever_changed(self, tell: Callable[[], None]) -> None:
+        """Called in the same step of the event loop as the change."""
+        self._changed.append(tell)
 
     async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
-        """Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item."""
         return await self._batcher.submit(query, deadline)
 
     def popular(self, query: Query) -> TopItems:
-        """Popularity answers at once and needs neither queue nor model."""
         return self.servable.popular(query)
 
     def sample(self) -> None:
-        """Refresh the gauges that nobody pushes."""
         QUEUE_DEPTH.set(self._batcher.depth)
         for kind, size in self.servable.artifact.predictor.device_memory().items():
             DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
@@ -69,6 +85,7 @@ class InferenceEngine:
         for part, size in self.servable.bytes_by_part().items():
             MODEL_BYTES.labels(part).set(size)
         MODEL_UNCOMPRESSED.set(artifact.uncompressed_bytes)
+        INDEX_RECALL.set(artifact.predictor.recall)
 
     async def close(self, timeout_s: float) -> None:
         await self._batcher.close(timeout_s)
@@ -88,8 +105,3 @@ class InferenceEngine:
             return self.servable.answer(queries)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.servable.answer, queries)
-
-
-def queue_seconds(asked_at: float, answer: TopItems) -> float:
-    """How long the query waited for its batch to start; both times by time.perf_counter()."""
-    return max(0.0, min(answer.started_at, time.perf_counter()) - asked_at)

@@ -1,5 +1,6 @@
 """What one asks the engine, and what it answers. Items are 64-bit keys going in and external ids coming out."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,12 +47,13 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class TopItems:
-    """`unknown` are places in the history that this version's catalogue does not have; times in seconds.
+    """`indices` of the catalogue in falling score; `unknown` are places in the history that it does not have.
 
-    Version and catalogue are those that answered: by the time an answer is shaped, another version may serve.
+    Version and catalogue are those that answered: by the time an answer is shaped, another version may serve. Times in
+    seconds.
     """
 
-    item_ids: list[str]
+    indices: list[int]
     scores: list[float]
     source: Source
     unknown: NDArray[np.int64]
@@ -60,3 +62,13 @@ class TopItems:
     encode_s: float = 0.0
     score_s: float = 0.0
     started_at: float = 0.0  # of the batch, by time.perf_counter()
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Looked up anew each time."""
+        return [self.catalogue.item_id(index) for index in self.indices]
+
+
+def queue_seconds(asked_at: float, answer: TopItems) -> float:
+    """How long the query waited for its batch to start; both times by time.perf_counter()."""
+    return max(0.0, min(answer.started_at, time.perf_counter()) - asked_at)

@@ -13,16 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference.query import Query, SimilarQuery, Source, TopItems
-from app.item_key import ItemKeys
-from app.observability import BATCH_PADDING, INDEX_RECALL
+from app.inference.popularity import NOTHING, Indices, allowed, denied, known, popular
+from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.served import About
+from app.observability import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
 
 AnyQuery = TypeVar("AnyQuery", Query, SimilarQuery)
-Indices = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 
 def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, native: bool = True) -> "Servable":
@@ -33,7 +31,6 @@ def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, na
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)
-    INDEX_RECALL.set(servable.artifact.predictor.recall)
     return servable
 
 
@@ -47,6 +44,24 @@ class Servable:
 
     def bytes_by_part(self) -> dict[str, int]:
         return dict(self.artifact.bytes_by_part)
+
+    @property
+    def about(self) -> About:
+        artifact, predictor = self.artifact, self._predictor
+        return About(
+            version=artifact.version,
+            preset=artifact.preset,
+            device=predictor.device,
+            dtype=predictor.dtype,
+            runner=predictor.runner.name,
+            max_len=predictor.max_len,
+            created=artifact.manifest["created"],
+            figures=artifact.manifest["figures"],
+            bytes_by_part=self.bytes_by_part(),
+            disk_bytes=sum(file["bytes"] for file in artifact.manifest["files"].values()),
+            scoring=predictor.scoring,
+            index_recall=predictor.recall,
+        )
 
     def warm_up(self, max_batch: int) -> None:
         """Run the sizes that will come, so that the first callers do not pay for lazy set-up."""
@@ -62,17 +77,7 @@ class Servable:
         return [answers[place] for place in range(len(queries))]
 
     def popular(self, query: Query) -> TopItems:
-        """The most popular eligible items; catalogue order is popularity order, the score is the count."""
-        history = self._index.of(query.history)
-        denied = self._denied(_known(history), query)
-        allowed = self._allowed(query.candidates, query.categories)
-        # Without a mask the first k that are not denied stand among the first k + len(denied): no need to look further.
-        last = min(self.catalogue.num_items, query.k + len(denied))
-        in_order = np.arange(1, last + 1) if allowed is None else np.flatnonzero(allowed)
-        best = in_order[~np.isin(in_order, denied)][: query.k].tolist()
-        names = [self.catalogue.item_id(index) for index in best]
-        counts = [float(self.catalogue.count(index)) for index in best]
-        return self._answered(names, counts, "popularity", np.flatnonzero(history == 0), time.perf_counter())
+        return popular(self.catalogue, self.version, query)
 
     def _recommend(self, queries: list[Query]) -> list[TopItems | Exception]:
         started = time.perf_counter()
@@ -81,22 +86,25 @@ class Servable:
             self._index.of(np.concatenate([query.history for query in queries])),
             np.cumsum([len(query.history) for query in queries])[:-1],
         )
-        known = [history[history > 0] for history in histories]
-        with_model = [row for row, history in enumerate(known) if len(history)]
+        seen = [known(history) for history in histories]
+        with_model = [row for row, history in enumerate(seen) if len(history)]
         answers: dict[int, TopItems] = {}
         if with_model:
             top = self._predictor.top_k(
-                [known[row] for row in with_model],
+                [seen[row] for row in with_model],
                 max(queries[row].k for row in with_model),
                 times=_times(queries, histories, with_model) if self._predictor.reads_times else None,
-                denied=[self._denied(known[row], queries[row]) for row in with_model],
-                allowed=[self._allowed(queries[row].candidates, queries[row].categories) for row in with_model],
+                denied=[denied(self.catalogue, seen[row], queries[row]) for row in with_model],
+                allowed=[
+                    allowed(self.catalogue, queries[row].candidates, queries[row].categories) for row in with_model
+                ],
             )
             BATCH_PADDING.observe(top.padding_ratio)
             for row, indices, scores in zip(with_model, top.indices, top.scores, strict=True):
-                names, values = self._named(indices[: queries[row].k], scores)
                 unknown = np.flatnonzero(histories[row] == 0)
-                answers[row] = self._answered(names, values, "model", unknown, started, top.encode_s, top.score_s)
+                answers[row] = self._answered(
+                    indices[: queries[row].k], scores, unknown, started, encode_s=top.encode_s, score_s=top.score_s
+                )
         return [answers[row] if row in answers else self.popular(query) for row, query in enumerate(queries)]
 
     def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
@@ -110,49 +118,26 @@ class Servable:
             top = self._predictor.similar(
                 np.array([index for _, index in asked]),
                 max(queries[row].k for row, _ in asked),
-                denied=[_known(self._index.of(queries[row].exclude)) for row, _ in asked],
-                allowed=[self._allowed(None, queries[row].categories) for row, _ in asked],
+                denied=[known(self._index.of(queries[row].exclude)) for row, _ in asked],
+                allowed=[allowed(self.catalogue, None, queries[row].categories) for row, _ in asked],
             )
             for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):
-                names, values = self._named(best[: queries[row].k], scores)
-                answers[row] = self._answered(names, values, "model", NOTHING, started, score_s=top.score_s)
+                answers[row] = self._answered(best[: queries[row].k], scores, NOTHING, started, score_s=top.score_s)
         return answers
-
-    def _denied(self, seen: Indices, query: Query) -> Indices:
-        excluded = _known(self._index.of(query.exclude)) if len(query.exclude) else NOTHING
-        return np.concatenate((seen, excluded)) if query.exclude_seen else excluded
-
-    def _allowed(self, candidates: ItemKeys | None, categories: tuple[str, ...]) -> Mask | None:
-        """What may be answered, None for everything: candidates that are in one of the categories."""
-        if candidates is None and not categories:
-            return None
-        mask = np.zeros(self.catalogue.num_items + 1, dtype=bool)
-        if candidates is not None:
-            mask[_known(self._index.of(candidates))] = True
-        if categories:
-            members = np.zeros_like(mask)
-            for name in categories:
-                indices = self.catalogue.in_category(name)
-                if indices is not None:
-                    members[indices] = True
-            mask = members if candidates is None else mask & members
-        return mask
 
     def _answered(
         self,
-        item_ids: list[str],
-        scores: list[float],
-        source: Source,
+        best: Indices,
+        scores: NDArray[np.float32],
         unknown: Indices,
         started_at: float,
+        *,
         encode_s: float = 0.0,
-        score_s: float = 0.0,
+        score_s: float,
     ) -> TopItems:
-        return TopItems(item_ids, scores, source, unknown, self.version, self.catalogue, encode_s, score_s, started_at)
-
-    def _named(self, indices: Indices, scores: NDArray[np.float32]) -> tuple[list[str], list[float]]:
-        count = int(np.count_nonzero(indices))  # zeros stand at the end: nothing eligible was left
-        return [self.catalogue.item_id(index) for index in indices[:count].tolist()], scores[:count].tolist()
+        count = int(np.count_nonzero(best))  # zeros stand at the end: nothing eligible was left
+        indices, values = best[:count].tolist(), scores[:count].tolist()
+        return TopItems(indices, values, "model", unknown, self.version, self.catalogue, encode_s, score_s, started_at)
 
 
 def _each(
@@ -179,7 +164,3 @@ def _times(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequenc
         else times[mask]
         for row, mask in zip(rows, known, strict=True)
     ]
-
-
-def _known(indices: Indices) -> Indices:
-    return indices[indices > 0]

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Path
 
 from app.dependencies import state
 from app.errors import NotFound
-from app.inference import InferenceEngine
+from app.inference import Engine as AnyEngine
 from app.items.schemas import CatalogueItem
 from app.problems import declared
 
 router = APIRouter(prefix="/items", tags=["items"])
-Engine = Annotated[InferenceEngine, Depends(state("engine"))]
+Engine = Annotated[AnyEngine, Depends(state("engine"))]
 
 
 @router.get("/{item_id:path}", responses=declared(404, 422, 500))

@@ -9,7 +9,7 @@ from app.monitoring.rules import Alert, Clock, Recording
 FIVE_MINUTES, MINUTE, HALF_MINUTE = 300, 60, 30
 HEALTH = 'route!~"/livez|/healthz|/readyz|/metrics"'
 """Not asked by callers; /readyz says 503 by design."""
-TROUBLE = 'reason=~"no_known_items|overloaded|store_unavailable"'
+TROUBLE = 'reason=~"no_known_items|overloaded|model_unavailable|store_unavailable"'
 """Fallbacks of known users; new ones rightly get popular items."""
 REFUSED = 'reason=~"overloaded|late|deadline"'
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from app.planning import measured
 from app.planning.shapes import Shape
-from models.artifact import ARRAYS, CATALOGUE, CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
+from models.artifact import CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
+from models.catalogue_file import ARRAYS, TABLE
 from models.golden import HISTORIES, LONGEST, K
 
 COUNTS = 8  # per item: read at the load, to see that they fall
@@ -52,7 +53,7 @@ def artifact_files(shape: Shape, text: ItemText, *, index: bool = False) -> dict
     found = {
         WEIGHTS: shape.weights + HEADER_BYTES * len(shape.tensors),
         ARRAYS: catalogue_bytes(shape.items, text) + HEADER_BYTES * 10,
-        CATALOGUE: round(table) + measured.PARQUET_LEAST,
+        TABLE: round(table) + measured.PARQUET_LEAST,
         GOLDEN: numbers + HISTORIES * K * (SCORE_DIGITS + NUMBER_BYTES),
         **SMALL,
     }

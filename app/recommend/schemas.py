@@ -8,7 +8,9 @@ from app.field_types import Id
 
 MAX_HISTORY, MAX_LIST, MAX_CANDIDATES, MAX_CATEGORIES, MAX_REQUESTS = 10_000, 10_000, 100_000, 100, 256
 
-Reason = Literal["unknown_user", "no_known_items", "overloaded", "store_unavailable", "no_eligible_items"]
+Reason = Literal[
+    "unknown_user", "no_known_items", "overloaded", "model_unavailable", "store_unavailable", "no_eligible_items"
+]
 
 
 class RecommendRequest(BaseModel):

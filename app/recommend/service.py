@@ -2,9 +2,10 @@
 
 The ladder, each step told in `served_by` and `reason`: the model; popularity for a user without history
 (unknown_user), for a history of items that the model does not know (no_known_items), when the model's queue is full
-(overloaded), and when Redis does not answer (store_unavailable); not, though, for who asks to read their own writes.
-Past its deadline a request gets an error, because nobody waits for the answer. Filters that leave nothing give no items
-(no_eligible_items). A `popular` artifact is a model like any other and serves as "model". It knows no HTTP.
+(overloaded) or its process is away (model_unavailable), and when Redis does not answer (store_unavailable); not,
+though, for who asks to read their own writes. Past its deadline a request gets an error, because nobody waits for the
+answer. Filters that leave nothing give no items (no_eligible_items). A `popular` artifact is a model like any other and
+serves as "model". It knows no HTTP.
 """
 
 import time
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import BadRequest, HistoryBehind, Overloaded, StoreUnavailable
-from app.inference import InferenceEngine, Query, SimilarQuery, TopItems, queue_seconds
+from app.errors import BadRequest, HistoryBehind, ModelUnavailable, Overloaded, StoreUnavailable
+from app.inference import Engine, Query, SimilarQuery, TopItems, queue_seconds
 from app.item_key import ItemKeys, item_keys
 from app.observability import HISTORY_LENGTH, recommendations
 from app.random_id import random_id
@@ -41,7 +42,7 @@ class Recommendation:
 
 
 class RecommendService:
-    def __init__(self, store: HistoryStore, engine: InferenceEngine, *, max_k: int) -> None:
+    def __init__(self, store: HistoryStore, engine: Engine, *, max_k: int) -> None:
         self._store = store
         self._engine = engine
         self._unknown_items = UnknownItems(store, lambda item_id: item_id in engine.servable.catalogue)
@@ -117,6 +118,8 @@ class RecommendService:
             top = await self._engine.top(query, deadline)
         except Overloaded:
             return self._engine.popular(query), "overloaded"
+        except ModelUnavailable:
+            return self._engine.popular(query), "model_unavailable"
         queue_s = queue_seconds(asked_at, top)
         began = asked_at + queue_s  # of the batch: its stages are those of each query in it
         times["queue"] = asked_at, queue_s
@@ -124,7 +127,7 @@ class RecommendService:
         times["score"] = began + top.encode_s, top.score_s
         if top.source == "popularity":
             return top, "no_known_items"
-        return top, None if top.item_ids else "no_eligible_items"
+        return top, None if top.indices else "no_eligible_items"
 
     async def _unknown(self, request: Asked, keys: ItemKeys, places: NDArray[np.int64], deadline: float) -> list[str]:
         if not len(places):

@@ -14,12 +14,21 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import Link, SpanKind, StatusCode, Tracer, TraceState, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
 from app import __version__
-from app.request_context import RequestTrace, Stage
+from app.request_context import DistantTrace, RequestTrace, Stage
 from app.tracing.export import Outbox
 
 LONGEST_HEADER = 512
@@ -89,9 +98,9 @@ class OpenTelemetry:
 
     def batch(self, began_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
         # One link per request: POST /recommend/batch puts many queries into a batch.
-        spans = dict.fromkeys(trace for trace in asked if isinstance(trace, RequestSpan) and trace.is_sampled)
-        if spans:
-            links = [Link(span.context) for span in spans]
+        sampled = [context for trace in asked if (context := _sampled(trace)) is not None]
+        if sampled:
+            links = [Link(context) for context in {context.span_id: context for context in sampled}.values()]
             attributes: Attributes = {"nextup.batch.size": len(asked), "nextup.model.version": version}
             self._tracer.start_span("batch", _NO_PARENT, SpanKind.INTERNAL, attributes, links, began_ns).end()
 
@@ -138,6 +147,15 @@ class ShareOrLinked(Sampler):
 
     def get_description(self) -> str:
         return f"ShareOrLinked({self._share.get_description()})"
+
+
+def _sampled(trace: RequestTrace | None) -> SpanContext | None:
+    """Of a request that is kept, here or in another process."""
+    if isinstance(trace, RequestSpan):
+        return trace.context if trace.is_sampled else None
+    if not isinstance(trace, DistantTrace):
+        return None
+    return get_current_span(_parent([(b"traceparent", trace.response_header)])).get_span_context()
 
 
 def _parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:

@@ -24,8 +24,31 @@ def test_a_large_artifact_makes_them_fewer_and_never_none(tmp_path: Path, monkey
     assert processes.automatic_workers(tmp_path, "cpu") == 1
 
 
-def test_a_gpu_is_owned_by_one_process(tmp_path: Path) -> None:
-    assert processes.automatic_workers(tmp_path, "cuda") == 1
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (3, 2), (64, processes.WORKERS_OF_A_MODEL)])
+def test_a_gpu_is_owned_by_one_process_and_workers_stand_beside_it(
+    cores: int, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: cores)
+    assert processes.automatic_workers(tmp_path, "cuda") == workers
+    assert processes.automatic_workers(tmp_path, "cuda", inside=True) == 1
+    kept = Settings(workers="auto", artifact=tmp_path, device="cuda", model_process="inside")  # type: ignore[arg-type]
+    assert kept.workers == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "workers", "where"),
+    [
+        ("auto", "cuda", 2, "own"),
+        ("auto", "cuda", 1, "inside"),
+        ("auto", "cpu", 4, "inside"),
+        ("own", "cpu", 1, "own"),
+        ("inside", "cuda", 4, "inside"),
+    ],
+)
+def test_the_model_has_its_own_process_where_a_gpu_is_shared_or_where_it_is_asked_for(
+    wish: str, device: str, workers: int, where: str
+) -> None:
+    assert processes.arrangement(wish, device, workers) == where
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> Non
     assert "NEXTUP_ALLOW_ANONYMOUS" in exposed.stderr
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("workers", "model"), [("1", "inside"), ("2", "inside"), ("2", "own")])
 def test_an_artifact_that_is_refused_ends_the_service_with_an_error(
-    tiny_artifact: Path, tmp_path: Path, workers: str
+    tiny_artifact: Path, tmp_path: Path, workers: str, model: str
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(tiny_artifact, broken)
@@ -137,6 +137,8 @@ def test_an_artifact_that_is_refused_ends_the_service_with_an_error(
     changed[-1] ^= 1
     weights.write_bytes(changed)
     port = ["--port", str(free_port())]
-    ended = nextup(tmp_path / "data", "serve", "--artifact", str(broken), "--workers", workers, *port)
+    ended = nextup(
+        tmp_path / "data", "serve", "--artifact", str(broken), "--workers", workers, "--model-process", model, *port
+    )
     assert ended.returncode != 0
     assert "model.safetensors" in ended.stderr

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.lifespan import State
 from app.main import create_app
 from app.settings import Settings
 from service_tests.failures.test_overload import busy_model, until
-from service_tests.service import Service, running_service
+from service_tests.service import Service, model_of, running_service
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 class SocketService:
     server: uvicorn.Server
     port: int
-    state: dict[str, Any]
+    state: State
 
 
 @asynccontextmanager
@@ -54,10 +55,10 @@ async def test_a_caller_that_hangs_up_leaves_the_queue_and_is_counted(settings: 
         counted = await other.metric("nextup_cancelled_total")
         left = 'nextup_http_requests_total{code="499",method="POST",route="/recommend"}'
         before = await other.metric(left)
-        queue = running.state["engine"]._batcher
-        with busy_model(Service(other.http, running.state)):  # type: ignore[arg-type]
+        queue = model_of(running.state).engine._batcher
+        with busy_model(Service(other.http, running.state, model_of(running.state))):
             first = await ask(running.port, "/recommend", {"history": ["i7"]})
-            await until(lambda: queue._running)
+            await until(lambda: bool(queue._running))
             leaving = await ask(running.port, "/recommend", {"history": ["i7"]})
             batch = await ask(running.port, "/recommend/batch", {"requests": [{"history": ["i7"]}] * 5})
             staying = await ask(running.port, "/recommend", {"history": ["i7"]})

@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service_tests.arrangements import both as model_process
 from service_tests.service import Service
+
+__all__ = ["model_process"]
 
 pytestmark = pytest.mark.anyio
 ASK = {"history": ["i7"], "k": 3}
@@ -19,7 +22,7 @@ ASK = {"history": ["i7"], "k": 3}
 def busy_model(service: Service) -> Iterator[None]:
     """The model's thread does something else until the block ends."""
     release = threading.Event()
-    service.state["engine"]._thread.submit(release.wait, 20)
+    service.model.engine._thread.submit(release.wait, 20)
     try:
         yield
     finally:
@@ -57,7 +60,7 @@ async def test_when_the_queue_is_full_the_rest_gets_popular_items(service_with: 
             waiting = [ask(service)]  # it runs
             await asyncio.sleep(0.05)
             waiting += [ask(service), ask(service)]  # they wait
-            await until(lambda: service.state["engine"]._batcher.depth == 2)
+            await until(lambda: service.model.engine._batcher.depth == 2)
             refused = (await ask(service)).json()
             assert (refused["served_by"], refused["reason"]) == ("popularity", "overloaded")
             assert [item["item_id"] for item in refused["items"]] == ["i1", "i2", "i3"]
@@ -82,7 +85,7 @@ async def test_a_bad_query_does_not_fail_those_it_shares_a_batch_with(service: S
         await asyncio.sleep(0.02)
         together = [ask(service) for _ in range(3)]
         bad = asyncio.ensure_future(service.http.post("/similar", json={"item_id": "unheard"}))
-        await until(lambda: service.state["engine"]._batcher.depth == 4)
+        await until(lambda: service.model.engine._batcher.depth == 4)
     assert (await bad).status_code == 404
     answers = [[item["item_id"] for item in (await task).json()["items"]] for task in [first, *together]]
     assert all(answer == answers[0] for answer in answers)
@@ -94,7 +97,7 @@ async def test_requests_that_come_together_share_batches(service: Service) -> No
         first = ask(service)
         await asyncio.sleep(0.02)
         tasks = [ask(service) for _ in range(8)]
-        await until(lambda: service.state["engine"]._batcher.depth == 8)
+        await until(lambda: service.model.engine._batcher.depth == 8)
     await asyncio.gather(first, *tasks)
     assert await service.metric("nextup_batch_size_count") == batches + 2
 
@@ -104,7 +107,7 @@ async def test_shutdown_answers_what_is_queued(service_with: Callable[..., Any])
         with busy_model(service):
             tasks = [ask(service) for _ in range(4)]
             await asyncio.sleep(0.05)
-            closing = asyncio.ensure_future(service.state["engine"]._batcher.close(10))
+            closing = asyncio.ensure_future(service.model.engine._batcher.close(10))
             await asyncio.sleep(0.02)
             late = await ask(service)
         assert late.status_code == 503

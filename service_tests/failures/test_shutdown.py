@@ -7,16 +7,16 @@ import pytest
 from app.settings import Settings
 from service_tests.failures.test_callers_that_leave import ask, socket_service
 from service_tests.failures.test_overload import busy_model, until
-from service_tests.service import Service
+from service_tests.service import Service, model_of
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_requests_in_flight_are_answered_before_the_service_ends(settings: Settings) -> None:
     async with socket_service(settings) as running:
-        with busy_model(Service(None, running.state)):  # type: ignore[arg-type]
+        with busy_model(Service(None, running.state, model_of(running.state))):  # type: ignore[arg-type]
             asked = [await ask(running.port, "/recommend", {"history": ["i7"]}) for _ in range(4)]
-            await until(lambda: running.state["engine"]._batcher.depth > 0)
+            await until(lambda: model_of(running.state).engine._batcher.depth > 0)
             running.server.should_exit = True
             await until(lambda: not running.server.servers[0].is_serving())
             with pytest.raises(ConnectionRefusedError):

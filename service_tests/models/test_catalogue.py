@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import models.key_index
 from models.catalogue import Catalogue
-from models.catalogue_file import map_arrays, read_table, write_arrays, write_table
+from models.catalogue_arrays import map_arrays, write_arrays
+from models.catalogue_table import read_table, write_table
 from models.item_key import item_keys
 from models.texts import Texts
 

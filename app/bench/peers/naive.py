@@ -12,7 +12,8 @@ from fastapi import FastAPI, Request
 from redis.asyncio import Redis
 
 from app.bench.echo import EchoItem, EchoRequest, EchoResponse
-from app.inference import Query, TopItems, open_servable
+from app.inference import Query, TopItems
+from app.inference.servable import open_servable
 from app.settings import Settings
 from app.stores.answers import stored_history
 from app.stores.keys import items_key

@@ -11,7 +11,8 @@ from typing import Any
 
 from redis import Redis
 
-from app.inference import Query, TopItems, open_servable
+from app.inference import Query, TopItems
+from app.inference.servable import open_servable
 from app.stores.answers import stored_history
 from app.stores.keys import items_key
 

@@ -129,7 +129,7 @@ async def test_a_changed_byte_is_refused_and_the_old_version_goes_on(running: Ru
 async def test_a_second_activation_while_one_runs_is_refused_by_name(running: Running) -> None:
     busy = await running.reloads("busy")
     one = asyncio.create_task(running.activate(running.second))
-    while not running.service.state["models"].is_loading:  # noqa: ASYNC110 - a loop of this test's own turns
+    while not running.service.model.models.is_loading:  # noqa: ASYNC110 - a loop of this test's own turns
         await asyncio.sleep(0)
     other = await running.activate(running.first)
     assert (other.status_code, other.json()["title"], other.headers["retry-after"]) == (409, "Activation runs", "1")
@@ -190,8 +190,8 @@ async def test_an_answer_explains_items_that_the_new_catalogue_does_not_have(run
 
 
 async def test_the_version_before_is_freed(running: Running) -> None:
-    old = weakref.ref(running.service.state["engine"].servable)
-    weights = weakref.ref(next(running.service.state["engine"].servable.artifact.predictor.model.parameters()))
+    old = weakref.ref(running.service.model.engine.servable)
+    weights = weakref.ref(next(running.service.model.engine.servable.artifact.predictor.model.parameters()))
     await running.activate(running.second)
     await running.serving()
     gc.collect()

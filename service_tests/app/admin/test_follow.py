@@ -40,7 +40,7 @@ async def test_a_wish_that_came_while_the_service_started_is_heard(tmp_path: Pat
     folder = tmp_path / "models"
     first, second = published(folder, *tiny_artifacts(tmp_path, 1, 2))
     async with service_with(artifact=folder) as service:
-        models = service.state["models"]
+        models = service.model.models
         VersionFolder(folder).point_at(second)
         await models.follow()
         assert await serving(service) == second
@@ -60,10 +60,10 @@ async def test_a_wanted_version_that_is_broken_is_refused_once_and_the_old_one_g
         VersionFolder(folder).point_at(second)
         async with asyncio.timeout(10):  # the service may have begun to follow by itself
             while await service.metric(REJECTED) == before:
-                await service.state["models"].follow()
+                await service.model.models.follow()
                 await asyncio.sleep(0.01)
         for _ in range(3):
-            await service.state["models"].follow()
+            await service.model.models.follow()
         assert await service.metric(REJECTED) == before + 1
         told = (await service.http.get("/models")).json()
         assert (told["active"], told["wanted"]) == (first, second)
@@ -76,5 +76,5 @@ async def test_a_wanted_version_that_is_not_there_moves_nobody(tmp_path: Path, s
     async with service_with(artifact=folder) as service:
         shutil.rmtree(folder / second)
         VersionFolder(folder).point_at(second)
-        await service.state["models"].follow()
+        await service.model.models.follow()
         assert await serving(service) == first

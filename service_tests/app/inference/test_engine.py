@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.forecast import LEARNED
-from app.inference import InferenceEngine, Query, SimilarQuery, TopItems
-from app.inference.engine import INLINE_S
+from app.inference import Query, SimilarQuery, TopItems
+from app.inference.engine import INLINE_S, InferenceEngine
 from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact

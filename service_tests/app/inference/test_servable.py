@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference import Query, SimilarQuery, TopItems, open_servable
-from app.inference.servable import Servable
+from app.inference import Query, SimilarQuery, TopItems
+from app.inference.servable import Servable, open_servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
 from models.key_index import KeyIndex

@@ -1,4 +1,4 @@
-"""A store of histories for the parts of a recommendation that need nothing else."""
+"""A store of histories for the parts that need nothing else; what is tested of the rest holds wherever the model is."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +6,9 @@ import pytest
 
 from app.stores.client import RedisClient
 from app.stores.history import HistoryStore
+from service_tests.arrangements import both as model_process
+
+__all__ = ["model_process"]
 
 
 @pytest.fixture

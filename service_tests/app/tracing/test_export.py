@@ -50,13 +50,16 @@ async def test_the_last_spans_leave_before_the_service_ends(receiver: Receiver, 
     assert counted("exported") - exported == len(receiver.spans) == 6, "queue, encode, score, respond, and the batch"
 
 
-async def test_a_batch_links_to_each_request_in_it(receiver: Receiver, service_with: ServiceWith) -> None:
-    async with service_with(otlp_endpoint=receiver.url, trace_share=1.0) as service:
+@pytest.mark.parametrize("model_process", ["inside", "own"])
+async def test_a_batch_links_to_each_request_in_it(
+    model_process: str, receiver: Receiver, service_with: ServiceWith
+) -> None:
+    async with service_with(otlp_endpoint=receiver.url, trace_share=1.0, model_process=model_process) as service:
         with busy_model(service):
             waiting = [ask(service)]  # it runs
-            await until(lambda: len(service.state["engine"]._batcher._running) == 1)
+            await until(lambda: len(service.model.engine._batcher._running) == 1)
             waiting += [ask(service) for _ in range(5)]  # they wait, and are the next batch
-            await until(lambda: service.state["engine"]._batcher.depth == 5)
+            await until(lambda: service.model.engine._batcher.depth == 5)
         for each in waiting:
             assert (await each).status_code == 200
     first, second = sorted(receiver.batches(), key=lambda batch: batch.began_ns)
