@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import app.main  # noqa: F401 - what the service imports is there before the artifact
+import app.main
+import app.model_inside  # noqa: F401
 from app.bench.resources import memory_of, resident_of
 from app.inference.query import Query
 from app.inference.servable import Servable, open_servable

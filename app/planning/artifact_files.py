@@ -58,5 +58,5 @@ def artifact_files(shape: Shape, text: ItemText, *, index: bool = False) -> dict
         **SMALL,
     }
     if index:
-        found[INDEX] = shape.index_bytes
+        found[INDEX] = shape.index.file_bytes
     return dict(sorted(found.items(), key=lambda one: -one[1]))

@@ -44,7 +44,8 @@ def base_of_here() -> Base:
 def main() -> None:
     import gc
 
-    import app.main  # noqa: F401 - what a worker imports
+    import app.main
+    import app.model_inside  # noqa: F401 - and what it imports for a model of its own
 
     gc.collect()
     found = resident_of(os.getpid())

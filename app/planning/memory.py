@@ -63,12 +63,12 @@ def worker_memory(shape: Shape, text: ItemText, base: Resident, *, index: bool =
         base=base.own,
         service=measured.SERVICE_OWN,
         model=measured.MODEL_OWN + shape.weights - shape.mapped_weights,
-        scorers=shape.scorers.kept,
+        scorers=shape.index.kept if index else shape.scorers.kept,
         heap=heap,
         libraries=base.mapped + measured.MODEL_MAPPED,
         weights=shape.mapped_weights,
         catalogue=catalogue_bytes(shape.items, text),
-        index=shape.index_bytes if index else 0,
+        index=shape.index.file_bytes if index else 0,
         catalogue_at_start=COUNTS * shape.items,
     )
 

@@ -14,7 +14,7 @@ from models.config import ModelConfig
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import WORTH_FROM
 from models.scorers.choice import Foreseen, foreseen
-from models.scorers.vectors import item_vectors
+from models.scorers.indexes import ForeseenIndex, foreseen_index
 
 LEAST_ITEMS, MOST_ITEMS = 64, 1_000_000_000
 """Fewer give a smaller codebook, which the data decides."""
@@ -30,8 +30,8 @@ class Shape:
     tensors: dict[str, int]
     scorers: Foreseen
     table_form: str
-    vector_bytes: int | None
-    """Of an item in an index of neighbours; None where no index fits."""
+    made_index: ForeseenIndex | None
+    """None where no index fits."""
     score_bytes: int
     """Of a batch of 32, where everything is scored at once."""
     hidden_bytes: int
@@ -47,27 +47,27 @@ class Shape:
         return sum(size for size in self.tensors.values() if size >= MAPPED_BYTES)
 
     @property
-    def index_bytes(self) -> int:
+    def index(self) -> ForeseenIndex:
         """ValueError for a catalogue or a head that gets no index."""
-        if self.vector_bytes is None:
+        if self.made_index is None:
             raise ValueError(f"--index: {self.preset} scores no inner products, so no index fits")
         if self.items < WORTH_FROM:
             raise ValueError(f"--index: an index is made from {WORTH_FROM:,} items on, not for {self.items:,}")
-        return self.items * self.vector_bytes
+        return self.made_index
 
 
 def shape_of(config: ModelConfig, items: int) -> Shape:
     """Without categories, which is what a model without its data has; ValueError for parts that do not fit."""
     with torch.device("meta"):
         model = unfilled_model(config, items)
-    vectors = item_vectors(model)
+    scorers = foreseen(model)
     return Shape(
         preset=config.preset,
         items=items,
         tensors={name: tensor.nbytes for name, tensor in model.state_dict().items()},
-        scorers=foreseen(model),
+        scorers=scorers,
         table_form="codes" if isinstance(model.embedding, CodesEmbedding) else config.embedding.name,
-        vector_bytes=None if vectors is None else vectors.width + 8,
+        made_index=foreseen_index(model, scorers.kept),
         score_bytes=4 * BATCH * (items + 1),
         hidden_bytes=4 * BATCH * config.max_len * config.dim,
     )

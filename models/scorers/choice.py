@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.embeddings.codes import CodesEmbedding
 from models.heads.tied import TiedHead
+from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer
 from models.scorers.blocked import BlockedScorer
@@ -121,9 +122,12 @@ def plain_scoring(model: SequentialRecommender) -> Scoring:
 def foreseen(model: SequentialRecommender) -> Foreseen:
     """What a choice will come to, told by shapes: the model needs no weights, and nothing is built or timed."""
     num_items = model.embedding.num_items
+    blocks = 0 if library() is None else NativeBlocksScorer.would_keep(model)
     if num_items < MEASURED_FROM:
         of_codes = isinstance(model.embedding, CodesEmbedding) and isinstance(model.head, TiedHead)
-        return Foreseen(0, scores_written=not of_codes)
+        return Foreseen(blocks, scores_written=not of_codes)
+    if 0 < blocks <= KEPT_BYTES:
+        return Foreseen(blocks, scores_written=num_items <= PLAIN_UP_TO)
     keeping = {kind: size for kind in EXACT if 0 < (size := kind.would_keep(model)) <= KEPT_BYTES}
     kept = keeping.get(Int8Scorer, 0) if num_items >= INT8_FROM else 0
     return Foreseen(kept, scores_written=num_items <= PLAIN_UP_TO or bool(keeping))

@@ -6,9 +6,11 @@ An index is built with faiss in any case, and lists of codes are read without it
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
+from models.native.blocks_scan import PLACES, ROW
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, Told
@@ -20,6 +22,8 @@ from models.scorers.lists import ListsScorer, exact_of
 from models.scorers.lists_build import build_lists
 from models.scorers.lists_index import ListsIndex
 from models.scorers.native_blocks import six_bit_codes
+from models.scorers.probing import number_of_lists
+from models.scorers.vectors import item_vectors
 
 Index = IvfIndex | ListsIndex
 
@@ -36,6 +40,29 @@ def build_index(
         if with_lists
         else build_ivf(model, hidden, exact, denied=denied)
     )
+
+
+class ForeseenIndex(NamedTuple):
+    """`file_bytes` are mapped and shared; `kept` is each worker's own, what exact answers take among it."""
+
+    file_bytes: int
+    kept: int
+
+
+def foreseen_index(model: SequentialRecommender, exact_bytes: int) -> ForeseenIndex | None:
+    """What `build_index` will come to, told by shapes; None where no index fits.
+
+    `exact_bytes`: what the exact scorer keeps, which goes where lists of codes come.
+    """
+    codes, vectors = six_bit_codes(model), item_vectors(model)
+    if vectors is None:
+        return None
+    if codes is None or library() is None:
+        return ForeseenIndex(vectors.num_items * (vectors.width + 8), exact_bytes)
+    lists = number_of_lists(codes.num_items)
+    places = codes.num_items + lists * PLACES // 2  # the last block of a list is half empty
+    row = 4 * (vectors.width + 1)
+    return ForeseenIndex(places * codes.splits * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
 
 
 def approximate_of(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:

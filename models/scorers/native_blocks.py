@@ -34,7 +34,7 @@ class NativeBlocksScorer(Scorer):
     def for_model(cls, model: SequentialRecommender) -> Self | None:
         """None also where the native library was not built."""
         embedding, native = six_bit_codes(model), library()
-        if embedding is None or native is None:
+        if embedding is None or native is None or embedding.kept.device.type != "cpu":
             return None
         blocks = blocks_of(embedding)
         return cls(embedding, BlocksScan(native, blocks, embedding.num_items, embedding.codebook), blocks.nbytes)
@@ -52,12 +52,11 @@ class NativeBlocksScorer(Scorer):
 
 
 def six_bit_codes(model: SequentialRecommender) -> CodesEmbedding | None:
-    """The embedding that blocks can hold, on a CPU and under a head that scores by inner products."""
+    """The embedding that blocks can hold, under a head that scores by inner products."""
     embedding = model.embedding
     if not isinstance(embedding, CodesEmbedding) or not isinstance(model.head, TiedHead):
         return None
-    fits = embedding.is_packed and embedding.splits <= MOST_SPLITS and embedding.kept.device.type == "cpu"
-    return embedding if fits else None
+    return embedding if embedding.is_packed and embedding.splits <= MOST_SPLITS else None
 
 
 def blocks_of(embedding: CodesEmbedding) -> NDArray[np.uint8]:
