@@ -9,10 +9,12 @@ from prometheus_client import CollectorRegistry, Metric, exposition, multiproces
 from prometheus_client.registry import Collector
 
 from app.observability import MODEL_INFO, MULTIPROCESS
+from app.pending import hand_over
 
 
 def exposed(accept: str) -> tuple[bytes, str]:
     """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
+    hand_over()
     registry = PROCESS_REGISTRY
     if MULTIPROCESS:
         registry = CollectorRegistry()

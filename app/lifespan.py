@@ -13,6 +13,7 @@ from app.inference import Engine
 from app.inference.elsewhere import DistantEngine
 from app.long_lived import long_lived
 from app.observability import StoreMetrics
+from app.pending import handing_over
 from app.recommend.service import RecommendService
 from app.request_context import Tracing
 from app.settings import Settings
@@ -41,7 +42,8 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
-            tracing = await opened.enter_async_context(tracing_of(settings))  # first, so that it ends last
+            await opened.enter_async_context(handing_over())  # these two first, so that they end last
+            tracing = await opened.enter_async_context(tracing_of(settings))
             store = await _open_store(settings, opened)
             engine, models = await _open_model(settings, opened, tracing)
             watch = Watch(store, engine)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.observability import STAGE_SECONDS, request_metrics
+from app.observability import STAGE_SECONDS, request_seconds
 from app.problems import problem
 from app.random_id import random_id
 from app.request_context import CURRENT_ID, CURRENT_TRACE, Stage
@@ -78,9 +78,7 @@ class RequestMiddleware:
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = _route(scope)
-            requests, seconds = request_metrics(route, method, code)
-            requests.inc()
-            seconds.observe(time.perf_counter() - began)
+            request_seconds(route, method, code).observe(time.perf_counter() - began)
             if trace is not None:
                 trace.end(method, route, code, stages, state.get("answered"))
             CURRENT_TRACE.reset(trace_before)

@@ -19,6 +19,7 @@ from app.inference.server import ModelServer
 from app.long_lived import long_lived
 from app.model_inside import model_inside
 from app.observability import STORE_UP, sample_process_memory
+from app.pending import handing_over
 from app.settings import Settings
 from app.traced import tracing_of
 
@@ -31,7 +32,8 @@ DOES_NOT_START = 3
 async def model_served(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelService, ModelServer]]:
     """The model at `settings.socket_of_model` until the block ends. ArtifactRejected."""
     async with AsyncExitStack() as opened:
-        tracing = await opened.enter_async_context(tracing_of(settings))  # first, so that it ends last
+        await opened.enter_async_context(handing_over())  # these two first, so that they end last
+        tracing = await opened.enter_async_context(tracing_of(settings))
         engine, models = await opened.enter_async_context(model_inside(settings, tracing))
         server = ModelServer(
             engine,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from app.pending import CountedLater, ObservedLater
 from app.processes import memory_limit_bytes
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -28,12 +29,18 @@ STAGE_DURATION = Histogram(
     "nextup_stage_duration_seconds", "Parts of a recommendation: where its time went.", ["stage"], buckets=FAST
 )
 QUEUE_DEPTH = Gauge("nextup_queue_depth", "Queries that wait for the model.", multiprocess_mode="livesum")
-QUEUE_WAIT = Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=FAST)
-BATCH_SIZE = Histogram("nextup_batch_size", "Queries in a model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
-BATCH_PADDING = Histogram(
-    "nextup_batch_padding_ratio",
-    "Share of a batch's cells that hold no item.",
-    buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+QUEUE_WAIT = ObservedLater(
+    Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=FAST)
+)
+BATCH_SIZE = ObservedLater(
+    Histogram("nextup_batch_size", "Queries in a model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+)
+BATCH_PADDING = ObservedLater(
+    Histogram(
+        "nextup_batch_padding_ratio",
+        "Share of a batch's cells that hold no item.",
+        buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    )
 )
 LAST_BATCH = Gauge(
     "nextup_last_batch_timestamp_seconds", "When the model last finished a batch.", multiprocess_mode="livemax"
@@ -45,10 +52,12 @@ EVENTS = Counter("nextup_events", "Events by what became of them.", ["result"])
 EVENT_VISIBLE = Histogram(
     "nextup_event_visible_seconds", "From receiving events until the next read sees them.", buckets=FAST
 )
-HISTORY_LENGTH = Histogram(
-    "nextup_history_length",
-    "Items in the history that was asked about.",
-    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+HISTORY_LENGTH = ObservedLater(
+    Histogram(
+        "nextup_history_length",
+        "Items in the history that was asked about.",
+        buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+    )
 )
 MODEL_INFO = Gauge(
     "nextup_model_info",
@@ -109,7 +118,9 @@ RESIDENT_MEMORY = (
     else None
 )
 
-STAGE_SECONDS = {name: STAGE_DURATION.labels(name) for name in ("store", "queue", "encode", "score", "respond")}
+STAGE_SECONDS = {
+    name: ObservedLater(STAGE_DURATION.labels(name)) for name in ("store", "queue", "encode", "score", "respond")
+}
 for _reason in ("overloaded", "deadline", "draining"):
     REJECTED.labels(_reason)
 for _result in ("ok", "rejected", "busy"):
@@ -123,13 +134,20 @@ for _result in ("exported", "dropped", "failed"):
 # Finding the child of a labelled metric costs more than counting in it: those of every request are found once. As many
 # as the metrics have children, which are the library's to keep.
 @lru_cache(maxsize=1024)
-def request_metrics(route: str, method: str, code: str) -> tuple[Counter, Histogram]:
-    return HTTP_REQUESTS.labels(route, method, code), HTTP_DURATION.labels(route, method, code)
+def request_seconds(route: str, method: str, code: str) -> ObservedLater:
+    """Counts the request too."""
+    labels = (route, method, code)
+    return ObservedLater(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels))
 
 
 @lru_cache(maxsize=64)
-def recommendations(served_by: str, reason: str) -> Counter:
-    return RECOMMENDATIONS.labels(served_by, reason)
+def recommendations(served_by: str, reason: str) -> CountedLater:
+    return CountedLater(RECOMMENDATIONS.labels(served_by, reason))
+
+
+@lru_cache(maxsize=64)
+def store_seconds(operation: str) -> ObservedLater:
+    return ObservedLater(STORE_DURATION.labels(operation))
 
 
 _shown: list[tuple[str, str, str, str]] = []
@@ -151,7 +169,7 @@ class StoreMetrics:
     """What the store tells (app.stores.client.StoreObserver)."""
 
     def observe(self, operation: str, seconds: float, error: bool) -> None:
-        STORE_DURATION.labels(operation).observe(seconds)
+        store_seconds(operation).observe(seconds)
         if error:
             STORE_ERRORS.labels(operation).inc()
 

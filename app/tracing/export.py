@@ -27,6 +27,19 @@ TIMEOUT_S = 5.0
 OTLP_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
+class _Told(logging.Filter):
+    """Keeps the exporter's own lines, two for every batch while it fails, out of the log; notes the first of them."""
+
+    first = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.first = self.first or record.getMessage()[:300]
+        return False
+
+
+_told = _Told()
+
+
 class Outbox(SpanProcessor):
     """Takes spans that have ended, in the event loop, and never waits."""
 
@@ -64,20 +77,19 @@ class Collector(SpanExporter):
         self._endpoint = endpoint
         # Headers, certificates and compression come from the standard OTEL_EXPORTER_OTLP_* variables.
         self._otlp = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
-        self._told = _Told()
-        logging.getLogger(OTLP_LOG).addFilter(self._told)
+        logging.getLogger(OTLP_LOG).addFilter(_told)  # for good: its thread may still speak after the end
         self._in_trouble = False
         self._ended = False
         self.taken = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.taken += len(spans)
-        self._told.first = ""
+        _told.first = ""
         result = self._otlp.export(spans)
         failed = result is not SpanExportResult.SUCCESS
         SPANS.labels("failed" if failed else "exported").inc(len(spans))
         if failed and not self._in_trouble:
-            log.warning("%s does not take spans, which are lost meanwhile: %s", self._endpoint, self._told.first)
+            log.warning("%s does not take spans, which are lost meanwhile: %s", self._endpoint, _told.first)
         elif self._in_trouble and not failed:
             log.warning("%s takes spans again", self._endpoint)
         self._in_trouble = failed
@@ -88,14 +100,3 @@ class Collector(SpanExporter):
         if not self._ended:
             self._ended = True
             self._otlp.shutdown()  # type: ignore[no-untyped-call]
-            logging.getLogger(OTLP_LOG).removeFilter(self._told)
-
-
-class _Told(logging.Filter):
-    """Keeps the exporter's own lines, two for every batch while it fails, out of the log; notes the first of them."""
-
-    first = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.first = self.first or record.getMessage()[:300]
-        return False
