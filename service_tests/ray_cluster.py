@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,52 +21,80 @@ from service_tests.nextup_process import ROOT, environment, free_port
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (make ray)")
 
 END_S = 30.0
-RAY_PROCESSES = ()
+RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Else the one proxy asks the replica beside it and leaves the other alone.
+    "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",
+}
 
 
-@dataclass(frozen=True)
 class RayCluster:
-    url: str
-    pid: int
-    steps_s: dict[str, float]
-    """What its start took, by step."""
+    """Reached at `url`; `steps_s` is what its start took, by step."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self._process = process
+        self.url = url
+        self.steps_s: dict[str, float] = {**self._said(), **self._said()}
 
     def replicas(self) -> set[int]:
         """Process ids."""
-        return {pid for pid in descendants(self.pid) if _command(pid).startswith("ray::ServeReplica:nextup")}
+        return {pid for pid in descendants(self._process.pid) if _command(pid).startswith("ray::ServeReplica:nextup")}
+
+    def deploy_anew(self) -> float:
+        """The same once more, replica after replica; the seconds that it took."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("again\n")
+        self._process.stdin.flush()
+        return self._said()["deploy_s"]
+
+    def _said(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:  # its end, too, ends the wait; pytest's timeout is the bound
+            if line.startswith("{"):  # Ray tells its own in between
+                steps: dict[str, float] = json.loads(line)
+                return steps
+        raise RuntimeError(f"the cluster ended with {self._process.wait()}")
 
 
 @contextmanager
 def ray_cluster(folder: Path, **variables: str) -> Iterator[RayCluster]:
     """`variables`: of the environment of all nodes. Everything that was started has ended when the block has."""
     port = free_port()
-    with (folder / "ray.log").open("w") as log:
+    with (folder / "ray.log").open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service_tests.ray_nodes", str(port)],
-            env=environment(folder, RAY_USAGE_STATS_ENABLED="0", **variables),
+            env=environment(folder, **RAY, **variables),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
         )
-        assert process.stdin is not None
-        assert process.stdout is not None
         try:
-            line = process.stdout.readline()  # its end, too, ends the wait; pytest's timeout is the bound
-            assert line, f"the cluster did not start:\n{(folder / 'ray.log').read_text()[-4000:]}"
-            steps = {name: float(value) for name, value in json.loads(line).items() if name != "ready"}
-            yield RayCluster(f"http://127.0.0.1:{port}", process.pid, steps)
+            yield RayCluster(process, f"http://127.0.0.1:{port}")
+        except RuntimeError as error:
+            log.seek(0)
+            error.add_note(log.read()[-4000:])
+            raise
         finally:
-            started = descendants(process.pid)
-            process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)
-            for pid in [process.pid, *(pid for pid in started if _command(pid).startswith(("ray::", *RAY_PROCESSES)))]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
-            process.stdout.close()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    began = {pid: _began(pid) for pid in descendants(process.pid)}
+    process.stdin.close()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid, moment in began.items():
+        if moment and _began(pid) == moment:  # it is still the same process
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    process.stdout.close()
 
 
 def descendants(pid: int) -> list[int]:
@@ -93,6 +120,12 @@ def _parent(pid: int) -> int:
     """0 for a process that is not there any more."""
     fields = _read(pid, "stat").rpartition(b") ")[2].split()
     return int(fields[1]) if fields else 0
+
+
+def _began(pid: int) -> int:
+    """Clock ticks since the machine started; 0 for a process that is not there any more."""
+    fields = _read(pid, "stat").rpartition(b") ")[2].split()
+    return int(fields[19]) if fields else 0
 
 
 def _command(pid: int) -> str:

@@ -1,8 +1,8 @@
-"""`python -m service_tests.ray_nodes PORT`: a Ray cluster of two nodes on loopback with the service on it, until it is
-told to end (a line, or the end, of standard input).
+"""`python -m service_tests.ray_nodes PORT`: a Ray cluster of two nodes on loopback with the service on it, until
+standard input ends; each line of it deploys the service anew.
 
 A process of its own, because Ray leaves threads and handlers behind in whoever connects to it. Settings come from the
-environment, as everywhere; it says `ready` and the seconds of each step on one line of JSON.
+environment, as everywhere; it says on one line of JSON how many seconds a step took, when the step is done.
 """
 
 import json
@@ -43,14 +43,23 @@ def main(port: int) -> None:
     settings = RaySettings()
     with two_nodes(cpus=settings.num_cpus) as cluster:
         ray.init(address=cluster.address, _node_ip_address=HEAD, log_to_driver=False)
-        clustered = time.monotonic()
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-        serve.run(application(settings), name="nextup")
-        deployed = time.monotonic()
-        steps = {"cluster_s": clustered - began, "deploy_s": deployed - clustered}
-        print(json.dumps({"ready": True, **steps}), flush=True)
-        sys.stdin.readline()
+        say(cluster_s=time.monotonic() - began)
+        deploy(settings)
+        for _ in sys.stdin:
+            deploy(settings)
         serve.shutdown()
+
+
+def deploy(settings: RaySettings) -> None:
+    """Until every replica is one of this deployment."""
+    began = time.monotonic()
+    serve.run(application(settings), name="nextup")
+    say(deploy_s=time.monotonic() - began)
+
+
+def say(**steps: float) -> None:
+    print(json.dumps(steps), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The service as a Ray Serve application: `serve run app.deployments.ray_serve:application`.
 
-A replica is the whole application, with middlewares and hot path, in a process of Ray's; Ray places the replicas, shares
-the requests among them, replaces those that die and changes their number. Settings are read here, where the deployment
-is made, and travel to the replicas with it. It knows no use case.
+A replica is the whole application, with middlewares and hot path, in a process of Ray's; Ray places the replicas,
+shares the requests among them, replaces those that die and changes their number. Settings are read here, where the
+deployment is made, and travel to the replicas with it. It knows no use case.
 """
 
 import logging
@@ -13,7 +13,7 @@ from prometheus_client import start_http_server
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
-from app.deployments.ray_settings import RaySettings
+from app.deployments.ray_settings import RaySettings, settings_for_replicas
 from app.deployments.stateful import Stateful
 from app.errors import StoreUnavailable
 from app.health.watch import Watch
@@ -31,25 +31,8 @@ WAIT_LOOP_S = 1.0
 
 def application(ray: RaySettings) -> serve.Application:
     """What `serve run` and `serve deploy` ask for; `args` of the latter are the fields of RaySettings."""
-    return deployment(settings_for_replicas(Settings(), ray), ray).bind()
-
-
-def settings_for_replicas(settings: Settings, ray: RaySettings) -> Settings:
-    """The settings of each replica; a ValueError names the variable that does not fit."""
-    if settings.redis_url is None:
-        raise ValueError("NEXTUP_REDIS_URL: replicas share the histories, so they need a Redis that all of them reach")
-    if settings.workers != 1:
-        raise ValueError("NEXTUP_WORKERS: Ray runs replicas and not workers; set NEXTUP_RAY_MAX_REPLICAS")
-    if not settings.api_keys and not settings.allow_anonymous:
-        raise ValueError(
-            "NEXTUP_API_KEYS: where Ray's proxies listen is not known here; set keys, or NEXTUP_ALLOW_ANONYMOUS=1 if "
-            "something in front of them checks callers"
-        )
-    if settings.device == "cuda" and not ray.num_gpus:
-        raise ValueError("NEXTUP_RAY_NUM_GPUS: NEXTUP_DEVICE=cuda needs a GPU, or a share of one, for each replica")
-    if settings.metrics_key is not None and ray.metrics_port:
-        raise ValueError("NEXTUP_RAY_METRICS_PORT: these ports ask nobody for NEXTUP_METRICS_KEY; unset one of the two")
-    return settings.model_copy(update={"torch_threads": settings.torch_threads or max(1, int(ray.num_cpus))})
+    application: serve.Application = deployment(settings_for_replicas(Settings(), ray), ray).bind()
+    return application
 
 
 def deployment(settings: Settings, ray: RaySettings) -> Any:

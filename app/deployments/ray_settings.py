@@ -1,13 +1,15 @@
-"""What can be set of a deployment on Ray: environment variables with the prefix NEXTUP_RAY_, or arguments of the builder.
+"""What can be set of a deployment on Ray: variables with the prefix NEXTUP_RAY_, or arguments of `serve run`.
 
-It knows numbers and their bounds. What they do to a deployment is in ray_serve.py; what the service itself can be told
-is in app/settings.py.
+It knows numbers and their bounds, and which settings of the service (app/settings.py) do not fit them. It does not know
+Ray: what the numbers do to a deployment is in ray_serve.py.
 """
 
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.settings import Settings
 
 
 class RaySettings(BaseSettings):
@@ -53,3 +55,21 @@ class RaySettings(BaseSettings):
                 f"target_ongoing_requests={self.target_ongoing_requests:g}, which would never be reached"
             )
         return self
+
+
+def settings_for_replicas(settings: Settings, ray: RaySettings) -> Settings:
+    """The settings of each replica; a ValueError names the variable that does not fit."""
+    if settings.redis_url is None:
+        raise ValueError("NEXTUP_REDIS_URL: replicas share the histories, so they need a Redis that all of them reach")
+    if settings.workers != 1:
+        raise ValueError("NEXTUP_WORKERS: Ray runs replicas and not workers; set NEXTUP_RAY_MAX_REPLICAS")
+    if not settings.api_keys and not settings.allow_anonymous:
+        raise ValueError(
+            "NEXTUP_API_KEYS: where Ray's proxies listen is not known here; set keys, or NEXTUP_ALLOW_ANONYMOUS=1 if "
+            "something in front of them checks callers"
+        )
+    if settings.device == "cuda" and not ray.num_gpus:
+        raise ValueError("NEXTUP_RAY_NUM_GPUS: NEXTUP_DEVICE=cuda needs a GPU, or a share of one, for each replica")
+    if settings.metrics_key is not None and ray.metrics_port:
+        raise ValueError("NEXTUP_RAY_METRICS_PORT: these ports ask nobody for NEXTUP_METRICS_KEY; unset one of the two")
+    return settings.model_copy(update={"torch_threads": settings.torch_threads or max(1, int(ray.num_cpus))})

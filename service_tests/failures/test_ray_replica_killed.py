@@ -1,14 +1,15 @@
-"""A replica of a Ray cluster is killed under load: callers that repeat what failed lose nothing, and every answer is
-right.
+"""Ray under load: a replica is killed, and then every replica is replaced in order. Callers that repeat what failed
+lose nothing, every answer is right, and what ends in order fails nobody.
 """
 
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
+from service_tests.nextup_process import free_port
 from service_tests.ray_cluster import RayCluster, needs_ray, ray_cluster, until_there
 
-CALLERS = 4
+CALLERS = 8
 REPLICAS = 2
+COUNTED = "nextup_recommendations_total{"
 HISTORY = ["i7", "i8", "i9"]
 WITHIN_S = 45.0
 """A replica is given up and another one started, on a busy machine."""
@@ -120,6 +123,32 @@ def until_more(callers: list[Caller], more: int = 10) -> None:
         time.sleep(0.05)
 
 
+def answered(port: int) -> float:
+    """Recommendations that the replica with this port of metrics has given; 0 while there is none."""
+    try:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    except httpx.TransportError:
+        return 0
+    return sum(float(line.rsplit(" ")[-1]) for line in text.splitlines() if line.startswith(COUNTED))
+
+
+def until_all_answer(ports: range) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not all(answered(port) for port in ports):
+        assert time.monotonic() < end, "not every replica answers"
+        time.sleep(0.1)
+
+
+def free_ports(number: int) -> range:
+    """Neighbours."""
+    while True:
+        first = free_port()
+        with suppress(OSError), ExitStack() as held:
+            for port in range(first, first + number):
+                held.enter_context(closing(socket.create_server(("127.0.0.1", port))))
+            return range(first, first + number)
+
+
 def stored_events(cluster: RayCluster, user: str) -> list[str]:
     answer = httpx.get(f"{cluster.url}/users/{user}/history", trust_env=False)
     assert answer.status_code == 200, answer.text
@@ -128,10 +157,13 @@ def stored_events(cluster: RayCluster, user: str) -> list[str]:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_killed_replica_loses_no_acknowledged_event_and_is_replaced(
     tiny_artifact: Path, redis_url: str, tmp_path: Path
 ) -> None:
+    ports = free_ports(REPLICAS)
     variables = {
+        "NEXTUP_RAY_METRICS_PORT": str(ports[0]),
         "NEXTUP_REDIS_URL": redis_url,
         "NEXTUP_ARTIFACT": str(tiny_artifact),
         "NEXTUP_ALLOW_ANONYMOUS": "1",
@@ -145,27 +177,37 @@ def test_a_killed_replica_loses_no_acknowledged_event_and_is_replaced(
         asked = httpx.post(f"{cluster.url}/recommend", json=body, trust_env=False)
         callers = [Caller(f"user-{n}", items_of(asked.json())) for n in range(CALLERS)]
         with constant_load(cluster.url, callers):
-            until_more(callers)
+            until_all_answer(ports)
             before = [failure for caller in callers for failure in caller.failures]
             killed_at = time.monotonic()
             os.kill(min(first), signal.SIGKILL)
             until_there(cluster, 1, other_than=first, within_s=WITHIN_S)
             replaced_at = time.monotonic()
-            until_more(callers, 50)
+            until_all_answer(ports)
+            recovered_at = time.monotonic()
+            errors = [moment for caller in callers for moment in caller.failed_at]
+            second = cluster.replicas()
+            anew_s = cluster.deploy_anew()
+            until_there(cluster, REPLICAS, other_than=second, within_s=WITHIN_S)
+            until_more(callers)
         stored = {caller.user: stored_events(cluster, caller.user) for caller in callers}
-    failed_at = [moment for caller in callers for moment in caller.failed_at]
+    failures = [failure for caller in callers for failure in caller.failures]
     figures = {
         **cluster.steps_s,
         "requests": sum(caller.requests for caller in callers),
-        "errors": len(failed_at),
-        "last_error_s": max(failed_at, default=killed_at) - killed_at,
-        "replaced_s": replaced_at - killed_at,
         "events": sum(caller.acknowledged for caller in callers),
-        "failures": sorted({failure for caller in callers for failure in caller.failures}),
+        "errors": len(errors),
+        "last_error_s": max(errors, default=killed_at) - killed_at,
+        "replaced_s": replaced_at - killed_at,
+        "recovered_s": recovered_at - killed_at,
+        "anew_s": anew_s,
+        "errors_anew": len(failures) - len(errors),
+        "failures": sorted(set(failures)),
     }
     print(json.dumps(figures))
     assert before == []
     assert [wrong for caller in callers for wrong in caller.wrong] == []
+    assert len(failures) == len(errors), "replicas that are replaced in order finish what they have"
     for caller in callers:
         assert stored[caller.user][: caller.acknowledged] == caller.sent[: caller.acknowledged], "none is lost"
         assert stored[caller.user] == caller.sent, "and each took effect once"
