@@ -194,7 +194,8 @@ def test_who_selects_the_pods_finds_them() -> None:
 
 def test_pods_follow_the_queue_and_the_cpu() -> None:
     queue, cpu = only("least", "HorizontalPodAutoscaler")["spec"]["metrics"]
-    assert queue["pods"]["metric"]["name"] == QUEUE_DEPTH.describe()[0].name
+    [exposed] = QUEUE_DEPTH.describe()
+    assert queue["pods"]["metric"]["name"] == exposed.name
     assert cpu["resource"]["name"] == "cpu"
     assert "cpu" in pod("least")[1]["resources"]["requests"], "a share of what?"
     assert "replicas" not in only("least", "Deployment")["spec"], "an upgrade would set back what was scaled"

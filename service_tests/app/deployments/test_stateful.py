@@ -8,6 +8,7 @@ from uvicorn import Config
 from uvicorn.lifespan.on import LifespanOn
 
 from app.deployments.stateful import Stateful
+from app.lifespan import State
 from app.main import create_app
 from app.settings import Settings
 
@@ -15,15 +16,20 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The lifespan is run by what Ray runs it with."""
+async def app(settings: Settings) -> AsyncIterator[Stateful]:
+    """Its lifespan is run by what Ray runs it with."""
     app = Stateful(create_app(settings))
     lifespan = LifespanOn(Config(app, lifespan="on", log_config=None))
     await lifespan.startup()
     assert not lifespan.should_exit
+    yield app
+    await lifespan.shutdown()
+
+
+@pytest.fixture
+async def http(app: Stateful) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://nextup.test") as client:
         yield client
-    await lifespan.shutdown()
 
 
 @pytest.mark.parametrize("body", [{"history": ["i7"]}, {"history": ["i7"], "explain": False}])
@@ -33,7 +39,7 @@ async def test_requests_find_what_the_lifespan_opened(http: httpx.AsyncClient, b
     assert (await http.get("/readyz")).status_code == 200
 
 
-async def test_what_a_request_notes_is_its_own(http: httpx.AsyncClient) -> None:
-    given = [{"x-request-id": f"caller-{n}"} for n in range(2)]
-    answers = [await http.get("/livez", headers=headers) for headers in given]
-    assert [answer.headers["x-request-id"] for answer in answers] == ["caller-0", "caller-1"]
+async def test_what_a_request_notes_is_its_own(app: Stateful, http: httpx.AsyncClient) -> None:
+    opened = set(app.state)
+    await http.post("/recommend", json={"history": ["i7"]})
+    assert set(app.state) == opened == set(State.__annotations__)
