@@ -45,10 +45,10 @@ class Caller:
     def go_on(self, url: str, ended: threading.Event) -> None:
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
             while not ended.is_set():
-                self._event(http)
+                self._event(http, ended)
                 self._recommendation(http)
 
-    def _event(self, http: httpx.Client) -> None:
+    def _event(self, http: httpx.Client, ended: threading.Event) -> None:
         number, item = len(self.sent), f"i{len(self.sent) * 7 % 60 + 1}"
         self.sent.append(item)
         event = {
@@ -58,7 +58,8 @@ class Caller:
             "event_id": f"{self.user}-{number}",
         }
         while (answer := self._asked(http, "/events", {"events": [event]})) is None:
-            pass
+            if ended.is_set():
+                return
         [result] = answer["results"]
         if result["status"] not in {"stored", "duplicate"}:  # duplicate: it was stored, and its answer was lost
             self.wrong.append(str(result))
@@ -86,6 +87,7 @@ class Caller:
             return None
         if response.status_code not in {200, 202}:
             self.wrong.append(f"{response.status_code} {response.text}")
+            return None
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -207,7 +209,7 @@ def test_a_killed_replica_loses_no_acknowledged_event_and_is_replaced(
     print(json.dumps(figures))
     assert before == []
     assert [wrong for caller in callers for wrong in caller.wrong] == []
-    assert len(failures) == len(errors), "replicas that are replaced in order finish what they have"
+    assert len(failures) == len(errors), "replicas that are replaced in order fail nobody"
     for caller in callers:
         assert stored[caller.user][: caller.acknowledged] == caller.sent[: caller.acknowledged], "none is lost"
-        assert stored[caller.user] == caller.sent, "and each took effect once"
+        assert stored[caller.user] == caller.sent[: len(stored[caller.user])], "and each took effect once"
