@@ -11,7 +11,7 @@ TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install native lint format types imports sanitize wheel check test coverage bench train serve clean
+.PHONY: help install native lint format types imports sanitize wheel check test coverage ray chart bench train serve clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -85,6 +85,15 @@ test: check ## everything: what CI runs
 coverage: install ## the tests with line and branch coverage
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered --show-missing
+
+ray: install ## the tests of the service on Ray, which this installs besides
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/app/deployments service_tests/failures/test_ray_replica_killed.py
+
+# Helm's library says that it needs Python 3.12, and runs on 3.11 as well: it is one shared library and a thin shell.
+chart: install ## the tests of the Helm chart, with Helm's library and Kubernetes' schemas, which this installs besides
+	$(BIN)/pip install --quiet --constraint constraints.txt --ignore-requires-python helm-sdkpy==0.1.32 kubernetes-validate==1.37.0
+	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/contracts/test_chart.py service_tests/contracts/test_chart_installed.py
 
 bench: install ## the serving benchmark on ARTIFACT=… (the demo) with the histories of LOG=… (those in the store)
 	$(BIN)/nextup bench serve $(LOG) --artifact $(or $(ARTIFACT),var/demo)
