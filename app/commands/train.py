@@ -5,7 +5,6 @@ Started by torchrun it is one of several ranks (docs/scale-training.md).
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -72,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = _options(arguments)
-    device = device_of_rank(os.environ, choose_device(arguments.device))
-    with joined_ranks(os.environ, device, arguments.rank_wait) as ranks:
+    device = device_of_rank(choose_device(arguments.device))
+    with joined_ranks(device, arguments.rank_wait) as ranks:
         return _train(arguments, options, device, ranks)
 
 

@@ -4,7 +4,7 @@ Knows variables, devices and standard output; what the processes then say to eac
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -16,19 +16,19 @@ from models.ranks import ALONE, RankLost, Ranks, lost
 
 
 @contextmanager
-def joined_ranks(environment: Mapping[str, str], device: torch.device, wait_s: float) -> Iterator[Ranks]:
+def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
     """All ranks that WORLD_SIZE counts, found at MASTER_ADDR and MASTER_PORT; this process alone without WORLD_SIZE.
 
     `wait_s` bounds every wait for another rank, the first one too. Only the first rank is heard on standard output and
     error while it lasts; errors come out of it, with the number of the rank in front.
     """
-    size = _number(environment, "WORLD_SIZE", 1)
+    size = _number("WORLD_SIZE", 1)
     if size == 1:
         yield ALONE
         return
-    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in environment]:
+    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise ValueError(f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set: start ranks with torchrun")
-    ranks = Ranks(_number(environment, "RANK", 0), size)
+    ranks = Ranks(_number("RANK", 0), size)
     if ranks.rank >= size:
         raise ValueError(f"RANK must be below WORLD_SIZE, {size}, not {ranks.rank}")
     try:
@@ -45,11 +45,11 @@ def joined_ranks(environment: Mapping[str, str], device: torch.device, wait_s: f
     dist.destroy_process_group()
 
 
-def device_of_rank(environment: Mapping[str, str], device: torch.device) -> torch.device:
+def device_of_rank(device: torch.device) -> torch.device:
     """A GPU for each rank of this machine, by LOCAL_RANK; ValueError where there are not as many."""
-    if device.type != "cuda" or "WORLD_SIZE" not in environment:
+    if device.type != "cuda" or "WORLD_SIZE" not in os.environ:
         return device
-    number, count = _number(environment, "LOCAL_RANK", 0), torch.cuda.device_count()
+    number, count = _number("LOCAL_RANK", 0), torch.cuda.device_count()
     if number >= count:
         raise ValueError(f"LOCAL_RANK is {number}, but this machine has {count} GPUs: one rank for each")
     torch.cuda.set_device(number)
@@ -78,8 +78,8 @@ def _quiet(ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise ValueError(f"{name} must be a number from 0, not {text!r}")
     return int(text)

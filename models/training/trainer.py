@@ -139,7 +139,9 @@ class Trainer:
                 self._train_step(plans[self._step])
                 self._step += 1
                 self._steps += 1
-                took = self.ranks.first(time.monotonic() - began)
+                took = time.monotonic() - began
+                if self.options.max_minutes is not None:  # then time decides, and it is the first rank's
+                    took = self.ranks.first(took)
                 self._seconds += took
                 self._trained_s += took
                 self._show(shown)
