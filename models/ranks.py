@@ -82,9 +82,13 @@ class Ranks:
         return sent.numpy().tobytes()
 
     def agree(self, what: str, value: str) -> None:
-        """ValueError on every rank whose value is not the first one's."""
-        if self.first(value) != value:
-            raise ValueError(f"{what} differ from those of rank {FIRST}")
+        """ValueError on every rank, with the numbers of those whose value is not the first one's."""
+        if self.size == 1:
+            return
+        others = torch.zeros(self.size, dtype=torch.int64)
+        others[self.rank] = self.first(value) != value
+        if named := ", ".join(str(rank) for rank in self.sum_(others).nonzero().flatten().tolist()):
+            raise ValueError(f"{what} of rank {named} differ from those of rank {FIRST}")
 
     @contextmanager
     def _others_needed(self) -> Iterator[None]:

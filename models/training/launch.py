@@ -35,7 +35,7 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
         _open(ranks, device, wait_s)
         with _quiet(ranks):
             # Else GPUs would wait for a machine that has none.
-            ranks.agree(f"kinds of device, here {device.type},", device.type)
+            ranks.agree(f"devices (here {device.type})", device.type)
             yield ranks
     except RankLost as error:
         raise RankLost(f"rank {ranks.rank} of {size}: {error}") from error

@@ -69,7 +69,7 @@ class TrainingStep:
             digest = hashlib.sha256()
             for weight in self._model.parameters():
                 digest.update(weight.detach().cpu().numpy().tobytes())
-            self._ranks.agree("weights (do processors of different kinds work together?)", digest.hexdigest())
+            self._ranks.agree("weights (are processors of different kinds at work?)", digest.hexdigest())
 
     def _learned(self, plan: Plan) -> int:
         """How many targets the model's loss is the mean of."""
