@@ -41,8 +41,9 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
         raise RankLost(f"rank {ranks.rank} of {size}: {error}") from error
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"rank {ranks.rank} of {size}: {error}") from error
-    # After an error nobody may be left to say goodbye to: the end of the process is the end of its connections.
-    dist.destroy_process_group()
+    finally:
+        if dist.is_initialized():  # else the threads of gloo may abort the process at its end
+            dist.destroy_process_group()
 
 
 def device_of_rank(device: torch.device) -> torch.device:

@@ -64,6 +64,6 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused(monkeypatch: pytest.MonkeyPa
 
 def test_a_rank_whose_peer_never_comes_says_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     started(monkeypatch, **rank_environment(0, 2, free_port()))
-    with pytest.raises(RankLost, match="rank 0 of 2: another rank ended or did not answer in time"):
-        with joined_ranks(CPU, 1.0):
-            pass
+    told = "rank 0 of 2: another rank ended or did not answer in time"
+    with pytest.raises(RankLost, match=told), joined_ranks(CPU, 1.0):
+        pass
