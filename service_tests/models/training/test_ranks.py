@@ -102,7 +102,8 @@ SASREC = Case("sasrec", negatives=20)
 
 
 def with_dropout(ranks: Ranks, folder: Path) -> dict[str, Any]:
-    return trained(SASREC, folder / str(ranks.rank), ranks, dropout=0.3)
+    """And the seed of the last step's masks."""
+    return trained(SASREC, folder / str(ranks.rank), ranks, dropout=0.3) | {"seed": torch.initial_seed()}
 
 
 def two_epochs(ranks: Ranks, folder: Path) -> dict[str, Any]:
@@ -218,11 +219,10 @@ def test_an_evaluation_by_two_is_the_evaluation_by_one(case: Case, two: Two, tmp
     assert found.values == returned["values"]
 
 
-def test_ranks_drop_different_cells_and_move_alike(two: Two, tmp_path: Path) -> None:
-    first, *others = (returned["dropout"]["weights"] for returned in two)
-    assert all(same(first, other) for other in others)
-    alone = trained(SASREC, tmp_path, dropout=0.3)["weights"]
-    assert furthest(first, alone) > 1e-4
+def test_ranks_drop_different_cells_and_move_alike(two: Two) -> None:
+    first, second = (returned["dropout"] for returned in two)
+    assert first["seed"] != second["seed"]
+    assert same(first["weights"], second["weights"])
 
 
 def test_two_ranks_go_on_where_one_process_stopped(two: Two, tmp_path: Path) -> None:
