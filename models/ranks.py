@@ -6,8 +6,7 @@ was opened with. It knows no model; how processes find each other is in models/t
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -49,8 +48,7 @@ class Ranks:
     def sum_(self, tensor: Tensor) -> Tensor:
         """Replace it, on every rank, by its sum over the ranks: the same bits everywhere, exact for integers."""
         if self.size > 1:
-            with self._others_needed():
-                dist.all_reduce(tensor)
+            with_others(lambda: dist.all_reduce(tensor))
         return tensor
 
     def sum_of(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -60,9 +58,7 @@ class Ranks:
     def spread(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite them with what they are on the first rank; shapes are the same everywhere."""
         if self.size > 1:
-            with self._others_needed():
-                for tensor in tensors:
-                    dist.broadcast(tensor, FIRST)
+            with_others(lambda: [dist.broadcast(tensor, FIRST) for tensor in tensors])
 
     def first(self, value: Thing) -> Thing:
         """What the first rank gave; anything that JSON keeps as it is."""
@@ -90,18 +86,19 @@ class Ranks:
         if named := ", ".join(str(rank) for rank in self.sum_(others).nonzero().flatten().tolist()):
             raise ValueError(f"{what} of rank {named} differ from those of rank {FIRST}")
 
-    @contextmanager
-    def _others_needed(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:  # what gloo and NCCL raise
-            raise lost(error) from error
 
+def with_others(call: Callable[[], object]) -> None:
+    """RankLost for what gloo and NCCL raise, without the source line that gloo begins with.
 
-def lost(error: RuntimeError) -> RankLost:
-    """Without the source line that gloo begins with."""
-    reason = str(error).split("] ", 1)[-1].split(". ")[0]
-    return RankLost(f"another rank ended or did not answer in time: {reason}")
+    Not as its cause: the frames of that error hold the group, whose threads must be gone before the process ends.
+    """
+    try:
+        call()
+    except RuntimeError as error:
+        reason = str(error).split("] ", 1)[-1].split(". ")[0]
+    else:
+        return
+    raise RankLost(f"another rank ended or did not answer in time: {reason}")
 
 
 ALONE = Ranks()

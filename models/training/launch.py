@@ -12,7 +12,11 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from models.ranks import ALONE, RankLost, Ranks, lost
+# An optimiser imports this in its first step, and default arguments in it would then keep the group that is open: its
+# threads would outlive `destroy_process_group`, and now and then abort the process at its end.
+import torch.distributed.nn.functional
+
+from models.ranks import ALONE, RankLost, Ranks, with_others
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"rank {ranks.rank} of {size}: {error}") from error
     finally:
-        if dist.is_initialized():  # else the threads of gloo may abort the process at its end
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 
@@ -58,15 +62,14 @@ def device_of_rank(device: torch.device) -> torch.device:
 
 
 def _open(ranks: Ranks, device: torch.device, wait_s: float) -> None:
-    try:
-        dist.init_process_group(
+    with_others(
+        lambda: dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
             rank=ranks.rank,
             world_size=ranks.size,
             timeout=timedelta(seconds=wait_s),
         )
-    except RuntimeError as error:
-        raise lost(error) from error
+    )
 
 
 @contextmanager
