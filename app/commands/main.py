@@ -30,11 +30,11 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status. Mistakes of the caller are one line on standard error and status 1."""
+    """Run one command; the exit status. Mistakes and lost peers are one line on standard error and status 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(given)
-    except (ValueError, ServiceError, FileNotFoundError) as error:
+    except (ValueError, ServiceError, FileNotFoundError, ConnectionError) as error:
         print(f"nextup: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -56,3 +56,7 @@ def _run(given: list[str]) -> int:
     arguments = parser.parse_args(given)
     status: int = arguments.run(arguments)
     return status
+
+
+if __name__ == "__main__":  # as `torchrun -m` starts it
+    sys.exit(main())

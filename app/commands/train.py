@@ -1,4 +1,7 @@
-"""`nextup train`: read, prepare, train, evaluate, export. What the steps do is in models/."""
+"""`nextup train`: read, prepare, train, evaluate, export. What the steps do is in models/.
+
+Started by torchrun it is one of several ranks (docs/scale-training.md).
+"""
 
 import argparse
 import json
@@ -15,9 +18,14 @@ from models.data.items import read_items
 from models.device import choose_device
 from models.evaluation.report import metrics_table
 from models.presets import preset
+from models.ranks import Ranks
 from models.training.advice import advise
+from models.training.launch import device_of_rank, joined_ranks
 from models.training.options import LOSSES, TrainingOptions
 from models.training.pipeline import train_artifact
+
+OWN = ("interactions", "items", "out", "threads", "run")
+"""What may differ from rank to rank, as machines do; what is in the log is compared once it is read."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     defaults = TrainingOptions()
     training.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     training.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
+    training.add_argument(
+        "--rank-wait",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="longest wait of a rank for another; ranks are started by torchrun",
+    )
     training.add_argument("--epochs", type=int, default=defaults.epochs, help="at most this many")
     training.add_argument("--max-minutes", type=float, help="stop training after this time, then evaluate and export")
     training.add_argument("--patience", type=int, default=defaults.patience, help="epochs without a better NDCG@10")
@@ -51,11 +66,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    began = time.monotonic()
+    if arguments.rank_wait <= 0:
+        raise ValueError(f"--rank-wait must be above 0, not {arguments.rank_wait:g}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = _options(arguments)
-    device = choose_device(arguments.device)
+    device = device_of_rank(choose_device(arguments.device))
+    with joined_ranks(device, arguments.rank_wait) as ranks:
+        return _train(arguments, options, device, ranks)
+
+
+def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torch.device, ranks: Ranks) -> int:
+    began = time.monotonic()
+    ranks.agree("options", str(sorted((n, v) for n, v in vars(arguments).items() if n not in OWN)))
     log = read_log(arguments)
     items = None if arguments.items is None else read_items(arguments.items)
     dataset = prepare(log.events, items, min_item_events=arguments.min_item_events)
@@ -66,7 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     if config.encoder.name != "none":
         print("\n".join(advice.reasons), file=sys.stderr)
     trained = train_artifact(
-        dataset, config, options, device, arguments.out, resume=arguments.resume, overwrite=arguments.overwrite
+        dataset,
+        config,
+        options,
+        device,
+        arguments.out,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        ranks=ranks,
     )
     print(f"test, {trained.test.num_cases:,} users:\n{metrics_table(trained.test.values)}")
     print(f"artifact {trained.version} in {arguments.out}")

@@ -26,10 +26,6 @@ class TrainingBatch:
     sequences: SequenceBatch
     targets: Tensor
 
-    @property
-    def num_targets(self) -> int:
-        return int(self.sequences.lengths.sum())
-
 
 class TrainingBatches:
     """Histories of fewer than two events have nothing to learn from and are left out.
@@ -84,6 +80,10 @@ class TrainingBatches:
         place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)  # 0 for the newest window of a row
         ends = np.where(place == 0, self._lengths[rows], (older + reach)[rows] - (place - 1) * step)
         return rows, np.maximum(ends, 2)
+
+    def num_targets(self, plan: NDArray[np.int64]) -> int:
+        """How many targets `batch` makes of it, without making them."""
+        return int(np.minimum(plan[:, 1] - 1, self._max_len).sum())
 
     def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
         spans = [(int(row), slice(max(0, end - self._max_len - 1), end)) for row, end in plan.tolist()]

@@ -5,7 +5,6 @@ The whole catalogue competes, minus what the user already had (the service's `ex
 the two games cannot be compared with each other.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from models.data.splits import Cases, SplitPart, case_times, cases
 from models.evaluation import metrics
 from models.predictor import Predictor
 from models.progress import progress
+from models.ranks import ALONE, Ranks
 
 CUTOFFS = (5, 10, 20)
 SCORE_CELLS = 8_000_000
@@ -45,20 +45,25 @@ def evaluate(
     sampled: int | None = None,
     seed: int = 0,
     limit: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """HR, NDCG and MRR at 5, 10 and 20, and coverage@10.
 
-    `limit` asks only that many cases, evenly spread over the users; `seed` draws the sampled items.
+    `limit` asks only that many cases, evenly spread over the users; `seed` draws the sampled items. `ranks` share the
+    batches and all get the whole evaluation, the very one that a process alone would get.
     """
+    if sampled is not None and ranks.size > 1:
+        raise ValueError("sampled items are drawn one case after the other: by one process")
     asked = _spread(cases(dataset, part), limit)
     if not len(asked):
         raise ValueError("no user has three events: nothing to evaluate")
     repeats = np.array([target in history for history, target in zip(asked.histories, asked.targets, strict=True)])
-    found = np.empty(len(asked), dtype=np.int64)
+    found = np.zeros(len(asked), dtype=np.int64)  # and as answers: what other ranks ask adds nothing
     answered = np.zeros((len(asked), CUTOFFS[-1]), dtype=np.int64)
+    batches = _batches(asked, predictor)[ranks.share]
     rng = np.random.default_rng(seed)
-    with progress(f"evaluate {part}", len(asked), "cases") as shown:
-        for rows in _batches(asked, predictor):
+    with progress(f"evaluate {part}", sum(map(len, batches)), "cases") as shown:
+        for rows in batches:
             histories = [asked.histories[row] for row in rows]
             targets = asked.targets[rows]
             times = case_times(dataset, part, asked.users[rows]) if predictor.reads_times else None
@@ -73,6 +78,8 @@ def evaluate(
             answered[rows, : top.shape[1]] = top
             found[rows] = metrics.places(top, targets)
             shown.advance(len(rows))
+    ranks.sum_of(found)
+    ranks.sum_of(answered)
     values = {
         f"{name}@{k}": function(found, k)
         for name, function in (("hr", metrics.hit_rate), ("ndcg", metrics.ndcg), ("mrr", metrics.mrr))
@@ -103,9 +110,8 @@ def _spread(all_cases: Cases, limit: int | None) -> Cases:
     return Cases(all_cases.users[rows], [all_cases.histories[row] for row in rows], all_cases.targets[rows])
 
 
-def _batches(asked: Cases, predictor: Predictor) -> Iterator[NDArray[np.int64]]:
+def _batches(asked: Cases, predictor: Predictor) -> list[NDArray[np.int64]]:
     """Rows of cases, like lengths together: less padding to compute."""
     order = np.argsort([min(len(history), predictor.max_len) for history in asked.histories], kind="stable")
     size = max(1, min(256, SCORE_CELLS // (predictor.num_items + 1)))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    return [order[start : start + size] for start in range(0, len(order), size)]

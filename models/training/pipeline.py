@@ -20,6 +20,7 @@ from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.report import html_report
 from models.golden import HISTORIES
 from models.predictor import Predictor
+from models.ranks import ALONE, Ranks
 from models.training.checkpoint import FILE as CHECKPOINT
 from models.training.curve import curve_png
 from models.training.options import TrainingOptions
@@ -56,28 +57,32 @@ def train_artifact(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Trained:
-    """Train `config` on `dataset` and leave a checked artifact in `out`.
+    """Train `config` on `dataset` and leave a checked artifact in `out`, where only the first rank writes.
 
     A ValueError before the long part begins: an artifact is there and neither `resume` nor `overwrite` was said.
     """
     if (out / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
-    model, curve, best = train_model(dataset, config, options, device, out / TRAINING, resume=resume)
+    model, curve, best = train_model(dataset, config, options, device, out / TRAINING, resume=resume, ranks=ranks)
     predictor = Predictor(model, device)
-    test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES)
+    test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
     bytes_by_part = predictor.model_bytes()
-    version = save_artifact(
-        out,
-        model.cpu(),
-        dataset.catalogue,
-        golden_histories=_golden_histories(dataset),
-        figures=test.values,
-    )
-    _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
-    for checkpoint in (out / TRAINING).rglob(CHECKPOINT):
-        checkpoint.unlink()
-    return Trained(version, test, curve, best, bytes_by_part)
+    version = ""
+    if ranks.is_first:
+        version = save_artifact(
+            out,
+            model.cpu(),
+            dataset.catalogue,
+            golden_histories=_golden_histories(dataset),
+            figures=test.values,
+        )
+        _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
+        for checkpoint in (out / TRAINING).rglob(CHECKPOINT):
+            checkpoint.unlink()
+    # Which is also how the others learn that it was written, or was not.
+    return Trained(ranks.first(version), test, curve, best, bytes_by_part)
 
 
 def _golden_histories(dataset: Dataset) -> list[History]:

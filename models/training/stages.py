@@ -16,6 +16,7 @@ from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import training_histories
 from models.heads.popularity import PopularityHead
+from models.ranks import ALONE, Ranks
 from models.recommender import SequentialRecommender
 from models.training.options import TrainingOptions
 from models.training.trainer import EpochRecord, Trainer
@@ -25,7 +26,14 @@ FIRST = "full"
 
 
 def train_model(
-    dataset: Dataset, config: ModelConfig, options: TrainingOptions, device: torch.device, folder: Path, *, resume: bool
+    dataset: Dataset,
+    config: ModelConfig,
+    options: TrainingOptions,
+    device: torch.device,
+    folder: Path,
+    *,
+    resume: bool,
+    ranks: Ranks = ALONE,
 ) -> tuple[SequentialRecommender, list[EpochRecord], EpochRecord | None]:
     """The model with its best weights, the curve of all epochs, and the epoch that gave the weights.
 
@@ -39,13 +47,13 @@ def train_model(
         return model, [], None
     model.embedding.fit(catalogue, training_histories(dataset))
     if not model.embedding.from_full:
-        curve, best = _stage(model, dataset, options, device, folder, resume=resume)
+        curve, best = _stage(model, dataset, options, device, folder, resume=resume, ranks=ranks)
         return model, curve, best
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first, _ = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume)
+    first, _ = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume, ranks=ranks)
     take_over(model, full.cpu(), catalogue)
-    second, best = _stage(model, dataset, options.second_stage(), device, folder, resume=resume)
+    second, best = _stage(model, dataset, options.second_stage(), device, folder, resume=resume, ranks=ranks)
     return model, [*first, *(_after(first, record) for record in second)], _after(first, best)
 
 
@@ -78,8 +86,9 @@ def _stage(
     folder: Path,
     *,
     resume: bool,
+    ranks: Ranks,
 ) -> tuple[list[EpochRecord], EpochRecord]:
-    trainer = Trainer(model, dataset, options, device, folder)
+    trainer = Trainer(model, dataset, options, device, folder, ranks)
     if resume:
         trainer.resume()
     best = trainer.run()

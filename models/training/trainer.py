@@ -1,17 +1,16 @@
 """The training loop: epochs, early stopping on validation NDCG@10, a time limit, and going on after a kill.
 
 Every random choice of step s of epoch e comes from (seed, e, s), so a run repeats on one machine, and a resumed run is
-the run that was not interrupted. It knows the model's `loss` and nothing of its parts.
+the run that was not interrupted. Several ranks make the same run as one, but for rounding and dropout: each computes a
+share of every batch, and what a clock or a file says is what it says to the first rank. It knows nothing of the model's
+parts.
 """
 
-import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -19,15 +18,16 @@ from torch.optim.swa_utils import AveragedModel
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
 from models.data.splits import training_histories, training_times
-from models.device import training_dtype
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
 from models.progress import Progress, progress, tell
+from models.ranks import ALONE, Ranks
 from models.recommender import SequentialRecommender
-from models.training.checkpoint import load_checkpoint, save_checkpoint
+from models.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from models.training.negatives import sampler_for
 from models.training.optimiser import optimiser_of, running_average
 from models.training.options import TrainingOptions
+from models.training.step import Plan, TrainingStep
 
 GOAL = "ndcg@10"
 
@@ -46,7 +46,7 @@ class EpochRecord:
 
 
 class Trainer:
-    """Trains `model` in place; after `run` it holds the weights of the best epoch."""
+    """Trains `model` in place; after `run` it holds the weights of the best epoch, on every rank."""
 
     def __init__(
         self,
@@ -55,12 +55,14 @@ class Trainer:
         options: TrainingOptions,
         device: torch.device,
         folder: Path,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model = model.to(device)
         self.dataset = dataset
         self.options = options
         self.device = device
         self.folder = folder
+        self.ranks = ranks
         self.curve: list[EpochRecord] = []
         self._batches = TrainingBatches(
             training_histories(dataset),
@@ -69,11 +71,16 @@ class Trainer:
             seed=options.seed,
             times=training_times(dataset) if model.reads_times else None,
         )
-        self._sampler = sampler_for(options, dataset.catalogue.counts, device)
+        self._fingerprint = fingerprint(model, dataset, options)
+        ranks.agree("data, model or options", f"{self._fingerprint} {options}")
+        ranks.spread(self.model.state_dict().values())
         self._optimiser = optimiser_of(model, options)
+        sampler = sampler_for(options, dataset.catalogue.counts, device)
+        self._take_step = TrainingStep(
+            model, self._batches, sampler, self._optimiser, device, clip_norm=options.clip_norm, ranks=ranks
+        )
         # Validation, early stopping and the export look at the running average of the weights.
         self._average = AveragedModel(self.model, avg_fn=running_average(options.averaging))
-        self._dtype = training_dtype(device)
         self._epoch, self._step, self._steps = 1, 0, 0  # epochs from 1; steps within the epoch, and of all
         self._loss_sum, self._targets, self._seconds = 0.0, 0, 0.0  # of the epoch so far
         self._rate = options.learning_rate
@@ -83,7 +90,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Go on from the checkpoint of this very run; False where there is none."""
-        state = load_checkpoint(self.folder, self._fingerprint())
+        state = load_checkpoint(self.folder, self._fingerprint, self.ranks)
         if state is None:
             return False
         self.model.load_state_dict(state["model"])
@@ -132,8 +139,11 @@ class Trainer:
                 self._train_step(plans[self._step])
                 self._step += 1
                 self._steps += 1
-                self._seconds += time.monotonic() - began
-                self._trained_s += time.monotonic() - began
+                took = time.monotonic() - began
+                if self.options.max_minutes is not None:  # then time decides, and it is the first rank's
+                    took = self.ranks.first(took)
+                self._seconds += took
+                self._trained_s += took
                 self._show(shown)
                 if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
                     self._save()
@@ -144,21 +154,12 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * left * warm
 
-    def _train_step(self, plan: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        torch.manual_seed(
-            int(np.random.SeedSequence([self.options.seed, self._epoch, self._step]).generate_state(1)[0])
-        )
-        batch = self._batches.batch(plan)
-        negatives = None if self._sampler is None else self._sampler.draw()
-        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            loss = self.model.loss(batch.sequences.to(self.device), batch.targets.to(self.device), negatives)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
-        self._optimiser.step()
+    def _train_step(self, plan: Plan) -> None:
+        loss = self._take_step.take(plan, [self.options.seed, self._epoch, self._step])
         self._average.update_parameters(self.model)
-        self._loss_sum += loss.item() * batch.num_targets
-        self._targets += batch.num_targets
+        targets = self._batches.num_targets(plan)
+        self._loss_sum += loss * targets
+        self._targets += targets
 
     def _show(self, shown: Progress) -> None:
         loss, speed = self._loss_sum / self._targets, self._targets / self._seconds
@@ -168,7 +169,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         predictor = Predictor(self._averaged, self.device)
         keep_seen, limit = self.options.keep_seen, self.options.validation_cases
-        found = evaluate(predictor, self.dataset, "valid", keep_seen=keep_seen, limit=limit).values
+        found = evaluate(predictor, self.dataset, "valid", keep_seen=keep_seen, limit=limit, ranks=self.ranks).values
         record = EpochRecord(
             epoch=self._epoch,
             loss=self._loss_sum / max(1, self._targets),
@@ -178,6 +179,8 @@ class Trainer:
             targets_per_s=self._targets / max(1e-9, self._seconds),
             learning_rate=self._optimiser.param_groups[0]["lr"],
         )
+        record = EpochRecord(**self.ranks.first(asdict(record)))
+        self._take_step.check_alike()
         self.curve.append(record)
         tell(f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL} {record.ndcg:.4f}, {record.seconds:.0f} s")
         if self.best_record is record:
@@ -189,9 +192,11 @@ class Trainer:
         self._save()
 
     def _save(self) -> None:
+        if not self.ranks.is_first:
+            return
         names = ("_epoch", "_step", "_steps", "_loss_sum", "_targets", "_seconds", "_rate", "_trained_s")
         state = {
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self._fingerprint,
             "model": self.model.state_dict(),
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -201,11 +206,3 @@ class Trainer:
         }
         save_checkpoint(self.folder, state)
         self._saved_at = time.monotonic()
-
-    def _fingerprint(self) -> str:
-        """What must be equal for a checkpoint to be continued: more epochs or minutes may be given later."""
-        fixed = {k: v for k, v in asdict(self.options).items() if k not in ("epochs", "max_minutes", "patience")}
-        digest = hashlib.sha256(json.dumps([self.model.config.to_json(), fixed], sort_keys=True).encode())
-        for part in self.dataset.content(with_times=self.model.reads_times):
-            digest.update(part)
-        return digest.hexdigest()
