@@ -25,7 +25,7 @@ BATCH, DELAY_MS = 32, 2
 READY_S = 180.0
 INSTALL_S = 1800.0
 NEEDED = (
-    "torchserve", "torch-model-archiver", "captum", "fastapi", "numpy", "packaging", "polars", "prometheus-client",
+    "torchserve", "torch-model-archiver", "captum", "fastapi", "msgspec", "numpy", "packaging", "polars", "prometheus-client",
     "psutil", "pydantic-settings", "pyyaml", "redis[hiredis]", "requests", "safetensors",
 )  # fmt: skip
 """What TorchServe and the project's own model code import."""
@@ -48,14 +48,16 @@ def java() -> Path:
 def environment(folder: Path) -> Path:
     """The Python of an environment with TorchServe in it, made if it is not there; PeerMissing if that fails."""
     interpreter = folder / "bin" / "python"
+    commands = [[str(interpreter), "-m", "pip", "install", "-q", *NEEDED]]  # again too: what is needed may have grown
     if not (folder / "bin" / "torchserve").is_file():
         torch = f"torch=={version('torch').partition('+')[0]}"
-        for command in (
+        commands = [
             [sys.executable, "-m", "venv", str(folder)],
             [str(interpreter), "-m", "pip", "install", "-q", "setuptools<81", torch],
-            [str(interpreter), "-m", "pip", "install", "-q", *NEEDED],
-        ):
-            _run(command, "its environment could not be made", INSTALL_S)
+            *commands,
+        ]
+    for command in commands:
+        _run(command, "its environment could not be made", INSTALL_S)
     return interpreter
 
 
