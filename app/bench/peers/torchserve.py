@@ -25,8 +25,8 @@ BATCH, DELAY_MS = 32, 2
 READY_S = 180.0
 INSTALL_S = 1800.0
 NEEDED = (
-    "torchserve", "torch-model-archiver", "captum", "fastapi", "msgspec", "numpy", "packaging", "polars", "prometheus-client",
-    "psutil", "pydantic-settings", "pyyaml", "redis[hiredis]", "requests", "safetensors",
+    "torchserve", "torch-model-archiver", "captum", "fastapi", "msgspec", "numpy", "packaging", "polars",
+    "prometheus-client", "psutil", "pydantic-settings", "pyyaml", "redis[hiredis]", "requests", "safetensors",
 )  # fmt: skip
 """What TorchServe and the project's own model code import."""
 
