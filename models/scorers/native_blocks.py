@@ -66,8 +66,11 @@ def blocks_of(embedding: CodesEmbedding) -> NDArray[np.uint8]:
 
 
 def products_of(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
-    """(B, dim) → (B, m · codebook): each query by each piece."""
-    flat = hidden.float().unflatten(1, (embedding.splits, -1)).permute(1, 2, 0)  # (m, dim / m, B)
+    """(B, dim) → (B, m · codebook): each query by each piece.
+
+    By numpy, which computes so little in one thread; torch takes all it has, and is slower and four times as dear.
+    """
+    flat = hidden.float().unflatten(1, (embedding.splits, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
     pieces = embedding.pieces.weight.detach().float().unflatten(0, (embedding.splits, embedding.codebook))
-    found: NDArray[np.float32] = torch.bmm(pieces, flat).permute(2, 0, 1).flatten(1).contiguous().numpy()
-    return found
+    products = np.matmul(flat, pieces.transpose(1, 2).numpy())  # (m, B, codebook)
+    return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)

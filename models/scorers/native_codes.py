@@ -12,14 +12,14 @@ from models.native.library import Library, library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.eligible import Eligible
+from models.scorers.native_blocks import products_of
 
 
 class NativeCodesScorer(Scorer):
     name = "native codes"
 
     def __init__(self, embedding: CodesEmbedding, native: Library) -> None:
-        self._splits = embedding.splits
-        self._pieces = embedding.pieces.weight.detach().float().unflatten(0, (embedding.splits, embedding.codebook))
+        self._embedding = embedding
         self._scan = CodesScan(
             native,
             embedding.kept.numpy(),
@@ -38,9 +38,7 @@ class NativeCodesScorer(Scorer):
         return cls(embedding, native) if embedding.kept.device.type == "cpu" else None
 
     def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
-        flat = hidden.float().unflatten(1, (self._splits, -1)).permute(1, 2, 0)  # (m, dim / m, B)
-        products = torch.bmm(self._pieces, flat).permute(2, 0, 1).flatten(1)  # (B, m · codebook)
         items, scores = self._scan.best(
-            products.contiguous().numpy(), k, denied=eligible.denied, allowed=eligible.allowed
+            products_of(self._embedding, hidden), k, denied=eligible.denied, allowed=eligible.allowed
         )
         return Best(torch.from_numpy(items), torch.from_numpy(scores))
