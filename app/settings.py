@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(
         default=500, ge=1, description="longest wait for one Redis command or a free connection"
     )
+    redis_wait_replicas: int = Field(
+        default=0, ge=0, le=16, description="replicas that must have an event before it is acknowledged; 0 = none"
+    )
     durability: Literal["everysec", "always"] = Field(
         default="everysec", description="when the embedded Redis syncs to disk"
     )
@@ -80,6 +83,15 @@ class Settings(BaseSettings):
             return given
         artifact = given.get("artifact", cls.model_fields["artifact"].default)
         return {**given, "workers": automatic_workers(Path(artifact), given.get("device", "auto"))}
+
+    @model_validator(mode="after")
+    def _no_replicas_of_the_embedded_redis(self) -> Self:
+        if self.redis_wait_replicas and self.redis_url is None:
+            raise ValueError(
+                f"NEXTUP_REDIS_WAIT_REPLICAS={self.redis_wait_replicas} needs a Redis with replicas: "
+                "set NEXTUP_REDIS_URL"
+            )
+        return self
 
     @model_validator(mode="after")
     def _only_loopback_without_keys(self) -> Self:
