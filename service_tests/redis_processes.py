@@ -98,6 +98,11 @@ class RedisProcess:
         """For a `with` block; asks once and waits for at most a second."""
         return Redis(port=self.port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0), decode_responses=True)
 
+    def role(self) -> str:
+        """Master or slave, as it says itself."""
+        with self.client() as client:
+            return str(client.info("replication")["role"])
+
     def kill(self) -> None:
         """At once, as a machine that loses its power."""
         self._process.kill()
