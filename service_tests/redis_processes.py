@@ -103,6 +103,12 @@ class RedisProcess:
         with self.client() as client:
             return str(client.info("replication")["role"])
 
+    def follows(self, primary: "RedisProcess") -> bool:
+        """A replica of this primary, with all that it had to take over at first: from now on it is told each write."""
+        with self.client() as client:
+            about = client.info("replication")
+        return bool(about.get("master_port") == primary.port and about["master_link_status"] == "up")
+
     def kill(self) -> None:
         """At once, as a machine that loses its power."""
         self._process.kill()

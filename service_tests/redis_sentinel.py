@@ -37,9 +37,7 @@ class RedisSentinel:
 
     def _is_whole(self) -> bool:
         primary = self.primary()
-        with primary.client() as client:
-            about = client.info("replication")
-        if about["role"] != "master" or str(about).count("online") != REPLICAS:
+        if not all(node is primary or node.follows(primary) for node in self.nodes):
             return False
         return all(_sees_all(sentinel, primary) for sentinel in self.sentinels)
 
@@ -52,7 +50,7 @@ def _sees_all(sentinel: RedisProcess, primary: RedisProcess) -> bool:
 
 
 @contextmanager
-def redis_sentinel(folder: Path, *, down_after_ms: int = 5_000) -> Iterator[RedisSentinel]:
+def redis_sentinel(folder: Path, *, down_after_ms: int) -> Iterator[RedisSentinel]:
     """Until the block ends. A primary that does not answer for `down_after_ms` is replaced."""
     processes: list[RedisProcess] = []
     try:

@@ -5,7 +5,7 @@ connections of every node, those in use included, and would not look for a new p
 pipelines carry the commands, and these are the rules. Knows no key's meaning.
 
     MOVED, connection lost or refused    look who holds the slots now, try again
-    ASK, TRYAGAIN                        the slot is under way: ask where it goes, or a moment later
+    ASK, TRYAGAIN                        the slot is under way: ask where it goes, or once more a moment later
     timeout                              not again within this call; look before the next, and spare the node meanwhile
     CLUSTERDOWN                          not again within this call; look before the next
 """
@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from app.stores.cluster_view import ClusterView
 from app.stores.round_trips import REDIS_ERRORS, Command, Replicas, Words, all_words, own_answers
 
-TRIES = 3  # a connection that died, then a slot that moved
+TRIES = 4  # a connection that died, then a slot that moved; or twice where a slot goes and what is said there
 TRY_AGAIN_S = 0.05
 TRY_AGAIN = (MovedError, AskError, TryAgainError, RedisConnectionError)
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -23,6 +23,7 @@ from redis.exceptions import ResponseError
 from app.errors import StoreUnavailable
 from app.stores.client import RedisClient
 from app.stores.round_trips import REDIS_ERRORS
+from app.stores.sentinel import SharedSentinel
 
 RETRIES = 1
 SENTINEL_PORT, REDIS_PORT = 26379, 6379
@@ -65,8 +66,7 @@ async def close_redis(client: RedisClient) -> None:
     await client.aclose()
     pool = getattr(client, "connection_pool", None)
     if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+        await pool.sentinel_manager.aclose()
 
 
 def redacted(url: str) -> str:
@@ -147,7 +147,7 @@ def _sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> 
     if not 1 <= len(many.path) <= 2 or not all(db.isdecimal() for db in many.path[1:]):
         raise ValueError("the path names the service, and perhaps a database: /mymaster/0")
     service, db = many.path[0], int(many.path[1]) if len(many.path) == 2 else 0
-    sentinel = Sentinel(many.hosts, sentinel_kwargs=dict(common))  # type: ignore[no-untyped-call]
+    sentinel = SharedSentinel(many.hosts, sentinel_kwargs=dict(common))
     client: Redis = sentinel.master_for(
         service,
         db=db,
