@@ -24,7 +24,7 @@ from app.stores.round_trips import REDIS_ERRORS, Command, Replicas, Words, all_w
 
 TRIES = 4  # a connection that died, then a slot that moved; or twice where a slot goes and what is said there
 TRY_AGAIN_S = 0.05
-TRY_AGAIN = (MovedError, AskError, TryAgainError, RedisConnectionError)
+TRY_AGAIN = (AskError, MovedError, TryAgainError, RedisConnectionError)
 
 Asked = list[tuple[int, list[Words]]]
 """For one node: the place of a command in the call, and what is sent for it."""
@@ -85,7 +85,8 @@ class ClusterRoundTrips:
                 answers[place] = error
                 self._view.is_stale = True
                 continue
-            if isinstance(before, AskError) and (to := self._client.get_node(before.host, before.port)) is not None:
+            to = self._client.get_node(before.host, before.port) if _is_ask(before) else None
+            if to is not None:
                 node, words = to, [("ASKING",), command.words]  # on one connection: it is for the next command alone
             groups.setdefault(node.name, (node, []))[1].append((place, words))
         return list(groups.values())
@@ -117,3 +118,7 @@ class ClusterRoundTrips:
                 await self._client.nodes_manager.move_slot(error)
         if any(isinstance(error, TryAgainError) for error in errors):
             await asyncio.sleep(TRY_AGAIN_S)
+
+
+def _is_ask(answer: Any) -> bool:
+    return isinstance(answer, AskError) and not isinstance(answer, MovedError)  # the one derives from the other

@@ -5,7 +5,7 @@ Each test prints its figures as one JSON line: `pytest -s service_tests/failures
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -83,6 +83,16 @@ def load_of(store: HistoryStore, run: str) -> Load:
     return Load(USERS, send, read, writers=2)
 
 
+async def read_from_the_new_primary(store: HistoryStore, user: str) -> None:
+    """Nobody has told the client of it: the old one is away."""
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while True:
+            with suppress(StoreUnavailable):
+                assert (await store.recent(user)).version
+                return
+            await asyncio.sleep(0.05)
+
+
 def _kind(error: StoreUnavailable) -> str:
     return type(error.__cause__).__name__ if error.__cause__ else error.detail.partition(": ")[2].split(" 127.")[0]
 
@@ -106,6 +116,7 @@ async def test_a_cluster_whose_primary_is_killed(cluster: RedisCluster) -> None:
             await load.until_each_has(EACH)
             primary.kill()
             await asyncio.to_thread(until, lambda: replica.role() == "master", "the replica is the primary")
+            await read_from_the_new_primary(store, run + USERS[0])
             primary.start()  # until it follows, nothing can be acknowledged by a replica
             await load.until_each_has(EACH)
 
@@ -126,6 +137,7 @@ async def test_a_cluster_whose_primary_hangs_and_comes_back(cluster: RedisCluste
             primary.hang()
             try:
                 await asyncio.to_thread(until, lambda: replica.role() == "master", "the replica is the primary")
+                await read_from_the_new_primary(store, run + USERS[0])
             finally:
                 primary.go_on()
             await load.until_each_has(EACH)

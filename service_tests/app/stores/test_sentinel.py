@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.stores.sentinel import SharedSentinel
@@ -17,7 +19,7 @@ NOBODY = ("127.0.0.1", 1)
 
 @asynccontextmanager
 async def asking(*sentinels: tuple[str, int]) -> AsyncIterator[SharedSentinel]:
-    shared = SharedSentinel(list(sentinels), sentinel_kwargs={"socket_timeout": 0.5})
+    shared = SharedSentinel(list(sentinels), sentinel_kwargs={"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)})
     yield shared
     await shared.aclose()
 
