@@ -1,15 +1,17 @@
 """Opening Redis by URL, and the same store on a cluster and behind Sentinel."""
 
+import re
 from collections.abc import Callable
 
 import pytest
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio import cluster
 
 from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis import close_redis, open_redis, parse_many_hosts, redacted
+from service_tests.redis_cluster import RedisCluster
 from service_tests.redis_sentinel import RedisSentinel
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +36,7 @@ async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
 @pytest.mark.slow
 async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Callable[[], str]) -> None:
     client = await open_redis(redis_url, timeout_s=5.0)
-    assert isinstance(client, RedisCluster) == redis_url.startswith("redis+cluster:")
+    assert isinstance(client, cluster.RedisCluster) == redis_url.startswith("redis+cluster:")
     store = HistoryStore(client, max_events=5)
     await check_store(store, new_user)
     await store.close()
@@ -64,10 +66,42 @@ async def test_the_error_names_the_url_and_not_the_password() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis+sentinel://host:1", "redis+cluster://host:port", "nonsense"])
-async def test_what_is_no_redis_url_is_refused_by_name(url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="not a Redis URL"):
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://x", r"redis\+cluster://"),
+        ("nonsense", r"redis\+cluster://"),
+        ("rediss+cluster://host", r"redis\+cluster://"),
+        ("redis+sentinel://host:1", "names the service"),
+        ("redis+sentinel://host:1/shop/two", "names the service"),
+        ("redis+sentinel://host:1/shop/0/1", "names the service"),
+        ("redis+sentinel:///shop", "'' is not host:port"),
+        ("redis+cluster://", "'' is not host:port"),
+        ("redis+cluster://host:port", "'host:port' is not host:port"),
+        ("redis+cluster://a:1,b:70000", "'b:70000' is not host:port"),
+        ("redis+cluster://host:1/3", "no databases"),
+        ("redis+cluster://host:1?ssl=true", "no options"),
+    ],
+)
+async def test_what_is_no_redis_url_is_refused_by_name(url: str, why: str) -> None:
+    with pytest.raises(StoreUnavailable, match=f"not a Redis URL: {re.escape(url)}: .*{why}"):
         await open_redis(url)
+
+
+async def test_a_server_of_another_kind_than_the_url_says_is_named(
+    whole_cluster: RedisCluster, whole_sentinel: RedisSentinel
+) -> None:
+    node, sentinel, plain = whole_cluster.nodes[0].port, whole_sentinel.sentinels[0].port, whole_sentinel.nodes[0].port
+    for url, why in (
+        (f"redis://127.0.0.1:{node}", r"a node of a cluster: say redis\+cluster:"),
+        (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: say redis\+sentinel:"),
+        (f"redis+cluster://127.0.0.1:{plain}", "[Cc]luster mode is not enabled"),
+        (f"redis+sentinel://127.0.0.1:{plain}/shop", "SENTINEL"),
+        (f"redis+sentinel://127.0.0.1:{sentinel}/cellar", "cellar"),
+    ):
+        with pytest.raises(StoreUnavailable, match=why) as caught:
+            await open_redis(url)
+        assert url in str(caught.value)
 
 
 async def test_urls_with_many_hosts_are_taken_apart() -> None:
