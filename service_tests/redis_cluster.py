@@ -19,6 +19,32 @@ JOINING_MS = 1_000
 
 
 @dataclass(frozen=True)
+class SlotMove:
+    """A slot on its way from one node to another, as resharding does it: begin, migrate its keys, end."""
+
+    slot: int
+    source: RedisProcess
+    target: RedisProcess
+    ids: dict[int, str]
+
+    def begin(self) -> None:
+        self._tell(self.target, "IMPORTING", self.source)
+        self._tell(self.source, "MIGRATING", self.target)
+
+    def migrate(self, *keys: bytes) -> None:
+        with self.source.client() as client:
+            client.execute_command("MIGRATE", "127.0.0.1", self.target.port, "", 0, 1000, "KEYS", *keys)
+
+    def end(self) -> None:
+        for node in (self.target, self.source):
+            self._tell(node, "NODE", self.target)
+
+    def _tell(self, node: RedisProcess, state: str, other: RedisProcess) -> None:
+        with node.client() as client:
+            client.execute_command("CLUSTER", "SETSLOT", self.slot, state, self.ids[other.port])
+
+
+@dataclass(frozen=True)
 class RedisCluster:
     nodes: list[RedisProcess]
     ids: dict[int, str]
@@ -36,6 +62,12 @@ class RedisCluster:
 
     def primaries(self) -> list[RedisProcess]:
         return [self.node(port) for port in {self._owner(slot)[0] for slot in _first_slots()}]
+
+    def move_of(self, user_id: str) -> SlotMove:
+        """The user's slot, to another node than it is on."""
+        source = self.primary_of(user_id)
+        target = next(node for node in self.primaries() if node is not source)
+        return SlotMove(key_slot(items_key(user_id)), source, target, self.ids)
 
     def node(self, port: int) -> RedisProcess:
         return next(node for node in self.nodes if node.port == port)

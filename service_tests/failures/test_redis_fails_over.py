@@ -16,6 +16,7 @@ from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis import close_redis, open_redis
 from service_tests.failures.fail_over import Load, NotAnswered
+from service_tests.failures.fail_over_http import history_of, http_load, item_of, recommended
 from service_tests.nextup_process import serving
 from service_tests.redis_cluster import RedisCluster, redis_cluster
 from service_tests.redis_processes import until
@@ -28,7 +29,6 @@ SILENT_MS = 500
 """After this a primary counts as gone. Far too short for production, where a pause of the machine would do."""
 BACK_WITHIN_S = 15.0
 """Redis takes two seconds to notice and elect, and a busy test machine some more; redis-py none that it notices."""
-FIRST_S = 1_700_000_000
 EACH = 15
 """Events per user before, after, and once the old primary is back."""
 
@@ -183,7 +183,7 @@ async def test_the_whole_service_over_http(
     with served as running:
         async with httpx.AsyncClient(base_url=running.url, timeout=30.0) as http:
             answers: dict[tuple[str, ...], list[str]] = {}
-            load = http_load(http, answers)
+            load = http_load(http, USERS, answers)
             primary = redis.primary_of(USERS[0]) if isinstance(redis, RedisCluster) else redis.primary()
 
             async def fail_over() -> None:
@@ -200,7 +200,7 @@ async def test_the_whole_service_over_http(
             for history, item_ids in answers.items():
                 assert await recommended(http, history=list(history)) == item_ids, "the answer to that very history"
             for user in USERS:
-                same = [f"i{number % 60 + 1}" for number in histories[user]]
+                same = [item_of(number) for number in histories[user]]
                 assert await recommended(http, user_id=user) == await recommended(http, history=same)
 
 
@@ -208,56 +208,3 @@ def _replaced(redis: RedisCluster | RedisSentinel, port: int) -> bool:
     if isinstance(redis, RedisCluster):
         return redis.primary_of(USERS[0]).port != port
     return redis.primary().port != port
-
-
-def http_load(http: httpx.AsyncClient, answers: dict[tuple[str, ...], list[str]]) -> Load:
-    """One writer for each user, so that a version tells which events it has; `answers` takes histories and answers."""
-
-    async def send(user: str, number: int) -> None:
-        response = await http.post("/events", json={"events": [event(user, number)]})
-        if response.status_code == 503:
-            assert int(response.headers["retry-after"]) >= 1
-            raise NotAnswered(f"events: 503 {response.json()['title']}")
-        assert response.status_code == 202, response.text
-        assert response.json()["results"][0]["status"] in ("stored", "duplicate"), response.text
-
-    async def read(user: str, sent: Callable[[], int], acknowledged: int) -> str:
-        response = await http.post("/recommend", json={"user_id": user, "k": 10, "exclude_seen": False})
-        if response.status_code == 503:
-            assert int(response.headers["retry-after"]) >= 1
-            raise NotAnswered(f"recommend: 503 {response.json()['title']}")
-        assert response.status_code == 200, response.text
-        answer = response.json()
-        assert len(answer["items"]) == 10
-        if answer["served_by"] == "popularity" and answer["reason"] in ("store_unavailable", "overloaded"):
-            return f"popularity, {answer['reason']}"
-        version = answer["history_version"]
-        assert acknowledged <= version <= sent(), "neither older than what was acknowledged nor made up"
-        assert answer["served_by"] == ("model" if version else "popularity"), answer
-        if version:
-            history = tuple(f"i{number % 60 + 1}" for number in range(version))
-            items = [item["item_id"] for item in answer["items"]]
-            assert answers.setdefault(history, items) == items
-        return str(answer["served_by"])
-
-    return Load(USERS, send, read)
-
-
-def event(user: str, number: int) -> dict[str, object]:
-    return {
-        "user_id": user,
-        "item_id": f"i{number % 60 + 1}",
-        "timestamp": FIRST_S + number,
-        "event_id": f"{user}e{number}",
-    }
-
-
-async def recommended(http: httpx.AsyncClient, **asked: object) -> list[str]:
-    response = await http.post("/recommend", json={"k": 10, "exclude_seen": False, **asked})
-    assert response.json()["served_by"] == "model", response.text
-    return [item["item_id"] for item in response.json()["items"]]
-
-
-async def history_of(http: httpx.AsyncClient, user: str) -> list[int]:
-    events = (await http.get(f"/users/{user}/history")).json()["events"]
-    return [event["timestamp"] // 1000 - FIRST_S for event in events]

@@ -4,16 +4,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
-from redis.crc import key_slot
 
 from app.errors import StoreUnavailable
 from app.item_key import item_keys
 from app.stores.answers import StoredHistory
 from app.stores.history import HistoryStore
-from app.stores.keys import items_key, user_keys
+from app.stores.keys import user_keys
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis import close_redis, open_redis
@@ -86,40 +84,12 @@ async def test_users_of_different_nodes_are_merged(
     assert (await store.recent(source)).version == 0
 
 
-@dataclass(frozen=True)
-class Move:
-    """A slot under way from one node to another, as resharding does it."""
-
-    slot: int
-    source: RedisProcess
-    target: RedisProcess
-    ids: dict[int, str]
-
-    def begin(self) -> None:
-        self._tell(self.target, "IMPORTING", self.source)
-        self._tell(self.source, "MIGRATING", self.target)
-
-    def migrate(self, *keys: bytes) -> None:
-        with self.source.client() as client:
-            client.execute_command("MIGRATE", "127.0.0.1", self.target.port, "", 0, 1000, "KEYS", *keys)
-
-    def end(self) -> None:
-        for node in (self.target, self.source):
-            self._tell(node, "NODE", self.target)
-
-    def _tell(self, node: RedisProcess, state: str, other: RedisProcess) -> None:
-        with node.client() as client:
-            client.execute_command("CLUSTER", "SETSLOT", self.slot, state, self.ids[other.port])
-
-
 async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     """ASK for keys that have left, TRYAGAIN for a user of whom one key has left, MOVED when all of it is done."""
     user, keys = users[0], user_keys(users[0])
-    source = cluster.primary_of(user)
-    target = next(node for node in cluster.primaries() if node is not source)
-    move = Move(key_slot(keys.items), source, target, cluster.ids)
+    move = cluster.move_of(user)
     numbers = itertools.count(1)
 
     async def append_and_read() -> None:
@@ -148,7 +118,7 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     move.end()
     for _ in range(5):
         await append_and_read()
-    assert cluster.primary_of(user) is target
+    assert cluster.primary_of(user) is move.target
     assert await store.erase(user) == 3
 
 
@@ -157,9 +127,7 @@ async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
 ) -> None:
     """Redis refuses several keys of a slot under way when one of them does not exist, here or there."""
     user = users[0]
-    source = cluster.primary_of(user)
-    target = next(node for node in cluster.primaries() if node is not source)
-    move = Move(key_slot(items_key(user)), source, target, cluster.ids)
+    move = cluster.move_of(user)
     move.begin()
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.append([NewEvent(user, "a", 1)])
