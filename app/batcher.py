@@ -68,6 +68,11 @@ class Batcher(Generic[Item, Result]):
         """Entries that wait for their batch to start."""
         return len(self._queue)
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits and nothing runs."""
+        return not self._queue and not self._running
+
     async def submit(self, item: Item, deadline: float | None = None) -> Result:
         """The result for one item; `deadline` is a value of the running loop's `time()`."""
         loop = asyncio.get_running_loop()

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(
         default=500, ge=1, description="longest wait for one Redis command or a free connection"
     )
+    redis_wait_replicas: int = Field(
+        default=0, ge=0, le=16, description="replicas that must have an event before it is acknowledged; 0 = none"
+    )
     durability: Literal["everysec", "always"] = Field(
         default="everysec", description="when the embedded Redis syncs to disk"
     )
@@ -113,6 +116,15 @@ class Settings(BaseSettings):
     @property
     def socket_of_model(self) -> Path:
         return self.model_socket or self.data_dir.resolve() / "model.sock"
+
+    @model_validator(mode="after")
+    def _no_replicas_of_the_embedded_redis(self) -> Self:
+        if self.redis_wait_replicas and self.redis_url is None:
+            raise ValueError(
+                f"NEXTUP_REDIS_WAIT_REPLICAS={self.redis_wait_replicas} needs a Redis with replicas: "
+                "set NEXTUP_REDIS_URL"
+            )
+        return self
 
     @model_validator(mode="after")
     def _only_loopback_without_keys(self) -> Self:

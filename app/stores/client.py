@@ -1,6 +1,6 @@
 """One way into Redis for everything in this package: bounded, timed, and with one kind of error.
 
-Knows the clients' types and their errors, and how to run many scripts in one round trip. Knows no key and no format.
+Knows the clients' types, and how to run many scripts in one round trip per server. Knows no key and no format.
 """
 
 import asyncio
@@ -13,14 +13,18 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError
 
 from app.errors import StoreUnavailable
+from app.stores.cluster_round_trips import ClusterRoundTrips
+from app.stores.round_trips import REDIS_ERRORS, Command, Replicas, RoundTrips, ServerRoundTrips
 
 RedisClient = Redis | RedisCluster
 
-# redis-py lets plain OSErrors (TimeoutError is one) through in a few places: TLS, DNS, cluster discovery.
-REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
+
+def round_trips(client: RedisClient) -> RoundTrips:
+    """The way to the servers of this client."""
+    return ClusterRoundTrips(client) if isinstance(client, RedisCluster) else ServerRoundTrips(client)
 
 
 class StoreObserver(Protocol):
@@ -31,6 +35,18 @@ class StoreObserver(Protocol):
 
 class Unobserved:
     def observe(self, operation: str, seconds: float, error: bool) -> None: ...
+
+
+class Operation:
+    """One that runs. `failed_in_part`: it counts as failed, though some of its callers have their answer."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.failed_in_part = False
+
+    def unavailable(self, error: Exception) -> StoreUnavailable:
+        """What its callers are told."""
+        return StoreUnavailable(f"Redis did not do {self._name!r}: {(str(error) or type(error).__name__)[:200]}")
 
 
 class Gate:
@@ -45,19 +61,19 @@ class Gate:
         self._observer: StoreObserver = observer or Unobserved()
 
     @asynccontextmanager
-    async def operation(self, name: str) -> AsyncIterator[None]:
+    async def operation(self, name: str) -> AsyncIterator["Operation"]:
         began = time.perf_counter()
+        operation = Operation(name)
         failed = True
         try:
             await self._enter()
             try:
-                yield
+                yield operation
             finally:
                 self._free.release()
-            failed = False
+            failed = operation.failed_in_part
         except REDIS_ERRORS as error:
-            reason = str(error) or type(error).__name__
-            raise StoreUnavailable(f"Redis did not do {name!r}: {reason[:200]}") from error
+            raise operation.unavailable(error) from error
         except asyncio.CancelledError:
             failed = False  # the caller left; that says nothing about the store
             raise
@@ -79,27 +95,24 @@ class Script:
         self._text = files("app.stores").joinpath(name).read_text()
         self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: RedisClient, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
+    async def run(
+        self,
+        redis: RoundTrips,
+        calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
+        replicas: Replicas | None = None,
+    ) -> list[Any]:
         """The answers to (keys, arguments) pairs, in order; every call is atomic, the whole is not.
 
         If some of the calls fail the first error is raised after all have been tried.
         """
-        answers = await self._pipeline(client, calls)
+        commands = [Command(keys[0], ("EVALSHA", self._sha, len(keys), *keys, *arguments)) for keys, arguments in calls]
+        answers = await redis.send(commands, replicas=replicas)
         unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # a new or restarted server; nothing of these calls has run
-            await client.script_load(self._text)
-            again = await self._pipeline(client, [calls[index] for index in unknown])
+        if unknown:  # a new or restarted server, or a new primary; nothing of these calls has run
+            again = await redis.send([commands[index] for index in unknown], script=self._text, replicas=replicas)
             for index, answer in zip(unknown, again, strict=True):
                 answers[index] = answer
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-        return answers
-
-    async def _pipeline(self, client: RedisClient, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]) -> list[Any]:
-        pipeline: Any = client.pipeline(transaction=False)
-        for keys, arguments in calls:
-            # Not `.evalsha`: the cluster client forbids that name in a pipeline, though routing by key works.
-            pipeline.execute_command("EVALSHA", self._sha, len(keys), *keys, *arguments)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers

@@ -3,7 +3,8 @@
 -- written last, so an error changes nothing.
 --
 -- KEYS  items, events, seen            ARGV  max events, lifetime ms (0 = none), lifetime of seen ms,
---                                            entries (12 bytes each), records in event-time order
+--                                            entries (12 bytes each), records in event-time order,
+--                                            1 if the caller waits for replicas, else 0
 -- Returns the version before the call and one letter per event: s(tored), d(uplicate), l(ate).
 -- The version after an event is the version before plus the s up to it.
 --
@@ -39,6 +40,15 @@ local function items_header()
 end
 local function header()
     return pack('<i8i8I4I4I4', mark, last, dead, live, first)
+end
+
+-- Nothing new. What is there may not have reached the replicas when it was sent before, and WAIT is for what this very
+-- connection has written: a write that changes nothing.
+local function nothing_new(codes)
+    if ARGV[6] == '1' and items_size >= 16 then
+        redis.call('SETRANGE', KEYS[1], 0, head)
+    end
+    return {version, codes}
 end
 
 local seen, seen_set -- read only when an event_id asks for it; indexed only when many ask
@@ -99,7 +109,7 @@ if #entries == ENTRY and events and live > 0 and live <= limit then
     local time, id, flags, rest, after = unpack('<i8c8BH', records)
     if time >= last and time > mark and after + rest == #records + 1 then
         if retained(id) or (flags % 2 == 1 and in_seen(id)) then
-            return {version, 'd'}
+            return nothing_new('d')
         end
         local gone = ''
         version, last, live = version + 1, time, live + 1
@@ -193,7 +203,7 @@ while at <= size do
 end
 assert(at == size + 1 and #entries == ENTRY * count, 'records and entries do not match')
 if stored == 0 then
-    return {version, table.concat(codes)}
+    return nothing_new(table.concat(codes))
 end
 
 local entry_parts, event_parts, parts = {}, {}, 0

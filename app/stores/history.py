@@ -6,18 +6,17 @@ or the 64-bit key of it.
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
-from typing import Any
-
-from redis.asyncio.cluster import RedisCluster
 
 from app.batch_observer import BatchObserver
 from app.settings import Settings
 from app.stores.answers import Applied, StoredHistory, Usage, UserHistory, applied, stored_history
-from app.stores.client import Gate, RedisClient, Script, StoreObserver
+from app.stores.client import Gate, RedisClient, Script, StoreObserver, round_trips
 from app.stores.entries import entry
 from app.stores.history_reads import HistoryReads
 from app.stores.keys import DAY_MS, EVENTS_PATTERN, user_keys, user_of
 from app.stores.records import RECORD, NewEvent, decode, encode, live_records
+from app.stores.round_trips import Command, Replicas
+from app.stores.usage import ping, usage_of
 
 CALL_EVENTS = 2_000  # events in one script call: bounds how long others wait for Redis (some milliseconds)
 PIPELINE_CALLS = 128
@@ -34,20 +33,27 @@ class HistoryStore:
         max_in_flight: int = 32,
         wait_s: float = 0.5,
         queue_limit: int = 10_000,
+        wait_replicas: int = 0,
+        wait_replicas_s: float = 0.25,
         observer: StoreObserver | None = None,
         read_observer: BatchObserver | None = None,
     ) -> None:
+        """With `wait_replicas`, a write that fewer replicas have after `wait_replicas_s` is a StoreUnavailable."""
         self.client = client
+        self.redis = round_trips(client)
+        self.replicas = Replicas(wait_replicas, max(1, round(1000 * wait_replicas_s))) if wait_replicas else None
         self.gate = Gate(max_in_flight=max_in_flight, wait_s=wait_s, observer=observer)
         self._append = Script("history.lua")
+        self._erase = Script("erase.lua")
         self._limits = (max_events, lifetime_days * DAY_MS, event_id_lifetime_days * DAY_MS)
-        self._reads = HistoryReads(client, self.gate, queue_limit=queue_limit, observer=read_observer)
+        self._waits = int(self.replicas is not None)
+        self._reads = HistoryReads(self.redis, self.gate, queue_limit=queue_limit, observer=read_observer)
 
     @classmethod
     def from_settings(
         cls, client: RedisClient, settings: Settings, *, wait_s: float, observer: StoreObserver | None = None
     ) -> "HistoryStore":
-        """A store as it is set; `wait_s` is how long an operation waits for its turn."""
+        """A store as it is set; `wait_s` is how long an operation waits for its turn, and at most for an answer."""
         return cls(
             client,
             max_events=settings.history_max_events,
@@ -55,6 +61,8 @@ class HistoryStore:
             event_id_lifetime_days=settings.event_id_lifetime_days,
             max_in_flight=settings.redis_pool,
             wait_s=wait_s,
+            wait_replicas=settings.redis_wait_replicas,
+            wait_replicas_s=wait_s / 2,  # the answer must come before the socket gives up
             observer=observer,
         )
 
@@ -93,9 +101,11 @@ class HistoryStore:
 
     async def append_records(self, calls: Iterable[tuple[str, bytes, bytes]]) -> list[list[Applied]]:
         """One script call per (user, entries, records in event-time order): how `append` and a merge write."""
-        scripted = [(user_keys(user_id), (*self._limits, entries, records)) for user_id, entries, records in calls]
+        scripted = [
+            (user_keys(user_id), (*self._limits, entries, records, self._waits)) for user_id, entries, records in calls
+        ]
         async with self.gate.operation("append"):
-            answers = await self._append.run(self.client, scripted)
+            answers = await self._append.run(self.redis, scripted, self.replicas)
         return [applied(version, codes) for version, codes in answers]
 
     async def read(self, user_id: str) -> UserHistory:
@@ -106,13 +116,23 @@ class HistoryStore:
         """The two values of a user as they lie in the store, of one moment."""
         keys = user_keys(user_id)
         async with self.gate.operation("read"):
-            items, events = await self.client.execute_command("MGET", keys.items, keys.events)
+            (answer,) = await self.redis.send([Command(keys.items, ("MGET", keys.items, keys.events))])
+            if isinstance(answer, Exception):
+                raise answer
+        items, events = answer
         return items, events
 
     async def erase(self, user_id: str) -> int:
         """Remove every key of a user; the number of keys that there were."""
         async with self.gate.operation("erase"):
-            return int(await self.client.execute_command("DEL", *user_keys(user_id)))
+            return await self.erase_if(user_id, "")
+
+    async def erase_if(self, user_id: str, events_sha1: str) -> int:
+        """Remove every key if the `events` value has this hash (in hex; empty: any), else -1. For a gate to let in."""
+        (removed,) = await self._erase.run(
+            self.redis, [(user_keys(user_id), (events_sha1, self._waits))], self.replicas
+        )
+        return int(removed)
 
     async def users(self) -> AsyncIterator[str]:
         """Every user with events, in no order, each once; who comes or goes meanwhile may be missed."""
@@ -132,22 +152,14 @@ class HistoryStore:
         return (await self.usage()).memory_bytes
 
     async def usage(self) -> Usage:
-        """Memory and keys of all primaries together."""
+        """Memory and keys of all primaries together that answer; StoreUnavailable when none does."""
         async with self.gate.operation("info"):
-            if isinstance(self.client, RedisCluster):
-                per_node: dict[str, Any] = await self.client.info("memory", target_nodes=RedisCluster.PRIMARIES)
-                nodes = [per_node] if "used_memory" in per_node else list(per_node.values())
-            else:
-                nodes = [await self.client.info("memory")]
-            keys = int(await self.client.dbsize())
-        used, startup, limit = (
-            sum(int(node[name]) for node in nodes) for name in ("used_memory", "used_memory_startup", "maxmemory")
-        )
-        return Usage(memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=keys)
+            return await usage_of(self.redis)
 
     async def ping(self) -> None:
+        """StoreUnavailable when no primary answers; a cluster with one away still serves most of its users."""
         async with self.gate.operation("ping"):
-            await self.client.execute_command("PING")
+            await ping(self.redis)
 
 
 def _pipelines(runs: list[tuple[str, list[int]]]) -> Iterable[list[tuple[str, list[int]]]]:

@@ -1,60 +1,80 @@
 """Histories read together: one MGET for all that were asked for in one tick of the event loop, or while others run.
 
-A command costs the client over a hundred microseconds, another key in it hardly one. Knows the keys and layout of what
+A command costs the client over a hundred microseconds, another key in it hardly one. A cluster is asked node by node,
+and a node that is away fails the readers of its own users alone. Knows the keys and layout of what
 a model reads; deadlines, bounds and callers that leave are the batcher's business.
 """
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any
-
-from redis.asyncio.cluster import RedisCluster
 
 from app.batch_observer import BatchObserver
 from app.batcher import Batcher
+from app.errors import Draining
 from app.stores.answers import StoredHistory, stored_history
-from app.stores.client import Gate, RedisClient
+from app.stores.client import Gate
 from app.stores.keys import items_key
+from app.stores.round_trips import RoundTrips
 
 MOST_USERS = 256  # in one MGET: some 3 MB of histories at their longest usual length
-IN_FLIGHT = 2  # so that an answer on its way does not keep the next question back
+MANY_SERVERS = 64
+IN_FLIGHT = 2  # of a server, so that an answer on its way does not keep the next question back
 
 
 class HistoryReads:
     def __init__(
-        self, client: RedisClient, gate: Gate, *, queue_limit: int, observer: BatchObserver | None = None
+        self, redis: RoundTrips, gate: Gate, *, queue_limit: int, observer: BatchObserver | None = None
     ) -> None:
-        self._client = client
+        self._redis = redis
         self._gate = gate
-        self._batcher = Batcher[str, StoredHistory](
-            self._together,
-            max_batch=MOST_USERS,
-            queue_limit=queue_limit,
-            name="history",
-            concurrency=IN_FLIGHT,
-            observer=observer,
-        )
+        self._queue_limit = queue_limit
+        self._observer = observer
+        self._batchers: dict[str, Batcher[str, StoredHistory]] = {}
+        """By server: who waits for one that is silent keeps nobody from the others."""
+        self._closed = False
 
     async def of(self, user_id: str, deadline: float | None = None) -> StoredHistory:
-        """StoreUnavailable reaches everyone whose read was in the command that failed.
+        """StoreUnavailable reaches everyone whose read was in a command that failed.
 
         DeadlineExceeded at the deadline, Overloaded when too many wait, Draining after `close`, BadRequest for an id
         that is no text.
         """
-        items_key(user_id)  # an impossible id fails its own caller, not the others of the command
-        return await self._batcher.submit(user_id, deadline)
+        key = items_key(user_id)  # an impossible id fails its own caller, not the others of the command
+        return await self._batcher_of(self._redis.server_of(key)).submit(user_id, deadline)
 
     async def close(self, timeout_s: float) -> None:
         """Finish what waits, for at most `timeout_s`."""
-        await self._batcher.close(timeout_s)
+        self._closed = True
+        await asyncio.gather(*(batcher.close(timeout_s) for batcher in self._batchers.values()))
 
-    async def _together(self, user_ids: list[str]) -> Sequence[StoredHistory]:
+    def _batcher_of(self, server: str) -> Batcher[str, StoredHistory]:
+        if server in self._batchers:
+            return self._batchers[server]
+        if self._closed:
+            raise Draining
+        if len(self._batchers) >= MANY_SERVERS:  # they come and go over the years
+            self._batchers = {name: other for name, other in self._batchers.items() if not other.is_idle}
+        self._batchers[server] = Batcher(
+            self._together,
+            max_batch=MOST_USERS,
+            queue_limit=self._queue_limit,
+            name="history",
+            concurrency=IN_FLIGHT,
+            observer=self._observer,
+        )
+        return self._batchers[server]
+
+    async def _together(self, user_ids: list[str]) -> Sequence[StoredHistory | Exception]:
         """One history per id, in their order; a user asked about by several is read once and told to all."""
         users = list(dict.fromkeys(user_ids))
-        keys = [items_key(user_id) for user_id in users]
-        async with self._gate.operation("recent"):
-            if isinstance(self._client, RedisCluster):
-                values: list[Any] = await self._client.mget_nonatomic(keys)  # one MGET per slot
-            else:
-                values = await self._client.mget(keys)
-        histories = dict(zip(users, map(stored_history, values), strict=True))
-        return [histories[user_id] for user_id in user_ids]
+        async with self._gate.operation("recent") as operation:
+            values = await self._redis.values([items_key(user_id) for user_id in users])
+            errors = [value for value in values if isinstance(value, Exception)]
+            if len(errors) == len(values):
+                raise errors[0]
+            operation.failed_in_part = bool(errors)
+        answers: dict[str, StoredHistory | Exception] = {
+            user: operation.unavailable(value) if isinstance(value, Exception) else stored_history(value)
+            for user, value in zip(users, values, strict=True)
+        }
+        return [answers[user_id] for user_id in user_ids]

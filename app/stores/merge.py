@@ -8,14 +8,11 @@ from hashlib import sha1
 
 from app.errors import BadRequest, StoreUnavailable
 from app.stores.answers import Merged, stored_history
-from app.stores.client import Script
 from app.stores.entries import ENTRY_BYTES
 from app.stores.history import CALL_EVENTS, HistoryStore
-from app.stores.keys import user_keys
 from app.stores.records import RECORD, live_records
 
 ATTEMPTS = 10
-ERASE_UNCHANGED = "erase_unchanged.lua"
 
 
 async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged:
@@ -26,7 +23,6 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged
     """
     if into == source:
         raise BadRequest("a user cannot be merged into itself")
-    erase = Script(ERASE_UNCHANGED)
     stored = 0
     for _ in range(ATTEMPTS):
         items, events = await store.read_values(source)
@@ -36,9 +32,9 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged
             stored += sum(outcome.status == "stored" for outcome in outcomes)
         unchanged = sha1(events or b"", usedforsecurity=False).hexdigest()
         async with store.gate.operation("merge"):
-            (removed,) = await erase.run(store.client, [(user_keys(source), (unchanged,))])
+            removed = await store.erase_if(source, unchanged)
         if removed >= 0:
-            return Merged(stored, (await store.recent(into)).version, int(removed))
+            return Merged(stored, (await store.recent(into)).version, removed)
     raise StoreUnavailable(f"the source of a merge changed {ATTEMPTS} times in a row")
 
 

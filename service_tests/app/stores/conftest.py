@@ -1,11 +1,40 @@
-"""The store under test: small histories, so that trimming is near."""
+"""The store under test, on one server, on a cluster and behind Sentinel: small histories, so that trimming is near.
 
-from collections.abc import AsyncIterator
+Every test that takes `redis_url`, or what is made from it, runs on all three.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from app.stores.client import RedisClient
+from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
+from service_tests.redis_cluster import RedisCluster, redis_cluster
+from service_tests.redis_sentinel import RedisSentinel, redis_sentinel
+
+
+@pytest.fixture(scope="session")
+def whole_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """One that no test may hurt."""
+    with redis_cluster(tmp_path_factory.mktemp("cluster"), node_timeout_ms=20_000) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def whole_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
+    """One that no test may hurt."""
+    with redis_sentinel(tmp_path_factory.mktemp("sentinel"), down_after_ms=20_000) as sentinel:
+        yield sentinel
+
+
+@pytest.fixture(scope="session", params=["server", "cluster", "sentinel"])
+def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "server":
+        with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
+            yield server.url
+    else:
+        yield request.getfixturevalue(f"whole_{request.param}").url
 
 
 @pytest.fixture

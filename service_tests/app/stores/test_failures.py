@@ -14,6 +14,7 @@ from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis import close_redis, open_redis
+from service_tests.app.stores.servers import each_primary
 
 pytestmark = pytest.mark.anyio
 
@@ -97,11 +98,11 @@ async def test_a_server_that_hangs_costs_a_caller_only_its_deadline_or_the_timeo
 
 @pytest.mark.slow
 async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
-    own_server: EmbeddedRedis, new_user: Callable[[], str]
+    redis_url: str, new_user: Callable[[], str]
 ) -> None:
-    client = await open_redis(own_server.url, max_connections=4, timeout_s=10.0)
-    pauser = await open_redis(own_server.url)
-    store = HistoryStore(client, wait_s=10.0)
+    client = await open_redis(redis_url, max_connections=4, timeout_s=10.0)
+    pauser = await open_redis(redis_url)
+    store = HistoryStore(client, max_in_flight=4, wait_s=10.0)
     dice = random.Random(5)
     users = [new_user() for _ in range(50)]
     await store.append([NewEvent(user, f"item-of-{user}", 1) for user in users])
@@ -116,7 +117,7 @@ async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
 
     cancelled = 0
     for _ in range(30):
-        await pauser.execute_command("CLIENT", "PAUSE", "15")
+        await each_primary(pauser, "CLIENT PAUSE", "15")
         tasks = [asyncio.create_task(check(dice.choice(users))) for _ in range(40)]
         await asyncio.sleep(dice.random() * 0.02)
         for task in dice.sample(tasks, 20):

@@ -13,6 +13,7 @@ from app.stores.entries import ENTRY_BYTES, entry
 from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent, encode
+from service_tests.app.stores.servers import each_primary, statistic
 
 pytestmark = pytest.mark.anyio
 
@@ -107,17 +108,16 @@ async def test_erasing_counts_and_removes_every_key_of_that_user_only(
     assert len((await store.read(neighbour)).events) == 2
 
 
-async def test_concurrent_reads_share_few_commands(
+async def test_concurrent_reads_share_few_round_trips(
     redis_client: RedisClient, store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     users = [new_user() for _ in range(300)]
     await store.append([NewEvent(user, f"item-of-{user}", 1) for user in users])
-    await store.read(users[0])  # so that the counter exists
-    before = (await redis_client.info("commandstats"))["cmdstat_mget"]["calls"]
+    before = await statistic(redis_client, "total_reads_processed")
     histories = await asyncio.gather(*(store.recent(user) for user in users))
-    after = (await redis_client.info("commandstats"))["cmdstat_mget"]["calls"]
+    after = await statistic(redis_client, "total_reads_processed")
     assert [h.item_keys.tolist() for h in histories] == [item_keys([f"item-of-{user}"]).tolist() for user in users]
-    assert after - before <= 3
+    assert after - before <= 60, "a few from each server, and what replicas and nodes tell each other meanwhile"
 
 
 async def test_every_user_is_listed_once_by_the_id_it_came_with(
@@ -135,7 +135,7 @@ async def test_every_user_is_listed_once_by_the_id_it_came_with(
 async def test_scripts_come_back_after_the_server_forgot_them(
     store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
-    await redis_client.script_flush()
+    await each_primary(redis_client, "SCRIPT FLUSH")
     results = await store.append([NewEvent(new_user(), "a", 1) for _ in range(5)])
     assert [result.status for result in results] == ["stored"] * 5
 

@@ -73,13 +73,19 @@ def _of_run(run: str, event: NewEvent) -> NewEvent:
     )
 
 
+def many(redis_url: str, on_a_server: int) -> int:
+    """Behind Sentinel and on a cluster it is the same script, called another way: fewer cases do."""
+    return on_a_server if redis_url.startswith("unix:") else on_a_server // 5
+
+
 @pytest.mark.slow
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(max_events=st.integers(1, 12), steps=steps)
-def test_the_store_equals_the_reference_after_any_steps(
-    redis_url: str, max_events: int, steps: list[list[NewEvent] | str | tuple[str, ...]]
-) -> None:
-    asyncio.run(check_steps(redis_url, max_events, steps))
+def test_the_store_equals_the_reference_after_any_steps(redis_url: str) -> None:
+    @settings(max_examples=many(redis_url, 250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(max_events=st.integers(1, 12), steps=steps)
+    def check(max_events: int, steps: list[list[NewEvent] | str | tuple[str, ...]]) -> None:
+        asyncio.run(check_steps(redis_url, max_events, steps))
+
+    check()
 
 
 @pytest.mark.slow
@@ -88,7 +94,7 @@ def test_the_store_equals_the_reference_over_long_random_histories(redis_url: st
     dice = random.Random(7)
     for max_events in (3, 20, 40):
         steps: list[list[NewEvent] | str | tuple[str, ...]] = []
-        for now in range(400):
+        for now in range(many(redis_url, 400)):
             batch = [
                 NewEvent(
                     USERS[0],
@@ -104,13 +110,13 @@ def test_the_store_equals_the_reference_over_long_random_histories(redis_url: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_events_sent_21_times_each_at_once_and_in_disorder_are_stored_once_in_time_order(redis_url: str) -> None:
-    run = uuid4().hex
+def test_events_sent_many_times_at_once_and_in_disorder_are_stored_once_in_time_order(redis_url: str) -> None:
+    run, times = uuid4().hex, many(redis_url, 20)
     all_events = [
         NewEvent(f"{run}{number % 5}", f"item{number}", 1000 * number, f"e{number}" if number % 2 else None)
         for number in range(1000)
     ]
-    sent = all_events * 21
+    sent = all_events * times
     random.Random(3).shuffle(sent)
 
     async def check() -> None:
@@ -118,7 +124,7 @@ def test_events_sent_21_times_each_at_once_and_in_disorder_are_stored_once_in_ti
         store = HistoryStore(client, max_events=1000, wait_s=100.0)
         outcomes = await asyncio.gather(*(store.append([event]) for event in sent))
         assert sum(outcome.status == "stored" for (outcome,) in outcomes) == 1000
-        assert sum(outcome.status == "duplicate" for (outcome,) in outcomes) == 20_000
+        assert sum(outcome.status == "duplicate" for (outcome,) in outcomes) == 1000 * (times - 1)
         for user in range(5):
             history = await store.read(f"{run}{user}")
             mine = [event for event in all_events if event.user_id == f"{run}{user}"]

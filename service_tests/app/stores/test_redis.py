@@ -1,59 +1,20 @@
 """Opening Redis by URL, and the same store on a cluster and behind Sentinel."""
 
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import re
+from collections.abc import Callable
 
 import pytest
-from redis import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.asyncio import cluster
 
 from app.errors import StoreUnavailable
-from app.stores.embedded import find_redis_server
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis import close_redis, open_redis, parse_many_hosts, redacted
+from service_tests.redis_cluster import RedisCluster
+from service_tests.redis_sentinel import RedisSentinel
 
 pytestmark = pytest.mark.anyio
-
-
-def free_port() -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:  # a cluster node also listens at port + 10,000
-            return port
-
-
-def wait_for(client: Redis) -> None:
-    for _ in range(500):
-        try:
-            client.ping()
-        except RedisError:
-            time.sleep(0.01)
-        else:
-            return
-
-
-@contextmanager
-def server(folder: Path, *options: str) -> Iterator[int]:
-    folder.mkdir()
-    port = free_port()
-    command = [find_redis_server(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    process = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
-    try:
-        with Redis(port=port) as client:
-            wait_for(client)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
@@ -72,55 +33,26 @@ async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
     await store.ping()
 
 
-@contextmanager
-def cluster_node(folder: Path) -> Iterator[int]:
-    """One node that holds all slots."""
-    with server(folder, "--cluster-enabled", "yes") as port, Redis(port=port) as node:
-        node.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-        for _ in range(1000):
-            if node.execute_command("CLUSTER INFO")["cluster_state"] == "ok":
-                break
-            time.sleep(0.01)
-        yield port
-
-
-@contextmanager
-def sentinel_of(folder: Path, primary_port: int) -> Iterator[int]:
-    configuration = folder / "sentinel.conf"
-    configuration.write_text(f"sentinel monitor shop 127.0.0.1 {primary_port} 1\n")
-    port = free_port()
-    command = [find_redis_server(), str(configuration), "--sentinel", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with Redis(port=port) as client:
-            wait_for(client)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.mark.slow
-async def test_a_cluster_serves_the_same_store(tmp_path: Path, new_user: Callable[[], str]) -> None:
-    with cluster_node(tmp_path / "node") as port:
-        client = await open_redis(f"redis+cluster://127.0.0.1:{port}", timeout_s=5.0)
-        assert isinstance(client, RedisCluster)
-        store = HistoryStore(client, max_events=5)
-        await check_store(store, new_user)
-        await store.close()
-        await close_redis(client)
+async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Callable[[], str]) -> None:
+    client = await open_redis(redis_url, timeout_s=5.0)
+    assert isinstance(client, cluster.RedisCluster) == redis_url.startswith("redis+cluster:")
+    store = HistoryStore(client, max_events=5)
+    await check_store(store, new_user)
+    await store.close()
+    await close_redis(client)
 
 
-@pytest.mark.slow
-async def test_sentinel_leads_to_the_primary(tmp_path: Path, new_user: Callable[[], str]) -> None:
-    with server(tmp_path / "primary") as port, sentinel_of(tmp_path, port) as sentinel_port:
-        client = await open_redis(f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel_port}/shop/3", timeout_s=5.0)
-        store = HistoryStore(client, max_events=5)
-        await check_store(store, new_user)
-        with Redis(port=port, db=3) as primary:
-            assert primary.dbsize() > 0
-        await store.close()
-        await close_redis(client)
+async def test_sentinel_leads_to_the_database_that_the_url_names(
+    whole_sentinel: RedisSentinel, new_user: Callable[[], str]
+) -> None:
+    silent_first = whole_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
+    client = await open_redis(f"{silent_first}/3", timeout_s=5.0)
+    store = HistoryStore(client)
+    await store.append([NewEvent(new_user(), "a", 1)])
+    assert (await client.info("keyspace"))["db3"]["keys"] >= 2
+    await store.close()
+    await close_redis(client)
 
 
 async def test_the_error_names_the_url_and_not_the_password() -> None:
@@ -134,10 +66,42 @@ async def test_the_error_names_the_url_and_not_the_password() -> None:
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis+sentinel://host:1", "redis+cluster://host:port", "nonsense"])
-async def test_what_is_no_redis_url_is_refused_by_name(url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="not a Redis URL"):
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://x", r"redis\+cluster://"),
+        ("nonsense", r"redis\+cluster://"),
+        ("rediss+cluster://host", r"redis\+cluster://"),
+        ("redis+sentinel://host:1", "names the service"),
+        ("redis+sentinel://host:1/shop/two", "names the service"),
+        ("redis+sentinel://host:1/shop/0/1", "names the service"),
+        ("redis+sentinel:///shop", "'' is not host:port"),
+        ("redis+cluster://", "'' is not host:port"),
+        ("redis+cluster://host:port", "'host:port' is not host:port"),
+        ("redis+cluster://a:1,b:70000", "'b:70000' is not host:port"),
+        ("redis+cluster://host:1/3", "no databases"),
+        ("redis+cluster://host:1?ssl=true", "no options"),
+    ],
+)
+async def test_what_is_no_redis_url_is_refused_by_name(url: str, why: str) -> None:
+    with pytest.raises(StoreUnavailable, match=f"not a Redis URL: {re.escape(url)}: .*{why}"):
         await open_redis(url)
+
+
+async def test_a_server_of_another_kind_than_the_url_says_is_named(
+    whole_cluster: RedisCluster, whole_sentinel: RedisSentinel
+) -> None:
+    node, sentinel, plain = whole_cluster.nodes[0].port, whole_sentinel.sentinels[0].port, whole_sentinel.nodes[0].port
+    for url, why in (
+        (f"redis://127.0.0.1:{node}", r"a node of a cluster: say redis\+cluster:"),
+        (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: say redis\+sentinel:"),
+        (f"redis+cluster://127.0.0.1:{plain}", "[Cc]luster mode is not enabled"),
+        (f"redis+sentinel://127.0.0.1:{plain}/shop", "SENTINEL"),
+        (f"redis+sentinel://127.0.0.1:{sentinel}/cellar", "cellar"),
+    ):
+        with pytest.raises(StoreUnavailable, match=why) as caught:
+            await open_redis(url)
+        assert url in str(caught.value)
 
 
 async def test_urls_with_many_hosts_are_taken_apart() -> None:

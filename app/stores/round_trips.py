@@ -1,0 +1,120 @@
+"""Many commands in one round trip, each answer or error to its own command, and the replicas that must have the writes.
+
+Knows one server, given or found by Sentinel; `cluster_round_trips.py` does the same with many. Knows no key's meaning,
+no script and no format.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException, RedisError
+
+# redis-py lets plain OSErrors (TimeoutError is one) through in a few places: TLS, DNS, cluster discovery.
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
+
+Words = tuple[Any, ...]
+"""A command as it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The server that holds `key` is the one to ask."""
+
+    key: bytes
+    words: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """So many replicas must have a write before it counts, and they are waited for that long."""
+
+    count: int
+    within_ms: int
+
+    def __post_init__(self) -> None:
+        assert self.count >= 1, "no replica needs no waiting"
+        assert self.within_ms >= 1, "to Redis, 0 ms means for ever"
+
+
+class NotReplicated(RedisError):
+    """Too few replicas have the write. It is done, and may be lost all the same if the server is."""
+
+
+class RoundTrips(Protocol):
+    """How commands reach Redis. Nothing is raised for a Redis that fails: its error is the answer."""
+
+    async def send(
+        self, commands: Sequence[Command], *, script: str | None = None, replicas: Replicas | None = None
+    ) -> list[Any]:
+        """An answer or an Exception per command, in order; each is atomic, the whole is not.
+
+        `script` is loaded in the same round trip, in front. With `replicas` an answer means that they have the write,
+        else it is NotReplicated.
+        """
+
+    async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
+        """What lies under each key, an Exception where that is not known."""
+
+    async def everywhere(self, words: Sequence[Words]) -> list[list[Any]]:
+        """The answer of every primary to each of these, an Exception where there is none."""
+
+    def server_of(self, key: bytes) -> str:
+        """A name for the server that is asked about this key; it may be another one a moment later."""
+
+
+class ServerRoundTrips:
+    """To one server. The client's own single retry is all there is: it finds the primary anew after a fail-over."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    async def send(
+        self, commands: Sequence[Command], *, script: str | None = None, replicas: Replicas | None = None
+    ) -> list[Any]:
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for words in all_words([command.words for command in commands], script, replicas):
+            pipeline.execute_command(*words)
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except REDIS_ERRORS as error:
+            return [error] * len(commands)
+        return own_answers(answers, script, replicas)
+
+    async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
+        try:
+            values: list[Any] = await self._client.mget(keys)
+        except REDIS_ERRORS as error:
+            return [error] * len(keys)
+        return values
+
+    async def everywhere(self, words: Sequence[Words]) -> list[list[Any]]:
+        return [await self.send([Command(b"", one) for one in words])]
+
+    def server_of(self, key: bytes) -> str:  # noqa: ARG002 - it is always this one
+        return ""
+
+
+def all_words(words: Sequence[Words], script: str | None, replicas: Replicas | None) -> list[Words]:
+    """What goes over one connection: a WAIT at the end is for all writes before it and costs no further round trip."""
+    first = [("SCRIPT LOAD", script)] if script is not None else []
+    last = [("WAIT", replicas.count, replicas.within_ms)] if replicas is not None else []
+    return [*first, *words, *last]
+
+
+def own_answers(answers: list[Any], script: str | None, replicas: Replicas | None) -> list[Any]:
+    """The answers to the words themselves, and errors in place of those that too few replicas have."""
+    own = answers[int(script is not None) : len(answers) - int(replicas is not None)]
+    if replicas is None:
+        return own
+    have = answers[-1]
+    if isinstance(have, Exception):
+        missing: Exception = have
+    elif have < replicas.count:
+        missing = NotReplicated(
+            f"not acknowledged: {have} of {replicas.count} replicas had it within {replicas.within_ms} ms"
+        )
+    else:
+        return own
+    return [answer if isinstance(answer, Exception) else missing for answer in own]

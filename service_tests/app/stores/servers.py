@@ -1,0 +1,25 @@
+"""What the servers behind a client say of themselves, all primaries together. Knows no history."""
+
+from typing import Any
+
+from app.stores.client import RedisClient, round_trips
+
+
+async def each_primary(client: RedisClient, *words: Any) -> list[Any]:
+    """The answer of every primary; raises the first error."""
+    answers = [answer for (answer,) in await round_trips(client).everywhere([words])]
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+async def calls_of(client: RedisClient, command: str) -> int:
+    """How often a command was run since the servers started."""
+    name = f"cmdstat_{command}"
+    return sum(stats[name]["calls"] for stats in await each_primary(client, "INFO", "commandstats") if name in stats)
+
+
+async def statistic(client: RedisClient, name: str) -> int:
+    """A number of INFO stats."""
+    return sum(int(stats[name]) for stats in await each_primary(client, "INFO", "stats"))

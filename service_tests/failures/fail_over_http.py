@@ -1,0 +1,70 @@
+"""The load of a fail-over over HTTP: /events and /recommend, with what each may answer while the store is away.
+
+Knows the contract of the two routes and the items of the tiny artifact. Does not know what fails.
+"""
+
+from collections.abc import Callable, Sequence
+
+import httpx
+
+from service_tests.failures.fail_over import Load, NotAnswered
+
+FIRST_S = 1_700_000_000
+ITEMS = 60
+
+
+def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple[str, ...], list[str]]) -> Load:
+    """One writer for each user, so that a version tells which events it has; `answers` takes histories and answers."""
+
+    async def send(user: str, number: int) -> None:
+        response = await http.post("/events", json={"events": [event(user, number)]})
+        if response.status_code == 503:
+            assert int(response.headers["retry-after"]) >= 1
+            raise NotAnswered(f"events: 503 {response.json()['title']}")
+        assert response.status_code == 202, response.text
+        assert response.json()["results"][0]["status"] in ("stored", "duplicate"), response.text
+
+    async def read(user: str, sent: Callable[[], int], acknowledged: int) -> str:
+        response = await http.post("/recommend", json={"user_id": user, "k": 10, "exclude_seen": False})
+        if response.status_code == 503:
+            assert int(response.headers["retry-after"]) >= 1
+            raise NotAnswered(f"recommend: 503 {response.json()['title']}")
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert len(answer["items"]) == 10
+        if answer["served_by"] == "popularity" and answer["reason"] in ("store_unavailable", "overloaded"):
+            return f"popularity, {answer['reason']}"
+        version = answer["history_version"]
+        assert acknowledged <= version <= sent(), "neither older than what was acknowledged nor made up"
+        assert answer["served_by"] == ("model" if version else "popularity"), answer
+        if version:
+            history = tuple(map(item_of, range(version)))
+            items = [item["item_id"] for item in answer["items"]]
+            assert answers.setdefault(history, items) == items
+        return str(answer["served_by"])
+
+    return Load(users, send, read)
+
+
+def item_of(number: int) -> str:
+    return f"i{number % ITEMS + 1}"
+
+
+def event(user: str, number: int) -> dict[str, object]:
+    return {
+        "user_id": user,
+        "item_id": item_of(number),
+        "timestamp": FIRST_S + number,
+        "event_id": f"{user}e{number}",
+    }
+
+
+async def recommended(http: httpx.AsyncClient, **asked: object) -> list[str]:
+    response = await http.post("/recommend", json={"k": 10, "exclude_seen": False, **asked})
+    assert response.json()["served_by"] == "model", response.text
+    return [item["item_id"] for item in response.json()["items"]]
+
+
+async def history_of(http: httpx.AsyncClient, user: str) -> list[int]:
+    events = (await http.get(f"/users/{user}/history")).json()["events"]
+    return [event["timestamp"] // 1000 - FIRST_S for event in events]
