@@ -8,6 +8,7 @@ from types import ModuleType
 
 from app.commands import (
     bench_accuracy,
+    bench_chart,
     bench_encode,
     bench_gpu,
     bench_ladder,
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
     "traffic": (bench_traffic, "made-up visitors for a running service, at a rate, until they are stopped"),
     "score": (bench_score, "the ways of scoring a catalogue, by its size and by batch size"),
+    "chart": (bench_chart, "what serve and ladder recorded, as a picture"),
     "gpu": (bench_gpu, "encoding and scoring on a GPU, beside what its memory and arithmetic allow"),
 }
 
