@@ -16,6 +16,7 @@ from app.errors import ArtifactRejected, NotFound
 from app.inference.popularity import NOTHING, Indices, allowed, denied, known, popular
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.served import About
+from app.long_lived import give_back
 from app.observability import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
@@ -31,6 +32,7 @@ def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, na
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)
+    give_back()
     return servable
 
 

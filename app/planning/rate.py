@@ -62,6 +62,10 @@ def planned_rate(shape: Shape, rate: float, length: int, device: str, *, index: 
     fixed, per_event = measured.ENCODE_S[shape.preset]
     with_int8, without = measured.SCAN_S[shape.table_form]
     of_batch, of_history = with_int8 if shape.scorers.kept else without
-    batch_s, score_s = measured.INDEX_S if index else (of_batch * shape.items, of_history * shape.items)
+    batch_s, score_s = of_batch * shape.items, of_history * shape.items
+    if index and shape.table_form == "codes":
+        batch_s, score_s = (measured.READ_SHARE * shape.items * seconds for seconds in measured.LISTS_S)
+    elif index:
+        batch_s, score_s = measured.INDEX_S
     encode_s = fixed + per_event * min(length, ENCODED_UP_TO)
     return PlannedRate(rate, measured.FRONT_S, encode_s, batch_s, score_s)

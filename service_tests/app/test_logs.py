@@ -63,7 +63,7 @@ async def test_lines_of_a_request_bear_its_id_and_those_after_it_do_not(
         raise RuntimeError("inside")
 
     monkeypatch.setattr(service.state["users"], "history", broken)
-    caplog.handler.setFormatter(JsonLine())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
     await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
     logging.getLogger("nextup").warning("afterwards")
     during, after = (json.loads(line) for line in caplog.text.splitlines())
@@ -78,7 +78,7 @@ async def test_lines_of_a_traced_request_bear_its_trace(
     async def broken(*_: object) -> None:
         raise RuntimeError("inside")
 
-    caplog.handler.setFormatter(JsonLine())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
     with receiving() as receiver:
         async with service_with(otlp_endpoint=receiver.url, trace_share=0.0) as service:
             monkeypatch.setattr(service.state["users"], "history", broken)

@@ -99,8 +99,13 @@ def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summ
     batched = sum(samples(url, "nextup_batch_size_sum").values())
     for _ in range(30):
         assert ask(served).json()["served_by"] == "model"
-    assert sum(samples(url, "nextup_recommendations_total").values()) == before + 30
-    assert sum(samples(url, "nextup_batch_size_sum").values()) == batched + 30
+    until(  # numbers of other processes are seen twice a second
+        lambda: (
+            sum(samples(url, "nextup_recommendations_total").values()) == before + 30
+            and sum(samples(url, "nextup_batch_size_sum").values()) == batched + 30
+        ),
+        "the sums are not those of the requests",
+    )
     for name in ("nextup_model_info", "nextup_store_up", "nextup_index_recall"):
         assert list(samples(url, name).values()) == [1.0], name
     assert samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4

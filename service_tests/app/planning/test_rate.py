@@ -16,8 +16,10 @@ def test_a_small_catalogue_is_answered_at_the_rate_that_was_measured() -> None:
 def test_workers_grow_with_rate_and_items_and_an_index_spares_them() -> None:
     found = {n: planned_rate(shape_of(preset("blossom"), n), 1000.0, 200, "cpu") for n in (10_000, 10_000_000)}
     assert found[10_000].workers == 1
-    assert found[10_000_000].workers > 10 * found[10_000_000].least_workers > 100
-    assert planned_rate(shape_of(preset("blossom"), 10_000_000), 1000.0, 200, "cpu", index=True).workers == 1
+    assert found[10_000_000].workers > 5 * found[10_000_000].least_workers > 20
+    indexed = planned_rate(shape_of(preset("blossom"), 10_000_000), 1000.0, 200, "cpu", index=True)
+    assert indexed.least_workers <= 3, "docs/benchmarks/ladder.md: three workers did it"
+    assert indexed.workers <= 5
     twice = planned_rate(shape_of(preset("blossom"), 10_000_000), 2000.0, 200, "cpu")
     assert twice.workers == pytest.approx(2 * found[10_000_000].workers, abs=1)
 
