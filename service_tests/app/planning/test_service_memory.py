@@ -13,6 +13,7 @@ from app.bench.serving import run_round
 from app.bench.traffic import drawn, histories_of, read_bodies
 from app.commands.bench_service import service_of
 from app.commands.load import load_events
+from app.commands.store import redis_url
 from app.planning.artifact_files import ItemText
 from app.planning.base import Base, base_of_here
 from app.planning.memory import worker_memory
@@ -33,7 +34,7 @@ def base() -> Base:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "items", "workers"), SERVICES)
 def test_resident_memory_is_as_planned(
-    name: str, items: int, workers: int, base: Base, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, items: int, workers: int, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not base.is_measured:
         pytest.skip("needs /proc")
@@ -41,11 +42,12 @@ def test_resident_memory_is_as_planned(
         monkeypatch.setenv(f"NEXTUP_{variable}", value)
     settings = Settings(artifact=made_artifact(tmp_path, name, items), workers=workers)
     events = histories_of(law_of(items, users=200))
-    asyncio.run(load_events(redis_url, settings, events))
     asking = read_bodies(drawn(events["user_id"].to_list(), None, 500, 0), 10)
-    with service_of(settings, redis_url) as service:
-        answered = run_round(service.target, replace(PLAN, bodies=tuple(asking))).tally
-        found = resident_of(service.process.pid)
+    with redis_url(settings) as url:  # of its own: these users have the names of others
+        asyncio.run(load_events(url, settings, events))
+        with service_of(settings, url) as service:
+            answered = run_round(service.target, replace(PLAN, bodies=tuple(asking))).tally
+            found = resident_of(service.process.pid)
     assert answered.answered > 50
     assert found is not None
     planned = worker_memory(shape_of(preset(name), items), ItemText.numbered(items), base.resident).together(workers)
