@@ -42,9 +42,9 @@ REDIS_RUNNING = {"server": 231_000, "embedded": 20_000}
 """Scripts and buffers, whatever is stored. Origin: `nextup bench memory`, 1,000 users with 10 to 1,000 events, Redis
 7.0 with jemalloc and 6.2 with glibc, less what histories take."""
 
-FRONT_S = 110e-6
+FRONT_S = 95e-6
 """CPU seconds of a /recommend without the model: HTTP, Redis, JSON, batching.
-Origin: `nextup bench serve`, 1 worker, 150 µs per request (docs/benchmarks/serve.md), less encoding and scan."""
+Origin: `nextup bench serve`, 1 worker, 128 µs per request (docs/benchmarks/serve.md), less encoding and scan."""
 ENCODE_S = {"blossom": (11e-6, 0.12e-6), "sasrec": (6e-6, 0.77e-6)}
 """CPU seconds per history of n events, (a, b) of a + b · n, native code, batches of 32.
 Origin: `nextup bench encode`, histories of 50 and 200 (DECISIONS.md, decision 16)."""
