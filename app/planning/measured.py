@@ -20,12 +20,14 @@ MODEL_OWN, MODEL_MAPPED = 5 * MB, 24 * MB
 """What torch takes when a model first runs: packed weights and buffers, and pages of its libraries that were not yet
 read. Origin: `nextup bench memory`, 1,000 items, loaded less before; `blossom` 20 and `sasrec` 23 MB are mapped."""
 
-HEAP_LEAST, HEAP_SCORES, HEAP_MOST = 3 * MB, 4, 45 * MB
-"""Memory that was freed and that glibc keeps: the least; of all scores of a batch, written when scorers are measured at
-the load, so many times; and no more than this, as what is larger than 32 MB goes back at once.
-Origin: `nextup bench memory`, both presets, what processes use less everything else here: 2 and 11 MB at 10,000 items,
-10 and 14 at 20,000, 13 and 30 at 50,000, and 21 to 72 from 100,000 to a million, without a trend. It differs by 20 MB
-from process to process."""
+HEAP_LEAST, HEAP_SCORES, HEAP_MOST = 3 * MB, 4, 20 * MB
+"""Memory that was freed and that glibc keeps, after a load has given back what it could: the least; of all scores of a
+batch, so many times; and no more than this. Origin: `nextup bench memory`, both presets, what processes use less
+everything else here: 2 and 3 MB at 10,000 items, 12 to 17 from 100,000 on. It differs by 20 MB between processes."""
+
+INDEX_HEAP = 25 * MB
+"""More of it with lists of codes. Origin: `nextup bench memory`, a million items, 43 MB, and `nextup bench ladder`,
+three workers of one and ten million items, 25 MB each."""
 
 SUPERVISOR_OWN = 40 * MB
 """With two workers and more: the process that watches them, and Python's resource tracker. Its libraries are the

@@ -59,6 +59,8 @@ def worker_memory(shape: Shape, text: ItemText, base: Resident, *, index: bool =
     heap = measured.HEAP_LEAST
     if shape.scorers.scores_written:
         heap += min(measured.HEAP_SCORES * shape.score_bytes, measured.HEAP_MOST)
+    if index:
+        heap += measured.INDEX_HEAP
     return WorkerMemory(
         base=base.own,
         service=measured.SERVICE_OWN,
