@@ -101,6 +101,7 @@ def _long(name: str, arguments: argparse.Namespace) -> dict[str, tuple[float, fl
     model, runners = _model(name, arguments.items, max_len=LONG)
     runner = runners.get("native", runners["torch"])
     predictor = Predictor(model, CPU, runner)
+    predictor.choose_scorers()  # as a load does
     found: dict[str, list[float]] = {"encode": [], "top_k": []}
     for length in (50, LONG):
         [history] = _histories(1, length, arguments.items)
