@@ -3,7 +3,8 @@
 The library locks and, with several processes, writes into a mapped file for each number: some 8 µs per request, and 25
 with files, of 150. Kept in a list, a number costs a fraction of a microsecond; `handing_over` gives them on twice a
 second, and whoever tells the metrics does so before. What waits is bounded by what a process answers in that time.
-It knows no metric by name.
+Handing over belongs to the event loop, as does counting; numbers may be observed in any
+thread. It knows no metric by name.
 """
 
 import asyncio

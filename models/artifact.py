@@ -130,9 +130,13 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
     predictor.choose_scorers(native=native)  # first, so that the golden questions go to those that will serve
     if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
-    with_index = INDEX in manifest["files"] and predictor.device == "cpu" and native
-    if with_index and (index := load_index(folder / INDEX, manifest["index"])) is not None:
-        predictor.use_index(index)
+    if INDEX in manifest["files"] and predictor.device == "cpu":
+        try:
+            index = load_index(folder / INDEX, manifest["index"], native=native)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ArtifactError(f"{folder / INDEX} is no index that the manifest tells of: {error!r}") from error
+        if index is not None:
+            predictor.use_index(index)
     vectors = 4 * (catalogue.num_items + 1) * config.dim
     parts = predictor.model_bytes()
     return Artifact(

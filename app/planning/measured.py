@@ -53,13 +53,13 @@ Origin: `nextup bench encode`, histories of 50 and 200 (DECISIONS.md, decision 1
 SCAN_S = {"codes": ((2.1e-9, 0.22e-9), (17.3e-9, 0.71e-9)), "full": ((7.2e-9, 0.75e-9), (21.6e-9, 3.4e-9))}
 """CPU seconds per item, of a batch and of each history in it; first with what a scorer keeps beside the weights (blocks
 of codes, an int8 table), then without. Origin: `nextup bench score`, a million items, batches of 1 and 32 (decision
-17); blocks of codes at ten million, 23 and 92 ms, because at a million they lie in the cache and take 0.9 and 7.3."""
+17); blocks of codes at ten million, 23 and 92 ms, as `GET /models` of the ladder's artifact tells from its load."""
 READ_SHARE = 0.0625
 """Of the items, by lists of codes. Origin: `nextup bench ladder`, 256 of 4,096 lists at a million items and 768 of
 16,384 at ten million, made up; of trained tables it falls with the root of their size (models/LOG.md)."""
 LISTS_S = (1.7e-9, 1.5e-9)
-"""CPU seconds per item read by lists of codes, of a batch and of each history in it. Origin: the scorers of those two
-artifacts, timed alone: 0.19 ms and 1.5 ms for one history, 2.8 ms and 23 ms for 32."""
+"""CPU seconds per item read by lists of codes, of a batch and of each history in it. Origin: `timings_ms` in
+`GET /models` of those two artifacts, least of several loads: 0.19 and 1.5 ms for one history, 2.8 and 23 ms for 32."""
 INDEX_S = (110e-6, 46e-6)
 """The same in all with inverted lists of bytes. Origin: `nextup bench score --approximate`, a million items."""
 BATCH = 32

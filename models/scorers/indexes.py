@@ -77,15 +77,15 @@ def exact_by(model: SequentialRecommender, index: Index) -> Scorer | None:
     return exact_of(model, index) if isinstance(index, ListsIndex) else None
 
 
-def load_index(path: Path, told: Told) -> Index | None:
-    """None, with a warning, where this installation cannot read its kind.
+def load_index(path: Path, told: Told, *, native: bool = True) -> Index | None:
+    """None, with a warning, where this installation cannot read its kind, or may not run `native` code for it.
 
     KeyError, TypeError or ValueError for what is no index. The file must not be changed in place while this lives.
     """
     if told.get("kind", IvfIndex.kind) == ListsIndex.kind:
-        if library() is not None:
+        if native and library() is not None:
             return ListsIndex.load(path, told)
-        lack = "the native library was not built (python -m models.native.build)"
+        lack = "it takes native code, which is off or was not built (python -m models.native.build)"
     else:
         if has_faiss():
             return IvfIndex.load(path, told)

@@ -92,3 +92,13 @@ def test_scores_that_are_no_inner_products_get_none(
     assert main(["index", str(folder), str(log), "--min-items", "100"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["passed"] is False
     assert not (folder / "neighbours.ivf").exists()
+
+
+def test_an_index_that_the_manifest_does_not_tell_of_is_refused_by_name(log: Path, tmp_path: Path) -> None:
+    folder = clustered_artifact(tmp_path / "artifact", "sasrec")
+    assert main(["index", str(folder), str(log), "--min-items", "100", "--queries", "20"]) == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["index"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=r"neighbours.ivf is no index that the manifest tells of: KeyError"):
+        load_artifact(folder, device="cpu")

@@ -21,6 +21,8 @@ from models.scorers.lists_build import build_lists
 from models.scorers.lists_index import ListsIndex
 from models.scorers.plain import PlainScorer
 from service_tests.contracts.test_scorers import DIM, filters, model_of
+from service_tests.models.scorers.test_ivf import MODEL as FULL_TABLE
+from service_tests.models.scorers.test_ivf import QUERIES as NEAR_ITEMS
 
 pytestmark = [
     pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'"),
@@ -143,17 +145,14 @@ def test_codes_without_neighbourhoods_get_no_index() -> None:
     assert build_lists(model, far, PlainScorer(model)) is None
 
 
-@pytest.mark.parametrize(
-    ("embedding", "kind"),
-    [
-        (Part("codes"), ListsIndex),
-        (Part("codes", {"codebook": 200, "splits": 2}), IvfIndex),
-        (Part("full"), IvfIndex),
-    ],
-)
-def test_six_bit_codes_get_lists_and_everything_else_inverted_lists(embedding: Part, kind: type) -> None:
-    model = model_of(embedding, "tied", 400, 0, whole=False)
-    with torch.inference_mode():
-        near = model.embedding.table(torch.arange(1, 30))
-    built = build_index(model, near, PlainScorer(model))
-    assert built is None or isinstance(built, kind)
+def test_six_bit_codes_get_lists_and_everything_else_inverted_lists() -> None:
+    assert isinstance(build_index(MODEL, QUERIES, PLAIN), ListsIndex)
+    assert isinstance(build_index(FULL_TABLE, NEAR_ITEMS, PlainScorer(FULL_TABLE)), IvfIndex)
+
+
+def test_without_native_code_there_is_no_index_and_a_warning(
+    index: ListsIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index.save(tmp_path / "index")
+    assert load_index(tmp_path / "index", index.told(), native=False) is None
+    assert "answers stay exact" in caplog.messages[-1]
