@@ -16,7 +16,7 @@ ServiceError
 ├── ModelUnavailable 503      the model's process is not there
 └── DeadlineExceeded 504      the answer would come too late
 
-How they reach a caller (problem+json) stands in `app/problems.py`.
+How they reach a caller (problem+json) stands in `app/http/problems.py`.
 """
 
 

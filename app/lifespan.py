@@ -6,23 +6,23 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from app.admin.models import DistantModels, Models, folder_to_serve
 from app.events.service import EventService
-from app.health.watch import Watch
+from app.health.monitor import Watch
 from app.inference import Engine
-from app.inference.elsewhere import DistantEngine
-from app.long_lived import long_lived
-from app.observability import StoreMetrics
-from app.pending import handing_over
+from app.inference.remote.engine import DistantEngine
+from app.model_repository.repository import VersionFolder
+from app.model_server.remote_manager import DistantModels, Models, folder_to_serve
 from app.recommend.service import RecommendService
-from app.request_context import Tracing
+from app.runtime.memory import long_lived
 from app.settings import Settings
-from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
-from app.stores.redis import close_redis, open_redis
-from app.traced import tracing_of
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.embedded import EmbeddedRedis
+from app.telemetry.deferred_metrics import handing_over
+from app.telemetry.metrics import StoreMetrics
+from app.telemetry.request_context import Tracing
+from app.telemetry.tracing.setup import tracing_of
 from app.users.service import UserService
-from app.versions import VersionFolder
 
 
 class State(TypedDict):
@@ -67,7 +67,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
 async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
     """The model in this process, or the way to the process that has it."""
     if settings.model_process != "own":
-        from app.model_inside import model_inside  # torch, which a worker without a model never loads
+        from app.model_server.local_model import model_inside  # torch, which a worker without a model never loads
 
         return await opened.enter_async_context(model_inside(settings, tracing))
     versions = VersionFolder(settings.artifact)

@@ -5,17 +5,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.access import Access
-from app.admin.endpoints import router as admin
 from app.api_keys import ApiKeys
 from app.errors import ServiceError
 from app.events.endpoints import router as events
 from app.health.endpoints import router as health
 from app.home.endpoints import router as home
+from app.http.auth import Access
+from app.http.middleware import RequestMiddleware
+from app.http.problems import describe_keys, describe_problems, on_http_error, on_invalid_request, on_service_error
 from app.items.endpoints import router as items
 from app.lifespan import lifespan_of
-from app.middleware import RequestMiddleware
-from app.problems import describe_keys, describe_problems, on_http_error, on_invalid_request, on_service_error
+from app.models_api.endpoints import router as admin
 from app.recommend.endpoints import router as recommend
 from app.recommend.hot_path import HotPath
 from app.settings import Settings

@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.api_keys import ApiKeys
-from app.logs import LogFormat
-from app.processes import automatic_workers
+from app.runtime.machine import automatic_workers
+from app.telemetry.logs import LogFormat
 
 
 class Settings(BaseSettings):

@@ -28,17 +28,17 @@ from safetensors.torch import load_file, save_file
 
 from models.batch import History
 from models.build import unfilled_model
-from models.catalogue import Catalogue
-from models.catalogue_arrays import write_arrays
-from models.catalogue_file import ARRAYS, TABLE, open_catalogue
-from models.catalogue_table import write_table
+from models.catalogue.arrays import write_arrays
+from models.catalogue.catalogue import Catalogue
+from models.catalogue.open import ARRAYS, TABLE, open_catalogue
+from models.catalogue.parquet import write_table
 from models.config import ModelConfig
 from models.device import choose_device
 from models.golden import golden_answers, golden_difference
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
-from models.scorers.indexes import load_index
+from models.scorers.ann.indexes import load_index
 
 FORMAT = 1
 MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "model.safetensors", "golden.json"

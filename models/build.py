@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.embeddings.base import ItemEmbedding
 from models.embeddings.blocks import BlockEmbedding

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.batch import History
 from models.predictor import Predictor
-from models.scorers.eligible import Indices
+from models.scorers.filter import Indices
 
 HISTORIES, K = 32, 10
 LONGEST = 50

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from models.batch import History, Times
-from models.fitting_batch import FittingBatch
+from models.oom_batching import FittingBatch
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
-from models.scorers.choice import Scoring, choose, plain_scoring
-from models.scorers.cosine import CosineScan
-from models.scorers.eligible import Eligible, Indices, Mask
-from models.scorers.indexes import Index, build_index, exact_by
+from models.scorers.ann.indexes import Index, build_index, exact_by
+from models.scorers.exact.cosine import CosineScan
+from models.scorers.filter import Eligible, Indices, Mask
+from models.scorers.selection import Scoring, choose, plain_scoring
 
 Row = TypeVar("Row")
 
@@ -142,7 +142,7 @@ class Predictor:
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> Index | None:
-        """For approximate answers (models/scorers/indexes.py), as good as it must be after these histories.
+        """For approximate answers (models/scorers/ann/indexes.py), as good as it must be after these histories.
 
         None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
         """

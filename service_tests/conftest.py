@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from app.settings import Settings
-from service_tests.artifacts import write_tiny_artifact
-from service_tests.redis_server import new_user, redis_client, redis_url
-from service_tests.service import Service, running_service
+from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.redis_server import new_user, redis_client, redis_url
+from service_tests.support.service import Service, running_service
 
 __all__ = ["new_user", "redis_client", "redis_url"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.bench.ladder import MOST_P90_MS
+from app.bench.scaling import MOST_P90_MS
 
 NAMES = {
     "recommend": "nextup, {workers} workers",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.bench.resources import Memory, Resident
-from app.bench.tables import megabytes, rounded, shown, text_table
+from models.benchmarks.tables import megabytes, rounded, shown, text_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import IO
 
 import app
 from app.bench.resources import cpu_seconds
-from app.stores.embedded import END_WITH_PARENT
+from app.stores.redis.embedded import END_WITH_PARENT
 
 START_S = 180.0  # loading a large artifact, on a machine that has other things to do
 SETTLE_S = 60.0

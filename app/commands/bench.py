@@ -6,23 +6,23 @@ Knows their names and options. What one does is in the file of its name beside t
 import argparse
 from types import ModuleType
 
+from app.bench.serve import command as serve_command
 from app.commands import (
     bench_accuracy,
     bench_chart,
     bench_encode,
     bench_gpu,
-    bench_ladder,
     bench_memory,
+    bench_scaling,
     bench_score,
-    bench_serve,
     bench_traffic,
 )
 
 BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
-    "serve": (bench_serve, "requests per second and latency of the service, beside a bare FastAPI echo"),
+    "serve": (serve_command, "requests per second and latency of the service, beside a bare FastAPI echo"),
     "encode": (bench_encode, "sequences per second from history to hidden vector, torch and native code in turn"),
     "memory": (bench_memory, "bytes on disk and in memory by catalogue size, and of a history in Redis"),
-    "ladder": (bench_ladder, "latency and memory at growing catalogues, each at its rate, without training"),
+    "ladder": (bench_scaling, "latency and memory at growing catalogues, each at its rate, without training"),
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
     "traffic": (bench_traffic, "made-up visitors for a running service, at a rate, until they are stopped"),
     "score": (bench_score, "the ways of scoring a catalogue, by its size and by batch size"),

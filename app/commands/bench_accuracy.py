@@ -1,6 +1,6 @@
 """`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table.
 
-Knows how to run the trainings that are missing, several at a time; which there are is in app/bench/accuracy.py.
+Knows how to run the trainings that are missing, several at a time; which there are is in models/benchmarks/accuracy.py.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bench.accuracy import PLACES, RESULT, Data, Model, Run, grid, markdown, rows
 from app.bench.processes import environment_of_children, python
 from models.artifact import load_artifact
+from models.benchmarks.accuracy import PLACES, RESULT, Data, Model, Run, grid, markdown, rows
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
 from models.evaluation.evaluate import evaluate

@@ -1,6 +1,6 @@
 """`nextup bench encode`: histories to hidden vectors, torch and native code in turn, weights at random.
 
-Knows which models and histories are measured; how is in app/bench/encoding.py.
+Knows which models and histories are measured; how is in models/benchmarks/encoding.py.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.bench.encoding import Rate, median_seconds, sgemm_flops, take_turns
-from app.bench.operations import operations
 from app.bench.record import machine_facts, record
-from app.bench.report import machine_line
+from app.bench.serve.report import machine_line
 from models.batch import History
+from models.benchmarks.encoding import Rate, median_seconds, sgemm_flops, take_turns
+from models.benchmarks.flops import operations
 from models.build import build_model
 from models.predictor import Predictor
 from models.presets import preset

@@ -1,6 +1,6 @@
 """`nextup bench gpu`: encoding and scoring on a GPU, each beside what the device's memory and arithmetic allow.
 
-Knows its options and prints; what is measured is in app/bench/gpu_cases.py, the roofline in app/bench/roofline.py.
+Knows its options and prints; what is measured is in models/benchmarks/gpu.py, the roofline in models/benchmarks/roofline.py.
 """
 
 import argparse
@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from app.bench.gpu_cases import Case, encode_cases, figures, score_cases, table
 from app.bench.record import machine_facts, record, version_of
-from app.bench.roofline import measure_ceilings
+from models.benchmarks.gpu import Case, encode_cases, figures, score_cases, table
+from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
 from models.progress import progress
 

@@ -15,20 +15,20 @@ import numpy as np
 import polars as pl
 
 from app.bench.footprint import Footprint, Histories, footprint_table, histories_table, planned_table
-from app.bench.made_artifact import made_artifact
 from app.bench.processes import ChildFailed, environment_of_children, python
 from app.bench.record import machine_facts, record
 from app.bench.resources import Memory, Resident
-from app.bench.sizes import counts_of
+from app.capacity.artifact_files import ItemText, artifact_files
+from app.capacity.histories import allocator_of, planned_histories
+from app.capacity.memory import worker_memory
+from app.capacity.shapes import shape_of
+from app.commands.counts import counts_of
 from app.commands.load import load_events
 from app.commands.store import opened_store, redis_url
-from app.planning.artifact_files import ItemText, artifact_files
-from app.planning.histories import allocator_of, planned_histories
-from app.planning.memory import worker_memory
-from app.planning.shapes import shape_of
 from app.settings import Settings
-from app.stores.embedded import find_redis_server
+from app.stores.redis.embedded import find_redis_server
 from models.artifact import INDEX
+from models.benchmarks.synthetic_artifact import made_artifact
 from models.presets import preset as named_preset
 
 LONGEST_S = 1800.0
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _footprint(folder: Path, preset: str, items: int) -> Footprint:
     done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-        python(["-m", "app.bench.loading", str(folder)]),
+        python(["-m", "app.bench.artifact_memory", str(folder)]),
         capture_output=True,
         env=environment_of_children(),
         timeout=LONGEST_S,

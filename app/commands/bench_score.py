@@ -1,6 +1,6 @@
 """`nextup bench score`: the ways of scoring a catalogue, by its size and by batch size, on tables made up at random.
 
-Knows its options and prints; what is timed is in app/bench/scoring.py.
+Knows its options and prints; what is timed is in models/benchmarks/scoring.py.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from app.bench.record import machine_facts, record
-from app.bench.scoring import FORMS, Line, figures, lines, table
+from models.benchmarks.scoring import FORMS, Line, figures, lines, table
 from models.progress import progress
 
 DIM = 64

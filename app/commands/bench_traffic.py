@@ -1,7 +1,7 @@
 """`nextup bench traffic`: made-up visitors ask a running service, at a rate, until they are stopped.
 
 Not a measurement but something to look at: dashboards move, alerts can be tried. Knows the options; who the visitors
-are is in app/bench/visitors.py, how requests are sent in app/bench/generator.py.
+are is in app/bench/load/synthetic_users.py, how requests are sent in app/bench/load/generator.py.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from app.bench.generator import generate
-from app.bench.plan import Plan, Tally
-from app.bench.visitors import give_histories, popular_items, requests_of_visitors, rounds, visitors
-from app.commands.bench_serve_options import target_of
+from app.bench.load.generator import generate
+from app.bench.load.profile import Plan, Tally
+from app.bench.load.synthetic_users import give_histories, popular_items, requests_of_visitors, rounds, visitors
+from app.bench.serve.options import target_of
 
 ROUND_S = 30.0
 TIMEOUT_S = 10.0

@@ -10,8 +10,8 @@ import torch
 
 from app.commands.load import load_events
 from app.commands.store import opened_store
+from app.model_repository.repository import VersionFolder
 from app.settings import Settings
-from app.versions import VersionFolder
 from models.data.dataset import prepare
 from models.data.demo import demo_items, demo_log
 from models.device import choose_device

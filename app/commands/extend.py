@@ -10,11 +10,11 @@ import polars as pl
 
 from app.commands.log_files import add_log_arguments, read_log
 from models.artifact import MANIFEST, load_artifact, save_artifact
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
+from models.cold_start import NewItem, find_neighbours, with_new_items
 from models.data.dataset import encode
 from models.data.items import read_items
 from models.golden import HISTORIES
-from models.new_items import NewItem, find_neighbours, with_new_items
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

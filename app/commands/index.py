@@ -11,7 +11,7 @@ from app.commands.log_files import add_log_arguments, read_log
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.indexing import WORTH_FROM, add_index
-from models.scorers.ivf_index import has_faiss
+from models.scorers.ann.ivf_index import has_faiss
 
 QUERIES = 1_000
 

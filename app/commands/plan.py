@@ -7,14 +7,14 @@ import argparse
 import json
 import math
 
-from app.bench.sizes import asked_count
-from app.planning.artifact_files import ItemText, artifact_files
-from app.planning.base import base_of_here
-from app.planning.histories import ALLOCATORS, planned_histories
-from app.planning.memory import device_memory, worker_memory
-from app.planning.rate import NotMeasured, PlannedRate, planned_rate
-from app.planning.shapes import LEAST_ITEMS, MOST_ITEMS, Shape, shape_of
-from app.planning.told import Forecast
+from app.capacity.artifact_files import ItemText, artifact_files
+from app.capacity.base_memory import base_of_here
+from app.capacity.histories import ALLOCATORS, planned_histories
+from app.capacity.memory import device_memory, worker_memory
+from app.capacity.rate import NotMeasured, PlannedRate, planned_rate
+from app.capacity.report import Forecast
+from app.capacity.shapes import LEAST_ITEMS, MOST_ITEMS, Shape, shape_of
+from app.commands.counts import asked_count
 from app.settings import Settings
 from models.presets import preset
 

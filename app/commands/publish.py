@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from app.commands.version_copy import add_version, drop_oldest
+from app.model_repository.publish import add_version, drop_oldest
+from app.model_repository.repository import VersionFolder
 from app.settings import Settings
-from app.versions import VersionFolder
 
 CONNECT_S = 5.0
 

@@ -20,12 +20,12 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.commands.model_keeper import NotStarted, kept_model_process
-from app.logs import log_config
-from app.processes import arrangement
+from app.model_repository.repository import VersionFolder
+from app.model_server.supervisor import NotStarted, kept_model_process
+from app.runtime.machine import arrangement
 from app.settings import Settings
-from app.stores.embedded import EmbeddedRedis
-from app.versions import VersionFolder
+from app.stores.redis.embedded import EmbeddedRedis
+from app.telemetry.logs import log_config
 
 log = logging.getLogger("nextup")
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from app.settings import Settings
-from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.embedded import EmbeddedRedis
 
 PATIENCE_S = 30.0
 """A command would rather wait for a busy Redis than give up half-way."""

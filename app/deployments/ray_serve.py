@@ -16,7 +16,7 @@ from ray.serve.config import AutoscalingConfig
 from app.deployments.ray_settings import RaySettings, settings_for_replicas
 from app.deployments.stateful import Stateful
 from app.errors import StoreUnavailable
-from app.health.watch import Watch
+from app.health.monitor import Watch
 from app.main import create_app
 from app.settings import Settings
 

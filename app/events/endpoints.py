@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse
 
-from app.dependencies import state
 from app.events.schemas import EventsRequest, EventsResponse
 from app.events.service import EventService
-from app.problems import declared
+from app.http.dependencies import state
+from app.http.problems import declared
 
 router = APIRouter(tags=["events"])
 Service = Annotated[EventService, Depends(state("events"))]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints
 
-from app.field_types import Id
+from app.http.field_types import Id
 
 MAX_EVENTS = 1000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=128)]

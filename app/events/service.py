@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BadRequest
 from app.events.schemas import Event, EventResult
-from app.observability import EVENT_VISIBLE, EVENTS
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent, encode
+from app.telemetry.metrics import EVENT_VISIBLE, EVENTS
 
 MILLISECONDS_FROM = 1e11  # as seconds this would be the year 5138
 FUTURE_MS = 24 * 3600 * 1000

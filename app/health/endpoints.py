@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.dependencies import state
 from app.errors import Draining, ModelUnavailable, StoreUnavailable
-from app.exposition import exposed
-from app.health.watch import Watch
-from app.problems import declared
+from app.health.monitor import Watch
+from app.http.dependencies import state
+from app.http.problems import declared
+from app.telemetry.exposition import exposed
 
 router = APIRouter(tags=["health"])
 

@@ -2,7 +2,7 @@
 `engine.py` and `servable.py` besides.
 """
 
+from app.inference.interfaces import About, Engine, Served
 from app.inference.query import Query, SimilarQuery, TopItems, queue_seconds
-from app.inference.served import About, Engine, Served
 
 __all__ = ["About", "Engine", "Query", "Served", "SimilarQuery", "TopItems", "queue_seconds"]

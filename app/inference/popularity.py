@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.inference.query import Query, TopItems
 from app.item_key import ItemKeys
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]

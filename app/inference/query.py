@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.item_key import ItemKeys
-from app.request_context import RequestTrace
-from models.catalogue import Catalogue
+from app.telemetry.request_context import RequestTrace
+from models.catalogue.catalogue import Catalogue
 
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 

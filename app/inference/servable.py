@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
+from app.inference.interfaces import About
 from app.inference.popularity import NOTHING, Indices, allowed, denied, known, popular
 from app.inference.query import Query, SimilarQuery, TopItems
-from app.inference.served import About
-from app.long_lived import give_back
-from app.observability import BATCH_PADDING
+from app.runtime.memory import give_back
+from app.telemetry.metrics import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from app.dependencies import state
 from app.errors import NotFound
+from app.http.dependencies import state
+from app.http.problems import declared
 from app.inference import Engine as AnyEngine
 from app.items.schemas import CatalogueItem
-from app.problems import declared
 
 router = APIRouter(prefix="/items", tags=["items"])
 Engine = Annotated[AnyEngine, Depends(state("engine"))]

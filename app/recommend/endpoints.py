@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
-from app.dependencies import Deadline, WhileConnected, state
 from app.errors import ServiceError
-from app.problems import declared, field_problems
-from app.recommend.answers import encoded, items, shaped
+from app.http.dependencies import Deadline, WhileConnected, state
+from app.http.problems import declared, field_problems
+from app.recommend.fast_responses import encoded, items, shaped
 from app.recommend.schemas import (
     BatchRequest,
     BatchResponse,

@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.dependencies import DEADLINE_HEADER, LONGEST_DEADLINE_MS, WhileConnected, deadline_after
 from app.errors import ServiceError
-from app.problems import on_http_error, on_service_error
-from app.recommend.answers import encoded
-from app.recommend.asked import StrictRequest, read_strictly
+from app.http.dependencies import DEADLINE_HEADER, LONGEST_DEADLINE_MS, WhileConnected, deadline_after
+from app.http.problems import on_http_error, on_service_error
+from app.recommend.fast_responses import encoded
+from app.recommend.fast_schema import StrictRequest, read_strictly
 
 PATH = "/recommend"
 _CONTENT_TYPE = (b"content-type", b"application/json")

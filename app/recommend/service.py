@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from app.errors import BadRequest, HistoryBehind, ModelUnavailable, Overloaded, StoreUnavailable
 from app.inference import Engine, Query, SimilarQuery, TopItems, queue_seconds
 from app.item_key import ItemKeys, item_keys
-from app.observability import HISTORY_LENGTH, recommendations
-from app.random_id import random_id
-from app.recommend.asked import Asked
+from app.recommend.fast_schema import Asked
 from app.recommend.schemas import SimilarRequest
-from app.recommend.unknown import MOST_NAMED, UnknownItems
-from app.request_context import CURRENT_TRACE, Stage
-from app.stores.answers import UNKNOWN, StoredHistory
+from app.recommend.unknown_items import MOST_NAMED, UnknownItems
 from app.stores.history import HistoryStore
+from app.stores.results import UNKNOWN, StoredHistory
+from app.telemetry.metrics import HISTORY_LENGTH, recommendations
+from app.telemetry.random_id import random_id
+from app.telemetry.request_context import CURRENT_TRACE, Stage
 
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 

@@ -7,16 +7,16 @@ or the 64-bit key of it.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 
-from app.batch_observer import BatchObserver
+from app.batching.observer import BatchObserver
 from app.settings import Settings
-from app.stores.answers import Applied, StoredHistory, Usage, UserHistory, applied, stored_history
-from app.stores.client import Gate, RedisClient, Script, StoreObserver, round_trips
 from app.stores.entries import entry
 from app.stores.history_reads import HistoryReads
 from app.stores.keys import DAY_MS, EVENTS_PATTERN, user_keys, user_of
 from app.stores.records import RECORD, NewEvent, decode, encode, live_records
-from app.stores.round_trips import Command, Replicas
-from app.stores.usage import ping, usage_of
+from app.stores.redis.client import Gate, RedisClient, Script, StoreObserver, round_trips
+from app.stores.redis.pipelines import Command, Replicas
+from app.stores.redis.usage import ping, usage_of
+from app.stores.results import Applied, StoredHistory, Usage, UserHistory, applied, stored_history
 
 CALL_EVENTS = 2_000  # events in one script call: bounds how long others wait for Redis (some milliseconds)
 PIPELINE_CALLS = 128

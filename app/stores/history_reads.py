@@ -8,13 +8,13 @@ a model reads; deadlines, bounds and callers that leave are the batcher's busine
 import asyncio
 from collections.abc import Sequence
 
-from app.batch_observer import BatchObserver
-from app.batcher import Batcher
+from app.batching.batcher import Batcher
+from app.batching.observer import BatchObserver
 from app.errors import Draining
-from app.stores.answers import StoredHistory, stored_history
-from app.stores.client import Gate
 from app.stores.keys import items_key
-from app.stores.round_trips import RoundTrips
+from app.stores.redis.client import Gate
+from app.stores.redis.pipelines import RoundTrips
+from app.stores.results import StoredHistory, stored_history
 
 MOST_USERS = 256  # in one MGET: some 3 MB of histories at their longest usual length
 MANY_SERVERS = 64

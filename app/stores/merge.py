@@ -7,10 +7,10 @@ repeated. Knows HistoryStore and its scripts; does not know why two ids are the 
 from hashlib import sha1
 
 from app.errors import BadRequest, StoreUnavailable
-from app.stores.answers import Merged, stored_history
 from app.stores.entries import ENTRY_BYTES
 from app.stores.history import CALL_EVENTS, HistoryStore
 from app.stores.records import RECORD, live_records
+from app.stores.results import Merged, stored_history
 
 ATTEMPTS = 10
 

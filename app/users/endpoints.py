@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from app.dependencies import state
-from app.problems import declared
+from app.http.dependencies import state
+from app.http.problems import declared
 from app.users.schemas import ErasureReceipt, MergeReceipt, MergeRequest, StoredEvent, UserHistory
 from app.users.service import UserService
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.field_types import Id
+from app.http.field_types import Id
 
 
 class StoredEvent(BaseModel):

@@ -1,8 +1,8 @@
 """One user's data: read, merge, erase. It knows no HTTP."""
 
-from app.stores.answers import Merged, UserHistory
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
+from app.stores.results import Merged, UserHistory
 
 
 class UserService:

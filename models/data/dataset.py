@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.batch import NO_TIME, History, Times
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.times import times_of
 
 HOLDOUT = 2

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.batch import History, SequenceBatch
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 
 Neighbours = tuple[Tensor, Tensor]
 """Catalogue indices (K,) of known items and their weights (K,), each above 0."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.batch import PADDING, History, SequenceBatch
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.embeddings import packing
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes, digits_of, product_codes
 from models.embeddings.base import ItemEmbedding, Neighbours

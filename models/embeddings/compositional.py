@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.batch import PADDING, History, SequenceBatch
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
 from models.layers.category_lists import CategoryLists, categories_by_use
 from models.layers.context_injection import ContextInjection

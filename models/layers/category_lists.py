@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 
 FILLER, NO_PREVIOUS, NO_CATEGORY = range(3)
 """Rows of every table of category vectors before the first category: no meaning, before the first item, no category."""

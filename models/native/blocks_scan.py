@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.asked import Asked, Indices, Mask
 from models.native.layout import Blocks
 from models.native.library import Library, aligned
+from models.native.queries import Asked, Indices, Mask
 
 PLACES = 64
 """Items of a block."""

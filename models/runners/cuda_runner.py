@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.batch import History, SequenceBatch, Times
 from models.encoders.base import SequenceEncoder
-from models.fitting_batch import FittingBatch
+from models.oom_batching import FittingBatch
 from models.recommender import SequentialRecommender
 from models.runners.base import Encoded, Runner
 from models.runners.buckets import Bucket, bucket_of, length_of

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
-from models.scorers.eligible import Eligible
+from models.scorers.filter import Eligible
 
 
 class Best(NamedTuple):

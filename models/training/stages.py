@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from models.build import build_model, sized_config
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import training_histories

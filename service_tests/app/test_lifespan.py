@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

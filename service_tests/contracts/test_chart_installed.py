@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from app.monitoring.files import RULES, files
-from app.observability import QUEUE_DEPTH
 from app.settings import Settings
+from app.telemetry.metrics import QUEUE_DEPTH
 from service_tests.contracts.test_chart import CHART
-from service_tests.nextup_process import ROOT
+from service_tests.support.nextup_process import ROOT
 
 pytestmark = pytest.mark.skipif(
     find_spec("helm_sdkpy") is None or find_spec("kubernetes_validate") is None,
@@ -59,7 +59,7 @@ OPERATOR = "monitoring.coreos.com/v1"
 def installed(values: Object) -> Object:
     """What Helm says of an installation with these values: a manifest, or why not."""
     done = subprocess.run(
-        [sys.executable, "-m", "service_tests.helm_install", str(CHART)],
+        [sys.executable, "-m", "service_tests.support.helm_install", str(CHART)],
         input=json.dumps(values),
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.main import create_app
-from app.recommend.asked import StrictRequest
+from app.recommend.fast_schema import StrictRequest
 from app.settings import Settings
 
 TOLD_BY_OPENAPI_ONLY = {"title", "description", "examples"}

@@ -14,9 +14,9 @@ from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
-from models.scorers.choice import EXACT
-from models.scorers.eligible import Eligible
-from models.scorers.plain import PlainScorer
+from models.scorers.exact.plain import PlainScorer
+from models.scorers.filter import Eligible
+from models.scorers.selection import EXACT
 
 DIM = 16
 SCORERS: Mapping[str, type[Scorer]] = {kind.name: kind for kind in EXACT}

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.nextup_process import Served, serving
+from service_tests.support.nextup_process import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 
-from service_tests.artifacts import write_tiny_artifact
-from service_tests.constant_requests import constant_requests
 from service_tests.end_to_end.test_publish import BODIES, EVENTS, ITEMS, SMALL, USERS, active, some_more, until
-from service_tests.nextup_process import COMMAND, ROOT, Served, environment, serving
-from service_tests.versions import version_of
+from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.constant_load import constant_requests
+from service_tests.support.nextup_process import COMMAND, ROOT, Served, environment, serving
+from service_tests.support.versions import version_of
 
 FAILED = "no new version tonight"
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service_tests.nextup_process import Served, free_port, nextup, serving
+from service_tests.support.nextup_process import Served, free_port, nextup, serving
 
 EVENTS = 300
 COPIES = 7

@@ -12,12 +12,12 @@ import httpx
 import polars as pl
 import pytest
 
-from app.versions import VersionFolder
-from service_tests.artifacts import write_tiny_artifact
-from service_tests.constant_requests import Tally, constant_requests
+from app.model_repository.repository import VersionFolder
 from service_tests.end_to_end.test_process import samples
-from service_tests.nextup_process import Served, nextup, serving
-from service_tests.versions import change_a_byte, version_of
+from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.constant_load import Tally, constant_requests
+from service_tests.support.nextup_process import Served, nextup, serving
+from service_tests.support.versions import change_a_byte, version_of
 
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
 USERS, EVENTS, ITEMS = 40, 10, 20

@@ -15,7 +15,7 @@ import pytest
 
 from service_tests.end_to_end.test_publish import SMALL, stored_log
 from service_tests.models.training.rank_processes import rank_environment
-from service_tests.nextup_process import COMMAND, environment, free_port, nextup
+from service_tests.support.nextup_process import COMMAND, environment, free_port, nextup
 
 TRAIN = ["--epochs", "3", "--dropout", "0", "--no-intervals", *SMALL[2:]]
 END_S = 60.0

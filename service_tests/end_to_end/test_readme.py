@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.data.demo import write_demo
-from service_tests.nextup_process import COMMAND, ROOT, environment, serving
+from service_tests.support.nextup_process import COMMAND, ROOT, environment, serving
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)

@@ -14,12 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bench.plan import Plan
-from app.bench.serving import run_generator
+from app.bench.load.profile import Plan
+from app.bench.serve.rounds import run_generator
 from app.monitoring.files import rules
-from app.stores.embedded import EmbeddedRedis
-from service_tests.nextup_process import Served, serving
-from service_tests.prometheus_server import Prometheus, needs_prometheus, until, watching
+from app.stores.redis.embedded import EmbeddedRedis
+from service_tests.support.nextup_process import Served, serving
+from service_tests.support.prometheus_server import Prometheus, needs_prometheus, until, watching
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
 SCALE = 1 / 60

@@ -14,7 +14,7 @@ from app.lifespan import State
 from app.main import create_app
 from app.settings import Settings
 from service_tests.failures.test_overload import busy_model, until
-from service_tests.service import Service, model_of, running_service
+from service_tests.support.service import Service, model_of, running_service
 
 pytestmark = pytest.mark.anyio
 

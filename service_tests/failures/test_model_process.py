@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from service_tests.end_to_end.test_process import samples
-from service_tests.nextup_process import Served, serving
-from service_tests.versions import published, tiny_artifacts
+from service_tests.support.nextup_process import Served, serving
+from service_tests.support.versions import published, tiny_artifacts
 
 ASK = {"history": ["i1", "i2"], "k": 3}
 DEADLINE_S = 1.0
@@ -38,7 +38,7 @@ def children(served: Served, word: bytes) -> list[int]:
 
 
 def model_pid(served: Served) -> int:
-    (pid,) = children(served, b"app.model_process")
+    (pid,) = children(served, b"app.model_server.process")
     return pid
 
 

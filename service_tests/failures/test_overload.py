@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.arrangements import both as model_process
-from service_tests.service import Service
+from service_tests.support.model_placements import both as model_process
+from service_tests.support.service import Service
 
 __all__ = ["model_process"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.nextup_process import free_port
-from service_tests.ray_cluster import RayCluster, needs_ray, ray_cluster, until_there
+from service_tests.support.nextup_process import free_port
+from service_tests.support.ray_cluster import RayCluster, needs_ray, ray_cluster, until_there
 
 CALLERS = 8
 REPLICAS = 2

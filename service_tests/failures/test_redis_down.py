@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.stores.embedded import EmbeddedRedis
+from app.stores.redis.embedded import EmbeddedRedis
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,13 @@ import pytest
 from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.connect import close_redis, open_redis
 from service_tests.failures.fail_over import Load, NotAnswered
 from service_tests.failures.fail_over_http import history_of, http_load, item_of, recommended
-from service_tests.nextup_process import serving
-from service_tests.redis_cluster import RedisCluster, redis_cluster
-from service_tests.redis_processes import until
-from service_tests.redis_sentinel import RedisSentinel, redis_sentinel
+from service_tests.support.nextup_process import serving
+from service_tests.support.redis_cluster import RedisCluster, redis_cluster
+from service_tests.support.redis_processes import until
+from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

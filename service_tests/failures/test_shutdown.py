@@ -7,7 +7,7 @@ import pytest
 from app.settings import Settings
 from service_tests.failures.test_callers_that_leave import ask, socket_service
 from service_tests.failures.test_overload import busy_model, until
-from service_tests.service import Service, model_of
+from service_tests.support.service import Service, model_of
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from models.build import unfilled_model
 from models.native.library import library
 from models.predictor import Predictor
 from models.presets import PRESETS
-from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
+from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
 
 PARTS = ["config.json", "model.safetensors", "catalogue.parquet", "catalogue.safetensors", "golden.json"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.batch import NO_TIME
 from models.predictor import Predictor
-from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
+from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CPU = torch.device("cpu")
 NUM_ITEMS = 30

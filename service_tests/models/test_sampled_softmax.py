@@ -4,7 +4,7 @@ import torch
 
 from models.heads.base import Negatives
 from models.training.negatives import NegativeSampler
-from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
+from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(200)
 

@@ -153,6 +153,6 @@ def test_a_folder_named_app_does_not_shadow_ours(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     done = subprocess.run(
-        python(["-c", "import app.bench.plan"]), cwd=tmp_path, env=environment_of_children(), check=False
+        python(["-c", "import app.bench.load.profile"]), cwd=tmp_path, env=environment_of_children(), check=False
     )
     assert done.returncode == 0

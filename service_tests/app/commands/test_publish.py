@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.commands.main import main
-from app.commands.version_copy import drop_oldest
-from app.versions import VersionFolder
-from service_tests.nextup_process import free_port
-from service_tests.versions import added, change_a_byte, tiny_artifacts, version_of
+from app.model_repository.publish import drop_oldest
+from app.model_repository.repository import VersionFolder
+from service_tests.support.nextup_process import free_port
+from service_tests.support.versions import added, change_a_byte, tiny_artifacts, version_of
 
 
 @pytest.fixture

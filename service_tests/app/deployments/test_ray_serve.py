@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
-from service_tests.ray_cluster import needs_ray
-from service_tests.service import Service
+from service_tests.support.ray_cluster import needs_ray
+from service_tests.support.service import Service
 
 pytestmark = [needs_ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.events.schemas import EventsResponse
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

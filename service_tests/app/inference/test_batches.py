@@ -12,7 +12,7 @@ from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
 from service_tests.app.inference.test_servable import eligible, items, queries
-from service_tests.artifacts import write_tiny_artifact
+from service_tests.support.artifacts import write_tiny_artifact
 
 UNREADABLE: Any = None
 

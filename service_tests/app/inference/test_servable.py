@@ -12,10 +12,10 @@ from app.inference import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable, open_servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
-from models.key_index import KeyIndex
+from models.catalogue.key_index import KeyIndex
 from models.native.build import build
 from models.native.library import library
-from service_tests.artifacts import write_tiny_artifact
+from service_tests.support.artifacts import write_tiny_artifact
 
 NUM_ITEMS = 25
 item = st.sampled_from([*(f"i{number}" for number in range(1, NUM_ITEMS + 1)), "stranger", "other"])

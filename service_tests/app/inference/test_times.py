@@ -11,7 +11,7 @@ from app.item_key import item_keys
 from models.artifact import load_artifact
 from models.batch import NO_TIME
 from models.times import FIRST_SECOND
-from service_tests.artifacts import write_tiny_artifact
+from service_tests.support.artifacts import write_tiny_artifact
 
 Event = tuple[str, int]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from app.monitoring.files import DASHBOARDS, files
 from app.monitoring.panels import COLUMNS, DATASOURCE
 from app.monitoring.rules import Clock
 from service_tests.app.monitoring.queries import metrics_of
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 DOCKER = Path(__file__).parents[3] / "docker"
 RECORDED = {recording.name for recording in recordings(Clock())}

@@ -15,8 +15,8 @@ from app.monitoring.files import DASHBOARDS, rules
 from app.monitoring.panels import Panel, Query
 from app.monitoring.promql import WINDOW
 from app.monitoring.rules import Clock
-from service_tests.nextup_process import serving
-from service_tests.prometheus_server import Prometheus, needs_prometheus, until, watching
+from service_tests.support.nextup_process import serving
+from service_tests.support.prometheus_server import Prometheus, needs_prometheus, until, watching
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
 WITHOUT_DATA_ON_A_CPU = {("memory", "Device")}

@@ -13,7 +13,7 @@ from app.monitoring.alerts import HEALTH, alerts
 from app.monitoring.files import RULES, rules
 from app.monitoring.rules import Clock
 from app.settings import Settings
-from service_tests.prometheus_server import needs_promtool
+from service_tests.support.prometheus_server import needs_promtool
 
 COMMITTED = Path(__file__).parents[3] / "docker" / RULES
 AT = "20m"

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.stores.client import RedisClient
 from app.stores.history import HistoryStore
-from service_tests.arrangements import both as model_process
+from app.stores.redis.client import RedisClient
+from service_tests.support.model_placements import both as model_process
 
 __all__ = ["model_process"]
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from app.http.middleware import RequestMiddleware
 from app.main import create_app
-from app.middleware import RequestMiddleware
 from app.recommend.hot_path import HotPath
 from app.settings import Settings
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 HEAD = [(b"content-type", b"application/json")]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.recommend.schemas import BatchResponse, RecommendResponse
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.artifact import load_artifact
 from models.batch import NO_TIME
-from service_tests.artifacts import write_tiny_artifact
-from service_tests.service import Service
+from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

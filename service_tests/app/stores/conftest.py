@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from app.stores.client import RedisClient
-from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
-from service_tests.redis_cluster import RedisCluster, redis_cluster
-from service_tests.redis_sentinel import RedisSentinel, redis_sentinel
+from app.stores.redis.client import RedisClient
+from app.stores.redis.embedded import EmbeddedRedis
+from service_tests.support.redis_cluster import RedisCluster, redis_cluster
+from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ Knows lists and tuples; knows no bytes, no Redis and no shortcuts.
 
 from dataclasses import dataclass, field
 
-from app.stores.answers import Applied
 from app.stores.records import HistoryEvent, NewEvent
+from app.stores.results import Applied
 
 Identity = tuple[str, ...]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.stores.client import RedisClient, round_trips
+from app.stores.redis.client import RedisClient, round_trips
 
 
 async def each_primary(client: RedisClient, *words: Any) -> list[Any]:

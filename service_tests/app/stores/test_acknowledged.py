@@ -10,15 +10,15 @@ from pydantic import ValidationError
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
-from app.stores.answers import Applied
-from app.stores.client import RedisClient
 from app.stores.history import HistoryStore
 from app.stores.keys import user_keys
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.client import RedisClient
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.results import Applied
 from service_tests.app.stores.servers import calls_of
-from service_tests.redis_processes import RedisProcess, until
+from service_tests.support.redis_processes import RedisProcess, until
 
 pytestmark = pytest.mark.anyio
 

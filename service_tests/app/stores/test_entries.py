@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.item_key import item_keys
-from app.stores.answers import stored_history
 from app.stores.entries import ENTRY_BYTES, LATEST, entry
 from app.stores.records import MAX_TIMESTAMP_MS
+from app.stores.results import stored_history
 
 milliseconds = st.integers(-MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS)
 

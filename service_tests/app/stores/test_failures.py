@@ -10,10 +10,10 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.item_key import item_keys
-from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.embedded import EmbeddedRedis
 from service_tests.app.stores.servers import each_primary
 
 pytestmark = pytest.mark.anyio

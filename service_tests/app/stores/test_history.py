@@ -8,11 +8,11 @@ import pytest
 
 from app.errors import BadRequest, StoreUnavailable
 from app.item_key import item_keys
-from app.stores.client import RedisClient
 from app.stores.entries import ENTRY_BYTES, entry
 from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent, encode
+from app.stores.redis.client import RedisClient
 from service_tests.app.stores.servers import each_primary, statistic
 
 pytestmark = pytest.mark.anyio

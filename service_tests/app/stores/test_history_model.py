@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.item_key import item_keys
-from app.stores.answers import Applied
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.results import Applied
 from service_tests.app.stores.reference_history import ReferenceHistory
 
 USERS = ["first", "second}%"]

@@ -11,13 +11,13 @@ from redis.asyncio.cluster import RedisCluster
 
 from app.errors import DeadlineExceeded, Draining, Overloaded, StoreUnavailable
 from app.item_key import item_keys
-from app.stores.answers import StoredHistory
-from app.stores.client import Gate, RedisClient, round_trips
-from app.stores.embedded import EmbeddedRedis
 from app.stores.history import HistoryStore
 from app.stores.history_reads import IN_FLIGHT, MOST_USERS, HistoryReads
 from app.stores.records import NewEvent
-from app.stores.redis import close_redis, open_redis
+from app.stores.redis.client import Gate, RedisClient, round_trips
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.embedded import EmbeddedRedis
+from app.stores.results import StoredHistory
 from service_tests.app.stores.servers import calls_of, each_primary, statistic
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 
 from app.errors import BadRequest, StoreUnavailable
-from app.stores.answers import Applied
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
+from app.stores.results import Applied
 
 pytestmark = pytest.mark.anyio
 

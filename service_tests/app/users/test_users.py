@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service_tests.service import Service
+from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batch import History
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes
 from models.embeddings.codes import CodesEmbedding, codes_of_new_item
 from models.embeddings.packing import pack, unpack

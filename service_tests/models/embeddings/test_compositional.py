@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.batch import SequenceBatch
 from models.build import build_model, sized_config
-from models.catalogue import Catalogue
+from models.catalogue.catalogue import Catalogue
 from models.config import Part
 from models.embeddings.compositional import CompositionalEmbedding
 from models.presets import preset

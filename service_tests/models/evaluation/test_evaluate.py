@@ -14,7 +14,7 @@ from models.data.dataset import Dataset
 from models.data.splits import SplitPart
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor, TopItems
-from service_tests.artifacts import tiny_catalogue, tiny_config, tiny_model
+from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(30)
 POPULAR = Predictor(tiny_model(tiny_config("popular"), CATALOGUE), torch.device("cpu"))

@@ -7,7 +7,7 @@ from models.layers.block_selectors import SELECTORS
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.positional import RotaryPositions
 from models.layers.sparse_attention import chosen_blocks, short_term_mask, visible_blocks
-from service_tests.models.layers.blossom_by_loops import Sizes, by_loops
+from service_tests.models.layers.reference_blossom import Sizes, by_loops
 
 SMALL = Sizes(dim=16, heads=4, key_heads=2, window=8, block=4, chosen=2, short=3)
 PUBLISHED = Sizes(dim=16, heads=4, key_heads=2, window=32, block=16, chosen=4, short=8)

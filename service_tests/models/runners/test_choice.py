@@ -12,9 +12,9 @@ from models.runners import choice
 from models.runners.choice import choose_runner, largest_difference
 from models.runners.native_runner import NativeRunner
 from models.runners.torch_runner import TorchRunner
-from service_tests.artifacts import write_tiny_artifact
 from service_tests.models.native.native_library import built_library
 from service_tests.models.runners.random_models import config_of, random_histories, random_model
+from service_tests.support.artifacts import write_tiny_artifact
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,7 @@ import torch
 
 from models.ranks import Ranks
 from models.training.launch import joined_ranks
-from service_tests.nextup_process import free_port
+from service_tests.support.nextup_process import free_port
 
 CPU = torch.device("cpu")
 WAIT_S = 30.0

@@ -7,7 +7,7 @@ from models.data.dataset import Dataset
 from models.presets import preset
 from models.training.advice import advise
 from models.training.options import TrainingOptions
-from service_tests.artifacts import tiny_catalogue
+from service_tests.support.artifacts import tiny_catalogue
 
 
 def log_of(lengths: list[int]) -> Dataset:

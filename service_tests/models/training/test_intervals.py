@@ -11,7 +11,7 @@ from models.data.dataset import Dataset
 from models.evaluation.evaluate import evaluate
 from models.training.options import TrainingOptions
 from models.training.pipeline import train_artifact
-from service_tests.artifacts import tiny_catalogue, tiny_config
+from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
 NUM_ITEMS, DAY = 20, 86_400
 

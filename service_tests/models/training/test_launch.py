@@ -6,7 +6,7 @@ import torch
 from models.ranks import ALONE, RankLost
 from models.training.launch import device_of_rank, joined_ranks
 from service_tests.models.training.rank_processes import CPU, rank_environment
-from service_tests.nextup_process import free_port
+from service_tests.support.nextup_process import free_port
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 

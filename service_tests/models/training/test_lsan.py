@@ -17,7 +17,7 @@ from models.predictor import Predictor
 from models.training.options import TrainingOptions
 from models.training.pipeline import Trained, train_artifact
 from models.training.trainer import Trainer
-from service_tests.artifacts import tiny_catalogue, tiny_config
+from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
 CPU = torch.device("cpu")
 NUM_ITEMS = 30

@@ -24,8 +24,8 @@ from models.ranks import ALONE, Ranks
 from models.training.options import TrainingOptions
 from models.training.stages import train_model
 from models.training.trainer import Trainer
-from service_tests.artifacts import tiny_catalogue, tiny_config
 from service_tests.models.training.rank_processes import CPU, on_ranks
+from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
 NUM_ITEMS = 30
 # Averaging 0: the weights of the last step are the ones that are kept.

@@ -14,7 +14,7 @@ from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.training.options import TrainingOptions
 from models.training.trainer import Trainer
-from service_tests.artifacts import tiny_catalogue, tiny_config
+from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
 CPU = torch.device("cpu")
 OPTIONS = TrainingOptions(epochs=4, batch_cells=256, learning_rate=1e-2, warmup_steps=5)

@@ -10,8 +10,8 @@ import torch
 
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
-from models.scorers.chunked_maxima import GROUP, ChunkedMaxima
-from models.scorers.eligible import Eligible
+from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
+from models.scorers.filter import Eligible
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import FEW, ITEMS, MANY, GroupMaxima
 from service_tests.contracts.test_scorers import model_of, queries

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from models.config import Part
-from models.scorers.chunked_maxima import GROUP
-from models.scorers.eligible import Eligible
-from models.scorers.plain import PlainScorer
-from models.scorers.triton_scorer import TOLERANCE, largest_difference
+from models.scorers.exact.chunked_maxima import GROUP
+from models.scorers.exact.plain import PlainScorer
+from models.scorers.exact.triton_scorer import TOLERANCE, largest_difference
+from models.scorers.filter import Eligible
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import GroupMaxima
 from service_tests.contracts.test_scorers import assert_same, filters, model_of, queries
-from service_tests.models.scorers.grouped_scorers import triton_scorer
+from service_tests.models.scorers.exact.grouped_scorers import triton_scorer
 
 TABLES = [Part("full"), Part("codes"), Part("codes", {"codebook": 200, "splits": 2})]
 

@@ -1,0 +1,104 @@
+"""The load generator: a process of its own, so that it shares neither event loop nor interpreter lock with a server.
+
+    python -m app.bench.load.generator <plan >tally
+
+Opens the connections of a plan, opens them again when they are lost, and ends requests that take too long. It knows
+HTTP and no more of the service than two names in an answer.
+"""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Callable
+from math import ceil
+from time import perf_counter
+
+from app.bench.load.arrivals import Arrivals, ClosedLoop, OpenLoop
+from app.bench.load.connection import Connection
+from app.bench.load.profile import Plan, Tally
+from app.bench.load.recorder import Recorder
+from app.bench.load.requests import requests_of
+
+RECONNECT_S = 0.01
+"""Pause after a failure, so that a server which refuses is not asked in a busy loop."""
+LOOK_EVERY_S = 0.1
+"""How often requests that take too long are looked for."""
+
+
+async def generate(plan: Plan) -> Tally:
+    """Run a plan; returns when every request was answered or given up, at most `timeout_s` after the window."""
+    began, cpu_began = perf_counter(), time.process_time()
+    recorder = Recorder(began + plan.warm_up_s, plan.seconds)
+    arrivals = _arrivals(plan, recorder)
+    open_connections: set[Connection] = set()
+    watch = asyncio.create_task(_end_the_slow(open_connections, plan.timeout_s))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_connections(plan)):
+                group.create_task(_keep_busy(plan, arrivals, recorder, open_connections))
+            group.create_task(arrivals.run())
+    finally:
+        watch.cancel()
+    return recorder.tally(time.process_time() - cpu_began, perf_counter() - began)
+
+
+def _arrivals(plan: Plan, recorder: Recorder) -> Arrivals:
+    if plan.rate is None:
+        return ClosedLoop(requests_of(plan), recorder)
+    return OpenLoop(requests_of(plan), recorder, rate=plan.rate, timeout_s=plan.timeout_s, seed=plan.seed)
+
+
+def _connections(plan: Plan) -> int:
+    """In an open loop none that would be idle for more than a second: servers close those after five."""
+    return plan.connections if plan.rate is None else min(plan.connections, max(1, ceil(plan.rate)))
+
+
+async def _keep_busy(plan: Plan, arrivals: Arrivals, recorder: Recorder, shared: set[Connection]) -> None:
+    """One place: a connection, and another one when it is lost, until nothing more is due."""
+    loop = asyncio.get_running_loop()
+    while not arrivals.is_over(perf_counter()):
+        try:
+            async with asyncio.timeout(plan.timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(arrivals, recorder), plan.host, plan.port
+                )
+        except OSError:  # TimeoutError is one
+            recorder.failure(perf_counter(), "refused")
+        else:
+            shared.add(connection)
+            await connection.closed
+            shared.discard(connection)
+            arrivals.lost(connection)
+        await asyncio.sleep(RECONNECT_S)
+
+
+async def _end_the_slow(connections: set[Connection], timeout_s: float) -> None:
+    """One look at all of them now and then: a timer per request would cost as much as the request."""
+    while True:
+        await asyncio.sleep(min(LOOK_EVERY_S, timeout_s / 4))
+        late = perf_counter() - timeout_s
+        for connection in list(connections):
+            if connection.sent_at is not None and connection.sent_at < late:
+                connection.give_up("timeout")
+
+
+def main() -> None:
+    plan = Plan.read(sys.stdin.buffer.readline())
+    gc.freeze()
+    gc.disable()  # a request leaves no cycle behind, and a pause of ours would be taken for the server's
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        tally = runner.run(generate(plan))
+    sys.stdout.buffer.write(tally.written())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on Windows
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The service that one writes in an afternoon: FastAPI, one Redis read and one model run per request, in the handler.
+
+Same artifact, same predictor (on torch, unless the benchmark says otherwise), same histories, same server, as many
+workers as ours; no batches, no deadlines, no metrics. Run by uvicorn, with the settings in the environment.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from redis.asyncio import Redis
+
+from app.bench.serve.echo import EchoItem, EchoRequest, EchoResponse
+from app.inference import Query, TopItems
+from app.inference.servable import open_servable
+from app.settings import Settings
+from app.stores.keys import items_key
+from app.stores.results import stored_history
+
+
+def create_naive() -> FastAPI:
+    settings = Settings()
+    assert settings.redis_url is not None, "the benchmark says where the histories are"
+    url = settings.redis_url
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers)
+        app.state.servable = open_servable(
+            settings.artifact, device=settings.device, threads=threads, max_batch=1, native=settings.native
+        )
+        app.state.redis = Redis.from_url(url)
+        yield
+        await app.state.redis.aclose()
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/recommend")
+    async def recommend(request: EchoRequest, http: Request) -> EchoResponse:
+        history = stored_history(await http.app.state.redis.get(items_key(request.user_id)))
+        query = Query(history.item_keys, request.k, times=history.times)
+        top = http.app.state.servable.answer([query])[0]
+        if not isinstance(top, TopItems):
+            raise top
+        return EchoResponse(
+            recommendation_id="",
+            items=[EchoItem(item_id=i, score=s) for i, s in zip(top.item_ids, top.scores, strict=True)],
+            served_by=top.source,
+            reason=None,
+            model_version=http.app.state.servable.version,
+            history_length=len(history.entries),
+            history_version=history.version,
+            unknown_items=[],
+        )
+
+    return app

@@ -1,0 +1,56 @@
+"""What a process takes that has imported the service and has no model yet: measured here, in a process of its own.
+
+    python -m app.capacity.base_memory
+
+It is some 290 MB, most of it torch, and differs between builds of torch by hundreds: so it is measured where the
+forecast is asked for, in two seconds. It knows no model.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+
+from app.bench.processes import ChildFailed, environment_of_children, python
+from app.bench.resources import Resident, resident_of
+from app.capacity import constants as measured
+
+LONGEST_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    resident: Resident
+    is_measured: bool
+
+
+def base_of_here() -> Base:
+    """Of this installation; the kept figures where there is no /proc. ChildFailed if the service cannot be imported."""
+    done = subprocess.run(  # noqa: S603 - this interpreter with our own module
+        python(["-m", "app.capacity.base_memory"]),
+        capture_output=True,
+        env=environment_of_children(),
+        timeout=LONGEST_S,
+        check=False,
+    )
+    if done.returncode:
+        raise ChildFailed(f"the service was not imported:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    if said is None:
+        return Base(Resident(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
+    return Base(Resident(**said), is_measured=True)
+
+
+def main() -> None:
+    import gc
+
+    import app.main
+    import app.model_server.local_model  # noqa: F401 - and what it imports for a model of its own
+
+    gc.collect()
+    found = resident_of(os.getpid())
+    print(json.dumps(asdict(found) if found else None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What is asked now and then, so that /readyz and /metrics answer at once even when Redis does not."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from app.errors import StoreUnavailable
+from app.inference import Engine
+from app.stores.history import HistoryStore
+from app.telemetry.metrics import (
+    STORE_KEYS,
+    STORE_MEMORY,
+    STORE_MEMORY_LIMIT,
+    STORE_STARTUP_MEMORY,
+    STORE_UP,
+    sample_process_memory,
+)
+
+log = logging.getLogger("nextup")
+
+EVERY_S = 2.0
+END_S = 2.0
+NOT_ASKED = "Redis was not asked yet"
+
+
+class Watch:
+    """`draining` is set when the service begins to shut down; `store_problem` is None while Redis answers."""
+
+    def __init__(self, store: HistoryStore, engine: Engine) -> None:
+        self._store = store
+        self._engine = engine
+        self._ended = asyncio.Event()
+        self.draining = False
+        self.store_problem: str | None = NOT_ASKED
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Look once before the block begins, and then every `EVERY_S` until it ends."""
+        await self.look()
+        task = asyncio.create_task(self._keep_looking(), name="watch")
+        try:
+            yield
+        finally:
+            # Told to end and not just cancelled: a cancellation may get lost in the middle of a Redis command.
+            self._ended.set()
+            await asyncio.wait([task], timeout=END_S)
+            task.cancel()
+
+    def sample(self) -> None:
+        """Refresh the gauges of this process; cheap."""
+        self._engine.sample()
+        sample_process_memory()
+
+    @property
+    def model_problem(self) -> str | None:
+        """Why the model cannot be asked; None if it can."""
+        return self._engine.problem
+
+    async def look(self) -> None:
+        self.sample()
+        try:
+            await self._store.ping()
+            usage = await self._store.usage()
+            STORE_MEMORY.set(usage.memory_bytes)
+            STORE_STARTUP_MEMORY.set(usage.startup_bytes)
+            STORE_MEMORY_LIMIT.set(usage.limit_bytes)
+            STORE_KEYS.set(usage.keys)
+        except StoreUnavailable as error:
+            if self.store_problem is None:  # one line when it begins and one when it ends, not one per request
+                log.warning("Redis stopped answering: %s", error.detail)
+            self.store_problem = error.detail
+            STORE_UP.set(0)
+        else:
+            if self.store_problem not in (None, NOT_ASKED):
+                log.warning("Redis answers again")
+            self.store_problem = None
+            STORE_UP.set(1)
+
+    async def _keep_looking(self) -> None:
+        while not self._ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._ended.wait()
+            if not self._ended.is_set():
+                try:
+                    await self.look()
+                except Exception:  # of ours; a watch that ends would leave its last word standing for ever
+                    log.exception("the watch could not look")

@@ -1,0 +1,65 @@
+"""What the service sees of the version that serves, and of whoever runs it: the same with the model in this process or
+in another one.
+
+It names no class of either side, so that who only asks loads neither torch nor a socket.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from app.inference.query import Query, SimilarQuery, TopItems
+from models.catalogue.catalogue import Catalogue
+
+
+class About(msgspec.Struct, frozen=True):
+    """What is told of a loaded version. Bytes by part and of all files; `index_recall` is 1 without an index."""
+
+    version: str
+    preset: str
+    device: str
+    dtype: str
+    runner: str
+    max_len: int
+    created: str
+    figures: dict[str, float]
+    bytes_by_part: dict[str, int]
+    disk_bytes: int
+    scoring: dict[str, Any]
+    index_recall: float
+
+
+class Served(Protocol):
+    """One version. Its catalogue is in this process in any case, mapped from the same file by all."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def about(self) -> About | None:
+        """None as long as no model has told it."""
+
+
+class Engine(Protocol):
+    """Answers queries with the version that serves."""
+
+    @property
+    def servable(self) -> Served: ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why the model cannot be asked just now; None if it can."""
+
+    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+        """`deadline` by the running loop's `time()`.
+
+        Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item.
+        ModelUnavailable. Draining.
+        """
+
+    def popular(self, query: Query) -> TopItems:
+        """Popularity answers at once and needs neither queue nor model."""
+
+    def sample(self) -> None:
+        """Refresh the gauges that nobody pushes."""

@@ -1,0 +1,154 @@
+"""One connection to the model's process, seen from an HTTP worker: who waits for what, and until when.
+
+Every query has a number, a future and a timer. It is forgotten when it is answered, when its time is up, when its
+caller leaves and when the connection ends, whichever comes first. It knows no file and does not connect by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Any
+
+from app.errors import DeadlineExceeded, Draining, ModelUnavailable, Overloaded
+from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.remote.framing import Frames
+from app.inference.remote.protocol import (
+    Activate,
+    Answer,
+    Asked,
+    Cancel,
+    Failed,
+    Serving,
+    answered,
+    asking,
+    encoder,
+    failed,
+    said_decoder,
+)
+from app.telemetry.metrics import BatchMetrics
+from models.catalogue.catalogue import Catalogue
+
+AWAY = "the model's process ended"
+
+
+class ModelConnection:
+    """`catalogue_of` a version that an answer names; `most` queries may wait."""
+
+    def __init__(self, catalogue_of: Callable[[str], Catalogue | None], *, most: int) -> None:
+        self._catalogue_of = catalogue_of
+        self._most = most
+        self._numbers = count()
+        self._queries: dict[int, asyncio.Future[TopItems]] = {}
+        self._wishes: dict[int, asyncio.Future[str]] = {}
+        self._servings: deque[Serving] = deque()
+        self._news = asyncio.Event()
+        self._ended = False
+        self._metrics = BatchMetrics()
+        self.frames = Frames(self._arrived, self._lost)
+
+    @property
+    def waiting(self) -> int:
+        """Queries without an answer."""
+        return len(self._queries)
+
+    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+        """As Engine.top. What is refused here never reaches the other process, which counts what it refuses itself."""
+        loop = asyncio.get_running_loop()
+        if self._ended:
+            raise ModelUnavailable(AWAY)
+        if loop.time() >= deadline:
+            self._metrics.rejected("deadline")
+            raise DeadlineExceeded("model: the deadline passed")
+        if len(self._queries) >= self._most or self.frames.is_choked:
+            self._metrics.rejected("overloaded")
+            raise Overloaded(f"model: {len(self._queries)} of this worker already wait")
+        number = next(self._numbers)
+        self._say(asking(number, query, deadline))
+        waiter: asyncio.Future[TopItems] = loop.create_future()
+        self._queries[number] = waiter
+        timer = loop.call_at(deadline, self._expire, number)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._say(Cancel(number))
+            raise
+        finally:
+            timer.cancel()
+            self._queries.pop(number, None)
+
+    async def activate(self, version: str) -> str:
+        """The version that served before. No deadline: a large one takes its time to load, and the caller may leave."""
+        if self._ended:
+            raise ModelUnavailable(AWAY)
+        number = next(self._numbers)
+        self._say(Activate(number, version))
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._wishes[number] = waiter
+        try:
+            return await waiter
+        finally:
+            self._wishes.pop(number, None)
+
+    async def next_serving(self) -> Serving | None:
+        """What the other process says that it serves; messages are held from then until `frames.release`. None when
+        the connection has ended.
+        """
+        while not self._servings and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        return self._servings.popleft() if self._servings else None
+
+    async def drained(self, timeout_s: float) -> None:
+        """Until what waits is answered; after `timeout_s` the rest fails with Draining."""
+        if self._queries:
+            await asyncio.wait(list(self._queries.values()), timeout=timeout_s)
+        self._fail_all(Draining)
+        self.frames.end()
+
+    def close(self) -> None:
+        self.frames.close()
+        self._lost()
+
+    def _say(self, asked: Asked) -> None:
+        self.frames.send(encoder.encode(asked))
+
+    def _arrived(self, message: bytes) -> None:
+        said = said_decoder.decode(message)
+        if isinstance(said, Serving):
+            self.frames.hold()
+            self._servings.append(said)
+            self._news.set()
+        elif isinstance(said, Answer):
+            # Nobody waits any more for the answer to a query that was late or whose caller left.
+            if (waiter := self._queries.get(said.number)) is not None and not waiter.done():
+                catalogue = self._catalogue_of(said.version)
+                if catalogue is None:
+                    waiter.set_exception(ModelUnavailable(f"the catalogue of version {said.version} is gone"))
+                else:
+                    waiter.set_result(answered(said, catalogue))
+        elif isinstance(said, Failed):
+            _fail(self._queries.get(said.number), failed(said))
+            _fail(self._wishes.get(said.number), failed(said))
+        elif (wisher := self._wishes.get(said.number)) is not None and not wisher.done():
+            wisher.set_result(said.before)
+
+    def _expire(self, number: int) -> None:
+        """The other process counts it: its own timer runs as long."""
+        _fail(self._queries.get(number), DeadlineExceeded("model: the deadline passed"))
+
+    def _lost(self) -> None:
+        self._ended = True
+        self._news.set()
+        self._fail_all(partial(ModelUnavailable, AWAY))
+
+    def _fail_all(self, error: Callable[[], Exception]) -> None:
+        waiting: list[asyncio.Future[Any]] = [*self._queries.values(), *self._wishes.values()]
+        for waiter in waiting:
+            _fail(waiter, error())
+
+
+def _fail(waiter: asyncio.Future[Any] | None, error: Exception) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_exception(error)

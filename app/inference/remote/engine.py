@@ -1,0 +1,159 @@
+"""The engine of a process without a model: queries go to the model's process, popularity is answered here.
+
+It holds one connection, comes back to it when it ends, and keeps the catalogue of the version that serves there. Nobody
+waits beyond the deadline, whatever the other process does. It loads no torch.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from app.errors import ArtifactRejected, Draining, ModelUnavailable
+from app.inference.interfaces import About
+from app.inference.popularity import popular
+from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.remote.connection import ModelConnection
+from app.inference.remote.framing import Frames
+from app.model_repository.repository import read_version
+from app.telemetry.metrics import INDEX_RECALL
+from models.catalogue.catalogue import Catalogue
+from models.catalogue.open import open_catalogue
+
+log = logging.getLogger("nextup")
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Between two attempts to connect."""
+END_S = 2.0
+START_S = 5.0
+"""A worker that starts waits so long for the model's process, and then begins without it."""
+
+
+class Known:
+    """What a process without a model knows of a version."""
+
+    def __init__(self, version: str, catalogue: Catalogue, about: About | None = None) -> None:
+        self.version = version
+        self.catalogue = catalogue
+        self.about = about
+
+
+class DistantEngine:
+    """`most` queries may wait for the model's process. Opened by `connected`, and until then of no use."""
+
+    def __init__(self, socket: Path, wanted: Path, *, most: int) -> None:
+        """ArtifactRejected if the catalogue in `wanted` cannot be read: popularity needs one from the start."""
+        self._socket = socket
+        self._most = most
+        self.servable = _known(wanted)
+        self._before = self.servable
+        self._connection: ModelConnection | None = None
+        self._came = asyncio.Event()
+        self._draining = False
+        self.problem: str | None = f"no model process answers at {socket}"
+
+    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+        if self._draining:
+            raise Draining
+        if self._connection is None:
+            raise ModelUnavailable(self.problem or "the model's process is away")
+        return await self._connection.top(query, deadline)
+
+    def popular(self, query: Query) -> TopItems:
+        return popular(self.servable.catalogue, self.servable.version, query)
+
+    @property
+    def waiting(self) -> int:
+        """Queries without an answer."""
+        return 0 if self._connection is None else self._connection.waiting
+
+    def sample(self) -> None:
+        """The model's process refreshes its own."""
+
+    async def activate(self, version: str) -> str:
+        """What ModelService.activate says there; ModelUnavailable besides."""
+        if self._connection is None:
+            raise ModelUnavailable(self.problem or "the model's process is away")
+        return await self._connection.activate(version)
+
+    @asynccontextmanager
+    async def connected(self, drain_s: float) -> AsyncIterator[None]:
+        """Until the block ends; then, for at most `drain_s`, until what was asked is answered."""
+        task = asyncio.create_task(self._stay_connected(), name="model-connection")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await self._came.wait()
+        try:
+            yield
+        finally:
+            self._draining = True
+            if self._connection is not None:
+                await self._connection.drained(drain_s)
+            task.cancel()
+            await asyncio.wait([task], timeout=END_S)
+
+    async def _stay_connected(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            connection = ModelConnection(self._catalogue_of, most=self._most)
+            try:
+                opened = partial(_itself, connection.frames)
+                await asyncio.get_running_loop().create_unix_connection(opened, str(self._socket))
+                await self._follow(connection)
+                pause_s = FIRST_PAUSE_S
+            except OSError as error:
+                self.problem = f"no model process answers at {self._socket}: {error.strerror}"
+            except ArtifactRejected as error:
+                self.problem = error.detail
+                log.error("this worker does without the model: %s", error.detail)
+            finally:
+                self._connection = None
+                connection.close()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _follow(self, connection: ModelConnection) -> None:
+        """Until the connection ends. Answers behind the word of a new version wait until its catalogue is there."""
+        while (serving := await connection.next_serving()) is not None:
+            about = serving.about
+            if about.version == self.servable.version:
+                self.servable = Known(about.version, self.servable.catalogue, about)
+            else:
+                known = await asyncio.to_thread(_known, Path(serving.folder), about)
+                self._before, self.servable = self.servable, known
+            INDEX_RECALL.set(about.index_recall)
+            if self._connection is None:
+                if self._came.is_set():
+                    log.warning("the model's process answers again, with version %s", about.version)
+                self._connection, self.problem = connection, None
+                self._came.set()
+            connection.frames.release()
+        if not self._draining and self._connection is not None:
+            log.warning("the model's process ended; popularity answers until another one is there")
+        self.problem = "the model's process ended"
+
+    def _catalogue_of(self, version: str) -> Catalogue | None:
+        """A batch that was running at the change is of the version before."""
+        for known in (self.servable, self._before):
+            if known.version == version:
+                return known.catalogue
+        return None
+
+
+def _itself(frames: Frames) -> Frames:
+    return frames
+
+
+def _known(folder: Path, about: About | None = None) -> Known:
+    """ArtifactRejected if there is no such version in the folder, or no catalogue."""
+    stored = read_version(folder)
+    if stored is None:
+        raise ArtifactRejected(f"{folder} holds no artifact that can be read")
+    if about is not None and stored.version != about.version:
+        raise ArtifactRejected(f"{folder} was replaced by version {stored.version}; the model is {about.version}")
+    try:
+        return Known(stored.version, open_catalogue(folder, stored.files), about)
+    except Exception as error:  # of the file's readers, which have many
+        raise ArtifactRejected(f"the catalogue in {folder} cannot be read: {error!r}") from error

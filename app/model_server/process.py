@@ -1,0 +1,77 @@
+"""The process that owns the model, and with it the device: it answers HTTP workers over a socket and nobody else.
+
+    python -m app.model_server.process
+
+Settings come from the environment, where `nextup serve` has put them; that is also who starts it anew. It speaks no
+HTTP and knows no Redis.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from app.errors import ServiceError
+from app.inference.local_engine import InferenceEngine
+from app.inference.remote.server import ModelServer
+from app.model_server.local_model import model_inside
+from app.model_server.manager import ModelService
+from app.runtime.memory import long_lived
+from app.settings import Settings
+from app.telemetry.deferred_metrics import handing_over
+from app.telemetry.metrics import STORE_UP, sample_process_memory
+from app.telemetry.tracing.setup import tracing_of
+
+SAMPLE_S = 0.5
+DOES_NOT_START = 3
+"""As uvicorn's workers end when they could not start."""
+
+
+@asynccontextmanager
+async def model_served(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelService, ModelServer]]:
+    """The model at `settings.socket_of_model` until the block ends. ArtifactRejected."""
+    async with AsyncExitStack() as opened:
+        await opened.enter_async_context(handing_over())  # these two first, so that they end last
+        tracing = await opened.enter_async_context(tracing_of(settings))
+        engine, models = await opened.enter_async_context(model_inside(settings, tracing))
+        server = ModelServer(
+            engine,
+            lambda: engine.servable.artifact.folder.resolve(),
+            models.activate,
+            most=settings.queue_limit + settings.max_batch,
+        )
+        engine.whenever_changed(server.tell)
+        settings.socket_of_model.parent.mkdir(parents=True, exist_ok=True)
+        await opened.enter_async_context(server.listening(settings.socket_of_model))
+        yield engine, models, server
+
+
+async def _run(settings: Settings) -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    async with model_served(settings) as (engine, _, _):
+        STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
+        with long_lived():
+            while not ended.is_set():
+                engine.sample()
+                sample_process_memory()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAMPLE_S):
+                        await ended.wait()
+
+
+def main() -> int:
+    import uvloop  # not on Windows, which has no such sockets either
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(_run(Settings()))
+        except ServiceError as error:
+            print(f"nextup does not start: {error.detail}", file=sys.stderr)
+            return DOES_NOT_START
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Which versions there are and which one serves, as endpoints see it; and how a process without a model answers that.
+
+The folder of versions is read here, whoever has the model; loading and changing are the business of who has it
+(`service.py`). No HTTP, no torch.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from app.errors import ArtifactRejected
+from app.inference import Served
+from app.inference.remote.engine import DistantEngine
+from app.model_repository.repository import StoredVersion, VersionFolder
+
+
+class Models(Protocol):
+    @property
+    def servable(self) -> Served: ...
+
+    async def stored(self) -> list[StoredVersion]: ...
+
+    async def wanted(self) -> str: ...
+
+    async def activate(self, version: str) -> str:
+        """The version that served before. NotFound, ArtifactRejected, ActivationRuns, or with the model in another
+        process ModelUnavailable: nothing has changed then, as far as anybody here knows.
+        """
+
+
+class DistantModels:
+    """For a process whose model is elsewhere."""
+
+    def __init__(self, versions: VersionFolder, engine: DistantEngine) -> None:
+        self._versions = versions
+        self._engine = engine
+
+    @property
+    def servable(self) -> Served:
+        return self._engine.servable
+
+    async def stored(self) -> list[StoredVersion]:
+        return await asyncio.to_thread(self._versions.versions)
+
+    async def wanted(self) -> str:
+        return await asyncio.to_thread(self._versions.wanted) or self.servable.version
+
+    async def activate(self, version: str) -> str:
+        return await self._engine.activate(version)
+
+
+def folder_to_serve(versions: VersionFolder) -> Path:
+    """ArtifactRejected if there is none."""
+    try:
+        return versions.wanted_folder()
+    except ValueError as error:
+        raise ArtifactRejected(str(error)) from error

@@ -1,0 +1,132 @@
+"""Keeps the model's process alive beside the HTTP workers: started first, started anew when it ends, stopped last.
+
+Knows processes and nothing of models. After an end it waits, longer each time, because a model that cannot be loaded
+would otherwise be loaded for ever; workers answer with popularity meanwhile.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.settings import Settings
+from app.stores.redis.embedded import END_WITH_PARENT, LONGEST_SOCKET_PATH
+
+START_S = 900.0
+"""A large artifact on a busy machine."""
+SPARE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+STEADY_S = 60.0
+"""Who has run so long did not end because of how it was started."""
+
+
+class NotStarted(Exception):
+    """The process ended, having said why on standard error; `status` is what it ended with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the model's process ended with status {status} before it served")
+        self.status = status
+
+
+class ModelKeeper:
+    def __init__(self, path: Path, *, stop_s: float) -> None:
+        self._path = path
+        self._stop_s = stop_s
+        self._stopping = threading.Event()
+        self._spawning = threading.Lock()
+        self._process = _spawned()
+        self._since = time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    def wait_until_it_serves(self) -> None:
+        """NotStarted if it ends instead, TimeoutError if it does neither."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            if (status := self._process.poll()) is not None:
+                raise NotStarted(status)
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(str(self._path))
+                except OSError:
+                    time.sleep(0.02)
+                else:
+                    return
+        raise TimeoutError(f"the model's process did not serve within {START_S:.0f} s")
+
+    def keep(self) -> None:
+        """From here on whoever ends is replaced, until `stop`."""
+        self._thread = threading.Thread(target=self._keep, name="model-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let it finish what is asked, and end; kill it if it does not."""
+        self._stopping.set()
+        with self._spawning:
+            process = self._process
+        process.terminate()
+        try:
+            process.wait(self._stop_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._thread is not None:
+            self._thread.join()
+        self._path.unlink(missing_ok=True)
+
+    def _keep(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            status = self._process.wait()
+            if time.monotonic() - self._since > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            if not self._stopping.is_set():
+                print(f"nextup: the model's process ended ({status}); another in {pause_s:g} s", file=sys.stderr)
+            if self._stopping.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            with self._spawning:
+                if self._stopping.is_set():
+                    return
+                self._process, self._since = _spawned(), time.monotonic()
+
+
+@contextmanager
+def kept_model_process(settings: Settings) -> Iterator[None]:
+    """Serving when the block begins, alive while it runs. NotStarted; ValueError for a path that no socket may have."""
+    path = settings.socket_of_model
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise ValueError(
+            f"NEXTUP_DATA_DIR is too long for a socket in it: {path} has more than {LONGEST_SOCKET_PATH} bytes; "
+            "set NEXTUP_MODEL_SOCKET"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of a service that was killed: it would look alive
+    keeper = ModelKeeper(path, stop_s=settings.drain_s + SPARE_S)
+    try:
+        keeper.wait_until_it_serves()
+        keeper.keep()
+        yield
+    finally:
+        keeper.stop()
+
+
+def _spawned() -> subprocess.Popen[bytes]:
+    """On Linux it ends with this process, even if that is killed. It ends with the *thread* that starts it."""
+    command = [sys.executable, "-P", "-m", "app.model_server.process"]
+    if sys.platform == "linux":
+        command = [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *command]
+    # Ctrl-C reaches the whole foreground group; the model must outlive the last requests.
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_environment(), start_new_session=True)  # noqa: S603
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folder that our own package was imported from."""
+    import app
+
+    here = str(Path(app.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}

@@ -1,0 +1,159 @@
+"""Opening Redis, wherever it runs: one function from a URL to a client that has answered a PING.
+
+Knows URLs, pools, timeouts and retries. Knows nothing of what is stored, nor of the embedded server.
+
+    redis://[user:password@]host[:port][/db]     rediss://… the same with TLS     unix:///path[?db=0]
+    redis+sentinel://[user:password@]host[:port],host[:port]…/service[/db]
+    redis+cluster://[user:password@]host[:port],host[:port]…
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from app.errors import StoreUnavailable
+from app.stores.redis.client import RedisClient
+from app.stores.redis.pipelines import REDIS_ERRORS
+from app.stores.redis.sentinel import SharedSentinel
+
+RETRIES = 1
+SENTINEL_PORT, REDIS_PORT = 26379, 6379
+LAST_PORT = 65535
+ANOTHER_SCHEME = {
+    "cluster": "a node of a cluster: say redis+cluster://host:port",
+    "sentinel": "a Sentinel: say redis+sentinel://host:port/service",
+}
+
+
+async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 0.5) -> RedisClient:
+    """A client that works; StoreUnavailable says which URL does not. The caller ends it with `close_redis`."""
+    try:
+        client = _client(url, max_connections, timeout_s)
+    except ValueError as error:
+        raise StoreUnavailable(f"not a Redis URL: {redacted(url)}: {error}") from error
+    try:
+        await client.execute_command("PING")
+        mode = None if isinstance(client, RedisCluster) else await _mode(client)
+    except REDIS_ERRORS as error:
+        await close_redis(client)
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailable(f"Redis does not answer at {redacted(url)}: {reason}") from error
+    if mode in ANOTHER_SCHEME:
+        await close_redis(client)
+        raise StoreUnavailable(f"{redacted(url)} is {ANOTHER_SCHEME[mode]}")
+    return client
+
+
+async def _mode(client: Redis) -> str | None:
+    """What kind of server answers; None if it does not tell. One of the wrong kind would fail at the first history."""
+    try:
+        return str((await client.info("server")).get("redis_mode"))
+    except ResponseError:
+        return None
+
+
+async def close_redis(client: RedisClient) -> None:
+    """Close every connection, those to the Sentinels included, of which the client itself does not think."""
+    await client.aclose()
+    pool = getattr(client, "connection_pool", None)
+    if isinstance(pool, SentinelConnectionPool):
+        await pool.sentinel_manager.aclose()
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for logs and errors."""
+    without_userinfo = re.sub(r"://[^/?#]*@", "://***@", url)
+    return re.sub(r"(password=)[^&#]*", r"\1***", without_userinfo)
+
+
+@dataclass(frozen=True, slots=True)
+class ManyHosts:
+    """A URL that names more than one host."""
+
+    hosts: tuple[tuple[str, int], ...]
+    username: str | None
+    password: str | None
+    path: tuple[str, ...]
+
+
+def parse_many_hosts(url: str, default_port: int) -> ManyHosts:
+    """ValueError says what is wrong with it; nothing that stands there is passed over."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError(f"it takes no options ({parts.query or parts.fragment})")
+    userinfo, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = userinfo.partition(":")
+    return ManyHosts(
+        tuple(_host_and_port(host, default_port) for host in hosts.split(",")),
+        unquote(username) or None,
+        unquote(password) or None,
+        tuple(unquote(part) for part in parts.path.split("/") if part),
+    )
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d+))?", text.strip())
+    if match is None or not 1 <= int(match[2] or default_port) <= LAST_PORT:
+        raise ValueError(f"{text!r} is not host:port")
+    return match[1].strip("[]"), int(match[2] or default_port)
+
+
+def _client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
+    # One retry, for a connection that died while idle or at a fail-over. No retry after a timeout: that would only
+    # double the wait of a caller whose deadline is near.
+    common: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), RETRIES, supported_errors=(RedisConnectionError,)),
+    }
+    scheme = url.partition("://")[0]
+    if scheme == "redis+sentinel":
+        return _sentinel_client(url, max_connections, common)
+    if scheme == "redis+cluster":
+        return _cluster_client(url, max_connections, common)
+    if scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("it begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    # Blocking: the default pool does not wait for a free connection, its 101st caller gets an error.
+    pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **common)
+    return Redis.from_pool(pool)
+
+
+def _cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> RedisCluster:
+    many = parse_many_hosts(url, REDIS_PORT)
+    if many.path not in ((), ("0",)):
+        raise ValueError(f"a cluster has no databases (/{'/'.join(many.path)})")
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in many.hosts],
+        username=many.username,
+        password=many.password,
+        # A pool here raises when exhausted; the gate of the store keeps it from that, with room for discovery.
+        max_connections=2 * max_connections,
+        # Its own retries would close every node's connections; cluster_round_trips.py tries again by rules of its own.
+        **(common | {"retry": Retry(NoBackoff(), 0)}),
+    )
+
+
+def _sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> Redis:
+    many = parse_many_hosts(url, SENTINEL_PORT)
+    if not 1 <= len(many.path) <= 2 or not all(db.isdecimal() for db in many.path[1:]):
+        raise ValueError("the path names the service, and perhaps a database: /mymaster/0")
+    service, db = many.path[0], int(many.path[1]) if len(many.path) == 2 else 0
+    sentinel = SharedSentinel(many.hosts, sentinel_kwargs=dict(common))
+    client: Redis = sentinel.master_for(
+        service,
+        db=db,
+        username=many.username,
+        password=many.password,
+        max_connections=2 * max_connections,
+        **common,
+    )
+    return client

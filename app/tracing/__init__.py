@@ -1,5 +1,0 @@
-"""Traces for an OpenTelemetry collector. Imported only where NEXTUP_OTLP_ENDPOINT is set: it needs the extra `otel`."""
-
-from app.tracing.spans import OpenTelemetry, tracing_to
-
-__all__ = ["OpenTelemetry", "tracing_to"]

@@ -1,5 +1,0 @@
-"""What is tested of versions holds wherever the model is."""
-
-from service_tests.arrangements import both as model_process
-
-__all__ = ["model_process"]

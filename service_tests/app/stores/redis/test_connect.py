@@ -1,0 +1,116 @@
+"""Opening Redis by URL, and the same store on a cluster and behind Sentinel."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import cluster
+
+from app.errors import StoreUnavailable
+from app.stores.history import HistoryStore
+from app.stores.merge import merge_histories
+from app.stores.records import NewEvent
+from app.stores.redis.connect import close_redis, open_redis, parse_many_hosts, redacted
+from service_tests.support.redis_cluster import RedisCluster
+from service_tests.support.redis_sentinel import RedisSentinel
+
+pytestmark = pytest.mark.anyio
+
+
+async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
+    users = [new_user() + odd for odd in ("", "}", "{", "{}") for _ in range(10)]
+    events = [NewEvent(user, f"item{number}", number, f"e{number}") for user in users for number in range(8)]
+    assert {applied.status for applied in await store.append(events)} == {"stored"}
+    assert {applied.status for applied in await store.append(events)} == {"duplicate"}
+    assert (await store.recent(users[0])).version == 8
+    assert len((await store.read(users[-1])).events) == 5
+    assert {user async for user in store.users()} >= set(users)
+    assert (await merge_histories(store, users[0], users[1])).keys_removed == 3
+    assert await store.erase(users[2]) == 3
+    usage = await store.usage()
+    assert usage.memory_bytes > usage.startup_bytes > 100_000
+    assert usage.keys >= 2 * len(users) - 6, "without those that were merged and erased"
+    await store.ping()
+
+
+@pytest.mark.slow
+async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Callable[[], str]) -> None:
+    client = await open_redis(redis_url, timeout_s=5.0)
+    assert isinstance(client, cluster.RedisCluster) == redis_url.startswith("redis+cluster:")
+    store = HistoryStore(client, max_events=5)
+    await check_store(store, new_user)
+    await store.close()
+    await close_redis(client)
+
+
+async def test_sentinel_leads_to_the_database_that_the_url_names(
+    whole_sentinel: RedisSentinel, new_user: Callable[[], str]
+) -> None:
+    silent_first = whole_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
+    client = await open_redis(f"{silent_first}/3", timeout_s=5.0)
+    store = HistoryStore(client)
+    await store.append([NewEvent(new_user(), "a", 1)])
+    assert (await client.info("keyspace"))["db3"]["keys"] >= 2
+    await store.close()
+    await close_redis(client)
+
+
+async def test_the_error_names_the_url_and_not_the_password() -> None:
+    for url in (
+        "redis://:s3cret@127.0.0.1:1/0",
+        "redis+sentinel://me:s3cret@127.0.0.1:1/shop",
+        "redis+cluster://me:s3cret@127.0.0.1:1",
+    ):
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1") as caught:
+            await open_redis(url)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://x", r"redis\+cluster://"),
+        ("nonsense", r"redis\+cluster://"),
+        ("rediss+cluster://host", r"redis\+cluster://"),
+        ("redis+sentinel://host:1", "names the service"),
+        ("redis+sentinel://host:1/shop/two", "names the service"),
+        ("redis+sentinel://host:1/shop/0/1", "names the service"),
+        ("redis+sentinel:///shop", "'' is not host:port"),
+        ("redis+cluster://", "'' is not host:port"),
+        ("redis+cluster://host:port", "'host:port' is not host:port"),
+        ("redis+cluster://a:1,b:70000", "'b:70000' is not host:port"),
+        ("redis+cluster://host:1/3", "no databases"),
+        ("redis+cluster://host:1?ssl=true", "no options"),
+    ],
+)
+async def test_what_is_no_redis_url_is_refused_by_name(url: str, why: str) -> None:
+    with pytest.raises(StoreUnavailable, match=f"not a Redis URL: {re.escape(url)}: .*{why}"):
+        await open_redis(url)
+
+
+async def test_a_server_of_another_kind_than_the_url_says_is_named(
+    whole_cluster: RedisCluster, whole_sentinel: RedisSentinel
+) -> None:
+    node, sentinel, plain = whole_cluster.nodes[0].port, whole_sentinel.sentinels[0].port, whole_sentinel.nodes[0].port
+    for url, why in (
+        (f"redis://127.0.0.1:{node}", r"a node of a cluster: say redis\+cluster:"),
+        (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: say redis\+sentinel:"),
+        (f"redis+cluster://127.0.0.1:{plain}", "[Cc]luster mode is not enabled"),
+        (f"redis+sentinel://127.0.0.1:{plain}/shop", "SENTINEL"),
+        (f"redis+sentinel://127.0.0.1:{sentinel}/cellar", "cellar"),
+    ):
+        with pytest.raises(StoreUnavailable, match=why) as caught:
+            await open_redis(url)
+        assert url in str(caught.value)
+
+
+async def test_urls_with_many_hosts_are_taken_apart() -> None:
+    many = parse_many_hosts("redis+sentinel://u:p%40ss@a:1,b,[::1]:2/my%2Fshop/3", 26379)
+    assert many.hosts == (("a", 1), ("b", 26379), ("::1", 2))
+    assert (many.username, many.password, many.path) == ("u", "p@ss", ("my/shop", "3"))
+    assert parse_many_hosts("redis+cluster://:p@a", 6379).username is None
+
+
+async def test_passwords_are_redacted_wherever_they_stand() -> None:
+    assert redacted("redis://u:a@b@host/0?password=x&db=1") == "redis://***@host/0?password=***&db=1"
+    assert redacted("unix:///a@b/c") == "unix:///a@b/c"

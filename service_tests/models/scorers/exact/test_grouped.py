@@ -1,0 +1,102 @@
+"""The k best of the whole catalogue from the k best groups, without a GPU too: what plain answers, equals in order."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.config import Part
+from models.scorers.base import Best
+from models.scorers.exact.chunked_maxima import GROUP
+from models.scorers.exact.grouped import GroupedScorer
+from models.scorers.exact.plain import PlainScorer
+from models.scorers.exact.triton_scorer import TritonScorer
+from models.scorers.filter import Eligible
+from models.scorers.selection import choose
+from service_tests.contracts.test_scorers import assert_same, filters, model_of, queries, shares
+from service_tests.models.scorers.exact.grouped_scorers import DEVICE, grouped_scorer
+
+FORMS = [
+    (Part("full"), "tied"),
+    (Part("full"), "dense"),
+    (Part("blocks"), "tied"),
+    (Part("compositional"), "tied"),
+    (Part("codes"), "tied"),
+]
+SEVERAL_CHUNKS = 4 * GROUP
+
+
+def both(form: tuple[Part, str], items: int, seed: int, k: int, eligible: Eligible, *, whole: bool) -> list[Best]:
+    model = model_of(*form, items, seed, whole=whole).to(DEVICE)
+    hidden = queries(len(eligible.denied or ()), seed, whole=whole).to(DEVICE)
+    with torch.inference_mode():
+        return [
+            scorer.best(hidden, min(k, items), eligible)
+            for scorer in (grouped_scorer(model, cells=SEVERAL_CHUNKS), PlainScorer.for_model(model))
+        ]
+
+
+sizes = st.integers(3, 300) | st.integers(1_000, 3_000)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form[0].name}-{form[1]}")
+@settings(deadline=None, max_examples=12)
+@given(items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
+def test_grouped_answers_what_plain_answers(
+    form: tuple[Part, str],
+    items: int,
+    rows: int,
+    k: int,
+    seed: int,
+    share_denied: float,
+    share_allowed: float | None,
+) -> None:
+    eligible = filters(items, rows, seed, share_denied, share_allowed)
+    assert_same(*both(form, items, seed, k, eligible, whole=False))
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form[0].name != "compositional"], ids=str)
+@settings(deadline=None, max_examples=12)
+@given(items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
+def test_equal_scores_come_in_catalogue_order(
+    form: tuple[Part, str],
+    items: int,
+    rows: int,
+    k: int,
+    seed: int,
+    share_denied: float,
+    share_allowed: float | None,
+) -> None:
+    eligible = filters(items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, items, seed, k, eligible, whole=True)
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.indices, expected.indices)
+
+
+def test_equal_maxima_of_groups_give_the_items_that_come_first() -> None:
+    items = 10 * GROUP
+    model = model_of(Part("full"), "tied", items, 0, whole=True).to(DEVICE)
+    with torch.no_grad():
+        model.embedding.get_parameter("vectors.weight").fill_(1.0)
+    hidden = torch.ones(1, model.config.dim, device=DEVICE)
+    with torch.inference_mode():
+        found = grouped_scorer(model, cells=SEVERAL_CHUNKS).best(hidden, 70, Eligible(items, [np.array([3, 66])]))
+    assert found.indices[0].tolist() == [item for item in range(1, 73) if item not in (3, 66)]
+
+
+@pytest.mark.skipif(DEVICE.type == "cuda", reason="there is a GPU")
+def test_a_cpu_never_measures_what_is_made_for_a_gpu() -> None:
+    model = model_of(Part("full"), "tied", 3_000, 0, whole=False)
+    assert GroupedScorer.for_model(model) is None
+    assert TritonScorer.for_model(model) is None
+    assert not {"grouped", "triton"} & choose(model, budget_s=0.02, measured_from=1).timings_ms[1].keys()
+
+
+@pytest.mark.skipif(DEVICE.type != "cuda", reason="there is no GPU")
+@pytest.mark.parametrize(("embedding", "native"), [("full", True), ("codes", True), ("full", False)])
+def test_a_gpu_measures_them(embedding: str, native: bool) -> None:
+    model = model_of(Part(embedding), "tied", 30_000, 0, whole=False).to(DEVICE)
+    named = choose(model, native=native).timings_ms[1].keys()
+    assert "grouped" in named
+    assert ("triton" in named) == native

@@ -1,0 +1,45 @@
+"""A mapped file of arrays says what safetensors says, and is refused when it is none."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from models.mmap_safetensors import mapped_arrays
+
+ARRAYS: dict[str, NDArray[Any]] = {
+    "wide": np.arange(12, dtype=np.int64).reshape(3, 4),
+    "small": np.array([7, -7], dtype=np.int32),
+    "bytes": np.frombuffer(b"odd", dtype=np.uint8),
+    "flags": np.array([True, False]),
+    "none": np.empty(0, dtype=np.int32),
+}
+
+
+def test_it_reads_what_the_library_wrote_and_leaves_the_file_alone(tmp_path: Path) -> None:
+    save_file(ARRAYS, tmp_path / "file")
+    before = (tmp_path / "file").read_bytes()
+    mapped = mapped_arrays(tmp_path / "file")
+    own = load_file(tmp_path / "file")
+    assert mapped.keys() == own.keys() == ARRAYS.keys()
+    for name, array in own.items():
+        assert (mapped[name].dtype, mapped[name].tolist()) == (array.dtype, array.tolist())
+    mapped["wide"][0, 0] = 99
+    assert (tmp_path / "file").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 40, b"\x02" + bytes(7) + b"[]", b"short"])
+def test_another_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match="file"):
+        mapped_arrays(tmp_path / "file")
+
+
+def test_arrays_that_lie_behind_the_file_are_refused(tmp_path: Path) -> None:
+    save_file(ARRAYS, tmp_path / "file")
+    (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-8])
+    with pytest.raises(ValueError, match="behind the file"):
+        mapped_arrays(tmp_path / "file")

@@ -1,0 +1,58 @@
+"""Small artifacts for tests: real files written by the real writer, around a model that was not trained.
+
+Items are "i1", "i2", … in catalogue order, with titles and the categories even or odd, and low for the first ten.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.artifact import save_artifact
+from models.build import build_model
+from models.catalogue.catalogue import Catalogue
+from models.config import ModelConfig
+from models.heads.popularity import PopularityHead
+from models.presets import preset
+from models.recommender import SequentialRecommender
+from models.training.stages import count_popularity
+
+
+def tiny_catalogue(num_items: int = 60) -> Catalogue:
+    numbers = range(1, num_items + 1)
+    return Catalogue(
+        item_ids=[f"i{number}" for number in numbers],
+        counts=np.array([1000 // number for number in numbers], dtype=np.int64),
+        titles=[f"Item number {number}" for number in numbers],
+        categories=[["odd" if number % 2 else "even", *(["low"] if number <= 10 else [])] for number in numbers],
+    )
+
+
+def tiny_config(name: str = "sasrec", **sizes: int) -> ModelConfig:
+    """A preset small enough that a forward pass takes a millisecond."""
+    config = preset(name)
+    small = {"dim": min(config.dim, 16), "max_len": min(config.max_len, 40)} | sizes
+    return dataclasses.replace(config, **small)  # type: ignore[arg-type]
+
+
+def tiny_model(config: ModelConfig, catalogue: Catalogue, seed: int = 0) -> SequentialRecommender:
+    """Weights are spread wider than at the start of training: scores of an untrained model are nearly equal."""
+    torch.manual_seed(seed)
+    model = build_model(config, catalogue.num_items)
+    if isinstance(model.head, PopularityHead):
+        count_popularity(model, model.head, catalogue)
+        return model
+    with torch.no_grad():
+        for matrix in (parameter for parameter in model.parameters() if parameter.ndim > 1):
+            matrix.normal_(std=0.3)
+    return model.eval()
+
+
+def write_tiny_artifact(folder: Path, *, preset: str = "sasrec", num_items: int = 60, seed: int = 0) -> Path:
+    catalogue = tiny_catalogue(num_items)
+    model = tiny_model(tiny_config(preset), catalogue, seed)
+    rng = np.random.default_rng(seed)
+    histories = [rng.integers(1, num_items + 1, size=length) for length in range(1, 33)]
+    save_artifact(folder, model, catalogue, golden_histories=histories, figures={})
+    return folder

@@ -1,0 +1,99 @@
+"""`nextup serve` as users start it: its own process, its own Redis, a real socket."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+START_S = 60.0
+STOP_S = 20.0
+COMMAND = [sys.executable, "-c", "import sys; from app.commands.main import main; sys.exit(main())"]
+ROOT = Path(__file__).parents[2]
+
+
+def environment(data_dir: Path, **more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NEXTUP_")}
+    own = {
+        "NEXTUP_DATA_DIR": str(data_dir),
+        "NEXTUP_TORCH_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    return clean | own | more
+
+
+def nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(data_dir),
+        cwd=cwd,
+        timeout=100,
+    )
+
+
+@dataclass(frozen=True)
+class Served:
+    """`output` is what it wrote, there when it has ended."""
+
+    process: subprocess.Popen[str]
+    url: str
+    output: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serving(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Served]:
+    """Until the block ends; then the service must end by itself within `STOP_S`. `variables`: of its environment."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", str(port), *arguments],
+        env=environment(data_dir, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    served = Served(process, f"http://127.0.0.1:{port}")
+    try:
+        _wait_until_ready(process, served.url)
+        yield served
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            served.output.extend(process.communicate(timeout=STOP_S)[0].splitlines())
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+
+
+def _wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            output = process.communicate()[0]
+            raise RuntimeError(f"nextup serve ended with {process.returncode}:\n{output}")
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError("nextup serve was not ready in time")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port

@@ -1,0 +1,39 @@
+"""Folders of versions for tests, published by the real command's own code."""
+
+import json
+from pathlib import Path
+
+from app.model_repository.publish import add_version
+from app.model_repository.repository import VersionFolder
+from service_tests.support.artifacts import write_tiny_artifact
+
+FLIPPED = "model.safetensors"
+
+
+def version_of(artifact: Path) -> str:
+    version: str = json.loads((artifact / "manifest.json").read_text())["version"]
+    return version
+
+
+def added(folder: Path, *artifacts: Path) -> list[str]:
+    """Copy them into the folder; their versions."""
+    return [add_version(folder, artifact)[0].version for artifact in artifacts]
+
+
+def published(folder: Path, *artifacts: Path) -> list[str]:
+    """Copy them into the folder, where the first one is wanted; their versions."""
+    versions = added(folder, *artifacts)
+    VersionFolder(folder).point_at(versions[0])
+    return versions
+
+
+def tiny_artifacts(folder: Path, *seeds: int, num_items: int = 60) -> list[Path]:
+    return [write_tiny_artifact(folder / f"made-{seed}", seed=seed, num_items=num_items) for seed in seeds]
+
+
+def change_a_byte(artifact: Path, name: str = FLIPPED) -> None:
+    """A new file in its place, as a service may still map the old one."""
+    changed = bytearray((artifact / name).read_bytes())
+    changed[-1] ^= 1
+    (artifact / name).unlink()
+    (artifact / name).write_bytes(changed)
