@@ -1,6 +1,6 @@
 """`nextup bench gpu`: encoding and scoring on a GPU, each beside what the device's memory and arithmetic allow.
 
-Knows its options and prints; what is measured is in models/benchmarks/gpu.py, the roofline in models/benchmarks/roofline.py.
+Knows its options and prints; what is measured is in models/benchmarks/gpu.py and roofline.py.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Artifacts of any size without training, for benchmarks: a catalogue after the law of real logs, made-up weights.
 
-The weights are those of `models/benchmarks/synthetic_model.py`. What such a model recommends is nonsense, and says so in its
+The weights are those of `synthetic_model.py`. What such a model recommends is nonsense, and says so in its
 manifest: the figures are empty. Ten million items take under 3 GB to make; an artifact that is there is used again.
 """
 

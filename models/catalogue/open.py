@@ -1,7 +1,7 @@
 """A catalogue from the files of an artifact: the mapped arrays if it has them, else the table.
 
     catalogue.parquet        item_id, count, title, categories; row = index − 1
-    catalogue.safetensors    the arrays of `models/catalogue/catalogue.py`; made from the table, and absent from older artifacts
+    catalogue.safetensors    the arrays of `catalogue.py`; made from the table, and absent from older artifacts
 
 Needs no torch: a process without a model may know the items. It checks no digest; who loads the artifact does.
 """

@@ -1,5 +1,5 @@
-"""`python -m service_tests.support.helm_install CHART`: Helm installs the chart with the values on standard input (JSON), and
-what it made, or why it refused, is printed as JSON.
+"""`python -m service_tests.support.helm_install CHART`: Helm installs the chart with the values on standard input
+(JSON), and what it made, or why it refused, is printed as JSON.
 
 The engine is Helm itself, as a library (helm-sdkpy). It installs into a server on loopback that knows kinds and keeps
 nothing, because Helm must have one to ask; nothing is said about Kubernetes. A process of its own, because the library

@@ -1,4 +1,4 @@
-"""For tests that hold wherever the model is: `from service_tests.support.model_placements import both as model_process`."""
+"""For tests that hold wherever the model is: import `both as model_process` from here."""
 
 import pytest
 

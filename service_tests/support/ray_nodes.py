@@ -1,5 +1,5 @@
-"""`python -m service_tests.support.ray_nodes PORT`: a Ray cluster of two nodes on loopback with the service on it, until
-standard input ends; each line of it deploys the service anew.
+"""`python -m service_tests.support.ray_nodes PORT`: a Ray cluster of two nodes on loopback with the service on it,
+until standard input ends; each line of it deploys the service anew.
 
 A process of its own, because Ray leaves threads and handlers behind in whoever connects to it. Settings come from the
 environment, as everywhere; it says on one line of JSON how many seconds a step took, when the step is done.

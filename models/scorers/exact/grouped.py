@@ -1,6 +1,6 @@
 """Exact scoring on a GPU without the (B, items) scores: each group's largest, then all items of the k best groups.
 
-All in torch. A CPU has caches that hold a stretch of scores (models/scorers/exact/blocked.py); a GPU wants large pieces and
+All in torch. A CPU has caches that hold a stretch of scores (blocked.py); a GPU wants large pieces and
 few launches. It stands for heads whose scores are inner products, compressed tables among them.
 """
 

@@ -1,6 +1,6 @@
 """Scans the catalogue in int8, and scores in float32 what can be among the k best. Exact: nothing else can be.
 
-Each group of neighbouring items has an upper bound (models/scorers/exact/int8_table.py). The groups with the highest bounds
+Each group of neighbouring items has an upper bound (int8_table.py). The groups with the highest bounds
 are scored in float32; the k-th best score found is then a threshold that a group must reach to matter, and the groups
 that do are scored too. A history for which too many groups matter goes to another exact scorer.
 """
