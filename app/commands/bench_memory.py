@@ -24,7 +24,7 @@ from app.capacity.memory import worker_memory
 from app.capacity.shapes import shape_of
 from app.commands.counts import counts_of
 from app.commands.load import load_events
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.redis.embedded import find_redis_server
 from models.artifact import INDEX
@@ -99,11 +99,11 @@ async def _histories(events: int) -> Histories:
     with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
         own = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
         with redis_url(own) as url:
-            async with opened_store(url, own) as store:
+            async with open_store(url, own) as store:
                 await store.append([])
                 empty = await store.memory_bytes()
             await load_events(url, own, _log(events))
-            async with opened_store(url, own) as store:
+            async with open_store(url, own) as store:
                 return Histories(HISTORY_USERS, events, await store.memory_bytes() - empty, _planned(events, settings))
 
 

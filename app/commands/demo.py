@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from app.commands.load import load_events
-from app.commands.store import opened_store
+from app.commands.store import open_store
 from app.model_repository.repository import VersionFolder
 from app.settings import Settings
 from models.data.dataset import prepare
@@ -46,5 +46,5 @@ def load_demo_histories(settings: Settings) -> None:
 
 
 async def _is_empty(url: str, settings: Settings) -> bool:
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         return await anext(store.users(), None) is None

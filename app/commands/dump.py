@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from models.progress import progress
@@ -54,7 +54,7 @@ async def dump_events(url: str, settings: Settings, out: Path) -> tuple[int, int
         files += 1
         rows.clear()
 
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         with progress("dump", 0, "users") as shown:
             async for some_users in _batches(store):
                 for user_rows in await asyncio.gather(*(_rows(store, user_id) for user_id in some_users)):

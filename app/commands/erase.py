@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.settings import Settings
 
 
@@ -21,5 +21,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _erase(url: str, settings: Settings, user_id: str) -> int:
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         return await store.erase(user_id)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from app.commands.log_files import add_log_arguments, read_log
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
@@ -42,7 +42,7 @@ async def load_events(url: str, settings: Settings, events: pl.DataFrame) -> Cou
     """How many events had which status. Every user's events go in time order, so almost all are plain appends."""
     ordered = events.sort("user_id", "timestamp", maintain_order=True)
     outcomes: Counter[str] = Counter()
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         with progress("load", ordered.height, "events") as shown:
             calls = _calls(ordered)
 

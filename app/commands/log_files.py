@@ -8,9 +8,9 @@ from models.data.interactions import Interactions, parse_columns, read_interacti
 
 
 def add_log_arguments(
-    parser: argparse.ArgumentParser, *, nargs: str = "+", told: str = "files, folders or globs"
+    parser: argparse.ArgumentParser, *, nargs: str = "+", help_text: str = "files, folders or globs"
 ) -> None:
-    parser.add_argument("interactions", nargs=nargs, type=Path, metavar="INTERACTIONS", help=told)
+    parser.add_argument("interactions", nargs=nargs, type=Path, metavar="INTERACTIONS", help=help_text)
     parser.add_argument("--columns", metavar="user=…,item=…,time=…", help="names of the columns in the log")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of counting it")
 

@@ -28,7 +28,7 @@ def redis_url(settings: Settings) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def opened_store(url: str, settings: Settings) -> AsyncIterator[HistoryStore]:
+async def open_store(url: str, settings: Settings) -> AsyncIterator[HistoryStore]:
     client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=PATIENCE_S)
     store = HistoryStore.from_settings(client, settings, wait_s=PATIENCE_S)
     try:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from service_tests.end_to_end.test_publish import BODIES, EVENTS, ITEMS, SMALL, USERS, active, some_more, until
+from service_tests.end_to_end.test_publish import BODIES, EVENTS, ITEMS, SMALL, USERS, active, some_more, wait_until
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.constant_load import constant_requests
-from service_tests.support.nextup_process import COMMAND, ROOT, Served, environment, serving
+from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, make_environment, run_service
 from service_tests.support.versions import version_of
 
 FAILED = "no new version tonight"
@@ -36,10 +36,10 @@ def nightly_script() -> str:
 
 
 @contextmanager
-def nights(served: Served, data: Path, shelf: Path, **variables: str) -> Iterator[Callable[[], str]]:
+def nights(served: RunningService, data: Path, shelf: Path, **variables: str) -> Iterator[Callable[[], str]]:
     """The container's script until the block ends; what it has told so far."""
     output_file = shelf.parent / "told"
-    values = environment(
+    values = make_environment(
         data,
         PATH=f"{with_the_command(shelf.parent / 'bin')}:{os.environ['PATH']}",
         NEXTUP_ARTIFACT=str(shelf),
@@ -61,7 +61,7 @@ def nights(served: Served, data: Path, shelf: Path, **variables: str) -> Iterato
         script.wait(20)
 
 
-def happened(served: Served, users: list[str], item: str, minute: int) -> None:
+def happened(served: RunningService, users: list[str], item: str, minute: int) -> None:
     """Each of the users meets the item, over HTTP."""
     at = 1_700_000_000 + 60 * minute
     events = [{"user_id": user, "item_id": item, "timestamp": at} for user in users]
@@ -69,7 +69,7 @@ def happened(served: Served, users: list[str], item: str, minute: int) -> None:
     assert (answer.status_code, answer.json()["stored"]) == (202, len(events)), answer.text
 
 
-def knows(served: Served, item: str) -> bool:
+def knows(served: RunningService, item: str) -> bool:
     return httpx.get(f"{served.url}/items/{item}").status_code == 200
 
 
@@ -78,7 +78,7 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
     data, shelf = tmp_path / "data", tmp_path / "models"
     first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
     users = [f"u{n}" for n in range(USERS)]
-    with serving(data, "--artifact", str(shelf)) as served:
+    with run_service(data, "--artifact", str(shelf)) as served:
         for minute in range(EVENTS):
             for number, user in enumerate(users[:ITEMS]):
                 item = f"i{(number + minute) % ITEMS + 1}"
@@ -86,11 +86,11 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
         happened(served, users[:10], "new-today", EVENTS)
         assert not knows(served, "new-today")
         with constant_requests(served.url, BODIES) as tally, nights(served, data, shelf, EVERY_S="1") as told:
-            until(lambda: knows(served, "new-today") or FAILED in told(), "the first night ends")
+            wait_until(lambda: knows(served, "new-today") or FAILED in told(), "the first night ends")
             second = active(served)
             assert second != first, told()
             happened(served, users[10:20], "new-tomorrow", EVENTS + 1)
-            until(lambda: knows(served, "new-tomorrow") or FAILED in told(), "a later night ends")
+            wait_until(lambda: knows(served, "new-tomorrow") or FAILED in told(), "a later night ends")
             third = active(served)
             assert third not in {first, second}, told()
             some_more(tally)
@@ -105,10 +105,10 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
 def test_nights_that_fail_leave_the_old_version_serving_and_the_next_ones_try_again(tmp_path: Path) -> None:
     data, shelf = tmp_path / "data", tmp_path / "models"
     first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
-    with serving(data, "--artifact", str(shelf)) as served:
+    with run_service(data, "--artifact", str(shelf)) as served:
         happened(served, ["u1"], "i1", 0)
         with nights(served, data, shelf, EVERY_S="1") as told:
-            until(lambda: told().count(FAILED) >= 2, "two nights without enough to learn from")
+            wait_until(lambda: told().count(FAILED) >= 2, "two nights without enough to learn from")
         assert active(served) == first
         assert "nextup: error: " in told()
         assert not (shelf / "current").exists()

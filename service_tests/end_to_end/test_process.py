@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service_tests.support.nextup_process import Served, free_port, nextup, serving
+from service_tests.support.nextup_process import RunningService, find_free_port, run_nextup, run_service
 
 EVENTS = 300
 COPIES = 7
@@ -26,12 +26,12 @@ def samples(url: str, name: str) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def served(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("served"), "--artifact", str(tiny_artifact), "--workers", "2") as running:
+def served(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with run_service(tmp_path_factory.mktemp("served"), "--artifact", str(tiny_artifact), "--workers", "2") as running:
         yield running
 
 
-def test_metrics_of_two_workers_are_summed(served: Served) -> None:
+def test_metrics_of_two_workers_are_summed(served: RunningService) -> None:
     before = sum(samples(served.url, "nextup_recommendations_total").values())
     for _ in range(40):  # a connection each, so that both workers get some
         assert httpx.post(f"{served.url}/recommend", json={"history": ["i1"]}).status_code == 200
@@ -49,7 +49,9 @@ def test_metrics_of_two_workers_are_summed(served: Served) -> None:
 
 
 @pytest.mark.anyio
-async def test_concurrent_shuffled_repeated_submissions_leave_each_event_once_in_time_order(served: Served) -> None:
+async def test_concurrent_shuffled_repeated_submissions_leave_each_event_once_in_time_order(
+    served: RunningService,
+) -> None:
     events = [
         {"user_id": f"w{n % 10}", "item_id": f"i{n % 60 + 1}", "timestamp": 1_700_000_000 + n, "event_id": f"e{n}"}
         for n in range(EVENTS)
@@ -74,7 +76,7 @@ async def test_concurrent_shuffled_repeated_submissions_leave_each_event_once_in
         assert history["history_version"] == len(expected)
 
 
-def test_a_killed_worker_is_replaced_and_its_counts_stay_true(served: Served) -> None:
+def test_a_killed_worker_is_replaced_and_its_counts_stay_true(served: RunningService) -> None:
     counted = sum(samples(served.url, "nextup_recommendations_total").values())
     children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
     workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -102,32 +104,32 @@ def test_commands_join_the_redis_of_a_running_service_and_histories_outlive_it(
     rows = [(user, f"i{at - 1_700_000_000}", at) for user in ("ann", "bob") for at in times]
     pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(log)
     data = tmp_path / "data"
-    with serving(data, "--artifact", str(tiny_artifact)) as running:
-        loaded = nextup(data, "load", str(log))
+    with run_service(data, "--artifact", str(tiny_artifact)) as running:
+        loaded = run_nextup(data, "load", str(log))
         assert loaded.returncode == 0, loaded.stderr
         assert '"stored": 10, "duplicate": 0' in loaded.stdout
         before = httpx.post(f"{running.url}/recommend", json={"user_id": "ann"}).json()
         assert (before["served_by"], before["history_length"]) == ("model", 5)
-    again = nextup(data, "load", str(log))
+    again = run_nextup(data, "load", str(log))
     assert '"stored": 0, "duplicate": 10' in again.stdout
-    assert '"keys_removed": 2' in nextup(data, "erase", "bob").stdout
-    dumped = nextup(data, "dump", "--out", str(tmp_path / "dump"))
+    assert '"keys_removed": 2' in run_nextup(data, "erase", "bob").stdout
+    dumped = run_nextup(data, "dump", "--out", str(tmp_path / "dump"))
     assert dumped.returncode == 0, dumped.stderr
     events = pl.read_parquet(tmp_path / "dump" / "*.parquet")
     assert events.select("user_id", "item_id").rows() == [("ann", f"i{n}") for n in range(1, 6)]
     assert events["timestamp"].to_list() == [1000 * at for at in times]
-    with serving(data, "--artifact", str(tiny_artifact)) as running:
+    with run_service(data, "--artifact", str(tiny_artifact)) as running:
         after = httpx.post(f"{running.url}/recommend", json={"user_id": "ann"}).json()
     assert after["items"] == before["items"]
     assert not list((data / "redis").glob("*.sock")), "nothing is left running"
 
 
 def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
-    missing = nextup(tmp_path / "data", "serve", "--artifact", str(tmp_path / "nothing"))
+    missing = run_nextup(tmp_path / "data", "serve", "--artifact", str(tmp_path / "nothing"))
     assert missing.returncode == 1
     assert missing.stderr.strip().startswith("nextup: error: ")
     assert "holds no artifact" in missing.stderr
-    exposed = nextup(tmp_path / "data", "serve", "--artifact", str(tmp_path), "--host", "0.0.0.0")
+    exposed = run_nextup(tmp_path / "data", "serve", "--artifact", str(tmp_path), "--host", "0.0.0.0")
     assert "NEXTUP_ALLOW_ANONYMOUS" in exposed.stderr
 
 
@@ -141,8 +143,8 @@ def test_an_artifact_that_is_refused_ends_the_service_with_an_error(
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1
     weights.write_bytes(changed)
-    port = ["--port", str(free_port())]
-    ended = nextup(
+    port = ["--port", str(find_free_port())]
+    ended = run_nextup(
         tmp_path / "data", "serve", "--artifact", str(broken), "--workers", workers, "--model-process", model, *port
     )
     assert ended.returncode != 0

@@ -16,7 +16,7 @@ from app.model_repository.repository import VersionFolder
 from service_tests.end_to_end.test_process import samples
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.constant_load import Tally, constant_requests
-from service_tests.support.nextup_process import Served, nextup, serving
+from service_tests.support.nextup_process import RunningService, run_nextup, run_service
 from service_tests.support.versions import change_a_byte, version_of
 
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
@@ -26,7 +26,7 @@ BODIES: list[dict[str, Any]] = [{"user_id": f"u{n}"} for n in range(USERS)] + [{
 
 def said(data: Path, *arguments: str) -> dict[str, Any]:
     """What a command says on its last line."""
-    done = nextup(data, *arguments)
+    done = run_nextup(data, *arguments)
     assert done.returncode == 0, done.stderr
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return last
@@ -43,17 +43,17 @@ def stored_log(folder: Path) -> Path:
     return log
 
 
-def active(served: Served) -> str:
+def active(served: RunningService) -> str:
     version: str = httpx.post(f"{served.url}/recommend", json=BODIES[0]).json()["model_version"]
     return version
 
 
-def shown(served: Served) -> list[str]:
+def shown(served: RunningService) -> list[str]:
     """Versions that any worker serves."""
     return list(samples(served.url, "nextup_model_info"))
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def wait_until(true: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end, what
@@ -62,7 +62,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 def some_more(tally: Tally) -> None:
     enough = tally.answered + 50
-    until(lambda: tally.answered >= enough or bool(tally.wrong), "callers are answered")
+    wait_until(lambda: tally.answered >= enough or bool(tally.wrong), "callers are answered")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -71,7 +71,7 @@ def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path:
     data, shelf = tmp_path / "data", tmp_path / "models"
     first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
     into = ["--into", str(shelf)]
-    with serving(data, "--artifact", str(shelf), "--workers", str(workers)) as served:
+    with run_service(data, "--artifact", str(shelf), "--workers", str(workers)) as served:
         said(data, "load", str(stored_log(tmp_path)))
         with constant_requests(served.url, BODIES) as tally:
             some_more(tally)
@@ -82,7 +82,7 @@ def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path:
             for artifact, version in zip((tmp_path / "next", other, shelf), wanted, strict=True):
                 answer = said(data, "publish", str(artifact), *into, "--url", served.url)
                 assert (answer["active"], answer["wanted"]) == (version, version)
-                until(lambda: len(shown(served)) == 1, "every worker comes to it")  # as one series is left
+                wait_until(lambda: len(shown(served)) == 1, "every worker comes to it")  # as one series is left
                 assert version in shown(served)[0]
                 assert {active(served) for _ in range(10)} == {version}, "a connection each, so any worker"
                 some_more(tally)
@@ -94,11 +94,11 @@ def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever
     data, shelf = tmp_path / "data", tmp_path / "models"
     write_tiny_artifact(shelf, num_items=ITEMS)
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
-    with serving(data, "--artifact", str(shelf)) as served:
+    with run_service(data, "--artifact", str(shelf)) as served:
         publish = ["publish", str(other), "--into", str(shelf), "--url", served.url, "--wait"]
         with ExitStack() as loading:
             loading.enter_context(VersionFolder(shelf).alone())
-            gave_up = nextup(data, *publish, "3")
+            gave_up = run_nextup(data, *publish, "3")
             assert gave_up.returncode == 1
             assert "another version is being loaded" in gave_up.stderr
             done = threading.Timer(3.0, loading.pop_all().close)
@@ -113,13 +113,13 @@ def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes
     first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
     bodies = [{"history": ["i1", "i2"]}]
-    with serving(data, "--artifact", str(shelf)) as served, constant_requests(served.url, bodies) as tally:
+    with run_service(data, "--artifact", str(shelf)) as served, constant_requests(served.url, bodies) as tally:
         some_more(tally)
         where = ["--into", str(shelf), "--url", served.url]
         second = said(data, "publish", str(other), *where)["version"]
         said(data, "publish", str(shelf), *where)
         change_a_byte(shelf / second)
-        refused = nextup(data, "publish", str(other), *where)
+        refused = run_nextup(data, "publish", str(other), *where)
         assert refused.returncode == 1
         assert "model.safetensors" in refused.stderr
         answer = httpx.post(f"{served.url}/models/{second}/activate")
@@ -128,5 +128,5 @@ def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes
         assert list(samples(served.url, "nextup_model_reload_total").values()).count(1.0) == 1
         some_more(tally)
     assert tally.wrong == []
-    with serving(data, "--artifact", str(shelf)) as again:
+    with run_service(data, "--artifact", str(shelf)) as again:
         assert active(again) == first, "the wish outlives the service"

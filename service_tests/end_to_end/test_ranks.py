@@ -1,4 +1,4 @@
-"""`nextup train` as several processes: by torchrun to an artifact, and to an error where one of them is lost."""
+"""`run_nextup train` as several processes: by torchrun to an artifact, and to an error where one of them is lost."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from service_tests.end_to_end.test_publish import SMALL, stored_log
 from service_tests.models.training.rank_processes import rank_environment
-from service_tests.support.nextup_process import COMMAND, environment, free_port, nextup
+from service_tests.support.nextup_process import COMMAND, find_free_port, make_environment, run_nextup
 
 TRAIN = ["--epochs", "3", "--dropout", "0", "--no-intervals", *SMALL[2:]]
 END_S = 60.0
@@ -34,17 +34,17 @@ def test_torchrun_makes_the_artifact_that_one_process_makes(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        env=environment(tmp_path),
+        env=make_environment(tmp_path),
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("epoch 3:") == 2, "one voice, of two stages"
     assert done.stdout.count("test, 40 users") == 1
     two = last_line(done.stdout)
-    one = last_line(nextup(tmp_path, "train", log, "--out", str(tmp_path / "one"), *TRAIN).stdout)
+    one = last_line(run_nextup(tmp_path, "train", log, "--out", str(tmp_path / "one"), *TRAIN).stdout)
     assert two["valid_ndcg@10"] == pytest.approx(one["valid_ndcg@10"], abs=0.02)
     assert two["bytes"] == one["bytes"]
-    evaluated = nextup(tmp_path, "evaluate", str(tmp_path / "two"), log)
+    evaluated = run_nextup(tmp_path, "evaluate", str(tmp_path / "two"), log)
     assert last_line(evaluated.stdout)["ndcg@10"] == pytest.approx(two["ndcg@10"])
     assert [path.name for path in (tmp_path / "two/training").rglob("checkpoint.pt*")] == []
 
@@ -52,12 +52,12 @@ def test_torchrun_makes_the_artifact_that_one_process_makes(tmp_path: Path) -> N
 @contextmanager
 def two_ranks(tmp_path: Path, *arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
     """Of a training that would go on for hours, started without torchrun: nobody looks after them."""
-    log, port = str(stored_log(tmp_path)), free_port()
+    log, port = str(stored_log(tmp_path)), find_free_port()
     train = ["train", log, "--out", str(tmp_path / "out"), "--preset", "sasrec", *SMALL[2:]]
     processes = [
         subprocess.Popen(
             [*COMMAND, *train, "--epochs", "1000000", "--patience", "1000000", *arguments],
-            env=environment(tmp_path, **rank_environment(rank, 2, port)),
+            env=make_environment(tmp_path, **rank_environment(rank, 2, port)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -88,11 +88,11 @@ def test_a_rank_that_is_lost_ends_the_run_by_name(lost: int, by: signal.Signals,
 
 
 def test_ranks_that_were_told_different_things_end_by_name(tmp_path: Path) -> None:
-    log, port = str(stored_log(tmp_path)), free_port()
+    log, port = str(stored_log(tmp_path)), find_free_port()
     processes = [
         subprocess.Popen(
             [*COMMAND, "train", log, "--out", str(tmp_path / "out"), *TRAIN, *more],
-            env=environment(tmp_path, **rank_environment(rank, 2, port)),
+            env=make_environment(tmp_path, **rank_environment(rank, 2, port)),
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.data.demo import write_demo
-from service_tests.support.nextup_process import COMMAND, ROOT, environment, serving
+from service_tests.support.nextup_process import COMMAND, ROOT, make_environment, run_service
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -48,12 +48,12 @@ def test_the_commands_for_ones_own_log_do_what_they_say(tmp_path: Path) -> None:
         quick = ["--epochs", "1"] if words[1] == "train" else []
         done = subprocess.run(
             [*COMMAND, *words[1:], *quick],
-            capture_output=True, text=True, check=False, cwd=tmp_path, env=environment(tmp_path / "var"), timeout=100,
+            capture_output=True, text=True, check=False, cwd=tmp_path, env=make_environment(tmp_path / "var"), timeout=100,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert served_artifact is not None
     served_artifact[1] = str(tmp_path / served_artifact[1])
-    with serving(tmp_path / "var", *served_artifact) as running:
+    with run_service(tmp_path / "var", *served_artifact) as running:
         stored, answered = (curl(words, running.url) for words in after_serving)
         assert '"stored":1' in stored
         assert '"items":[{' in answered

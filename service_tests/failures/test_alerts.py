@@ -18,8 +18,8 @@ from app.bench.load.profile import Plan
 from app.bench.serve.rounds import run_generator
 from app.monitoring.files import rules
 from app.stores.redis.embedded import EmbeddedRedis
-from service_tests.support.nextup_process import Served, serving
-from service_tests.support.prometheus_server import Prometheus, needs_prometheus, until, watching
+from service_tests.support.nextup_process import RunningService, run_service
+from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus, wait_until
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
 SCALE = 1 / 60
@@ -29,14 +29,14 @@ LOAD_S = 5.0
 
 @dataclass
 class Watched:
-    served: Served
+    served: RunningService
     prometheus: Prometheus
     redis: EmbeddedRedis
 
-    def until(self, *alerts: str) -> None:
+    def wait_until(self, *alerts: str) -> None:
         """Until these alerts fire, and no others."""
         firing = self.prometheus.alerts
-        until(lambda: firing() == set(alerts), LONGEST_S, lambda: f"{firing()} fire, not {alerts}")
+        wait_until(lambda: firing() == set(alerts), LONGEST_S, lambda: f"{firing()} fire, not {alerts}")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def watched_service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactor
     redis = EmbeddedRedis.start(folder / "store")
     small = {"NEXTUP_QUEUE_LIMIT": "1", "NEXTUP_MAX_BATCH": "1", "NEXTUP_REDIS_URL": redis.url}
     with ExitStack() as running:
-        served = running.enter_context(serving(folder / "data", "--artifact", str(tiny_artifact), **small))
-        prometheus = running.enter_context(watching(served.url, rules(SCALE), folder))
+        served = running.enter_context(run_service(folder / "data", "--artifact", str(tiny_artifact), **small))
+        prometheus = running.enter_context(run_prometheus(served.url, rules(SCALE), folder))
         found = Watched(served, prometheus, redis)
         yield found
     found.redis.stop()
@@ -55,7 +55,7 @@ def watched_service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def watched(watched_service: Watched) -> Watched:
     """While nothing fires."""
-    watched_service.until()
+    watched_service.wait_until()
     return watched_service
 
 
@@ -63,28 +63,28 @@ def test_redis_stops_and_comes_back(watched: Watched) -> None:
     folder = watched.redis.folder.parent
     watched.redis.stop()
     try:
-        watched.until("NextupStoreDown")
+        watched.wait_until("NextupStoreDown")
     finally:
         watched.redis = EmbeddedRedis.start(folder)
-    watched.until()
+    watched.wait_until()
 
 
 def test_the_service_stands_still_and_goes_on(watched: Watched) -> None:
     watched.served.process.send_signal(signal.SIGSTOP)
     try:
-        watched.until("NextupAbsent")
+        watched.wait_until("NextupAbsent")
     finally:
         watched.served.process.send_signal(signal.SIGCONT)
-    watched.until()
+    watched.wait_until()
 
 
 def test_more_comes_than_the_model_can_do(watched: Watched) -> None:
     firing = watched.prometheus.alerts
     with ThreadPoolExecutor(1) as beside:
         load = beside.submit(run_generator, _crowd(watched.served.url))
-        until(lambda: "NextupShedding" in firing(), LONGEST_S, lambda: f"{firing()} fire")
+        wait_until(lambda: "NextupShedding" in firing(), LONGEST_S, lambda: f"{firing()} fire")
     assert load.result().served_by["popularity"] > 0, "who was refused got popular items"
-    until(lambda: "NextupShedding" not in firing(), LONGEST_S, lambda: f"{firing()} fire")
+    wait_until(lambda: "NextupShedding" not in firing(), LONGEST_S, lambda: f"{firing()} fire")
 
 
 def _crowd(url: str) -> Plan:

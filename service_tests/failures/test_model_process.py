@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service_tests.end_to_end.test_process import samples
-from service_tests.support.nextup_process import Served, serving
+from service_tests.support.nextup_process import RunningService, run_service
 from service_tests.support.versions import published, tiny_artifacts
 
 ASK = {"history": ["i1", "i2"], "k": 3}
@@ -31,37 +31,37 @@ def until(true: Callable[[], bool], what: str, longest_s: float = 40) -> None:
         time.sleep(0.02)
 
 
-def children(served: Served, word: bytes) -> list[int]:
+def children(served: RunningService, word: bytes) -> list[int]:
     below = Path(f"/proc/{served.process.pid}/task").glob("*/children")  # the keeper's thread has children too
     pids = [int(pid) for file in below for pid in file.read_text().split()]
     return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def model_pid(served: Served) -> int:
+def model_pid(served: RunningService) -> int:
     (pid,) = children(served, b"app.model_server.process")
     return pid
 
 
-def ready(served: Served) -> int:
+def ready(served: RunningService) -> int:
     return httpx.get(f"{served.url}/readyz").status_code
 
 
-def ask(served: Served, path: str = "/recommend", **body: Any) -> httpx.Response:
+def ask(served: RunningService, path: str = "/recommend", **body: Any) -> httpx.Response:
     return httpx.post(f"{served.url}{path}", json=body or ASK, timeout=30)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("own")
     published(folder / "models", *tiny_artifacts(folder, 1, 2))
     where = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "own"]
     limit = str(round(DEADLINE_S * 1000))
-    with serving(folder / "data", *where, NEXTUP_REQUEST_DEADLINE_MS=limit) as running:
+    with run_service(folder / "data", *where, NEXTUP_REQUEST_DEADLINE_MS=limit) as running:
         yield running
 
 
 @contextmanager
-def load(served: Served) -> Iterator[list[tuple[int, dict[str, Any], float]]]:
+def load(served: RunningService) -> Iterator[list[tuple[int, dict[str, Any], float]]]:
     """Four callers that never pause; status, answer and seconds of every request."""
     told: list[tuple[int, dict[str, Any], float]] = []
     ended = threading.Event()
@@ -83,7 +83,7 @@ def load(served: Served) -> Iterator[list[tuple[int, dict[str, Any], float]]]:
             caller.join()
 
 
-def test_workers_have_no_torch_in_them_and_the_socket_is_its_owners_alone(served: Served) -> None:
+def test_workers_have_no_torch_in_them_and_the_socket_is_its_owners_alone(served: RunningService) -> None:
     workers = children(served, b"spawn_main")
     assert len(workers) == 2
     loaded = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (*workers, model_pid(served))}
@@ -93,7 +93,7 @@ def test_workers_have_no_torch_in_them_and_the_socket_is_its_owners_alone(served
     assert stat.S_IMODE(Path(os.fsdecode(path)).stat().st_mode) == 0o600
 
 
-def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summed(served: Served) -> None:
+def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summed(served: RunningService) -> None:
     url = served.url
     before = sum(samples(url, "nextup_recommendations_total").values())
     batched = sum(samples(url, "nextup_batch_size_sum").values())
@@ -113,7 +113,7 @@ def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summ
     assert resident > 200_000_000, "a model's process and two workers"
 
 
-def test_another_version_comes_to_all_workers_and_no_request_fails(served: Served) -> None:
+def test_another_version_comes_to_all_workers_and_no_request_fails(served: RunningService) -> None:
     told = httpx.get(f"{served.url}/models").json()
     first = told["active"]
     (second,) = {model["version"] for model in told["models"]} - {first}
@@ -133,7 +133,7 @@ def _all_of(answers: list[tuple[int, dict[str, Any], float]], version: str) -> b
     return len(answers) >= 12 and {answer["model_version"] for _, answer, _ in answers[-12:]} == {version}
 
 
-def test_a_killed_model_is_replaced_and_until_then_popularity_answers_in_time(served: Served) -> None:
+def test_a_killed_model_is_replaced_and_until_then_popularity_answers_in_time(served: RunningService) -> None:
     killed = model_pid(served)
     with load(served) as answers:
         until(lambda: len(answers) > 20, "nothing is answered")
@@ -157,7 +157,7 @@ def _by(answers: list[tuple[int, dict[str, Any], float]]) -> set[str]:
     return {answer["served_by"] for _, answer, _ in answers[-12:]}
 
 
-def test_a_model_that_stands_still_costs_nobody_more_than_the_deadline(served: Served) -> None:
+def test_a_model_that_stands_still_costs_nobody_more_than_the_deadline(served: RunningService) -> None:
     stopped = model_pid(served)
     os.kill(stopped, signal.SIGSTOP)
     try:
@@ -170,7 +170,7 @@ def test_a_model_that_stands_still_costs_nobody_more_than_the_deadline(served: S
     until(lambda: ask(served).json().get("served_by") == "model", "it goes on")
 
 
-def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: Served) -> None:
+def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: RunningService) -> None:
     stopped = model_pid(served)
     worker = children(served, b"spawn_main")[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -191,7 +191,7 @@ def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: Served) -> N
         assert ask(served).json()["served_by"] == "model"
 
 
-def _ignored(served: Served) -> None:
+def _ignored(served: RunningService) -> None:
     try:
         ask(served)
     except httpx.TransportError:

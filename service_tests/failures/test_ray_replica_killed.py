@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 from service_tests.support.ray_cluster import RayCluster, needs_ray, ray_cluster, until_there
 
 CALLERS = 8
@@ -144,7 +144,7 @@ def until_all_answer(ports: range) -> None:
 def free_ports(number: int) -> range:
     """Neighbours."""
     while True:
-        first = free_port()
+        first = find_free_port()
         with suppress(OSError), ExitStack() as held:
             for port in range(first, first + number):
                 held.enter_context(closing(socket.create_server(("127.0.0.1", port))))

@@ -17,7 +17,7 @@ from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from service_tests.failures.fail_over import Load, NotAnswered
 from service_tests.failures.fail_over_http import history_of, http_load, item_of, recommended
-from service_tests.support.nextup_process import serving
+from service_tests.support.nextup_process import run_service
 from service_tests.support.redis_cluster import RedisCluster, redis_cluster
 from service_tests.support.redis_processes import until
 from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
@@ -172,7 +172,7 @@ async def test_the_whole_service_over_http(
     kind: str, request: pytest.FixtureRequest, tiny_artifact: Path, tmp_path: Path
 ) -> None:
     redis: RedisCluster | RedisSentinel = request.getfixturevalue(kind)
-    served = serving(
+    served = run_service(
         tmp_path,
         "--artifact",
         str(tiny_artifact),

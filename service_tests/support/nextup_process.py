@@ -1,4 +1,4 @@
-"""`nextup serve` as users start it: its own process, its own Redis, a real socket."""
+"""`run_nextup serve` as users start it: its own process, its own Redis, a real socket."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-c", "import sys; from app.commands.main import main
 ROOT = Path(__file__).parents[2]
 
 
-def environment(data_dir: Path, **more: str) -> dict[str, str]:
+def make_environment(data_dir: Path, **more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NEXTUP_")}
     own = {
         "NEXTUP_DATA_DIR": str(data_dir),
@@ -30,21 +30,21 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     return clean | own | more
 
 
-def nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env=environment(data_dir),
+        env=make_environment(data_dir),
         cwd=cwd,
         timeout=100,
     )
 
 
 @dataclass(frozen=True)
-class Served:
+class RunningService:
     """`output` is what it wrote, there when it has ended."""
 
     process: subprocess.Popen[str]
@@ -53,18 +53,18 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Served]:
+def run_service(data_dir: Path, *arguments: str, **variables: str) -> Iterator[RunningService]:
     """Until the block ends; then the service must end by itself within `STOP_S`. `variables`: of its environment."""
-    port = free_port()
+    port = find_free_port()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", str(port), *arguments],
-        env=environment(data_dir, **variables),
+        env=make_environment(data_dir, **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    served = Served(process, f"http://127.0.0.1:{port}")
+    served = RunningService(process, f"http://127.0.0.1:{port}")
     try:
         _wait_until_ready(process, served.url)
         yield served
@@ -92,7 +92,7 @@ def _wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
     raise RuntimeError("nextup serve was not ready in time")
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

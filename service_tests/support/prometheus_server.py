@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 
 MISSING = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
 needs_prometheus = pytest.mark.skipif(
@@ -52,12 +52,12 @@ class Prometheus:
 
 
 @contextmanager
-def watching(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
+def run_prometheus(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
     """A Prometheus that watches the service at this address, with these rules, once it has seen it."""
     (folder / "rules.yml").write_text(rules)
     target = url.removeprefix("http://")
     (folder / "prometheus.yml").write_text(CONFIG.format(every=EVERY_MS, target=target))
-    port = free_port()
+    port = find_free_port()
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -72,7 +72,9 @@ def watching(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as http:
             prometheus = Prometheus(http)
-            until(lambda: bool(_asked(prometheus)), START_S, lambda: (folder / "prometheus.log").read_text()[-2000:])
+            wait_until(
+                lambda: bool(_asked(prometheus)), START_S, lambda: (folder / "prometheus.log").read_text()[-2000:]
+            )
             yield prometheus
     finally:
         process.terminate()
@@ -86,7 +88,7 @@ def _asked(prometheus: Prometheus) -> list[tuple[dict[str, str], float]]:
         return []
 
 
-def until(condition: Callable[[], bool], longest_s: float, told: Callable[[], str]) -> None:
+def wait_until(condition: Callable[[], bool], longest_s: float, told: Callable[[], str]) -> None:
     end = time.monotonic() + longest_s
     while not condition():
         assert time.monotonic() < end, f"not within {longest_s:.0f} s: {told()}"

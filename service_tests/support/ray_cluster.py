@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from service_tests.support.nextup_process import ROOT, environment, free_port
+from service_tests.support.nextup_process import ROOT, find_free_port, make_environment
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (make ray)")
 
@@ -59,11 +59,11 @@ class RayCluster:
 @contextmanager
 def ray_cluster(folder: Path, **variables: str) -> Iterator[RayCluster]:
     """`variables`: of the environment of all nodes. Everything that was started has ended when the block has."""
-    port = free_port()
+    port = find_free_port()
     with (folder / "ray.log").open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service_tests.support.ray_nodes", str(port)],
-            env=environment(folder, **RAY, **variables),
+            env=make_environment(folder, **RAY, **variables),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

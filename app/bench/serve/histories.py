@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.commands.load import load_events
 from app.commands.log_files import read_log
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.item_key import ItemKeys
 from app.settings import Settings
 from models.batch import Times
@@ -39,7 +39,7 @@ def store_with_histories(arguments: argparse.Namespace, settings: Settings) -> I
 async def stored_users(url: str, settings: Settings) -> list[str]:
     """Some users of the store, sorted, so that a seed draws the same ones again."""
     found: list[str] = []
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         async for user in store.users():
             found.append(user)
             if len(found) == MOST_USERS:
@@ -49,7 +49,7 @@ async def stored_users(url: str, settings: Settings) -> list[str]:
 
 async def stored_histories(url: str, settings: Settings, users: Sequence[str]) -> dict[str, tuple[ItemKeys, Times]]:
     """(keys, times) of each user, oldest first, as the service reads them."""
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         found = {user: await store.recent(user) for user in users}
     return {user: (history.item_keys, history.times) for user, history in found.items()}
 
@@ -57,7 +57,7 @@ async def stored_histories(url: str, settings: Settings, users: Sequence[str]) -
 async def stored_lengths(url: str, settings: Settings, users: Sequence[str]) -> NDArray[np.float64]:
     """(users,) events of each."""
     lengths: list[int] = []
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         for some in (users[at : at + AT_ONCE] for at in range(0, len(users), AT_ONCE)):
             histories = await asyncio.gather(*(store.recent(user) for user in some))
             lengths += [len(history.entries) for history in histories]

@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_log_arguments(
         parser,
         nargs="*",
-        told="a log whose histories are asked for, in a store made for it; none: the histories in the store as set",
+        help_text="a log whose histories are asked for, in a store made for it; none: the histories in the store as set",
     )
     parser.add_argument("--artifact", type=Path, metavar="DIR", help="folder of the artifact (NEXTUP_ARTIFACT)")
     parser.add_argument(

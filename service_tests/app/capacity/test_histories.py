@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.capacity.histories import allocator_of, planned_histories
-from app.commands.store import opened_store, redis_url
+from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.records import NewEvent
 from app.stores.redis.embedded import find_redis_server
@@ -35,13 +35,13 @@ def log(of_users: list[int]) -> list[list[NewEvent]]:
 
 async def bytes_taken(url: str, settings: Settings, turns: list[list[NewEvent]], *, at_once: bool) -> int:
     """Measured over connections of their own: what one has written, Redis keeps room for."""
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         await store.append([])
         before = await store.memory_bytes()
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         for events in [list(chain(*turns))] if at_once else turns:
             await store.append(events)
-    async with opened_store(url, settings) as store:
+    async with open_store(url, settings) as store:
         return await store.memory_bytes() - before
 
 

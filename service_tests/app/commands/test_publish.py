@@ -8,13 +8,13 @@ import pytest
 from app.commands.main import main
 from app.model_repository.publish import drop_oldest
 from app.model_repository.repository import VersionFolder
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 from service_tests.support.versions import added, change_a_byte, tiny_artifacts, version_of
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEXTUP_PORT", str(free_port()))
+    monkeypatch.setenv("NEXTUP_PORT", str(find_free_port()))
     monkeypatch.setenv("NEXTUP_ARTIFACT", str(tmp_path / "models"))
     return tmp_path / "models"
 
@@ -79,7 +79,7 @@ def test_a_service_that_was_named_must_be_there(
 ) -> None:
     first, second = tiny_artifacts(tmp_path, 1, 2)
     assert main(["publish", str(first)]) == 0
-    assert main(["publish", str(second), "--url", f"http://127.0.0.1:{free_port()}"]) == 1
+    assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
     assert "no service answers" in capsys.readouterr().err
     assert VersionFolder(folder).wanted() == version_of(first), "not wanted by a service that did not check it"
 

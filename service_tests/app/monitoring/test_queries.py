@@ -15,8 +15,8 @@ from app.monitoring.files import DASHBOARDS, rules
 from app.monitoring.panels import Panel, Query
 from app.monitoring.promql import WINDOW
 from app.monitoring.rules import Clock
-from service_tests.support.nextup_process import serving
-from service_tests.support.prometheus_server import Prometheus, needs_prometheus, until, watching
+from service_tests.support.nextup_process import run_service
+from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus, wait_until
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
 WITHOUT_DATA_ON_A_CPU = {("memory", "Device")}
@@ -34,11 +34,11 @@ def prometheus(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """It has watched some seconds of made-up visitors, as `docker compose --profile load up` sends them."""
     folder = tmp_path_factory.mktemp("watched")
     with (
-        serving(folder / "data", "--artifact", str(tiny_artifact)) as served,
-        watching(served.url, rules(SCALE), folder) as watched,
+        run_service(folder / "data", "--artifact", str(tiny_artifact)) as served,
+        run_prometheus(served.url, rules(SCALE), folder) as watched,
     ):
         assert main(["bench", "traffic", "--url", served.url, "--rate", "60", "--users", "20", "--seconds", "3"]) == 0
-        until(lambda: len(watched.ask("nextup:http_errors:share5m")) == 1, 10, lambda: "no rule was evaluated")
+        wait_until(lambda: len(watched.ask("nextup:http_errors:share5m")) == 1, 10, lambda: "no rule was evaluated")
         yield watched
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from app.telemetry.logs import JsonLine, TextLine
 from app.telemetry.request_context import CURRENT_ID
-from service_tests.support.nextup_process import serving
+from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import receiving
 from service_tests.support.service import Service
 
@@ -91,7 +91,7 @@ async def test_lines_of_a_traced_request_bear_its_trace(
 def test_a_run_tells_everything_as_json_and_nothing_of_anybodys_history(tiny_artifact: Path, tmp_path: Path) -> None:
     with (
         receiving() as receiver,
-        serving(
+        run_service(
             tmp_path,
             "--artifact",
             str(tiny_artifact),

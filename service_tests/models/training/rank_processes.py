@@ -14,7 +14,7 @@ import torch
 
 from models.ranks import Ranks
 from models.training.launch import joined_ranks
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 
 CPU = torch.device("cpu")
 WAIT_S = 30.0
@@ -27,7 +27,7 @@ def on_ranks(size: int, job: Job, folder: Path) -> list[Any]:
     """What the job returned on each rank; RuntimeError with all tracebacks where one failed."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    port = free_port()
+    port = find_free_port()
     processes = [context.Process(target=_run, args=(rank, size, port, job, folder)) for rank in range(size)]
     for process in processes:
         process.start()

@@ -6,7 +6,7 @@ import torch
 from models.ranks import ALONE, RankLost
 from models.training.launch import device_of_rank, joined_ranks
 from service_tests.models.training.rank_processes import CPU, rank_environment
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -63,7 +63,7 @@ def test_a_rank_without_a_gpu_of_its_own_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rank_whose_peer_never_comes_says_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    started(monkeypatch, **rank_environment(0, 2, free_port()))
+    started(monkeypatch, **rank_environment(0, 2, find_free_port()))
     told = "rank 0 of 2: another rank ended or did not answer in time"
     with pytest.raises(RankLost, match=told), joined_ranks(CPU, 1.0):
         pass

@@ -13,24 +13,24 @@ import pytest
 
 from app.bench.load.synthetic_users import PREFIX, requests_of_visitors, rounds, visitors
 from app.commands.main import main
-from service_tests.support.nextup_process import COMMAND, Served, environment, free_port, serving
-from service_tests.support.prometheus_server import until
+from service_tests.support.nextup_process import COMMAND, RunningService, find_free_port, make_environment, run_service
+from service_tests.support.prometheus_server import wait_until
 
 
 @pytest.fixture(scope="module")
-def served(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("traffic"), "--artifact", str(tiny_artifact)) as running:
+def served(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with run_service(tmp_path_factory.mktemp("traffic"), "--artifact", str(tiny_artifact)) as running:
         yield running
 
 
-def recommended(served: Served) -> float:
+def recommended(served: RunningService) -> float:
     """Recommendations of the service so far."""
     lines = httpx.get(f"{served.url}/metrics").text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("nextup_recommendations_total"))
 
 
 @pytest.mark.slow
-def test_visitors_have_histories_ask_and_do_things(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_visitors_have_histories_ask_and_do_things(served: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
     what = ["--rate", "100", "--writes", "0.3", "--users", "7", "--seconds", "1"]
     assert main(["bench", "traffic", "--url", served.url, *what]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -44,16 +44,16 @@ def test_visitors_have_histories_ask_and_do_things(served: Served, capsys: pytes
 
 
 @pytest.mark.slow
-def test_stopped_as_a_container_it_ends_well_and_with_its_last_line(served: Served, tmp_path: Path) -> None:
+def test_stopped_as_a_container_it_ends_well_and_with_its_last_line(served: RunningService, tmp_path: Path) -> None:
     before = recommended(served)
     process = subprocess.Popen(
         [*COMMAND, "bench", "traffic", "--url", served.url, "--users", "3", "--rate", "50"],
-        env=environment(tmp_path),
+        env=make_environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(lambda: recommended(served) > before, 60, lambda: "it asked nothing")
+    wait_until(lambda: recommended(served) > before, 60, lambda: "it asked nothing")
     assert process.poll() is None, "it goes on until it is stopped"
     process.send_signal(signal.SIGTERM)
     out, errors = process.communicate(timeout=20)
@@ -71,7 +71,7 @@ def test_what_makes_no_sense_is_refused_by_name(option: str, value: str, capsys:
 
 
 def test_a_service_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    port = free_port()
+    port = find_free_port()
     assert main(["bench", "traffic", "--url", f"http://127.0.0.1:{port}"]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert f"127.0.0.1:{port} does not answer" in line

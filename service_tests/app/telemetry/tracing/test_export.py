@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from app.telemetry.metrics import SPANS
 from app.telemetry.tracing.export import BATCH, QUEUE, Outbox
 from service_tests.failures.test_overload import ask, busy_model, until
-from service_tests.support.nextup_process import free_port
+from service_tests.support.nextup_process import find_free_port
 from service_tests.support.otlp_receiver import Receiver, receiving
 from service_tests.support.service import Service
 
@@ -93,7 +93,7 @@ async def test_without_an_endpoint_there_is_no_trace(service: Service) -> None:
 async def test_a_collector_that_is_away_is_told_once_and_harms_nobody(
     service_with: ServiceWith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failed, url = counted("failed"), f"http://127.0.0.1:{free_port()}"
+    failed, url = counted("failed"), f"http://127.0.0.1:{find_free_port()}"
     async with service_with(otlp_endpoint=url, trace_share=1.0, drain_s=0.0) as service:
         async with asyncio.timeout(15):
             while counted("failed") == failed:

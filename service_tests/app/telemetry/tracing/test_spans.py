@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from app import __version__
-from service_tests.support.nextup_process import serving
+from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import Receiver, TakenSpan, receiving
-from service_tests.support.prometheus_server import until
+from service_tests.support.prometheus_server import wait_until
 
 pytestmark = pytest.mark.slow
 PLAIN, BY_ROUTE = "application/json", "application/json; charset=utf-8"
@@ -37,7 +37,7 @@ class Traced:
 
     def request(self, trace_id: str) -> TakenSpan:
         """Its span, once it is here; then its children are, because they end before it."""
-        until(lambda: self._found(trace_id) != [], 10, lambda: f"no span of {trace_id}")
+        wait_until(lambda: self._found(trace_id) != [], 10, lambda: f"no span of {trace_id}")
         [span] = self._found(trace_id)
         return span
 
@@ -50,7 +50,7 @@ def traced(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("traced")
     with (
         receiving() as receiver,
-        serving(
+        run_service(
             folder,
             "--artifact",
             str(tiny_artifact),
@@ -114,7 +114,7 @@ def test_both_ways_to_an_answer_leave_the_same_spans(
 def test_many_queries_of_one_request_are_one_link_of_their_batch(traced: Traced) -> None:
     _, trace_id = traced.ask("/recommend/batch", {"requests": [{"history": ["i1"]}] * 20})
     span = traced.request(trace_id)
-    until(lambda: _linked(traced, span) != [], 10, lambda: "no batch is linked")
+    wait_until(lambda: _linked(traced, span) != [], 10, lambda: "no batch is linked")
     batches = _linked(traced, span)
     assert sum(batch.attributes["nextup.batch.size"] for batch in batches) == 20
     assert [batch.links for batch in batches] == [[(trace_id, span.span_id)]] * len(batches)
