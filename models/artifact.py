@@ -40,11 +40,11 @@ from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
 from models.scorers.ann.indexes import load_index
 
-FORMAT = 1
+FORMAT_VERSION = 1
 MANIFEST, CONFIG, WEIGHTS, GOLDEN = "manifest.json", "config.json", "model.safetensors", "golden.json"
 INDEX = "neighbours.ivf"
-REQUIRED = (CONFIG, WEIGHTS, TABLE, GOLDEN)
-MAPPED_BYTES = 1 << 20
+REQUIRED_FILES = (CONFIG, WEIGHTS, TABLE, GOLDEN)
+MIN_MMAP_BYTES = 1 << 20
 """Tensors from here on stay in the file."""
 
 
@@ -76,30 +76,30 @@ def save_artifact(
     catalogue: Catalogue,
     *,
     golden_histories: list[History],
-    figures: dict[str, float],
+    metrics: dict[str, float],
 ) -> str:
     """Write the files, the manifest last; the version. An artifact that is there is replaced, and is none meanwhile."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_json(folder / CONFIG, model.config.to_json())
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    replaced(folder / WEIGHTS, lambda path: save_file(weights, path))
-    replaced(folder / TABLE, lambda path: write_table(path, catalogue))
-    replaced(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
+    replace_atomically(folder / WEIGHTS, lambda path: save_file(weights, path))
+    replace_atomically(folder / TABLE, lambda path: write_table(path, catalogue))
+    replace_atomically(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
     for name in (WEIGHTS, ARRAYS):
         copymode(folder / CONFIG, folder / name)  # safetensors writes for the owner alone
     predictor = Predictor(model, torch.device("cpu"))
     _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))
     created = datetime.now(UTC)
-    files = {name: fingerprint(folder / name) for name in (*REQUIRED, ARRAYS)}
+    files = {name: describe_file(folder / name) for name in (*REQUIRED_FILES, ARRAYS)}
     version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"
     manifest = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "version": version,
         "preset": model.config.preset,
         "created": created.isoformat(timespec="seconds"),
         "files": files,
-        "figures": figures,
+        "figures": metrics,
         "packages": {"python": platform.python_version()} | {n: package_version(n) for n in ("torch", "numpy")},
     }
     write_manifest(folder, manifest)
@@ -161,15 +161,15 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
         str(manifest["version"] + manifest["preset"])
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} cannot be read: {error!r}") from error
-    if form != FORMAT:
-        raise ArtifactError(f"{path} has format {form}, this nextup reads format {FORMAT}")
-    for name in REQUIRED:
+    if form != FORMAT_VERSION:
+        raise ArtifactError(f"{path} has format {form}, this nextup reads format {FORMAT_VERSION}")
+    for name in REQUIRED_FILES:
         if name not in files:
             raise ArtifactError(f"{path} does not list {name}")
-    for name in (*REQUIRED, *({ARRAYS, INDEX} & files.keys())):
+    for name in (*REQUIRED_FILES, *({ARRAYS, INDEX} & files.keys())):
         if not (folder / name).is_file():
             raise ArtifactError(f"{folder / name} is missing")
-        if fingerprint(folder / name) != files[name]:
+        if describe_file(folder / name) != files[name]:
             raise ArtifactError(f"{folder / name} is not the file that was written (size or sha256 differ)")
     return manifest
 
@@ -185,12 +185,12 @@ def _load_model(config: ModelConfig, num_items: int, weights: Path) -> Sequentia
     if wrong := [name for name, value in found.items() if kinds.get(name, value.dtype) != value.dtype]:
         raise ValueError(f"{wrong[0]} has another type than the model's")
     model.load_state_dict(
-        {name: value if value.nbytes >= MAPPED_BYTES else value.clone() for name, value in found.items()}, assign=True
+        {name: value if value.nbytes >= MIN_MMAP_BYTES else value.clone() for name, value in found.items()}, assign=True
     )
     return model
 
 
-def replaced(path: Path, write: Callable[[Path], None]) -> None:
+def replace_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside and rename: a service that maps the file which was there keeps what it mapped."""
     partial = path.with_name(f"{path.name}.partial")
     write(partial)
@@ -201,7 +201,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     """What the manifest says of a file."""
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}

@@ -18,19 +18,19 @@ from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import Neighbours
 from models.recommender import SequentialRecommender
 
-REACH = 3
+WINDOW = 3
 """Events before and behind that count as seen together; nearer ones count more, by one over the distance."""
-MOST = 20
+MAX_NEIGHBOURS = 20
 """Neighbours of an item, the strongest; of a category, its most popular items."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """`neighbours` are catalogue indices of known items; `by` says how they were found."""
+    """`neighbours` are catalogue indices of known items; `source` says how they were found."""
 
     item_id: str
     neighbours: Neighbours
-    by: str
+    source: str
 
 
 def find_neighbours(
@@ -43,8 +43,8 @@ def find_neighbours(
         if (pairs := together.get(known.num_items + 1 + number)) is not None:
             found.append(NewItem(item_id, pairs, "events"))
             continue
-        members = [known.in_category(name) for name in categories[number]]
-        if popular := [one[:MOST] for one in members if one is not None]:
+        members = [known.find_category_items(name) for name in categories[number]]
+        if popular := [one[:MAX_NEIGHBOURS] for one in members if one is not None]:
             indices, shared = np.unique(np.concatenate(popular), return_counts=True)
             found.append(NewItem(item_id, _tensors(indices, shared.astype(np.float64)), "categories"))
     return found
@@ -70,9 +70,9 @@ def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours
 
 def _seen_together(histories: Sequence[History], last_known: int) -> dict[int, Neighbours]:
     """New index → the known items around its events, strongest first."""
-    events = np.concatenate([np.concatenate((history, np.zeros(REACH, dtype=np.int64))) for history in histories])
+    events = np.concatenate([np.concatenate((history, np.zeros(WINDOW, dtype=np.int64))) for history in histories])
     pairs = []
-    for distance in range(1, REACH + 1):  # the zeros between histories keep users apart
+    for distance in range(1, WINDOW + 1):  # the zeros between histories keep users apart
         ahead, behind = events[:-distance], events[distance:]
         for new, near in ((ahead, behind), (behind, ahead)):
             kept = (new > last_known) & (near > 0) & (near <= last_known)
@@ -85,7 +85,7 @@ def _seen_together(histories: Sequence[History], last_known: int) -> dict[int, N
         .agg(pl.col("weight").sum())
         .sort("new", "weight", "near", descending=[False, True, False])
         .group_by("new", maintain_order=True)
-        .head(MOST)
+        .head(MAX_NEIGHBOURS)
     )
     return {
         int(index): _tensors(rows["near"].to_numpy(), rows["weight"].to_numpy())

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.artifact import INDEX, MANIFEST, Artifact, fingerprint, replaced, write_manifest
+from models.artifact import INDEX, MANIFEST, Artifact, describe_file, replace_atomically, write_manifest
 from models.batch import History
 from models.scorers.base import Told
 
@@ -24,8 +24,8 @@ def add_index(artifact: Artifact, histories: Sequence[History]) -> Told | None:
         return None
     drop_index(artifact.folder)
     files = {name: value for name, value in artifact.manifest["files"].items() if name != INDEX}
-    replaced(artifact.folder / INDEX, index.save)
-    files[INDEX] = fingerprint(artifact.folder / INDEX)
+    replace_atomically(artifact.folder / INDEX, index.save)
+    files[INDEX] = describe_file(artifact.folder / INDEX)
     write_manifest(artifact.folder, artifact.manifest | {"files": files, "index": index.told()})
     return index.told()
 

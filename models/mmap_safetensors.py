@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LENGTH_BYTES = 8
-KINDS = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8"}
+DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 """Of all that the format has, what files of ours hold as arrays."""
 
 
-def mapped_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def mmap_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     """By name; ValueError for another file. It must not be changed in place while an array of it lives.
 
     Pages are shared by all processes that map the file. Who writes into an array gets a copy of the page.
@@ -33,7 +33,7 @@ def mapped_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _array(whole: mmap.mmap, begin: int, entry: dict[str, list[int]]) -> NDArray[np.generic]:
-    kind = np.dtype(KINDS[str(entry["dtype"])])
+    kind = np.dtype(DTYPES[str(entry["dtype"])])
     first, last = entry["data_offsets"]
     if not 0 <= first <= last <= len(whole) - begin:
         raise ValueError("an array ends behind the file")

@@ -72,7 +72,7 @@ def answer_some(servable: Servable) -> None:
 def read_pages(servable: Servable) -> None:
     """A number of every page of weights and catalogue, so that all that is mapped is there."""
     catalogue = servable.catalogue
-    texts = (catalogue.item_ids, catalogue.title_texts)
+    texts = (catalogue.item_ids, catalogue.title_strings)
     arrays: list[NDArray[Any]] = [catalogue.counts, catalogue.untitled, catalogue.keys.keys, catalogue.keys.indices]
     arrays += [catalogue.categories.numbers, catalogue.categories.ends, *(text.text for text in texts)]
     arrays += [text.ends for text in texts]

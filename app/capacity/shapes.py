@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.artifact import MAPPED_BYTES
+from models.artifact import MIN_MMAP_BYTES
 from models.build import unfilled_model
 from models.config import ModelConfig
 from models.embeddings.codes import CodesEmbedding
@@ -44,7 +44,7 @@ class Shape:
     @property
     def mapped_weights(self) -> int:
         """Of tensors that stay in the file, and are shared by workers."""
-        return sum(size for size in self.tensors.values() if size >= MAPPED_BYTES)
+        return sum(size for size in self.tensors.values() if size >= MIN_MMAP_BYTES)
 
     @property
     def index(self) -> ForeseenIndex:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = with_new_items(old.predictor.model, [item.neighbours for item in found])
     rows = np.linspace(0, len(histories) - 1, min(HISTORIES, len(histories))).astype(int)
     golden = [known for row in rows if len(known := histories[row][histories[row] <= old.catalogue.num_items])]
-    version = save_artifact(arguments.out, model, catalogue, golden_histories=golden, figures=old.manifest["figures"])
+    version = save_artifact(arguments.out, model, catalogue, golden_histories=golden, metrics=old.manifest["figures"])
     _tell(found, len(new), version, arguments.out)
     return 0
 
@@ -85,7 +85,7 @@ def _histories(events: pl.DataFrame, catalogue: Catalogue) -> list["np.ndarray[t
 
 
 def _tell(found: list[NewItem], asked: int, version: str, out: Path) -> None:
-    by_events = sum(item.by == "events" for item in found)
+    by_events = sum(item.source == "events" for item in found)
     left = asked - len(found)
     print(f"{by_events:,} items placed by their events, {len(found) - by_events:,} by categories, {left:,} left out")
     if left:

@@ -44,7 +44,7 @@ def allowed(catalogue: Catalogue, candidates: ItemKeys | None, categories: tuple
     if categories:
         members = np.zeros_like(mask)
         for name in categories:
-            indices = catalogue.in_category(name)
+            indices = catalogue.find_category_items(name)
             if indices is not None:
                 members[indices] = True
         mask = members if candidates is None else mask & members

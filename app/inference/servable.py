@@ -111,7 +111,7 @@ class Servable:
 
     def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
         started = time.perf_counter()
-        indices = [self.catalogue.index_of(query.item) for query in queries]
+        indices = [self.catalogue.find_index(query.item) for query in queries]
         asked = [(row, index) for row, index in enumerate(indices) if index is not None]
         answers: list[TopItems | Exception] = [
             NotFound(f"the catalogue has no item {query.item!r}") for query in queries

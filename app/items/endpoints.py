@@ -19,13 +19,13 @@ async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engi
     """Title, categories and popularity of an item."""
     servable = engine.servable  # once: another may take its place
     catalogue = servable.catalogue
-    rank = catalogue.index_of(item_id)
+    rank = catalogue.find_index(item_id)
     if rank is None:
         raise NotFound(f"the catalogue of version {servable.version} has no item {item_id!r}")
     return CatalogueItem(
         item_id=item_id,
         title=catalogue.title(rank),
-        categories=list(catalogue.categories_of(rank)),
+        categories=list(catalogue.get_categories(rank)),
         rank=rank,
         count=catalogue.count(rank),
     )

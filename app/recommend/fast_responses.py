@@ -43,6 +43,6 @@ def items(top: TopItems, *, explain: bool) -> list[dict[str, Any]]:
 
 def _description(top: TopItems, item_id: str) -> dict[str, Any]:
     """Title and categories, of the catalogue that the answer comes from."""
-    index = top.catalogue.index_of(item_id)
+    index = top.catalogue.find_index(item_id)
     assert index is not None, "only items of the catalogue are answered"
-    return {"title": top.catalogue.title(index), "categories": list(top.catalogue.categories_of(index))}
+    return {"title": top.catalogue.title(index), "categories": list(top.catalogue.get_categories(index))}

@@ -12,8 +12,8 @@ import polars as pl
 from models.artifact import MANIFEST, save_artifact
 from models.benchmarks.synthetic_model import made_model
 from models.catalogue.catalogue import Catalogue
-from models.catalogue.categories import CategorySets
-from models.catalogue.string_array import Texts
+from models.catalogue.categories import CategoryIndex
+from models.catalogue.string_array import StringArray
 from models.data.synthetic_law import SyntheticLaw
 from models.golden import HISTORIES
 from models.presets import preset
@@ -42,7 +42,7 @@ def made_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0)
     model = made_model(config, catalogue, seed)
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, size=GOLDEN_LENGTH) for _ in range(HISTORIES)]
-    save_artifact(folder, model, catalogue, golden_histories=histories, figures={})
+    save_artifact(folder, model, catalogue, golden_histories=histories, metrics={})
     return folder
 
 
@@ -55,9 +55,9 @@ def made_catalogue(law: SyntheticLaw) -> Catalogue:
     ends = np.cumsum(ids.str.len_bytes().to_numpy().astype(np.int64))
     text = np.frombuffer(ids.str.join("")[0].encode(), dtype=np.uint8)
     return Catalogue(
-        Texts(text, ends),
+        StringArray(text, ends),
         counts,
-        Texts(np.empty(0, dtype=np.uint8), np.zeros(law.num_items, dtype=np.int64)),
-        CategorySets.none(law.num_items),
+        StringArray(np.empty(0, dtype=np.uint8), np.zeros(law.num_items, dtype=np.int64)),
+        CategoryIndex.none(law.num_items),
         untitled=np.ones(law.num_items, dtype=np.bool_),
     )

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from models.catalogue.catalogue import Catalogue
-from models.catalogue.categories import CategorySets
+from models.catalogue.categories import CategoryIndex
 from models.catalogue.key_index import KeyIndex
-from models.catalogue.string_array import Texts
-from models.mmap_safetensors import mapped_arrays
+from models.catalogue.string_array import StringArray
+from models.mmap_safetensors import mmap_arrays
 
 
 def write_arrays(path: Path, catalogue: Catalogue) -> None:
@@ -34,23 +34,24 @@ def write_arrays(path: Path, catalogue: Catalogue) -> None:
 
 def map_arrays(path: Path) -> Catalogue:
     """KeyError or ValueError for what is no catalogue. The file must not be changed in place while this lives."""
-    arrays: dict[str, Any] = mapped_arrays(path)
+    arrays: dict[str, Any] = mmap_arrays(path)
     item_ids, titles, names = (
-        Texts(arrays[f"{name}.text"], arrays[f"{name}.ends"]) for name in ("item_ids", "titles", "categories.names")
+        StringArray(arrays[f"{name}.text"], arrays[f"{name}.ends"])
+        for name in ("item_ids", "titles", "categories.names")
     )
     return Catalogue(
         item_ids,
         arrays["counts"],
         titles,
-        CategorySets(names, arrays["categories.numbers"], arrays["categories.ends"]),
+        CategoryIndex(names, arrays["categories.numbers"], arrays["categories.ends"]),
         untitled=arrays["untitled"],
         keys=KeyIndex(arrays["keys"].view(np.uint64), arrays["indices"]),
     )
 
 
-def _texts(catalogue: Catalogue) -> dict[str, Texts]:
+def _texts(catalogue: Catalogue) -> dict[str, StringArray]:
     return {
         "item_ids": catalogue.item_ids,
-        "titles": catalogue.title_texts,
+        "titles": catalogue.title_strings,
         "categories.names": catalogue.categories.names,
     }

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalogue.categories import CategorySets
+from models.catalogue.categories import CategoryIndex
 from models.catalogue.item_key import item_keys
 from models.catalogue.key_index import KeyIndex
-from models.catalogue.string_array import Texts
+from models.catalogue.string_array import StringArray
 
 
 class Catalogue:
@@ -40,12 +40,14 @@ class Catalogue:
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):
             raise ValueError("a catalogue is ordered by falling count")
-        self.item_ids = Texts.of(item_ids)
+        self.item_ids = StringArray.of(item_ids)
         self.counts = counts
         self.untitled = np.array([title is None for title in titles]) if untitled is None else untitled
-        self.title_texts = titles if isinstance(titles, Texts) else Texts.of([title or "" for title in titles])
-        self.categories = CategorySets.of(categories)
-        self.keys = KeyIndex.of_ids(self.item_ids) if keys is None else keys
+        self.title_strings = (
+            titles if isinstance(titles, StringArray) else StringArray.of([title or "" for title in titles])
+        )
+        self.categories = CategoryIndex.of(categories)
+        self.keys = KeyIndex.from_ids(self.item_ids) if keys is None else keys
 
     @property
     def num_items(self) -> int:
@@ -54,7 +56,7 @@ class Catalogue:
     @property
     def nbytes(self) -> int:
         """Of all arrays, which a process shares with others where they lie in a mapped file."""
-        parts = (self.item_ids, self.counts, self.untitled, self.title_texts, self.categories, self.keys)
+        parts = (self.item_ids, self.counts, self.untitled, self.title_strings, self.categories, self.keys)
         return sum(part.nbytes for part in parts)
 
     @property
@@ -62,9 +64,9 @@ class Catalogue:
         return [self.title(index) for index in range(1, self.num_items + 1)]
 
     def __contains__(self, item_id: str) -> bool:
-        return self.index_of(item_id) is not None
+        return self.find_index(item_id) is not None
 
-    def index_of(self, item_id: str) -> int | None:
+    def find_index(self, item_id: str) -> int | None:
         """1 to num_items, or None for an item that this catalogue does not have."""
         index = int(self.keys.of(item_keys([item_id]))[0])
         return index if index and self.item_id(index) == item_id else None
@@ -76,12 +78,12 @@ class Catalogue:
         return int(self.counts[index - 1])
 
     def title(self, index: int) -> str | None:
-        return None if self.untitled[index - 1] else self.title_texts[index - 1]
+        return None if self.untitled[index - 1] else self.title_strings[index - 1]
 
-    def categories_of(self, index: int) -> tuple[str, ...]:
+    def get_categories(self, index: int) -> tuple[str, ...]:
         return self.categories[index - 1]
 
-    def in_category(self, name: str) -> NDArray[np.int64] | None:
+    def find_category_items(self, name: str) -> NDArray[np.int64] | None:
         """Indices of its items, rising; None for a category that no item has."""
-        places = self.categories.members(name)
+        places = self.categories.find_members(name)
         return None if places is None else places + 1

@@ -9,20 +9,20 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalogue.string_array import Texts
+from models.catalogue.string_array import StringArray
 
 
-class CategorySets(Sequence[tuple[str, ...]]):
+class CategoryIndex(Sequence[tuple[str, ...]]):
     """`numbers` (uses,) int32 into `names`; the item at place p has those from ends[p − 1] to ends[p]."""
 
-    def __init__(self, names: Texts, numbers: NDArray[np.int32], ends: NDArray[np.int64]) -> None:
+    def __init__(self, names: StringArray, numbers: NDArray[np.int32], ends: NDArray[np.int64]) -> None:
         self.names, self.numbers, self.ends = names, numbers, ends
         self._number_of = {name: number for number, name in enumerate(names)}
         self._members: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @classmethod
-    def of(cls, categories: Iterable[Sequence[str]]) -> "CategorySets":
-        if isinstance(categories, CategorySets):
+    def of(cls, categories: Iterable[Sequence[str]]) -> "CategoryIndex":
+        if isinstance(categories, CategoryIndex):
             return categories
         number_of: dict[str, int] = {}
         numbers, lengths = [], []
@@ -30,17 +30,17 @@ class CategorySets(Sequence[tuple[str, ...]]):
             numbers += [number_of.setdefault(name, len(number_of)) for name in names]
             lengths.append(len(names))
         ends = np.cumsum(np.array(lengths, dtype=np.int64))
-        return cls(Texts.of(number_of), np.array(numbers, dtype=np.int32), ends)
+        return cls(StringArray.of(number_of), np.array(numbers, dtype=np.int32), ends)
 
     @classmethod
-    def none(cls, num_items: int) -> "CategorySets":
-        return cls(Texts.of([]), np.empty(0, dtype=np.int32), np.zeros(num_items, dtype=np.int64))
+    def none(cls, num_items: int) -> "CategoryIndex":
+        return cls(StringArray.of([]), np.empty(0, dtype=np.int32), np.zeros(num_items, dtype=np.int64))
 
     @property
     def nbytes(self) -> int:
         return int(self.names.nbytes + self.numbers.nbytes + self.ends.nbytes)
 
-    def members(self, name: str) -> NDArray[np.int64] | None:
+    def find_members(self, name: str) -> NDArray[np.int64] | None:
         """Places of the items with this category, rising, each once; None for one that no item has."""
         number = self._number_of.get(name)
         if number is None:

@@ -18,7 +18,7 @@ class KeyIndex:
         self.keys, self.indices = keys, indices
 
     @classmethod
-    def of_ids(cls, item_ids: Sequence[str]) -> "KeyIndex":
+    def from_ids(cls, item_ids: Sequence[str]) -> "KeyIndex":
         """ValueError if an id stands there twice, or two ids have the same key."""
         unsorted = item_keys(item_ids)
         order = np.argsort(unsorted, kind="stable")

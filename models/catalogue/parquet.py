@@ -10,14 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.catalogue.catalogue import Catalogue
-from models.catalogue.string_array import Texts
+from models.catalogue.string_array import StringArray
 
 
 def write_table(path: Path, catalogue: Catalogue) -> None:
     columns = {
         "item_id": _strings(catalogue.item_ids),
         "count": pl.Series(catalogue.counts, dtype=pl.Int64),
-        "title": _strings(catalogue.title_texts, missing=catalogue.untitled),
+        "title": _strings(catalogue.title_strings, missing=catalogue.untitled),
         "categories": pl.Series([list(names) for names in catalogue.categories], dtype=pl.List(pl.String))
         if len(catalogue.categories.numbers)
         else pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, catalogue.num_items),
@@ -32,7 +32,7 @@ def read_table(path: Path) -> Catalogue:
     return Catalogue(rows["item_id"].to_list(), counts, rows["title"].to_list(), rows["categories"].to_list())
 
 
-def _strings(texts: Texts, missing: NDArray[np.bool_] | None = None) -> pl.Series:
+def _strings(texts: StringArray, missing: NDArray[np.bool_] | None = None) -> pl.Series:
     if missing is not None and missing.all():
         return pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
     written = pl.Series(texts[:], dtype=pl.String)

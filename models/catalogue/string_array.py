@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Texts(Sequence[str]):
+class StringArray(Sequence[str]):
     """`text` (bytes,) uint8, UTF-8; `ends` (n,) int64: text i lies from ends[i − 1] to ends[i]."""
 
     def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
@@ -20,8 +20,8 @@ class Texts(Sequence[str]):
         self._text, self._ends = text.data, ends.data
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Texts":
-        if isinstance(texts, Texts):
+    def of(cls, texts: Iterable[str]) -> "StringArray":
+        if isinstance(texts, StringArray):
             return texts
         encoded = [text.encode() for text in texts]
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))

@@ -76,7 +76,7 @@ def train_artifact(
             model.cpu(),
             dataset.catalogue,
             golden_histories=_golden_histories(dataset),
-            figures=test.values,
+            metrics=test.values,
         )
         _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
         for checkpoint in (out / TRAINING).rglob(CHECKPOINT):

@@ -43,7 +43,7 @@ def test_a_new_item_stands_with_the_items_it_was_seen_with_and_the_others_stay(
     new = after.catalogue.num_items
     near = [after.catalogue.item_id(index) for index in after.predictor.similar(np.array([new]), 4).indices[0]]
     assert set(near) <= {f"i{n}" for n in range(2, 9)}, "no item from elsewhere on the walk"
-    history = np.array([before.catalogue.index_of(f"i{n}") for n in (1, 2, 3)], dtype=np.int64)
+    history = np.array([before.catalogue.find_index(f"i{n}") for n in (1, 2, 3)], dtype=np.int64)
     old, now = (one.predictor.top_k([history], 40).indices[0].tolist() for one in (before, after))
     assert [index for index in now if index != new] == old
 
@@ -63,7 +63,7 @@ def test_an_item_without_events_is_placed_by_its_categories_or_left_out(
     after = load_artifact(out, device="cpu").catalogue
     assert "fresh" in after
     assert "lost" not in after
-    assert after.categories_of(after.num_items) == ("even",)
+    assert after.get_categories(after.num_items) == ("even",)
 
 
 def test_what_cannot_be_extended_says_why(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,7 +113,7 @@ def test_an_artifact_from_before_the_catalogue_lay_in_arrays_still_serves(tmp_pa
     change_manifest(folder, files=files)
     loaded = load_artifact(folder, device="cpu").catalogue
     assert loaded.item_ids == tiny_catalogue().item_ids
-    assert loaded.index_of("i7") == 7
+    assert loaded.find_index("i7") == 7
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

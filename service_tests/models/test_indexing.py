@@ -45,7 +45,7 @@ def clustered_artifact(folder: Path, preset: str) -> Path:
             model.embedding.approximate(torch.nn.functional.pad(0.1 * table[1:] + around, (0, 0, 1, 0)), catalogue)
         else:
             table[1:] = 0.1 * table[1:] + around
-    save_artifact(folder, model, catalogue, golden_histories=[np.array([1, 2])], figures={})
+    save_artifact(folder, model, catalogue, golden_histories=[np.array([1, 2])], metrics={})
     return folder
 
 

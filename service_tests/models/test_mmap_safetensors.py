@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.mmap_safetensors import mapped_arrays
+from models.mmap_safetensors import mmap_arrays
 
 ARRAYS: dict[str, NDArray[Any]] = {
     "wide": np.arange(12, dtype=np.int64).reshape(3, 4),
@@ -22,7 +22,7 @@ ARRAYS: dict[str, NDArray[Any]] = {
 def test_it_reads_what_the_library_wrote_and_leaves_the_file_alone(tmp_path: Path) -> None:
     save_file(ARRAYS, tmp_path / "file")
     before = (tmp_path / "file").read_bytes()
-    mapped = mapped_arrays(tmp_path / "file")
+    mapped = mmap_arrays(tmp_path / "file")
     own = load_file(tmp_path / "file")
     assert mapped.keys() == own.keys() == ARRAYS.keys()
     for name, array in own.items():
@@ -35,11 +35,11 @@ def test_it_reads_what_the_library_wrote_and_leaves_the_file_alone(tmp_path: Pat
 def test_another_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ValueError, match="file"):
-        mapped_arrays(tmp_path / "file")
+        mmap_arrays(tmp_path / "file")
 
 
 def test_arrays_that_lie_behind_the_file_are_refused(tmp_path: Path) -> None:
     save_file(ARRAYS, tmp_path / "file")
     (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-8])
     with pytest.raises(ValueError, match="behind the file"):
-        mapped_arrays(tmp_path / "file")
+        mmap_arrays(tmp_path / "file")

@@ -54,5 +54,5 @@ def write_tiny_artifact(folder: Path, *, preset: str = "sasrec", num_items: int 
     model = tiny_model(tiny_config(preset), catalogue, seed)
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, size=length) for length in range(1, 33)]
-    save_artifact(folder, model, catalogue, golden_histories=histories, figures={})
+    save_artifact(folder, model, catalogue, golden_histories=histories, metrics={})
     return folder

@@ -46,8 +46,8 @@ def eligible(servable: Servable, query: Query) -> set[str]:
     if query.candidates is not None:
         allowed &= {named.get(key, "") for key in query.candidates.tolist()}
     if query.categories:
-        of = servable.catalogue.index_of
-        allowed = {i for i in allowed if set(servable.catalogue.categories_of(of(i) or 0)) & set(query.categories)}
+        of = servable.catalogue.find_index
+        allowed = {i for i in allowed if set(servable.catalogue.get_categories(of(i) or 0)) & set(query.categories)}
     allowed -= {named.get(key, "") for key in query.exclude.tolist()}
     if query.exclude_seen:
         allowed -= {named.get(key, "") for key in query.history.tolist()}
@@ -94,7 +94,7 @@ def test_an_unknown_item_has_nothing_similar_and_harms_nobody(servable: Servable
 
 @given(names=st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=60), asked=st.data())
 def test_keys_find_their_index_and_strangers_find_none(names: list[str], asked: st.DataObject) -> None:
-    index = KeyIndex.of_ids(names)
+    index = KeyIndex.from_ids(names)
     wanted = asked.draw(st.lists(st.sampled_from(names) | st.text(min_size=1, max_size=12), max_size=40))
     expected = [names.index(name) + 1 if name in names else 0 for name in wanted]
     assert index.of(item_keys(wanted)).tolist() == expected

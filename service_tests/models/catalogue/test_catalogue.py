@@ -12,7 +12,7 @@ from models.catalogue.arrays import map_arrays, write_arrays
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.item_key import item_keys
 from models.catalogue.parquet import read_table, write_table
-from models.catalogue.string_array import Texts
+from models.catalogue.string_array import StringArray
 
 TEXT = st.text(max_size=8)
 ITEMS = st.lists(st.tuples(st.none() | TEXT, st.lists(TEXT, max_size=3)), min_size=1, max_size=20)
@@ -29,13 +29,13 @@ def catalogue_of(items: list[tuple[str | None, list[str]]]) -> Catalogue:
 def test_every_item_is_found_with_what_was_said_of_it(items: list[tuple[str | None, list[str]]]) -> None:
     catalogue = catalogue_of(items)
     for index, (title, names) in enumerate(items, start=1):
-        assert catalogue.index_of(catalogue.item_id(index)) == index
-        assert (catalogue.title(index), catalogue.categories_of(index)) == (title, tuple(names))
+        assert catalogue.find_index(catalogue.item_id(index)) == index
+        assert (catalogue.title(index), catalogue.get_categories(index)) == (title, tuple(names))
     for name in {name for _, names in items for name in names}:
-        found = catalogue.in_category(name)
+        found = catalogue.find_category_items(name)
         assert found is not None
         assert found.tolist() == [index for index, (_, names) in enumerate(items, start=1) if name in names]
-    assert catalogue.in_category("none of them") is None
+    assert catalogue.find_category_items("none of them") is None
     assert "stranger" not in catalogue
 
 
@@ -63,7 +63,7 @@ def test_items_without_titles_and_categories_survive_too(tmp_path: Path) -> None
 
 @given(texts=st.lists(TEXT, max_size=20))
 def test_texts_are_a_sequence_like_any_other(texts: list[str]) -> None:
-    kept = Texts.of(texts)
+    kept = StringArray.of(texts)
     assert kept == texts
     assert [kept[place - len(texts)] for place in range(len(texts))] == texts
     assert kept[1:4] == texts[1:4]
@@ -85,5 +85,5 @@ def test_two_ids_with_one_key_are_refused_by_name(monkeypatch: pytest.MonkeyPatc
 def test_a_stranger_with_the_key_of_an_item_is_not_that_item(monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue = Catalogue(["x", "y"], np.ones(2, dtype=np.int64), [None] * 2, [[]] * 2)
     monkeypatch.setattr("models.catalogue.catalogue.item_keys", lambda _: item_keys(["x"]))
-    assert catalogue.index_of("x") == 1
-    assert catalogue.index_of("stranger") is None
+    assert catalogue.find_index("x") == 1
+    assert catalogue.find_index("stranger") is None

@@ -100,12 +100,12 @@ def test_titles_and_categories_come_from_the_item_file_and_may_be_missing() -> N
         schema={"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)},
     )
     catalogue = prepare(frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
-    index = catalogue.index_of("b")
+    index = catalogue.find_index("b")
     assert index is not None
-    assert (catalogue.title(index), catalogue.categories_of(index)) == ("Bee", ("x", "y"))
-    assert catalogue.title(catalogue.index_of("a") or 0) is None
-    assert catalogue.index_of("z") is None, "an item nobody had cannot be recommended by this model"
-    members = catalogue.in_category("y")
+    assert (catalogue.title(index), catalogue.get_categories(index)) == ("Bee", ("x", "y"))
+    assert catalogue.title(catalogue.find_index("a") or 0) is None
+    assert catalogue.find_index("z") is None, "an item nobody had cannot be recommended by this model"
+    members = catalogue.find_category_items("y")
     assert members is not None
     assert members.tolist() == [index]
 
