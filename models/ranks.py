@@ -18,10 +18,10 @@ from torch import Tensor
 
 Thing = TypeVar("Thing")
 
-FIRST = 0
+FIRST_RANK = 0
 
 
-class RankLost(ConnectionError):
+class PeerLost(ConnectionError):
     """Another process ended, or did not come within the time that was set."""
 
 
@@ -29,7 +29,7 @@ class RankLost(ConnectionError):
 class Ranks:
     """`rank`, from 0 to `size` − 1, is this process. All ranks call the same methods in the same order.
 
-    A method raises RankLost where another rank does not come to it.
+    A method raises PeerLost where another rank does not come to it.
     """
 
     rank: int = 0
@@ -38,57 +38,57 @@ class Ranks:
     @property
     def is_first(self) -> bool:
         """The one that decides, writes and speaks."""
-        return self.rank == FIRST
+        return self.rank == FIRST_RANK
 
     @property
-    def share(self) -> slice:
+    def shard(self) -> slice:
         """Every `size`-th, beginning with the `rank`-th: where neighbours cost alike, shares do too. May be empty."""
         return slice(self.rank, None, self.size)
 
-    def sum_(self, tensor: Tensor) -> Tensor:
+    def all_reduce_(self, tensor: Tensor) -> Tensor:
         """Replace it, on every rank, by its sum over the ranks: the same bits everywhere, exact for integers."""
         if self.size > 1:
-            with_others(lambda: dist.all_reduce(tensor))
+            run_collective(lambda: dist.all_reduce(tensor))
         return tensor
 
-    def sum_of(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
-        self.sum_(torch.from_numpy(array))
+    def all_reduce_array_(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
+        self.all_reduce_(torch.from_numpy(array))
         return array
 
-    def spread(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite them with what they are on the first rank; shapes are the same everywhere."""
         if self.size > 1:
-            with_others(lambda: [dist.broadcast(tensor, FIRST) for tensor in tensors])
+            run_collective(lambda: [dist.broadcast(tensor, FIRST_RANK) for tensor in tensors])
 
-    def first(self, value: Thing) -> Thing:
+    def broadcast_object(self, value: Thing) -> Thing:
         """What the first rank gave; anything that JSON keeps as it is."""
         if self.size == 1:
             return value
-        return cast("Thing", json.loads(self.first_bytes(json.dumps(value).encode())))
+        return cast("Thing", json.loads(self.broadcast_bytes(json.dumps(value).encode())))
 
-    def first_bytes(self, data: bytes) -> bytes:
+    def broadcast_bytes(self, data: bytes) -> bytes:
         if self.size == 1:
             return data
         length = torch.tensor([len(data)])
-        self.spread([length])
+        self.broadcast_([length])
         sent = torch.empty(int(length), dtype=torch.uint8)
         if self.is_first:
             sent.numpy()[:] = np.frombuffer(data, np.uint8)
-        self.spread([sent])
+        self.broadcast_([sent])
         return sent.numpy().tobytes()
 
-    def agree(self, what: str, value: str) -> None:
+    def assert_equal_across_ranks(self, what: str, value: str) -> None:
         """ValueError on every rank, with the numbers of those whose value is not the first one's."""
         if self.size == 1:
             return
         others = torch.zeros(self.size, dtype=torch.int64)
-        others[self.rank] = self.first(value) != value
-        if named := ", ".join(str(rank) for rank in self.sum_(others).nonzero().flatten().tolist()):
-            raise ValueError(f"{what} of rank {named} differ from those of rank {FIRST}")
+        others[self.rank] = self.broadcast_object(value) != value
+        if named := ", ".join(str(rank) for rank in self.all_reduce_(others).nonzero().flatten().tolist()):
+            raise ValueError(f"{what} of rank {named} differ from those of rank {FIRST_RANK}")
 
 
-def with_others(call: Callable[[], object]) -> None:
-    """RankLost for what gloo and NCCL raise, without the source line that gloo begins with.
+def run_collective(call: Callable[[], object]) -> None:
+    """PeerLost for what gloo and NCCL raise, without the source line that gloo begins with.
 
     Not as its cause: the frames of that error hold the group, whose threads must be gone before the process ends.
     """
@@ -98,7 +98,7 @@ def with_others(call: Callable[[], object]) -> None:
         reason = str(error).split("] ", 1)[-1].split(". ")[0]
     else:
         return
-    raise RankLost(f"another rank ended or did not answer in time: {reason}")
+    raise PeerLost(f"another rank ended or did not answer in time: {reason}")
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()

@@ -20,7 +20,7 @@ from models.evaluation.report import metrics_table
 from models.presets import preset
 from models.ranks import Ranks
 from models.training.advice import advise
-from models.training.launch import device_of_rank, joined_ranks
+from models.training.launch import join_ranks, select_rank_device
 from models.training.options import LOSSES, TrainingOptions
 from models.training.pipeline import train_artifact
 
@@ -71,21 +71,21 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = _options(arguments)
-    device = device_of_rank(choose_device(arguments.device))
-    with joined_ranks(device, arguments.rank_wait) as ranks:
+    device = select_rank_device(choose_device(arguments.device))
+    with join_ranks(device, arguments.rank_wait) as ranks:
         return _train(arguments, options, device, ranks)
 
 
 def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torch.device, ranks: Ranks) -> int:
     began = time.monotonic()
-    ranks.agree("options", str(sorted((n, v) for n, v in vars(arguments).items() if n not in OWN)))
+    ranks.assert_equal_across_ranks("options", str(sorted((n, v) for n, v in vars(arguments).items() if n not in OWN)))
     log = read_log(arguments)
     items = None if arguments.items is None else read_items(arguments.items)
     dataset = prepare(log.events, items, min_item_events=arguments.min_item_events)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
     advice = advise(dataset, options, preset(arguments.preset).max_len)
-    config = model_of(arguments, advice.applied(preset(arguments.preset)))
+    config = model_of(arguments, advice.apply_to(preset(arguments.preset)))
     if config.encoder.name != "none":
         print("\n".join(advice.reasons), file=sys.stderr)
     trained = train_artifact(

@@ -15,7 +15,7 @@ from models.data.splits import Cases, SplitPart, case_times, cases
 from models.evaluation import metrics
 from models.predictor import Predictor
 from models.progress import progress
-from models.ranks import ALONE, Ranks
+from models.ranks import SINGLE_PROCESS, Ranks
 
 CUTOFFS = (5, 10, 20)
 SCORE_CELLS = 8_000_000
@@ -45,7 +45,7 @@ def evaluate(
     sampled: int | None = None,
     seed: int = 0,
     limit: int | None = None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Evaluation:
     """HR, NDCG and MRR at 5, 10 and 20, and coverage@10.
 
@@ -60,7 +60,7 @@ def evaluate(
     repeats = np.array([target in history for history, target in zip(asked.histories, asked.targets, strict=True)])
     found = np.zeros(len(asked), dtype=np.int64)  # and as answers: what other ranks ask adds nothing
     answered = np.zeros((len(asked), CUTOFFS[-1]), dtype=np.int64)
-    batches = _batches(asked, predictor)[ranks.share]
+    batches = _batches(asked, predictor)[ranks.shard]
     rng = np.random.default_rng(seed)
     with progress(f"evaluate {part}", sum(map(len, batches)), "cases") as shown:
         for rows in batches:
@@ -78,8 +78,8 @@ def evaluate(
             answered[rows, : top.shape[1]] = top
             found[rows] = metrics.places(top, targets)
             shown.advance(len(rows))
-    ranks.sum_of(found)
-    ranks.sum_of(answered)
+    ranks.all_reduce_array_(found)
+    ranks.all_reduce_array_(answered)
     values = {
         f"{name}@{k}": function(found, k)
         for name, function in (("hr", metrics.hit_rate), ("ndcg", metrics.ndcg), ("mrr", metrics.mrr))

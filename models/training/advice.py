@@ -29,7 +29,7 @@ class Advice:
     sizes: dict[str, Any]
     reasons: list[str]
 
-    def applied(self, config: ModelConfig) -> ModelConfig:
+    def apply_to(self, config: ModelConfig) -> ModelConfig:
         """A popularity model has no sizes to choose."""
         return config if config.encoder.name == "none" else dataclasses.replace(config, **self.sizes)
 
@@ -42,7 +42,7 @@ def advise(dataset: Dataset, options: TrainingOptions, longest: int) -> Advice:
     max_len = min(longest, STEP * max(1, int(np.ceil(nearly_all / STEP))))
     dropout = next(rate for least, rate in DROPOUT if mean >= least)
     items = dataset.catalogue.num_items
-    negatives = options.negatives_for(items)
+    negatives = options.resolve_num_negatives(items)
     loss = "every item competes" if negatives is None else f"{negatives:,} negatives per batch"
     judged = "with" if options.keep_seen else "without"
     return Advice(
@@ -51,12 +51,12 @@ def advise(dataset: Dataset, options: TrainingOptions, longest: int) -> Advice:
             f"max_len {max_len}: 99 % of users have at most {nearly_all:,.0f} events to learn from",
             f"dropout {dropout}: a user has {mean:,.1f} of them in the mean",
             f"loss: {loss}, {items:,} items",
-            f"judged {judged} the items a user had: {repeated_share(histories):.0%} of events repeat one (--keep-seen)",
+            f"judged {judged} the items a user had: {compute_repeat_share(histories):.0%} of events repeat one (--keep-seen)",
         ],
     )
 
 
-def repeated_share(histories: Sequence[History]) -> float:
+def compute_repeat_share(histories: Sequence[History]) -> float:
     """Which part of all events is of an item that the same user had before, 0 to 1."""
     different = sum(len(np.unique(history)) for history in histories)
     return 1 - different / max(1, sum(len(history) for history in histories))

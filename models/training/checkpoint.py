@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from models.data.dataset import Dataset
-from models.ranks import ALONE, Ranks
+from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
 from models.training.options import TrainingOptions
 
-FILE = "checkpoint.pt"
+CHECKPOINT_FILE = "checkpoint.pt"
 
 
 def fingerprint(model: SequentialRecommender, dataset: Dataset, options: TrainingOptions) -> str:
@@ -34,21 +34,21 @@ def fingerprint(model: SequentialRecommender, dataset: Dataset, options: Trainin
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint in one step: a kill leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{FILE}.partial"
+    partial = folder / f"{CHECKPOINT_FILE}.partial"
     with partial.open("wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(folder / FILE)
+    partial.replace(folder / CHECKPOINT_FILE)
 
 
-def load_checkpoint(folder: Path, fingerprint: str, ranks: Ranks = ALONE) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, fingerprint: str, ranks: Ranks = SINGLE_PROCESS) -> dict[str, Any] | None:
     """What is in the first rank's folder, on every rank: the others need not see its disk. None where there is none.
 
     ValueError for the checkpoint of another run (data, model or options differ).
     """
-    path = folder / FILE
-    content = ranks.first_bytes(path.read_bytes() if ranks.is_first and path.exists() else b"")
+    path = folder / CHECKPOINT_FILE
+    content = ranks.broadcast_bytes(path.read_bytes() if ranks.is_first and path.exists() else b"")
     if not content:
         return None
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -42,7 +42,7 @@ class GradientSum:
                 part.copy_(weight.grad)
         self._counts.copy_(torch.tensor([float(weight.grad is not None) for weight in self._parameters]))
         self._loss.copy_(loss)
-        self._ranks.sum_(self._all)
+        self._ranks.all_reduce_(self._all)
         for part, weight, count in zip(self._parts, self._parameters, self._counts.tolist(), strict=True):
             weight.grad = part if count else None
         return self._loss

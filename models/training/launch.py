@@ -16,11 +16,11 @@ import torch.distributed as dist
 # threads would outlive `destroy_process_group`, and now and then abort the process at its end.
 import torch.distributed.nn.functional
 
-from models.ranks import ALONE, RankLost, Ranks, with_others
+from models.ranks import SINGLE_PROCESS, PeerLost, Ranks, run_collective
 
 
 @contextmanager
-def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
+def join_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
     """All ranks that WORLD_SIZE counts, found at MASTER_ADDR and MASTER_PORT; this process alone without WORLD_SIZE.
 
     `wait_s` bounds every wait for another rank, the first one too. Only the first rank is heard on standard output and
@@ -28,7 +28,7 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
     """
     size = _number("WORLD_SIZE", 1)
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise ValueError(f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set: start ranks with torchrun")
@@ -39,10 +39,10 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
         _open(ranks, device, wait_s)
         with _quiet(ranks):
             # Else GPUs would wait for a machine that has none.
-            ranks.agree(f"devices (here {device.type})", device.type)
+            ranks.assert_equal_across_ranks(f"devices (here {device.type})", device.type)
             yield ranks
-    except RankLost as error:
-        raise RankLost(f"rank {ranks.rank} of {size}: {error}") from error
+    except PeerLost as error:
+        raise PeerLost(f"rank {ranks.rank} of {size}: {error}") from error
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"rank {ranks.rank} of {size}: {error}") from error
     finally:
@@ -50,7 +50,7 @@ def joined_ranks(device: torch.device, wait_s: float) -> Iterator[Ranks]:
             dist.destroy_process_group()
 
 
-def device_of_rank(device: torch.device) -> torch.device:
+def select_rank_device(device: torch.device) -> torch.device:
     """A GPU for each rank of this machine, by LOCAL_RANK; ValueError where there are not as many."""
     if device.type != "cuda" or "WORLD_SIZE" not in os.environ:
         return device
@@ -62,7 +62,7 @@ def device_of_rank(device: torch.device) -> torch.device:
 
 
 def _open(ranks: Ranks, device: torch.device, wait_s: float) -> None:
-    with_others(
+    run_collective(
         lambda: dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
             rank=ranks.rank,

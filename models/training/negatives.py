@@ -16,19 +16,19 @@ DAMPING = 0.5
 """Exponent of the counts: between uniform (0) and popularity (1), so that rare items are seen as negatives too."""
 
 
-def sampler_for(
+def create_sampler(
     options: TrainingOptions, counts: NDArray[np.int64], device: torch.device
-) -> "NegativeSampler | UniformSampler | None":
+) -> "PopularitySampler | UniformSampler | None":
     """None where the loss goes over the whole catalogue. `counts` (num_items,) in catalogue order."""
-    how_many = options.negatives_for(len(counts))
+    how_many = options.resolve_num_negatives(len(counts))
     if how_many is None:
         return None
     if options.loss == "gbce":
         return UniformSampler(len(counts), how_many, options.calibration, device)
-    return NegativeSampler(counts, how_many, device)
+    return PopularitySampler(counts, how_many, device)
 
 
-class NegativeSampler:
+class PopularitySampler:
     """`counts` (num_items,) in catalogue order."""
 
     def __init__(self, counts: NDArray[np.int64], how_many: int, device: torch.device) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.training.options import TrainingOptions
 
 
-def optimiser_of(model: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
+def create_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
     """Matrices decay; biases and norms (vectors) do not."""
     weights = [p for p in model.parameters() if p.requires_grad]
     matrices = {"params": [p for p in weights if p.ndim > 1], "weight_decay": options.weight_decay}

@@ -67,7 +67,7 @@ class TrainingOptions:
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"max_minutes must be above 0, not {self.max_minutes}")
 
-    def share_of_rate(self, epochs_done: float, seconds: float) -> float:
+    def compute_rate_factor(self, epochs_done: float, seconds: float) -> float:
         """What a linear schedule leaves of the learning rate after so many epochs and seconds; 1 for any other."""
         if self.schedule != "linear":
             return 1.0
@@ -75,7 +75,7 @@ class TrainingOptions:
         left = 1.0 - max(epochs_done / self.epochs, minutes_done)
         return min(1.0, max(0.01, left / FALLING_PART))
 
-    def negatives_for(self, num_items: int) -> int | None:
+    def resolve_num_negatives(self, num_items: int) -> int | None:
         """None for the full softmax, else how many negatives a batch draws.
 
         gBCE draws no more than there are other items: there its α, the share of them that is drawn, is 1.
@@ -86,11 +86,11 @@ class TrainingOptions:
             return self.num_negatives or None
         return None if num_items <= FULL_SOFTMAX_ITEMS else 8192
 
-    def first_stage(self) -> "TrainingOptions":
+    def to_first_stage(self) -> "TrainingOptions":
         """Of a training in two stages: most of the minutes."""
         return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE)
 
-    def second_stage(self) -> "TrainingOptions":
+    def to_second_stage(self) -> "TrainingOptions":
         """Weights are near their place already: half the rate, less patience, a quarter of a schedule's epochs."""
         scheduled = max(1, self.epochs // 4)
         return dataclasses.replace(

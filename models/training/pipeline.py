@@ -20,14 +20,14 @@ from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.report import html_report
 from models.golden import HISTORIES
 from models.predictor import Predictor
-from models.ranks import ALONE, Ranks
-from models.training.checkpoint import FILE as CHECKPOINT
+from models.ranks import SINGLE_PROCESS, Ranks
+from models.training.checkpoint import CHECKPOINT_FILE as CHECKPOINT
 from models.training.curve import curve_png
 from models.training.options import TrainingOptions
 from models.training.stages import train_model
 from models.training.trainer import EpochRecord
 
-TRAINING = "training"
+TRAINING_FOLDER = "training"
 """Folder inside the artifact's folder for what training leaves to people: curve, report, log; not part of a version."""
 
 TEST_CASES = 100_000
@@ -35,7 +35,7 @@ TEST_CASES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """`curve` is empty, and `best` None, for a model that is counted and not trained; `bytes_by_part` are of weights.
 
     `best` is the epoch that gave the weights.
@@ -57,15 +57,17 @@ def train_artifact(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    ranks: Ranks = ALONE,
-) -> Trained:
+    ranks: Ranks = SINGLE_PROCESS,
+) -> TrainingResult:
     """Train `config` on `dataset` and leave a checked artifact in `out`, where only the first rank writes.
 
     A ValueError before the long part begins: an artifact is there and neither `resume` nor `overwrite` was said.
     """
     if (out / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{out} already holds an artifact: choose another folder, or say --overwrite")
-    model, curve, best = train_model(dataset, config, options, device, out / TRAINING, resume=resume, ranks=ranks)
+    model, curve, best = train_model(
+        dataset, config, options, device, out / TRAINING_FOLDER, resume=resume, ranks=ranks
+    )
     predictor = Predictor(model, device)
     test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
     bytes_by_part = predictor.model_bytes()
@@ -78,11 +80,11 @@ def train_artifact(
             golden_histories=_golden_histories(dataset),
             metrics=test.values,
         )
-        _leave_for_people(out / TRAINING, config, dataset, version, test, curve)
-        for checkpoint in (out / TRAINING).rglob(CHECKPOINT):
+        _leave_for_people(out / TRAINING_FOLDER, config, dataset, version, test, curve)
+        for checkpoint in (out / TRAINING_FOLDER).rglob(CHECKPOINT):
             checkpoint.unlink()
     # Which is also how the others learn that it was written, or was not.
-    return Trained(ranks.first(version), test, curve, best, bytes_by_part)
+    return TrainingResult(ranks.broadcast_object(version), test, curve, best, bytes_by_part)
 
 
 def _golden_histories(dataset: Dataset) -> list[History]:

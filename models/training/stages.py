@@ -16,7 +16,7 @@ from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import training_histories
 from models.heads.popularity import PopularityHead
-from models.ranks import ALONE, Ranks
+from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
 from models.training.options import TrainingOptions
 from models.training.trainer import EpochRecord, Trainer
@@ -33,7 +33,7 @@ def train_model(
     folder: Path,
     *,
     resume: bool,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> tuple[SequentialRecommender, list[EpochRecord], EpochRecord | None]:
     """The model with its best weights, the curve of all epochs, and the epoch that gave the weights.
 
@@ -43,7 +43,7 @@ def train_model(
     torch.manual_seed(options.seed)
     model = build_model(sized_config(config, catalogue), catalogue.num_items)
     if isinstance(model.head, PopularityHead):
-        count_popularity(model, model.head, catalogue)
+        fit_popularity(model, model.head, catalogue)
         return model, [], None
     model.embedding.fit(catalogue, training_histories(dataset))
     if not model.embedding.from_full:
@@ -51,9 +51,9 @@ def train_model(
         return model, curve, best
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first, _ = _stage(full, dataset, options.first_stage(), device, folder / FIRST, resume=resume, ranks=ranks)
-    take_over(model, full.cpu(), catalogue)
-    second, best = _stage(model, dataset, options.second_stage(), device, folder, resume=resume, ranks=ranks)
+    first, _ = _stage(full, dataset, options.to_first_stage(), device, folder / FIRST, resume=resume, ranks=ranks)
+    transfer_weights(model, full.cpu(), catalogue)
+    second, best = _stage(model, dataset, options.to_second_stage(), device, folder, resume=resume, ranks=ranks)
     return model, [*first, *(_after(first, record) for record in second)], _after(first, best)
 
 
@@ -61,7 +61,7 @@ def _after(first: list[EpochRecord], record: EpochRecord) -> EpochRecord:
     return dataclasses.replace(record, epoch=len(first) + record.epoch)
 
 
-def take_over(model: SequentialRecommender, full: SequentialRecommender, catalogue: Catalogue) -> None:
+def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, catalogue: Catalogue) -> None:
     """Give `model` the weights of `full`, which differs from it in the embedding alone."""
     model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
@@ -70,7 +70,7 @@ def take_over(model: SequentialRecommender, full: SequentialRecommender, catalog
         model.intervals.load_state_dict(full.intervals.state_dict())
 
 
-def count_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
+def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
     """Scores are counts. Item vectors are zero, so that "similar" items are the popular ones and not random ones."""
     head.counts[1:] = torch.from_numpy(catalogue.counts)
     with torch.no_grad():

@@ -15,9 +15,9 @@ from models.device import training_dtype
 from models.ranks import Ranks
 from models.recommender import SequentialRecommender
 from models.training.gradients import GradientSum
-from models.training.negatives import NegativeSampler, UniformSampler
+from models.training.negatives import PopularitySampler, UniformSampler
 
-Plan = NDArray[np.int64]
+BatchPlan = NDArray[np.int64]
 
 
 class TrainingStep:
@@ -27,7 +27,7 @@ class TrainingStep:
         self,
         model: SequentialRecommender,
         batches: TrainingBatches,
-        sampler: NegativeSampler | UniformSampler | None,
+        sampler: PopularitySampler | UniformSampler | None,
         optimiser: torch.optim.Optimizer,
         device: torch.device,
         *,
@@ -40,7 +40,7 @@ class TrainingStep:
         self._ranks = ranks
         self._gradients = GradientSum(model.parameters(), ranks)
 
-    def take(self, plan: Plan, seed: list[int]) -> float:
+    def take(self, plan: BatchPlan, seed: list[int]) -> float:
         """The loss of the batch before the step. Every random choice comes from `seed`.
 
         Negatives are the same on all ranks, dropout is not: it must differ from row to row, and rows are shared out.
@@ -51,7 +51,7 @@ class TrainingStep:
             _seed_torch([*seed, self._ranks.rank])
         self._optimiser.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self._device)
-        mine = plan[self._ranks.share]
+        mine = plan[self._ranks.shard]
         if len(mine):  # a batch may have fewer rows than there are ranks
             batch = self._batches.batch(mine)
             with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
@@ -63,15 +63,17 @@ class TrainingStep:
         self._optimiser.step()
         return total.item()
 
-    def check_alike(self) -> None:
+    def assert_equal_weights(self) -> None:
         """ValueError on a rank whose weights have parted from the first one's: nothing after that would be a sum."""
         if self._ranks.size > 1:
             digest = hashlib.sha256()
             for weight in self._model.parameters():
                 digest.update(weight.detach().cpu().numpy().tobytes())
-            self._ranks.agree("weights (are processors of different kinds at work?)", digest.hexdigest())
+            self._ranks.assert_equal_across_ranks(
+                "weights (are processors of different kinds at work?)", digest.hexdigest()
+            )
 
-    def _learned(self, plan: Plan) -> int:
+    def _learned(self, plan: BatchPlan) -> int:
         """How many targets the model's loss is the mean of."""
         return self._batches.num_targets(plan) if self._model.encoder.causal else len(plan)
 

@@ -21,15 +21,15 @@ from models.data.splits import training_histories, training_times
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
 from models.progress import Progress, progress, tell
-from models.ranks import ALONE, Ranks
+from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
-from models.training.negatives import sampler_for
-from models.training.optimiser import optimiser_of, running_average
+from models.training.negatives import create_sampler
+from models.training.optimiser import create_optimizer, running_average
 from models.training.options import TrainingOptions
-from models.training.step import Plan, TrainingStep
+from models.training.step import BatchPlan, TrainingStep
 
-GOAL = "ndcg@10"
+GOAL_METRIC = "ndcg@10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Trainer:
         options: TrainingOptions,
         device: torch.device,
         folder: Path,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.model = model.to(device)
         self.dataset = dataset
@@ -72,10 +72,10 @@ class Trainer:
             times=training_times(dataset) if model.reads_times else None,
         )
         self._fingerprint = fingerprint(model, dataset, options)
-        ranks.agree("data, model or options", f"{self._fingerprint} {options}")
-        ranks.spread(self.model.state_dict().values())
-        self._optimiser = optimiser_of(model, options)
-        sampler = sampler_for(options, dataset.catalogue.counts, device)
+        ranks.assert_equal_across_ranks("data, model or options", f"{self._fingerprint} {options}")
+        ranks.broadcast_(self.model.state_dict().values())
+        self._optimiser = create_optimizer(model, options)
+        sampler = create_sampler(options, dataset.catalogue.counts, device)
         self._take_step = TrainingStep(
             model, self._batches, sampler, self._optimiser, device, clip_norm=options.clip_norm, ranks=ranks
         )
@@ -141,7 +141,7 @@ class Trainer:
                 self._steps += 1
                 took = time.monotonic() - began
                 if self.options.max_minutes is not None:  # then time decides, and it is the first rank's
-                    took = self.ranks.first(took)
+                    took = self.ranks.broadcast_object(took)
                 self._seconds += took
                 self._trained_s += took
                 self._show(shown)
@@ -149,12 +149,12 @@ class Trainer:
                     self._save()
 
     def _set_rate(self, part_of_epoch: float) -> None:
-        left = self.options.share_of_rate(self._epoch - 1 + part_of_epoch, self._trained_s)
+        left = self.options.compute_rate_factor(self._epoch - 1 + part_of_epoch, self._trained_s)
         warm = min(1.0, (self._steps + 1) / self.options.warmup_steps)
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate * left * warm
 
-    def _train_step(self, plan: Plan) -> None:
+    def _train_step(self, plan: BatchPlan) -> None:
         loss = self._take_step.take(plan, [self.options.seed, self._epoch, self._step])
         self._average.update_parameters(self.model)
         targets = self._batches.num_targets(plan)
@@ -163,7 +163,7 @@ class Trainer:
 
     def _show(self, shown: Progress) -> None:
         loss, speed = self._loss_sum / self._targets, self._targets / self._seconds
-        best = f", best {GOAL} {self.best_record.ndcg:.4f}" if self.curve else ""
+        best = f", best {GOAL_METRIC} {self.best_record.ndcg:.4f}" if self.curve else ""
         shown.advance(note=f"loss {loss:.3f}, {speed:,.0f} targets/s{best}")
 
     def _finish_epoch(self) -> None:
@@ -173,16 +173,16 @@ class Trainer:
         record = EpochRecord(
             epoch=self._epoch,
             loss=self._loss_sum / max(1, self._targets),
-            ndcg=found[GOAL],
+            ndcg=found[GOAL_METRIC],
             hr=found["hr@10"],
             seconds=self._seconds,
             targets_per_s=self._targets / max(1e-9, self._seconds),
             learning_rate=self._optimiser.param_groups[0]["lr"],
         )
-        record = EpochRecord(**self.ranks.first(asdict(record)))
-        self._take_step.check_alike()
+        record = EpochRecord(**self.ranks.broadcast_object(asdict(record)))
+        self._take_step.assert_equal_weights()
         self.curve.append(record)
-        tell(f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL} {record.ndcg:.4f}, {record.seconds:.0f} s")
+        tell(f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s")
         if self.best_record is record:
             self._best = {name: value.detach().cpu().clone() for name, value in self._averaged.state_dict().items()}
         elif self.options.schedule == "plateau" and (record.epoch - self.best_record.epoch) % self.options.plateau == 0:

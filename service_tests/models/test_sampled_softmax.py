@@ -3,7 +3,7 @@
 import torch
 
 from models.heads.base import Negatives
-from models.training.negatives import NegativeSampler
+from models.training.negatives import PopularitySampler
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(200)
@@ -16,14 +16,14 @@ def test_the_sampled_loss_approaches_the_full_loss() -> None:
     targets = torch.randint(1, 201, (50,), generator=generator)
     full = model.head.cross_entropy(hidden, targets, model.embedding, None).item()
     torch.manual_seed(3)
-    sampler = NegativeSampler(CATALOGUE.counts, 100_000, torch.device("cpu"))
+    sampler = PopularitySampler(CATALOGUE.counts, 100_000, torch.device("cpu"))
     sampled = model.head.cross_entropy(hidden, targets, model.embedding, sampler.draw()).item()
     assert abs(sampled - full) < 0.02 * full
 
 
 def test_items_are_drawn_as_often_as_the_correction_says() -> None:
     torch.manual_seed(0)
-    drawn = NegativeSampler(CATALOGUE.counts, 200_000, torch.device("cpu")).draw()
+    drawn = PopularitySampler(CATALOGUE.counts, 200_000, torch.device("cpu")).draw()
     assert drawn.items.min() >= 1
     times = torch.bincount(drawn.items, minlength=201).float()
     expected = torch.zeros(201)

@@ -16,7 +16,7 @@ from models.config import ModelConfig
 from models.heads.popularity import PopularityHead
 from models.presets import preset
 from models.recommender import SequentialRecommender
-from models.training.stages import count_popularity
+from models.training.stages import fit_popularity
 
 
 def tiny_catalogue(num_items: int = 60) -> Catalogue:
@@ -41,7 +41,7 @@ def tiny_model(config: ModelConfig, catalogue: Catalogue, seed: int = 0) -> Sequ
     torch.manual_seed(seed)
     model = build_model(config, catalogue.num_items)
     if isinstance(model.head, PopularityHead):
-        count_popularity(model, model.head, catalogue)
+        fit_popularity(model, model.head, catalogue)
         return model
     with torch.no_grad():
         for matrix in (parameter for parameter in model.parameters() if parameter.ndim > 1):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from models.ranks import Ranks
-from models.training.launch import joined_ranks
+from models.training.launch import join_ranks
 from service_tests.support.nextup_process import find_free_port
 
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def _run(rank: int, size: int, port: int, job: Job, folder: Path) -> None:
     torch.set_num_threads(1)
     os.environ.update(rank_environment(rank, size, port))
     try:
-        with joined_ranks(CPU, WAIT_S) as ranks:
+        with join_ranks(CPU, WAIT_S) as ranks:
             torch.save(job(ranks, folder), folder / f"{rank}.returned")
         assert threads_of_the_group() == [], "a thread that is left may abort the process at its end"
     except Exception:

@@ -40,8 +40,8 @@ def test_the_loss_is_told() -> None:
 
 def test_popularity_takes_no_advice() -> None:
     advice = advise(log_of([6]), TrainingOptions(), 200)
-    assert advice.applied(preset("popular")) == preset("popular")
-    assert advice.applied(preset("sasrec")).max_len == 50
+    assert advice.apply_to(preset("popular")) == preset("popular")
+    assert advice.apply_to(preset("sasrec")).max_len == 50
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_popularity_takes_no_advice() -> None:
 )
 def test_a_linear_rate_falls_towards_whichever_end_is_nearer(epochs_done: float, seconds: float, share: float) -> None:
     options = TrainingOptions(schedule="linear", epochs=10, max_minutes=1)
-    assert options.share_of_rate(epochs_done, seconds) == pytest.approx(share, rel=1e-3)
-    assert TrainingOptions(epochs=10).share_of_rate(epochs_done, seconds) == 1.0
+    assert options.compute_rate_factor(epochs_done, seconds) == pytest.approx(share, rel=1e-3)
+    assert TrainingOptions(epochs=10).compute_rate_factor(epochs_done, seconds) == 1.0

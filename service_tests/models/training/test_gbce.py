@@ -12,7 +12,7 @@ from models.evaluation.evaluate import evaluate
 from models.heads.base import UniformNegatives
 from models.layers.calibrated_binary_cross_entropy import positive_power
 from models.predictor import Predictor
-from models.training.negatives import NegativeSampler, UniformSampler, sampler_for
+from models.training.negatives import PopularitySampler, UniformSampler, create_sampler
 from models.training.options import TrainingOptions
 from service_tests.models.training.test_trainer import OPTIONS, trainer
 
@@ -44,9 +44,9 @@ def test_the_softmax_head_of_a_tree_is_refused(tmp_path: Path) -> None:
 
 def test_the_loss_chooses_how_negatives_are_drawn() -> None:
     counts = np.ones(400, dtype=np.int64)
-    assert sampler_for(TrainingOptions(), counts, CPU) is None
-    assert isinstance(sampler_for(TrainingOptions(num_negatives=5), counts, CPU), NegativeSampler)
-    sampler = sampler_for(TrainingOptions(loss="gbce", num_negatives=133, calibration=0.3), counts, CPU)
+    assert create_sampler(TrainingOptions(), counts, CPU) is None
+    assert isinstance(create_sampler(TrainingOptions(num_negatives=5), counts, CPU), PopularitySampler)
+    sampler = create_sampler(TrainingOptions(loss="gbce", num_negatives=133, calibration=0.3), counts, CPU)
     assert isinstance(sampler, UniformSampler)
     negatives = sampler.draw()
     assert isinstance(negatives, UniformNegatives)
@@ -64,9 +64,9 @@ def test_negatives_are_uniform_and_never_padding() -> None:
 
 def test_negatives_are_256_unless_said_otherwise_and_never_more_than_there_are() -> None:
     options = TrainingOptions(loss="gbce")
-    assert options.negatives_for(10**6) == 256
-    assert options.negatives_for(100) == 99
-    assert dataclasses.replace(options, num_negatives=8).negatives_for(10**6) == 8
+    assert options.resolve_num_negatives(10**6) == 256
+    assert options.resolve_num_negatives(100) == 99
+    assert dataclasses.replace(options, num_negatives=8).resolve_num_negatives(10**6) == 8
 
 
 @pytest.mark.parametrize(

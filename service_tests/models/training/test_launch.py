@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.ranks import ALONE, RankLost
-from models.training.launch import device_of_rank, joined_ranks
+from models.ranks import SINGLE_PROCESS, PeerLost
+from models.training.launch import join_ranks, select_rank_device
 from service_tests.models.training.rank_processes import CPU, rank_environment
 from service_tests.support.nextup_process import find_free_port
 
@@ -27,9 +27,9 @@ def test_without_others_a_process_is_alone_and_waits_for_nobody(
     size: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started(monkeypatch, **({} if size is None else {"WORLD_SIZE": size}))
-    with joined_ranks(CPU, 1e-9) as ranks:
-        assert ranks == ALONE
-        assert ranks.first("mine") == "mine"
+    with join_ranks(CPU, 1e-9) as ranks:
+        assert ranks == SINGLE_PROCESS
+        assert ranks.broadcast_object("mine") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -48,22 +48,22 @@ def test_an_environment_that_makes_no_sense_is_refused(
     variables: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started(monkeypatch, **variables)
-    with pytest.raises(ValueError, match=told), joined_ranks(CPU, 1.0):
+    with pytest.raises(ValueError, match=told), join_ranks(CPU, 1.0):
         pass
 
 
 def test_a_rank_without_a_gpu_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     cuda = torch.device("cuda")
-    assert device_of_rank(cuda) == cuda
+    assert select_rank_device(cuda) == cuda
     started(monkeypatch, **rank_environment(1, 2, 1))
-    assert device_of_rank(CPU) == CPU
+    assert select_rank_device(CPU) == CPU
     with pytest.raises(ValueError, match="LOCAL_RANK is 1, but this machine has 1 GPUs: one rank for each"):
-        device_of_rank(cuda)
+        select_rank_device(cuda)
 
 
 def test_a_rank_whose_peer_never_comes_says_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     started(monkeypatch, **rank_environment(0, 2, find_free_port()))
     told = "rank 0 of 2: another rank ended or did not answer in time"
-    with pytest.raises(RankLost, match=told), joined_ranks(CPU, 1.0):
+    with pytest.raises(PeerLost, match=told), join_ranks(CPU, 1.0):
         pass

@@ -15,7 +15,7 @@ from models.data.dataset import Dataset
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
 from models.training.options import TrainingOptions
-from models.training.pipeline import Trained, train_artifact
+from models.training.pipeline import TrainingResult, train_artifact
 from models.training.trainer import Trainer
 from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
@@ -47,7 +47,7 @@ def log_that_hours_decide(users: int = 60, length: int = 14) -> Dataset:
     )
 
 
-def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | None = None) -> Trained:
+def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | None = None) -> TrainingResult:
     options = TrainingOptions(
         epochs=epochs, batch_cells=256, learning_rate=1e-2, warmup_steps=5, num_negatives=negatives
     )

@@ -20,7 +20,7 @@ from models.evaluation.evaluate import evaluate
 from models.layers import interval_embedding
 from models.predictor import Predictor
 from models.presets import PRESETS
-from models.ranks import ALONE, Ranks
+from models.ranks import SINGLE_PROCESS, Ranks
 from models.training.options import TrainingOptions
 from models.training.stages import train_model
 from models.training.trainer import Trainer
@@ -79,7 +79,7 @@ CASES = [
 ]
 
 
-def trained(case: Case, folder: Path, ranks: Ranks = ALONE, **changes: Any) -> dict[str, Any]:
+def trained(case: Case, folder: Path, ranks: Ranks = SINGLE_PROCESS, **changes: Any) -> dict[str, Any]:
     """After one epoch, or what `changes` say: weights, curve, and where the test's targets were answered."""
     run = case.trainer(folder, ranks, **changes)
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +147,7 @@ def what_is_said(ranks: Ranks, folder: Path) -> list[str]:
     with torch.no_grad():
         next(run.model.parameters())[1, 0] += 1e-6 * ranks.rank
     with pytest.raises(ValueError, match="differ") as found:
-        run._take_step.check_alike()
+        run._take_step.assert_equal_weights()
     said.append(str(found.value))
     with pytest.raises(ValueError, match="differ") as found:
         SASREC.trainer(folder, ranks, epochs=1 + ranks.rank)
@@ -172,7 +172,7 @@ def everything(ranks: Ranks, folder: Path) -> dict[str, Any]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the runs; under `alone` a checkpoint of one process that the ranks go on with."""
     folder = tmp_path_factory.mktemp("ranks")
-    one_epoch(ALONE, folder / "alone")
+    one_epoch(SINGLE_PROCESS, folder / "alone")
     return folder
 
 
@@ -196,7 +196,7 @@ def test_the_log_has_batches_that_do_not_go_round() -> None:
 def test_two_ranks_make_the_weights_of_one_process(case: Case, two: Two, tmp_path: Path) -> None:
     alone, first = trained(case, tmp_path), two[0]["cases"][str(case)]
     assert furthest(alone["weights"], first["weights"]) < 1e-5
-    started = case.trainer(tmp_path, ALONE).model.state_dict()
+    started = case.trainer(tmp_path, SINGLE_PROCESS).model.state_dict()
     assert furthest(alone["weights"], started) > 1e-2, "it was trained"
     assert first["curve"][0].loss == pytest.approx(alone["curve"][0].loss, rel=1e-5)
 
@@ -212,7 +212,7 @@ def test_ranks_end_with_the_very_same_weights_figures_and_curve(case: Case, two:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_evaluation_by_two_is_the_evaluation_by_one(case: Case, two: Two, tmp_path: Path) -> None:
     returned = two[1]["cases"][str(case)]
-    model = case.trainer(tmp_path, ALONE).model
+    model = case.trainer(tmp_path, SINGLE_PROCESS).model
     model.load_state_dict(returned["weights"])
     found = evaluate(Predictor(model, CPU), ragged_log(), "test")
     assert (found.places == returned["places"]).all()
@@ -233,7 +233,7 @@ def test_two_ranks_go_on_where_one_process_stopped(two: Two, tmp_path: Path) -> 
 
 
 def test_one_process_goes_on_where_two_ranks_stopped(two: Two, shared: Path, tmp_path: Path) -> None:
-    resumed = two_epochs(ALONE, shared / "written")
+    resumed = two_epochs(SINGLE_PROCESS, shared / "written")
     assert furthest(resumed["weights"], trained(SASREC, tmp_path, epochs=2)["weights"]) < 1e-5
 
 
@@ -250,7 +250,7 @@ def test_minutes_are_those_of_the_first_rank(two: Two) -> None:
 
 
 def test_both_stages_of_a_compressed_model_are_trained_by_all_ranks(two: Two, tmp_path: Path) -> None:
-    alone = two_stages(ALONE, tmp_path)
+    alone = two_stages(SINGLE_PROCESS, tmp_path)
     first, *others = (returned["stages"] for returned in two)
     assert all(same(first["weights"], other["weights"]) for other in others)
     assert first["best"].ndcg == pytest.approx(alone["best"].ndcg, abs=0.02)

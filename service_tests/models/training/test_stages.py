@@ -8,7 +8,7 @@ import torch
 
 from models.config import ModelConfig, Part
 from models.training.options import TrainingOptions
-from models.training.stages import FIRST, take_over, train_model
+from models.training.stages import FIRST, train_model, transfer_weights
 from models.training.trainer import Trainer
 from service_tests.models.training.test_trainer import CPU, OPTIONS, cyclic_log, same_weights
 
@@ -53,11 +53,11 @@ def test_a_run_killed_in_either_stage_goes_on_to_the_same_weights(
 
 def test_minutes_are_for_both_stages_together() -> None:
     options = TrainingOptions(max_minutes=10.0)
-    assert options.first_stage().max_minutes == pytest.approx(7.0)
-    assert options.second_stage().max_minutes == pytest.approx(3.0)
-    assert TrainingOptions().second_stage().max_minutes is None
-    assert TrainingOptions(epochs=28, schedule="linear").second_stage().epochs == 7
-    assert TrainingOptions(epochs=28).second_stage().epochs == 28
+    assert options.to_first_stage().max_minutes == pytest.approx(7.0)
+    assert options.to_second_stage().max_minutes == pytest.approx(3.0)
+    assert TrainingOptions().to_second_stage().max_minutes is None
+    assert TrainingOptions(epochs=28, schedule="linear").to_second_stage().epochs == 7
+    assert TrainingOptions(epochs=28).to_second_stage().epochs == 28
 
 
 def test_taking_over_changes_no_weight_of_the_encoder(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_taking_over_changes_no_weight_of_the_encoder(tmp_path: Path) -> None:
     full, _, _ = train_model(
         cyclic_log(), dataclasses.replace(CODES, embedding=Part("full")), OPTIONS, CPU, tmp_path / FIRST, resume=False
     )
-    take_over(model, full, cyclic_log().catalogue)
+    transfer_weights(model, full, cyclic_log().catalogue)
     assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), full.encoder.parameters(), strict=True))

@@ -121,6 +121,6 @@ def test_impossible_options_are_refused_by_name(name: str, value: float) -> None
 
 
 def test_large_catalogues_are_trained_against_negatives() -> None:
-    assert TrainingOptions().negatives_for(50_000) is None
-    assert TrainingOptions().negatives_for(50_001) == 8192
-    assert TrainingOptions(num_negatives=0).negatives_for(10**6) is None
+    assert TrainingOptions().resolve_num_negatives(50_000) is None
+    assert TrainingOptions().resolve_num_negatives(50_001) == 8192
+    assert TrainingOptions(num_negatives=0).resolve_num_negatives(10**6) is None
