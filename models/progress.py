@@ -60,6 +60,6 @@ def progress(title: str, total: int, unit: str = "it", stream: TextIO | None = N
         shown.close()
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """A line that stays, on standard error; a bar must be closed before."""
     print(line, file=sys.stderr, flush=True)

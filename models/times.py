@@ -18,22 +18,22 @@ FIRST_SECOND = 100_000_000
 LAST_SECOND = 2**32 - 2
 NO_HOUR = 24
 NO_INTERVAL = 0
-INTERVALS = 34
+NUM_INTERVALS = 34
 """Numbers of intervals: none, the same second, and one for each power of two that u32 has."""
 
 
-def times_of(seconds: NDArray[np.integer[Any]]) -> Times:
+def to_stored_times(seconds: NDArray[np.integer[Any]]) -> Times:
     """(n,) Unix times → (n,) as the store would keep them."""
     kept: Times = np.clip(seconds, 0, LAST_SECOND + 1).astype(np.uint32)
     return kept
 
 
-def hours_of(times: Tensor) -> Tensor:
+def compute_hours(times: Tensor) -> Tensor:
     """(…,) times → (…,) hours in UTC, 0 to 23, and NO_HOUR for what is no time."""
     return (times // 3600 % 24).masked_fill(~_are_real(times), NO_HOUR)
 
 
-def intervals_of(times: Tensor) -> Tensor:
+def compute_intervals(times: Tensor) -> Tensor:
     """(B, T) times → (B, T) how long before each event the one in front of it was.
 
     1 stands for the same second (and for a time that goes back), 2 + n for 2^n to 2^(n + 1) − 1 seconds, NO_INTERVAL

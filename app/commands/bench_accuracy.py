@@ -20,7 +20,7 @@ from models.data.dataset import encode
 from models.data.interactions import read_interactions
 from models.evaluation.evaluate import evaluate
 from models.presets import PRESETS
-from models.progress import progress, tell
+from models.progress import print_line, progress
 
 NEXTUP = ["-c", "import sys; from app.commands.main import main; sys.exit(main())"]
 LOOK_S = 2.0
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for one in runs:
         if one.is_done and (made_by := one.result()["command"]) != one.command:
-            tell(f"{one.name}: kept as it is, from another command: {made_by}")
+            print_line(f"{one.name}: kept as it is, from another command: {made_by}")
     failed = _train([one for one in runs if not one.is_done], arguments.jobs)
     table = rows(runs)
     if arguments.table is not None:
@@ -104,12 +104,12 @@ def _keep(one: Run) -> bool:
         said = json.loads((one.folder / "log.txt").read_text().strip().splitlines()[-1])
         artifact = load_artifact(one.folder, device="auto")
     except ValueError as error:
-        tell(f"{one.name}: {error}")
+        print_line(f"{one.name}: {error}")
         return False
     torch.set_num_threads(1)
     dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
     found = evaluate(artifact.predictor, dataset, "test", keep_seen=one.keep_seen)
-    np.save(one.folder / PLACES, found.places)
+    np.save(one.folder / PLACES, found.target_ranks)
     (one.folder / RESULT).write_text(json.dumps({"command": one.command, **said}, indent=1) + "\n")
     return True
 

@@ -12,8 +12,8 @@ from app.commands.load import load_events
 from app.commands.store import open_store
 from app.model_repository.repository import VersionFolder
 from app.settings import Settings
-from models.data.dataset import prepare
-from models.data.demo import demo_items, demo_log
+from models.data.dataset import prepare_dataset
+from models.data.demo import make_demo_items, make_demo_log
 from models.device import choose_device
 from models.presets import preset
 from models.training.options import TrainingOptions
@@ -29,7 +29,7 @@ def ensure_demo(artifact: Path) -> None:
         return
     torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
     print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)
-    dataset = prepare(demo_log(), demo_items())
+    dataset = prepare_dataset(make_demo_log(), make_demo_items())
     artifact.parent.mkdir(parents=True, exist_ok=True)
     # In a folder beside it, and moved when it is whole: a demo that was interrupted is no demo.
     with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".demo-") as workplace:
@@ -42,7 +42,7 @@ def load_demo_histories(settings: Settings) -> None:
     """Put the demo users into a store that has no users; a store in use is left alone."""
     assert settings.redis_url is not None, "serve knows where Redis is by now"
     if asyncio.run(_is_empty(settings.redis_url, settings)):
-        asyncio.run(load_events(settings.redis_url, settings, demo_log()))
+        asyncio.run(load_events(settings.redis_url, settings, make_demo_log()))
 
 
 async def _is_empty(url: str, settings: Settings) -> bool:

@@ -11,7 +11,7 @@ from app.commands.log_files import add_log_arguments, read_log
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.evaluation.evaluate import evaluate
-from models.evaluation.report import html_report, metrics_table
+from models.evaluation.report import format_metrics_table, render_html_report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
     )
     game = "the whole catalogue" if arguments.sampled is None else f"{arguments.sampled} random items"
-    print(f"{found.part} of {found.num_cases:,} users against {game}:\n{metrics_table(found.values)}")
+    print(f"{found.part} of {found.num_cases:,} users against {game}:\n{format_metrics_table(found.values)}")
     if found.repeats and not arguments.keep_seen:
         note = "users whose next item was one they already had: missed, unless --keep-seen"
         print(f"{found.repeats:,} {note}", file=sys.stderr)
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         }
         curve = artifact.folder / "training" / "curve.png"
         picture = curve.read_bytes() if curve.exists() else None
-        arguments.report.write_text(html_report(f"nextup: {artifact.preset}", found.values, facts, picture))
+        arguments.report.write_text(render_html_report(f"nextup: {artifact.preset}", found.values, facts, picture))
     result = {
         "version": artifact.version,
         "preset": artifact.preset,
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         "repeats": found.repeats,
         "bytes": artifact.bytes_by_part,
         "uncompressed_bytes": artifact.uncompressed_bytes,
-        "bad_rows": log.report.bad,
+        "bad_rows": log.report.bad_rows,
     }
     print(json.dumps(result))
     return 0

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - began
     counts = {status: outcomes[status] for status in ("stored", "duplicate", "late")}
     print(f"{counts['stored']:,} events stored, {counts['duplicate']:,} were there, {counts['late']:,} too old to keep")
-    result = {**counts, "bad_rows": log.report.bad, "seconds": round(seconds, 2)}
+    result = {**counts, "bad_rows": log.report.bad_rows, "seconds": round(seconds, 2)}
     print(json.dumps(result | {"events_per_s": round(sum(counts.values()) / max(seconds, 1e-9))}))
     return 0
 

@@ -20,7 +20,7 @@ def read_log(arguments: argparse.Namespace) -> Interactions:
     columns = parse_columns(arguments.columns) if arguments.columns else None
     log = read_interactions(arguments.interactions, columns=columns, strict=arguments.strict)
     report = log.report
-    print(f"read {report.rows:,} rows of {report.files} files, {report.bad:,} bad", file=sys.stderr)
+    print(f"read {report.rows:,} rows of {report.files} files, {report.bad_rows:,} bad", file=sys.stderr)
     for row in report.examples:
         print(f"  {row}", file=sys.stderr)
     return log

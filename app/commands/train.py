@@ -13,10 +13,10 @@ import torch
 
 from app.commands.log_files import add_log_arguments, read_log
 from app.commands.model_arguments import add_model_arguments, model_of
-from models.data.dataset import prepare
+from models.data.dataset import prepare_dataset
 from models.data.items import read_items
 from models.device import choose_device
-from models.evaluation.report import metrics_table
+from models.evaluation.report import format_metrics_table
 from models.presets import preset
 from models.ranks import Ranks
 from models.training.advice import advise
@@ -81,7 +81,7 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
     ranks.assert_equal_across_ranks("options", str(sorted((n, v) for n, v in vars(arguments).items() if n not in OWN)))
     log = read_log(arguments)
     items = None if arguments.items is None else read_items(arguments.items)
-    dataset = prepare(log.events, items, min_item_events=arguments.min_item_events)
+    dataset = prepare_dataset(log.events, items, min_item_events=arguments.min_item_events)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
     advice = advise(dataset, options, preset(arguments.preset).max_len)
@@ -98,7 +98,7 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
         overwrite=arguments.overwrite,
         ranks=ranks,
     )
-    print(f"test, {trained.test.num_cases:,} users:\n{metrics_table(trained.test.values)}")
+    print(f"test, {trained.test.num_cases:,} users:\n{format_metrics_table(trained.test.values)}")
     print(f"artifact {trained.version} in {arguments.out}")
     result = {
         "artifact": str(arguments.out),
@@ -109,7 +109,7 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
         "epochs": len(trained.curve),
         "seconds": round(time.monotonic() - began, 1),
         "bytes": trained.bytes_by_part,
-        "bad_rows": log.report.bad,
+        "bad_rows": log.report.bad_rows,
         **sizes,
     }
     print(json.dumps(result))

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import paired_difference
-from models.evaluation.metrics import Places, gains, hit_rate, mrr, ndcg
+from models.evaluation.bootstrap import bootstrap_difference
+from models.evaluation.metrics import TargetRanks, compute_ndcg_gains, hit_rate, mrr, ndcg
 from models.presets import preset
 
 RESULT, PLACES = "result.json", "places.npy"
-METRICS: dict[str, Callable[[Places, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
+METRICS: dict[str, Callable[[TargetRanks, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Run:
     def command(self) -> str:
         return shlex.join(["nextup", *self.arguments()])
 
-    def places(self) -> Places:
+    def target_ranks(self) -> TargetRanks:
         """Where the last item of every user of the log was answered."""
-        found: Places = np.load(self.folder / PLACES)
+        found: TargetRanks = np.load(self.folder / PLACES)
         return found
 
     def result(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def markdown(table: Sequence[dict[str, Any]]) -> str:
 def _row(runs: Sequence[Run]) -> dict[str, Any]:
     results = [run.result() for run in runs]
     sizes = results[0]["bytes"]
-    found = {name: [metric(run.places(), 10) for run in runs] for name, metric in METRICS.items()}
+    found = {name: [metric(run.target_ranks(), 10) for run in runs] for name, metric in METRICS.items()}
     means = {name: fmean(values) for name, values in found.items()}
     spreads = {f"{name}_sd": stdev(values) if len(values) > 1 else None for name, values in found.items()}
     return {
@@ -165,14 +165,14 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _gains(runs: Sequence[Run]) -> NDArray[np.float64]:
     """NDCG@10 of every user, mean over the seeds."""
-    mean: NDArray[np.float64] = np.mean([gains(run.places(), 10) for run in runs], axis=0)
+    mean: NDArray[np.float64] = np.mean([compute_ndcg_gains(run.target_ranks(), 10) for run in runs], axis=0)
     return mean
 
 
 def _difference(runs: Sequence[Run], first: Sequence[Run], of_first: NDArray[np.float64]) -> dict[str, Any]:
     if runs is first or runs[0].model == first[0].model:
         return {"difference": None}
-    found = paired_difference(_gains(runs), of_first)
+    found = bootstrap_difference(_gains(runs), of_first)
     return {"difference": {"mean": found.mean, "low": found.low, "high": found.high}}
 
 

@@ -14,7 +14,7 @@ from models.benchmarks.synthetic_model import made_model
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
 from models.catalogue.string_array import StringArray
-from models.data.synthetic_law import SyntheticLaw
+from models.data.synthetic_law import SyntheticLogConfig
 from models.golden import HISTORIES
 from models.presets import preset
 
@@ -27,9 +27,9 @@ MAKER = 3
 """Part of a folder's name: one more where something else is made, so that an older artifact is not used for it."""
 
 
-def law_of(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLaw:
+def law_of(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLogConfig:
     """The log whose items and users a rung has: lengths of histories and popularity of items follow power laws."""
-    return SyntheticLaw(num_users=users, num_items=num_items, max_length=LONGEST, memory=0, seed=seed)
+    return SyntheticLogConfig(num_users=users, num_items=num_items, max_length=LONGEST, memory=0, seed=seed)
 
 
 def made_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0) -> Path:
@@ -46,7 +46,7 @@ def made_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0)
     return folder
 
 
-def made_catalogue(law: SyntheticLaw) -> Catalogue:
+def made_catalogue(law: SyntheticLogConfig) -> Catalogue:
     """The items of the law, most popular first, without titles and categories."""
     weights = law.weights
     order = np.argsort(-weights, kind="stable")

@@ -28,11 +28,11 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """`rows` are good and bad ones together, without blank lines; `examples` the first MAX_EXAMPLES bad ones."""
+    """`rows` are good and bad_rows ones together, without blank lines; `examples` the first MAX_EXAMPLES bad ones."""
 
     files: int
     rows: int
-    bad: int
+    bad_rows: int
     examples: tuple[BadRow, ...]
 
     def first_bad_rows(self) -> str:

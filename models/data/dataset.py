@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from models.batch import NO_TIME, History, Times
 from models.catalogue.catalogue import Catalogue
-from models.times import times_of
+from models.times import to_stored_times
 
-HOLDOUT = 2
+HELD_OUT_EVENTS = 2
 """Events per user that training does not see: the last is the test, the one before it the validation."""
 
 
@@ -52,7 +52,7 @@ class Dataset:
         yield "\n".join(self.catalogue.item_ids).encode()
 
 
-def prepare(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item_events: int = 5) -> Dataset:
+def prepare_dataset(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item_events: int = 5) -> Dataset:
     """Order every user's events by time (equal times as given), drop rare items, rank the rest by popularity.
 
     Args:
@@ -102,13 +102,13 @@ def encode(events: pl.DataFrame, catalogue: Catalogue) -> Dataset:
 
 
 def _times(events: pl.DataFrame) -> Times:
-    return times_of(events["timestamp"].to_numpy() // 1000)
+    return to_stored_times(events["timestamp"].to_numpy() // 1000)
 
 
 def _ranked_items(ordered: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
     """item_id, count, title, categories, index: by falling training count, then by id."""
     length, place = pl.len().over("user_id"), pl.int_range(pl.len()).over("user_id")
-    in_training = (length <= HOLDOUT) | (place < length - HOLDOUT)
+    in_training = (length <= HELD_OUT_EVENTS) | (place < length - HELD_OUT_EVENTS)
     counted = ordered.with_columns(trained=in_training).group_by("item_id").agg(count=pl.col("trained").sum())
     ranked = counted.sort(["count", "item_id"], descending=[True, False]).with_row_index("index", offset=1)
     if items is None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from models.data.demo_users import DEMO_USERS, demo_histories
-from models.data.synthetic import SyntheticLaw, generate
+from models.data.synthetic import SyntheticLogConfig, generate_log
 
-__all__ = ["DEMO_USERS", "LAW", "demo_items", "demo_log", "write_demo"]
+__all__ = ["DEMO_USERS", "LAW", "make_demo_items", "make_demo_log", "write_demo"]
 
 PARTS = 5
 WORDS: dict[str, tuple[list[str], list[str]]] = {
@@ -30,7 +30,7 @@ GENRES = list(WORDS)
 NUM_ITEMS = PARTS * sum(len(firsts) * len(seconds) for firsts, seconds in WORDS.values())
 NUM_USERS = 3000
 
-LAW = SyntheticLaw(
+LAW = SyntheticLogConfig(
     num_users=NUM_USERS,
     num_items=NUM_ITEMS,
     num_genres=len(GENRES),
@@ -48,12 +48,12 @@ BY_HAND_FROM_MS = 1_775_066_400_000  # 2026-04-01 18:00 UTC, and from then on on
 DAY_MS = 24 * 3600 * 1000
 
 
-def demo_items() -> pl.DataFrame:
+def make_demo_items() -> pl.DataFrame:
     """`item_id`, `title`, `categories`, in the order in which the law counts items."""
     names = {genre: [(a, b) for a in firsts for b in seconds] for genre, (firsts, seconds) in WORDS.items()}
     rows = []
     for series in range(NUM_ITEMS // PARTS):
-        genre = GENRES[series % len(GENRES)]  # as SyntheticLaw.genre
+        genre = GENRES[series % len(GENRES)]  # as SyntheticLogConfig.genre
         first, second = names[genre][series // len(GENRES)]
         slug = f"{first}-{second}".lower().replace("'", "")
         rows += [(f"{slug}-{part}", f"The {first} {second} {part}", [genre]) for part in range(1, PARTS + 1)]
@@ -61,14 +61,14 @@ def demo_items() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def demo_log(*, seed: int = LAW.seed) -> pl.DataFrame:
+def make_demo_log(*, seed: int = LAW.seed) -> pl.DataFrame:
     """`user_id`, `item_id`, `timestamp` (ms), each user's events together, oldest first; nobody has an item twice.
 
     The users of DEMO_USERS come last and are the same for every seed.
     """
-    numbered = pl.concat(generate(dataclasses.replace(LAW, seed=seed)))
+    numbered = pl.concat(generate_log(dataclasses.replace(LAW, seed=seed)))
     places = numbered["item_id"].str.strip_prefix("i").cast(pl.Int64)
-    named = numbered.with_columns(item_id=demo_items()["item_id"].gather(places))
+    named = numbered.with_columns(item_id=make_demo_items()["item_id"].gather(places))
     by_hand = [
         (user, item, BY_HAND_FROM_MS + DAY_MS * day)
         for user, items in demo_histories().items()
@@ -83,6 +83,6 @@ def write_demo(folder: Path) -> tuple[Path, Path]:
     """The demo as files, log and items, for who wants to run the commands on something."""
     folder.mkdir(parents=True, exist_ok=True)
     log, items = folder / "interactions.parquet", folder / "items.parquet"
-    demo_log().write_parquet(log)
-    demo_items().write_parquet(items)
+    make_demo_log().write_parquet(log)
+    make_demo_items().write_parquet(items)
     return log, items

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import History, Times
-from models.data.dataset import HOLDOUT, Dataset
+from models.data.dataset import HELD_OUT_EVENTS, Dataset
 
 SplitPart = Literal["valid", "test"]
 BACK: dict[SplitPart, int] = {"valid": 2, "test": 1}
@@ -29,22 +29,22 @@ class Cases:
         return len(self.targets)
 
 
-def training_histories(dataset: Dataset) -> list[History]:
+def select_training_histories(dataset: Dataset) -> list[History]:
     """What training sees of every user; views, not copies."""
     histories = [dataset.history(user) for user in range(dataset.num_users)]
     return [history[: _taught(len(history))] for history in histories]
 
 
-def training_times(dataset: Dataset) -> list[Times]:
-    """The times of `training_histories`."""
+def select_training_times(dataset: Dataset) -> list[Times]:
+    """The times of `select_training_histories`."""
     times = [dataset.history_times(user) for user in range(dataset.num_users)]
     return [one[: _taught(len(one))] for one in times]
 
 
-def cases(dataset: Dataset, part: SplitPart) -> Cases:
+def make_cases(dataset: Dataset, part: SplitPart) -> Cases:
     """The test asks with the validation event in the history, as the service would have it."""
     back = BACK[part]
-    users = np.flatnonzero(np.diff(dataset.offsets) > HOLDOUT)
+    users = np.flatnonzero(np.diff(dataset.offsets) > HELD_OUT_EVENTS)
     histories = [dataset.history(int(user)) for user in users]
     return Cases(
         users=users,
@@ -53,11 +53,11 @@ def cases(dataset: Dataset, part: SplitPart) -> Cases:
     )
 
 
-def case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Times]:
-    """The times of the histories that `cases` has for these users."""
+def select_case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Times]:
+    """The times of the histories that `make_cases` has for these users."""
     return [dataset.history_times(int(user))[: -BACK[part]] for user in users]
 
 
 def _taught(length: int) -> int:
     """How many of a user's events, the oldest, training sees."""
-    return length - HOLDOUT if length > HOLDOUT else length
+    return length - HELD_OUT_EVENTS if length > HELD_OUT_EVENTS else length

@@ -10,9 +10,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from models.data.synthetic_law import REDRAWS, Ints, SyntheticLaw
+from models.data.synthetic_law import REDRAWS, Ints, SyntheticLogConfig
 
-__all__ = ["SyntheticLaw", "block_users", "generate", "generate_block", "item_table", "num_blocks", "write_log"]
+__all__ = [
+    "SyntheticLogConfig",
+    "count_block_users",
+    "count_blocks",
+    "generate_block",
+    "generate_log",
+    "make_item_table",
+    "write_log",
+]
 
 BLOCK_USERS = 20_000
 BLOCK_EVENTS = 500_000  # expected, where histories are long
@@ -22,31 +30,31 @@ SPAN_MS = 90 * 24 * 3600 * 1000
 MEAN_GAP_MS = 6 * 3600 * 1000
 
 
-def block_users(law: SyntheticLaw) -> int:
+def count_block_users(law: SyntheticLogConfig) -> int:
     """Users of a block: fewer where they are long or remember much, so that a block is bounded."""
     by_memory = BLOCK_REMEMBERED // max(1, law.remembered)
     return max(1, min(BLOCK_USERS, int(BLOCK_EVENTS / law.mean_length), by_memory))
 
 
-def num_blocks(law: SyntheticLaw) -> int:
-    return -(-law.num_users // block_users(law))
+def count_blocks(law: SyntheticLogConfig) -> int:
+    return -(-law.num_users // count_block_users(law))
 
 
-def generate(law: SyntheticLaw) -> Iterator[pl.DataFrame]:
+def generate_log(law: SyntheticLogConfig) -> Iterator[pl.DataFrame]:
     """The log block by block: `user_id`, `item_id` (String) and `timestamp` (ms), each user's events together, oldest
     first.
     """
-    for block in range(num_blocks(law)):
+    for block in range(count_blocks(law)):
         yield generate_block(law, block)
 
 
-def generate_block(law: SyntheticLaw, block: int) -> pl.DataFrame:
-    """The users from block · block_users(law) on; the same whether the blocks before it were made or not."""
-    if not 0 <= block < num_blocks(law):
-        raise ValueError(f"block {block} is none of the {num_blocks(law)} blocks, counted from 0")
+def generate_block(law: SyntheticLogConfig, block: int) -> pl.DataFrame:
+    """The users from block · count_block_users(law) on; the same whether the blocks before it were made or not."""
+    if not 0 <= block < count_blocks(law):
+        raise ValueError(f"block {block} is none of the {count_blocks(law)} blocks, counted from 0")
     rng = np.random.default_rng([law.seed, 1 + block])
-    first = block * block_users(law)
-    count = min(block_users(law), law.num_users - first)
+    first = block * count_block_users(law)
+    count = min(count_block_users(law), law.num_users - first)
     lengths = _lengths(law, rng, count)
     users = np.repeat(first + rng.permutation(count), lengths)
     items = _items(law, rng, lengths)
@@ -62,7 +70,7 @@ def generate_block(law: SyntheticLaw, block: int) -> pl.DataFrame:
     )
 
 
-def item_table(law: SyntheticLaw) -> pl.DataFrame:
+def make_item_table(law: SyntheticLogConfig) -> pl.DataFrame:
     """`item_id`, `title`, `categories` of every item, as `nextup train --items` reads it."""
     items = np.arange(law.num_items)
     series, part, genre = items // law.series_length, items % law.series_length + 1, law.genre(items)
@@ -75,26 +83,26 @@ def item_table(law: SyntheticLaw) -> pl.DataFrame:
     )
 
 
-def write_log(law: SyntheticLaw, folder: Path) -> int:
+def write_log(law: SyntheticLogConfig, folder: Path) -> int:
     """The log as one Parquet file per block; the number of events. ValueError if the folder holds Parquet already."""
     folder.mkdir(parents=True, exist_ok=True)
     if next(folder.glob("*.parquet"), None) is not None:
         raise ValueError(f"{folder} already holds Parquet files, and the log would be read together with them")
     events = 0
-    for block, frame in enumerate(generate(law)):
+    for block, frame in enumerate(generate_log(law)):
         frame.write_parquet(folder / f"part-{block:05}.parquet")
         events += frame.height
     return events
 
 
-def _lengths(law: SyntheticLaw, rng: np.random.Generator, count: int) -> Ints:
+def _lengths(law: SyntheticLogConfig, rng: np.random.Generator, count: int) -> Ints:
     """(count,) falling."""
     least = (law.min_length / law.max_length) ** law.lengths  # keeps the power below from overflowing
     wanted = law.min_length * np.maximum(1 - rng.random(count), least) ** (-1 / law.lengths)
     return np.sort(np.clip(wanted.astype(np.int64), law.min_length, law.max_length))[::-1]
 
 
-def _items(law: SyntheticLaw, rng: np.random.Generator, lengths: Ints) -> Ints:
+def _items(law: SyntheticLogConfig, rng: np.random.Generator, lengths: Ints) -> Ints:
     """The items of all users, one user after the other (events,). One step for all users at a time."""
     items = np.empty(int(lengths.sum()), dtype=np.int64)
     begins = np.cumsum(lengths) - lengths
@@ -111,7 +119,9 @@ def _items(law: SyntheticLaw, rng: np.random.Generator, lengths: Ints) -> Ints:
     return items
 
 
-def _next_items(law: SyntheticLaw, rng: np.random.Generator, item: Ints, genre: Ints, known: Ints) -> tuple[Ints, Ints]:
+def _next_items(
+    law: SyntheticLogConfig, rng: np.random.Generator, item: Ints, genre: Ints, known: Ints
+) -> tuple[Ints, Ints]:
     """One step of users who took `item` last (users,), −1 for nothing, and remember `known` (memory, users)."""
     count = len(item)
     genre = np.where(rng.random(count) < law.drift, rng.integers(0, law.num_genres, count), genre)

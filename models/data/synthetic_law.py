@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SyntheticLaw:
+class SyntheticLogConfig:
     """`popularity` and `lengths` are exponents: item of rank r has weight r^−popularity, P(length ≥ n) ~ n^−lengths.
 
     Lengths lie between `min_length` and `max_length`. Item i is part i mod `series_length` of its series, counted from
@@ -74,7 +74,7 @@ class SyntheticLaw:
         above = np.arange(self.min_length + 1, self.max_length + 1, dtype=np.float64)
         return self.min_length + float(((self.min_length / above) ** self.lengths).sum())
 
-    def with_events(self, num_events: int) -> "SyntheticLaw":
+    def with_events(self, num_events: int) -> "SyntheticLogConfig":
         """The same law for as many users as make `num_events` expected events; few users scatter widely around it."""
         if num_events < 1:
             raise ValueError(f"num_events must be 1 or more, not {num_events}")
@@ -111,7 +111,7 @@ class SyntheticLaw:
 class _PopularityDraw:
     """Free draws: items by popularity, of one genre or of all."""
 
-    def __init__(self, law: SyntheticLaw) -> None:
+    def __init__(self, law: SyntheticLogConfig) -> None:
         self._own_genre = law.own_genre
         self._items = np.argsort(law.genre(np.arange(law.num_items)), kind="stable")
         self._steps = np.concatenate(([0.0], np.cumsum(law.weights[self._items])))

@@ -21,7 +21,7 @@ from models.layers.category_lists import CategoryLists, categories_by_use
 from models.layers.context_injection import ContextInjection
 from models.layers.keep_scale import keep_scale
 from models.layers.mixed_radix import digits, two_bases
-from models.times import NO_HOUR, hours_of
+from models.times import NO_HOUR, compute_hours
 
 
 class CompositionalEmbedding(ItemEmbedding):
@@ -90,7 +90,7 @@ class CompositionalEmbedding(ItemEmbedding):
     def context(self, batch: SequenceBatch) -> Tensor:
         """(B, T, dim), r_i of section 3.1: the category before, the category here and the hour, one vector of each."""
         before = F.pad(batch.items[:, :-1], (1, 0), value=PADDING)  # padding stands for "no previous"
-        hours = torch.full_like(batch.items, NO_HOUR) if batch.times is None else hours_of(batch.times)
+        hours = torch.full_like(batch.items, NO_HOUR) if batch.times is None else compute_hours(batch.times)
         vectors: Tensor = self.hours(hours)
         return (
             vectors

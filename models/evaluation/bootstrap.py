@@ -23,7 +23,7 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def paired_difference(one: NDArray[np.float64], other: NDArray[np.float64], *, seed: int = 0) -> Difference:
+def bootstrap_difference(one: NDArray[np.float64], other: NDArray[np.float64], *, seed: int = 0) -> Difference:
     """Mean of `one` − mean of `other` over the same users in the same order, both (N,), by paired bootstrap.
 
     Only the choice of users is resampled: what another seed of the training would have changed is in it as far as

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import Dataset
-from models.data.splits import Cases, SplitPart, case_times, cases
+from models.data.splits import Cases, SplitPart, make_cases, select_case_times
 from models.evaluation import metrics
 from models.predictor import Predictor
 from models.progress import progress
@@ -26,14 +26,14 @@ SCORE_CELLS = 8_000_000
 class Evaluation:
     """`values` by metric name (`ndcg@10`); `repeats` counts cases whose target the user already had.
 
-    `places` (num_cases,) says where each target was answered, in the order of the dataset's users.
+    `target_ranks` (num_cases,) says where each target was answered, in the order of the dataset's users.
     """
 
     part: SplitPart
     values: dict[str, float]
     num_cases: int
     repeats: int
-    places: metrics.Places
+    target_ranks: metrics.TargetRanks
 
 
 def evaluate(
@@ -49,12 +49,12 @@ def evaluate(
 ) -> Evaluation:
     """HR, NDCG and MRR at 5, 10 and 20, and coverage@10.
 
-    `limit` asks only that many cases, evenly spread over the users; `seed` draws the sampled items. `ranks` share the
+    `limit` asks only that many make_cases, evenly spread over the users; `seed` draws the sampled items. `ranks` share the
     batches and all get the whole evaluation, the very one that a process alone would get.
     """
     if sampled is not None and ranks.size > 1:
         raise ValueError("sampled items are drawn one case after the other: by one process")
-    asked = _spread(cases(dataset, part), limit)
+    asked = _spread(make_cases(dataset, part), limit)
     if not len(asked):
         raise ValueError("no user has three events: nothing to evaluate")
     repeats = np.array([target in history for history, target in zip(asked.histories, asked.targets, strict=True)])
@@ -66,7 +66,7 @@ def evaluate(
         for rows in batches:
             histories = [asked.histories[row] for row in rows]
             targets = asked.targets[rows]
-            times = case_times(dataset, part, asked.users[rows]) if predictor.reads_times else None
+            times = select_case_times(dataset, part, asked.users[rows]) if predictor.reads_times else None
             allowed = None
             if sampled is not None:
                 allowed = [
@@ -76,7 +76,7 @@ def evaluate(
             seen = None if keep_seen or sampled is not None else histories
             top = predictor.top_k(histories, CUTOFFS[-1], times=times, denied=seen, allowed=allowed).indices
             answered[rows, : top.shape[1]] = top
-            found[rows] = metrics.places(top, targets)
+            found[rows] = metrics.target_ranks(top, targets)
             shown.advance(len(rows))
     ranks.all_reduce_array_(found)
     ranks.all_reduce_array_(answered)

@@ -17,7 +17,7 @@ th:first-child,td:first-child{{text-align:left}}</style>
 """
 
 
-def metrics_table(values: dict[str, float]) -> str:
+def format_metrics_table(values: dict[str, float]) -> str:
     """HR, NDCG and MRR by cut-off as lines of text, then what has no cut-off of its own."""
     head = "".join(f"{f'@{k}':>10}" for k in CUTOFFS)
     rows = [
@@ -27,7 +27,7 @@ def metrics_table(values: dict[str, float]) -> str:
     return "\n".join([f"{'':8}{head}", *rows, f"coverage@10 {values['coverage@10']:.3f}"])
 
 
-def html_report(title: str, values: dict[str, float], facts: dict[str, str], curve_png: bytes | None) -> str:
+def render_html_report(title: str, values: dict[str, float], facts: dict[str, str], curve_png: bytes | None) -> str:
     """A page that needs no other file; every text is escaped."""
     cells = "".join(
         f"<tr><td>{name.upper()}</td>" + "".join(f"<td>{values[f'{name}@{k}']:.4f}</td>" for k in CUTOFFS) + "</tr>"

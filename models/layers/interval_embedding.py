@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.times import INTERVALS, NO_INTERVAL, intervals_of
+from models.times import NO_INTERVAL, NUM_INTERVALS, compute_intervals
 
 HIDDEN = 0.1
 """Share of the histories whose intervals are hidden in training, so that a history without times is not a stranger."""
@@ -12,11 +12,11 @@ HIDDEN = 0.1
 class IntervalEmbedding(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.vectors = nn.Embedding(INTERVALS, dim)
+        self.vectors = nn.Embedding(NUM_INTERVALS, dim)
 
     def forward(self, items: Tensor, times: Tensor | None) -> Tensor:
         """(B, T) items and their times, None where nobody knows them → (B, T, dim)."""
-        numbers = torch.full_like(items, NO_INTERVAL) if times is None else intervals_of(times)
+        numbers = torch.full_like(items, NO_INTERVAL) if times is None else compute_intervals(times)
         if self.training:
             numbers = numbers * (torch.rand(len(numbers), 1, device=numbers.device) >= HIDDEN)
         vectors: Tensor = self.vectors(numbers)

@@ -13,7 +13,7 @@ import numpy as np
 from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
-from models.data.splits import training_histories
+from models.data.splits import select_training_histories
 from models.training.options import TrainingOptions
 
 STEP = 50
@@ -36,7 +36,7 @@ class Advice:
 
 def advise(dataset: Dataset, options: TrainingOptions, longest: int) -> Advice:
     """`longest` is the preset's `max_len`: what a model may look at, if histories are that long."""
-    histories = training_histories(dataset)
+    histories = select_training_histories(dataset)
     lengths = np.array([len(history) for history in histories])
     nearly_all, mean = float(np.percentile(lengths, 99)), float(lengths.mean())
     max_len = min(longest, STEP * max(1, int(np.ceil(nearly_all / STEP))))

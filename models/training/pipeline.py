@@ -15,9 +15,9 @@ from models.artifact import MANIFEST, save_artifact
 from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
-from models.data.splits import training_histories
+from models.data.splits import select_training_histories
 from models.evaluation.evaluate import Evaluation, evaluate
-from models.evaluation.report import html_report
+from models.evaluation.report import render_html_report
 from models.golden import HISTORIES
 from models.predictor import Predictor
 from models.ranks import SINGLE_PROCESS, Ranks
@@ -88,7 +88,7 @@ def train_artifact(
 
 
 def _golden_histories(dataset: Dataset) -> list[History]:
-    histories = training_histories(dataset)
+    histories = select_training_histories(dataset)
     rows = np.linspace(0, len(histories) - 1, min(HISTORIES, len(histories))).astype(int)
     return [histories[row] for row in rows]
 
@@ -110,4 +110,4 @@ def _leave_for_people(
         "epochs": str(len(curve)),
         "test cases": f"{test.num_cases:,}",
     }
-    (folder / "report.html").write_text(html_report(f"nextup: {config.preset}", test.values, facts, picture))
+    (folder / "report.html").write_text(render_html_report(f"nextup: {config.preset}", test.values, facts, picture))

@@ -14,7 +14,7 @@ from models.build import build_model, sized_config
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
-from models.data.splits import training_histories
+from models.data.splits import select_training_histories
 from models.heads.popularity import PopularityHead
 from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
@@ -45,7 +45,7 @@ def train_model(
     if isinstance(model.head, PopularityHead):
         fit_popularity(model, model.head, catalogue)
         return model, [], None
-    model.embedding.fit(catalogue, training_histories(dataset))
+    model.embedding.fit(catalogue, select_training_histories(dataset))
     if not model.embedding.from_full:
         curve, best = _stage(model, dataset, options, device, folder, resume=resume, ranks=ranks)
         return model, curve, best

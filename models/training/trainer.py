@@ -17,10 +17,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
-from models.data.splits import training_histories, training_times
+from models.data.splits import select_training_histories, select_training_times
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
-from models.progress import Progress, progress, tell
+from models.progress import Progress, print_line, progress
 from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
@@ -65,11 +65,11 @@ class Trainer:
         self.ranks = ranks
         self.curve: list[EpochRecord] = []
         self._batches = TrainingBatches(
-            training_histories(dataset),
+            select_training_histories(dataset),
             max_len=model.config.max_len,
             batch_cells=options.batch_cells,
             seed=options.seed,
-            times=training_times(dataset) if model.reads_times else None,
+            times=select_training_times(dataset) if model.reads_times else None,
         )
         self._fingerprint = fingerprint(model, dataset, options)
         ranks.assert_equal_across_ranks("data, model or options", f"{self._fingerprint} {options}")
@@ -182,7 +182,9 @@ class Trainer:
         record = EpochRecord(**self.ranks.broadcast_object(asdict(record)))
         self._take_step.assert_equal_weights()
         self.curve.append(record)
-        tell(f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s")
+        print_line(
+            f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s"
+        )
         if self.best_record is record:
             self._best = {name: value.detach().cpu().clone() for name, value in self._averaged.state_dict().items()}
         elif self.options.schedule == "plateau" and (record.epoch - self.best_record.epoch) % self.options.plateau == 0:

@@ -19,17 +19,17 @@ COMBINATIONS = list(itertools.product(EMBEDDINGS, ENCODERS, HEADS))
 TRAINABLE = [names for names in COMBINATIONS if HEADS[names[2]].trainable]
 
 
-def config_of(names: tuple[str, str, str], dropout: float = 0.0) -> ModelConfig:
+def make_config(names: tuple[str, str, str], dropout: float = 0.0) -> ModelConfig:
     embedding, encoder, head = map(Part, names)
     return ModelConfig(embedding, encoder, head, dim=DIM, max_len=MAX_LEN, dropout=dropout)
 
 
-def model_of(names: tuple[str, str, str]) -> SequentialRecommender:
+def make_model(names: tuple[str, str, str]) -> SequentialRecommender:
     torch.manual_seed(0)
-    return build_model(config_of(names), NUM_ITEMS).eval()
+    return build_model(make_config(names), NUM_ITEMS).eval()
 
 
-def lively(model: SequentialRecommender) -> SequentialRecommender:
+def randomize(model: SequentialRecommender) -> SequentialRecommender:
     """Weights far from the start, so that what a part does is visible in the last digit."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def lively(model: SequentialRecommender) -> SequentialRecommender:
     return model
 
 
-def batch_of(lengths: list[int], seed: int = 0) -> SequenceBatch:
+def make_batch(lengths: list[int], seed: int = 0) -> SequenceBatch:
     generator = torch.Generator().manual_seed(seed)
     items = torch.randint(1, NUM_ITEMS + 1, (len(lengths), max(lengths)), generator=generator)
     sizes = torch.tensor(lengths)
@@ -54,7 +54,7 @@ def shifted(batch: SequenceBatch) -> Tensor:
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str, str]) -> None:
-    model, batch = model_of(names), batch_of([1, 17, 40])
+    model, batch = make_model(names), make_batch([1, 17, 40])
     hidden = model.hidden(batch)
     assert hidden.shape == (3, 40, DIM)
     assert model.scores(model.last_hidden(batch)).shape == (3, NUM_ITEMS + 1)
@@ -63,7 +63,7 @@ def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> None:
-    model, batch = lively(model_of(names)), batch_of([40, 40])
+    model, batch = randomize(make_model(names)), make_batch([40, 40])
     if not model.encoder.causal:
         pytest.skip("not causal")
     before = model.hidden(batch)
@@ -76,7 +76,7 @@ def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_last_position_alone_is_the_last_position_of_all(name: str) -> None:
-    model, batch = lively(model_of(("full", name, "tied"))), batch_of([1, 2, 15, 16, 17, 33, 40])
+    model, batch = randomize(make_model(("full", name, "tied"))), make_batch([1, 2, 15, 16, 17, 33, 40])
     everywhere = model.hidden(batch)
     expected = everywhere[torch.arange(7), batch.lengths - 1]
     torch.testing.assert_close(model.last_hidden(batch), expected, rtol=1e-4, atol=1e-5)
@@ -84,7 +84,7 @@ def test_the_last_position_alone_is_the_last_position_of_all(name: str) -> None:
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str, str]) -> None:
-    model, batch = lively(model_of(names)), batch_of([1, 5, 16, 17, 33, 40])
+    model, batch = randomize(make_model(names)), make_batch([1, 5, 16, 17, 33, 40])
     together = model.scores(model.last_hidden(batch))
     for row, length in enumerate(batch.lengths.tolist()):
         alone = SequenceBatch(batch.items[row : row + 1, :length], batch.lengths[row : row + 1])
@@ -93,14 +93,14 @@ def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_times_are_read_by_those_embeddings_that_say_so(name: str) -> None:
-    model, batch = lively(model_of((name, "self_attention", "tied"))), batch_of([40, 40])
+    model, batch = randomize(make_model((name, "self_attention", "tied"))), make_batch([40, 40])
     timed = dataclasses.replace(batch, times=10**9 + 3600 * batch.items)
     assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_times
 
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
 def test_every_weight_gets_a_gradient(names: tuple[str, str, str]) -> None:
-    model, batch = lively(model_of(names)), batch_of([40, 40, 37])
+    model, batch = randomize(make_model(names)), make_batch([40, 40, 37])
     model.loss(batch, shifted(batch), None).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
@@ -108,7 +108,7 @@ def test_every_weight_gets_a_gradient(names: tuple[str, str, str]) -> None:
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
 def test_the_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) -> None:
-    model, batch = lively(model_of(names)), batch_of([12, 40])
+    model, batch = randomize(make_model(names)), make_batch([12, 40])
     targets = shifted(batch)
     supervised = targets > 0
     scores = model.scores(model.hidden(batch))[supervised]
@@ -119,7 +119,7 @@ def test_the_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
 def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
     torch.manual_seed(0)
-    model = build_model(dataclasses.replace(config_of(names), dropout=0.1), NUM_ITEMS).train()
+    model = build_model(dataclasses.replace(make_config(names), dropout=0.1), NUM_ITEMS).train()
     items = (torch.arange(40)[None] + torch.arange(8)[:, None] * 5) % NUM_ITEMS + 1  # each item has one successor
     batch = SequenceBatch(items, torch.full((8,), 40))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -135,17 +135,17 @@ def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_weights_survive_a_file_and_none_is_stored_twice(names: tuple[str, str, str], tmp_path: Path) -> None:
-    model = lively(model_of(names))
+    model = randomize(make_model(names))
     save_file(model.state_dict(), tmp_path / "weights")  # refuses tensors that share memory
     again = build_model(model.config, NUM_ITEMS).eval()
     again.load_state_dict(load_file(tmp_path / "weights"))
-    batch = batch_of([3, 40])
+    batch = make_batch([3, 40])
     assert torch.equal(again.scores(again.last_hidden(batch)), model.scores(model.last_hidden(batch)))
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_an_embedding_scores_by_its_table_and_pads_with_zero(name: str) -> None:
-    embedding = model_of((name, "none", "tied")).embedding
+    embedding = make_model((name, "none", "tied")).embedding
     hidden = torch.randn(7, DIM, generator=torch.Generator().manual_seed(2))
     table = embedding.table()
     assert table.shape == (NUM_ITEMS + 1, DIM)
@@ -156,7 +156,7 @@ def test_an_embedding_scores_by_its_table_and_pads_with_zero(name: str) -> None:
 
 
 def test_unknown_parts_and_options_are_told_by_name() -> None:
-    known = config_of(("full", "self_attention", "tied"))
+    known = make_config(("full", "self_attention", "tied"))
     with pytest.raises(ValueError, match=f"no encoder is called 'magic'; there are {', '.join(sorted(ENCODERS))}$"):
         build_model(dataclasses.replace(known, encoder=Part("magic")), NUM_ITEMS)
     with pytest.raises(ValueError, match=r"encoder 'self_attention' does not take.*'wings'"):
@@ -165,5 +165,5 @@ def test_unknown_parts_and_options_are_told_by_name() -> None:
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_a_config_survives_json(names: tuple[str, str, str]) -> None:
-    config = config_of(names)
+    config = make_config(names)
     assert ModelConfig.from_json(config.to_json()) == config

@@ -7,29 +7,38 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.times import FIRST_SECOND, INTERVALS, LAST_SECOND, NO_HOUR, NO_INTERVAL, hours_of, intervals_of, times_of
+from models.times import (
+    FIRST_SECOND,
+    LAST_SECOND,
+    NO_HOUR,
+    NO_INTERVAL,
+    NUM_INTERVALS,
+    compute_hours,
+    compute_intervals,
+    to_stored_times,
+)
 
 real = st.integers(FIRST_SECOND, LAST_SECOND)
 none = st.integers(-(2**53), FIRST_SECOND - 1) | st.integers(LAST_SECOND + 1, 2**53)
 
 
 def kept(seconds: list[int]) -> torch.Tensor:
-    return torch.from_numpy(times_of(np.array(seconds, dtype=np.int64)).astype(np.int64))
+    return torch.from_numpy(to_stored_times(np.array(seconds, dtype=np.int64)).astype(np.int64))
 
 
 @given(st.lists(real, max_size=20))
 def test_hours_are_those_of_the_calendar(seconds: list[int]) -> None:
-    assert hours_of(kept(seconds)).tolist() == [datetime.fromtimestamp(second, UTC).hour for second in seconds]
+    assert compute_hours(kept(seconds)).tolist() == [datetime.fromtimestamp(second, UTC).hour for second in seconds]
 
 
 @given(st.lists(none, max_size=20))
 def test_ranks_and_times_that_the_store_cannot_hold_have_no_hour(seconds: list[int]) -> None:
-    assert set(hours_of(kept(seconds)).tolist()) <= {NO_HOUR}
+    assert set(compute_hours(kept(seconds)).tolist()) <= {NO_HOUR}
 
 
 @given(real, st.integers(0, 2**32))
 def test_an_interval_is_told_by_its_power_of_two(start: int, seconds: int) -> None:
-    first, number = intervals_of(kept([start, start + seconds])[None])[0].tolist()
+    first, number = compute_intervals(kept([start, start + seconds])[None])[0].tolist()
     assert first == NO_INTERVAL
     if start + seconds > LAST_SECOND:
         assert number == NO_INTERVAL
@@ -37,18 +46,18 @@ def test_an_interval_is_told_by_its_power_of_two(start: int, seconds: int) -> No
         assert number == 1
     else:
         assert 2 ** (number - 2) <= seconds < 2 ** (number - 1)
-        assert number < INTERVALS
+        assert number < NUM_INTERVALS
 
 
 @given(real, none)
 def test_an_interval_needs_two_times(time: int, no_time: int) -> None:
     for pair in ([time, no_time], [no_time, time], [no_time, no_time]):
-        assert intervals_of(kept(pair)[None]).tolist() == [[NO_INTERVAL, NO_INTERVAL]]
+        assert compute_intervals(kept(pair)[None]).tolist() == [[NO_INTERVAL, NO_INTERVAL]]
 
 
 def test_a_time_that_goes_back_counts_as_the_same_second() -> None:
-    assert intervals_of(kept([FIRST_SECOND + 9, FIRST_SECOND])[None]).tolist() == [[NO_INTERVAL, 1]]
+    assert compute_intervals(kept([FIRST_SECOND + 9, FIRST_SECOND])[None]).tolist() == [[NO_INTERVAL, 1]]
 
 
 def test_nothing_of_the_store_is_beyond_the_last_number() -> None:
-    assert int(intervals_of(kept([FIRST_SECOND, LAST_SECOND])[None]).max()) < INTERVALS
+    assert int(compute_intervals(kept([FIRST_SECOND, LAST_SECOND])[None]).max()) < NUM_INTERVALS

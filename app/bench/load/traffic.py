@@ -11,13 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.data.synthetic import generate
-from models.data.synthetic_law import SyntheticLaw
+from models.data.synthetic import generate_log
+from models.data.synthetic_law import SyntheticLogConfig
 
 
-def histories_of(law: SyntheticLaw) -> pl.DataFrame:
+def histories_of(law: SyntheticLogConfig) -> pl.DataFrame:
     """The whole log of the law: `user_id`, `item_id`, `timestamp`; users with their events together, oldest first."""
-    return pl.concat(generate(law))
+    return pl.concat(generate_log(law))
 
 
 def drawn(names: Sequence[str], weights: NDArray[np.float64] | None, count: int, seed: int) -> list[str]:

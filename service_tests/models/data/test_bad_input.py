@@ -72,7 +72,7 @@ def test_each_bad_line_is_told_with_its_true_number_and_reason(tmp_path: Path, k
     for row, (_, reason) in zip(log.report.examples, expected, strict=True):
         assert row.reason.startswith(reason)
     assert log.events["item_id"].to_list() == items
-    assert (log.report.rows, log.report.bad) == (len(items) + len(expected), len(expected))
+    assert (log.report.rows, log.report.bad_rows) == (len(items) + len(expected), len(expected))
     with pytest.raises(BadInput) as stopped:
         read_interactions([path], strict=True)
     assert str(stopped.value).startswith(f"{path}:{expected[0][0]}: {expected[0][1]}")
@@ -108,7 +108,7 @@ def test_only_the_first_examples_are_kept_but_all_bad_rows_counted(tmp_path: Pat
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("user_id,item_id,timestamp\n" + "u,i,?\n" * 15 + "u,i,1\n")
     report = read_interactions([tmp_path]).report
-    assert (report.files, report.rows, report.bad, len(report.examples)) == (2, 32, 30, MAX_EXAMPLES)
+    assert (report.files, report.rows, report.bad_rows, len(report.examples)) == (2, 32, 30, MAX_EXAMPLES)
     assert report.examples[15] == BadRow(str(tmp_path / "b.csv"), 2, report.examples[0].reason)
 
 

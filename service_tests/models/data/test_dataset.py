@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import NO_TIME
-from models.data.dataset import encode, prepare
-from models.data.splits import SplitPart, case_times, cases, training_histories, training_times
+from models.data.dataset import encode, prepare_dataset
+from models.data.splits import (
+    SplitPart,
+    make_cases,
+    select_case_times,
+    select_training_histories,
+    select_training_times,
+)
 
 Row = tuple[str, str, int]
 PARTS: tuple[SplitPart, ...] = ("valid", "test")
@@ -32,9 +38,9 @@ def test_histories_are_the_log_in_time_order_with_equal_times_as_given(rows: lis
     kept = [row for row in rows if sum(other[1] == row[1] for other in rows) >= least]
     if not kept:
         with pytest.raises(ValueError, match="no item has"):
-            prepare(frame(rows), min_item_events=least)
+            prepare_dataset(frame(rows), min_item_events=least)
         return
-    dataset = prepare(frame(rows), min_item_events=least)
+    dataset = prepare_dataset(frame(rows), min_item_events=least)
     assert dataset.user_ids == sorted({row[0] for row in kept})
     for number, user in enumerate(dataset.user_ids):
         expected = [item for who, item, _ in sorted(kept, key=lambda row: row[2]) if who == user]
@@ -44,8 +50,8 @@ def test_histories_are_the_log_in_time_order_with_equal_times_as_given(rows: lis
 @settings(deadline=None)
 @given(rows=rows)
 def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) -> None:
-    dataset = prepare(frame(rows), min_item_events=1)
-    seen = np.concatenate(training_histories(dataset)) if rows else np.empty(0)
+    dataset = prepare_dataset(frame(rows), min_item_events=1)
+    seen = np.concatenate(select_training_histories(dataset)) if rows else np.empty(0)
     counts = np.bincount(seen, minlength=dataset.catalogue.num_items + 1)[1:]
     assert counts.tolist() == dataset.catalogue.counts.tolist()
     ranked = sorted(zip(-counts, dataset.catalogue.item_ids, strict=True))
@@ -57,38 +63,38 @@ def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) ->
 def test_times_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: int) -> None:
     start = 1_700_000_000_000
     timed = [(user, item, start + step_ms * time) for user, item, time in rows]
-    prepared = prepare(frame(timed), min_item_events=1)
+    prepared = prepare_dataset(frame(timed), min_item_events=1)
     for dataset in (prepared, encode(frame(timed), prepared.catalogue)):
         for number, user in enumerate(dataset.user_ids):
             times = sorted(time for who, _, time in timed if who == user)
             expected = [time // 1000 for time in times]
             assert dataset.history_times(number).tolist() == expected
-    seen, times_seen = training_histories(prepared), training_times(prepared)
+    seen, times_seen = select_training_histories(prepared), select_training_times(prepared)
     assert [len(one) for one in seen] == [len(one) for one in times_seen]
     for part in PARTS:
-        asked = cases(prepared, part)
+        asked = make_cases(prepared, part)
         for user, history, one in zip(
-            asked.users, asked.histories, case_times(prepared, part, asked.users), strict=True
+            asked.users, asked.histories, select_case_times(prepared, part, asked.users), strict=True
         ):
             assert one.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
 
 
 def test_a_dataset_without_times_has_unknown_ones() -> None:
-    made = prepare(frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
+    made = prepare_dataset(frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
     without = replace(made, times=None)
     assert without.history_times(0).tolist() == [NO_TIME] * 4
 
 
 def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> None:
-    dataset = prepare(
+    dataset = prepare_dataset(
         frame(
             [("u", item, time) for time, item in enumerate("abcd")] + [("v", "a", 1), ("v", "b", 2)],
         ),
         min_item_events=1,
     )
     names = dataset.catalogue.item_id
-    valid, test = cases(dataset, "valid"), cases(dataset, "test")
-    assert [[names(i) for i in history] for history in training_histories(dataset)] == [["a", "b"], ["a", "b"]]
+    valid, test = make_cases(dataset, "valid"), make_cases(dataset, "test")
+    assert [[names(i) for i in history] for history in select_training_histories(dataset)] == [["a", "b"], ["a", "b"]]
     assert ([names(i) for i in valid.histories[0]], names(int(valid.targets[0]))) == (["a", "b"], "c")
     assert ([names(i) for i in test.histories[0]], names(int(test.targets[0]))) == (["a", "b", "c"], "d")
     assert len(valid) == len(test) == 1, "a user with two events only teaches"
@@ -99,7 +105,7 @@ def test_titles_and_categories_come_from_the_item_file_and_may_be_missing() -> N
         {"item_id": ["b", "z"], "title": ["Bee", "Zed"], "categories": [["x", "y"], []]},
         schema={"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)},
     )
-    catalogue = prepare(frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
+    catalogue = prepare_dataset(frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
     index = catalogue.find_index("b")
     assert index is not None
     assert (catalogue.title(index), catalogue.get_categories(index)) == ("Bee", ("x", "y"))
@@ -111,7 +117,7 @@ def test_titles_and_categories_come_from_the_item_file_and_may_be_missing() -> N
 
 
 def test_another_log_is_read_by_the_catalogue_of_an_artifact() -> None:
-    catalogue = prepare(frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
+    catalogue = prepare_dataset(frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
     dataset = encode(frame([("x", "c", 2), ("x", "new", 1), ("x", "a", 0)]), catalogue)
     assert [catalogue.item_id(i) for i in dataset.history(0).tolist()] == ["a", "c"]
     with pytest.raises(ValueError, match="no item of this catalogue"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from models.data.demo import DEMO_USERS, LAW, PARTS, demo_items, demo_log, write_demo
+from models.data.demo import DEMO_USERS, LAW, PARTS, make_demo_items, make_demo_log, write_demo
 from models.data.demo_users import demo_histories
 from models.data.interactions import read_interactions
 from models.data.items import ITEMS, read_items
@@ -17,12 +17,12 @@ SPRING_2026_ENDS_MS = 1_782_000_000_000
 
 @pytest.fixture(scope="module")
 def items() -> pl.DataFrame:
-    return demo_items()
+    return make_demo_items()
 
 
 @pytest.fixture(scope="module")
 def log() -> pl.DataFrame:
-    return demo_log()
+    return make_demo_log()
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def test_names_agree_with_the_law_about_series_and_genres(items: pl.DataFrame, g
 
 
 def test_the_log_is_the_same_every_time_and_another_for_another_seed(log: pl.DataFrame) -> None:
-    assert log.equals(demo_log())
-    other = demo_log(seed=8)
+    assert log.equals(make_demo_log())
+    other = make_demo_log(seed=8)
     assert not log.equals(other)
     by_hand = pl.col("user_id").is_in(list(DEMO_USERS))
     assert log.filter(by_hand).equals(other.filter(by_hand))

@@ -37,7 +37,7 @@ def test_what_was_written_is_read_in_file_order(folder: Path, kind: str, events:
     log = read_interactions([write_log(folder / f"log{kind}", events)])
     assert log.events.rows() == in_milliseconds(events)
     assert log.events.schema == {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
-    assert (log.report.files, log.report.rows, log.report.bad) == (1, len(events), 0)
+    assert (log.report.files, log.report.rows, log.report.bad_rows) == (1, len(events), 0)
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
@@ -120,4 +120,4 @@ def test_windows_line_ends_a_byte_order_mark_and_blank_lines_are_no_rows(tmp_pat
     (tmp_path / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"user_id":"u","item_id":"i","timestamp":3}\r\n\r\n')
     log = read_interactions([tmp_path / "a.csv", tmp_path / "b.jsonl"])
     assert log.events.rows() == [("u", "i", 1000), ("v", "j", 2000), ("u", "i", 3000)]
-    assert (log.report.rows, log.report.bad) == (3, 0)
+    assert (log.report.rows, log.report.bad_rows) == (3, 0)

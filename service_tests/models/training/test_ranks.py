@@ -15,7 +15,7 @@ from models.build import build_model
 from models.config import Part
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
-from models.data.splits import training_histories
+from models.data.splits import select_training_histories
 from models.evaluation.evaluate import evaluate
 from models.layers import interval_embedding
 from models.predictor import Predictor
@@ -86,7 +86,7 @@ def trained(case: Case, folder: Path, ranks: Ranks = SINGLE_PROCESS, **changes: 
         patch.setattr(interval_embedding, "HIDDEN", 0.0)  # chance from row to row, as dropout is
         run.run()
     found = evaluate(Predictor(run.model, CPU), run.dataset, "test", ranks=ranks)
-    return {"weights": run.model.state_dict(), "curve": run.curve, "places": found.places, "values": found.values}
+    return {"weights": run.model.state_dict(), "curve": run.curve, "places": found.target_ranks, "values": found.values}
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -186,7 +186,7 @@ Two = list[dict[str, Any]]
 
 
 def test_the_log_has_batches_that_do_not_go_round() -> None:
-    batches = TrainingBatches(training_histories(ragged_log()), max_len=40, batch_cells=70, seed=1)
+    batches = TrainingBatches(select_training_histories(ragged_log()), max_len=40, batch_cells=70, seed=1)
     rows = [len(plan) for plan in batches.epoch(1)]
     assert 1 in rows, "a rank that has nothing to do"
     assert any(number % 2 for number in rows if number > 1), "ranks that have different numbers of rows"
@@ -215,7 +215,7 @@ def test_an_evaluation_by_two_is_the_evaluation_by_one(case: Case, two: Two, tmp
     model = case.trainer(tmp_path, SINGLE_PROCESS).model
     model.load_state_dict(returned["weights"])
     found = evaluate(Predictor(model, CPU), ragged_log(), "test")
-    assert (found.places == returned["places"]).all()
+    assert (found.target_ranks == returned["places"]).all()
     assert found.values == returned["values"]
 
 
