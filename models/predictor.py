@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class TopItems:
+class RankedItems:
     """`indices` (B, k) with 0 where no eligible item is left, `scores` (B, k) falling, −inf there; times in seconds."""
 
     indices: Indices
@@ -72,7 +72,7 @@ class Predictor:
         times: Sequence[Times] | None = None,
         denied: Sequence[Indices] | None = None,
         allowed: Sequence[Mask | None] | None = None,
-    ) -> TopItems:
+    ) -> RankedItems:
         """The k best items after each history, in falling score, equal scores in catalogue order.
 
         Args:
@@ -98,7 +98,7 @@ class Predictor:
         times: Sequence[Times] | None,
         denied: Sequence[Indices] | None,
         allowed: Sequence[Mask | None] | None,
-    ) -> TopItems:
+    ) -> RankedItems:
         began = time.perf_counter()
         found = self.runner.encode(histories, times if self.reads_times else None)
         self._wait()
@@ -106,7 +106,7 @@ class Predictor:
         eligible = Eligible(self.num_items, denied, allowed)
         best = self._scoring.scorer(len(found.hidden)).best(found.hidden, min(k, self.num_items), eligible)
         indices, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
-        return TopItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
+        return RankedItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
     @torch.inference_mode()
     def similar(
@@ -116,7 +116,7 @@ class Predictor:
         *,
         denied: Sequence[Indices] | None = None,
         allowed: Sequence[Mask | None] | None = None,
-    ) -> TopItems:
+    ) -> RankedItems:
         """The k items whose vectors have the largest cosine with each of `items` (B,); never the item itself."""
         began = time.perf_counter()
         self._cosines = self._cosines or CosineScan(self.model.embedding)
@@ -124,7 +124,7 @@ class Predictor:
         itself = [*items[:, None]]
         excluded = itself if denied is None else [np.append(a, b) for a, b in zip(denied, itself, strict=True)]
         best = self._cosines.best(rows, min(k, self.num_items), Eligible(self.num_items, excluded, allowed))
-        return TopItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
+        return RankedItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
 
     @property
     def scoring(self) -> dict[str, object]:
@@ -193,8 +193,8 @@ def _of(rows: Sequence[Row] | None, part: slice) -> Sequence[Row] | None:
     return None if rows is None else rows[part]
 
 
-def _together(parts: Sequence[TopItems]) -> TopItems:
-    return TopItems(
+def _together(parts: Sequence[RankedItems]) -> RankedItems:
+    return RankedItems(
         np.concatenate([part.indices for part in parts]),
         np.concatenate([part.scores for part in parts]),
         sum(part.encode_s for part in parts),

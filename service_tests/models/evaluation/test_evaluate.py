@@ -13,7 +13,7 @@ from models.batch import History, Times
 from models.data.dataset import Dataset
 from models.data.splits import SplitPart
 from models.evaluation.evaluate import evaluate
-from models.predictor import Predictor, TopItems
+from models.predictor import Predictor, RankedItems
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(30)
@@ -88,7 +88,7 @@ class Listening(Predictor):
 
     def top_k(
         self, histories: Sequence[History], k: int, *, times: Sequence[Times] | None = None, **masks: Any
-    ) -> TopItems:
+    ) -> RankedItems:
         of = [None] * len(histories) if times is None else [one.tolist() for one in times]
         self.asked += zip([history.tolist() for history in histories], of, strict=True)
         return super().top_k(histories, k, times=times, **masks)
