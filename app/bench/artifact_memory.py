@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import app.main
 import app.model_server.local_model  # noqa: F401
-from app.bench.resources import memory_of, resident_of
+from app.bench.resources import read_memory, read_resident
 from app.inference.query import Query
 from app.inference.servable import Servable, open_servable
 
@@ -34,18 +34,18 @@ PAGE = 4096
 
 def main() -> None:
     gc.collect()
-    before, base = memory_of(os.getpid()), resident_of(os.getpid())
+    before, base = read_memory(os.getpid()), read_resident(os.getpid())
     began = time.perf_counter()
     load = partial(open_servable, Path(sys.argv[1]), device="cpu", threads=1, max_batch=MAX_BATCH)
     with ThreadPoolExecutor(1) as thread:  # where the service loads, and what malloc keeps differs by thread
         servable = thread.submit(load).result()
     seconds = time.perf_counter() - began
     gc.collect()
-    loaded = memory_of(os.getpid())
+    loaded = read_memory(os.getpid())
     answer_some(servable)
     read_pages(servable)
     gc.collect()
-    used = resident_of(os.getpid())
+    used = read_resident(os.getpid())
     said = {"before": before, "base": base, "loaded": loaded, "used": used}
     print(
         json.dumps(

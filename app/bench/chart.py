@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.bench.scaling import MOST_P90_MS
+from app.bench.scaling import MAX_P90_MS
 
 NAMES = {
     "recommend": "nextup, {workers} workers",
@@ -25,7 +25,7 @@ TICKS_MS = (1, 2, 5, 10, 20, 50)
 OURS, OTHERS = "tab:green", "tab:gray"
 
 
-def chart_png(folder: Path) -> bytes:
+def render_chart(folder: Path) -> bytes:
     """A PNG of serve.json and ladder.json in `folder`; FileNotFoundError, KeyError or ValueError for others."""
     serve, ladder = (json.loads((folder / f"{name}.json").read_text()) for name in ("serve", "ladder"))
     figure = Figure(figsize=(10, 3.6), dpi=120, layout="constrained")
@@ -58,8 +58,8 @@ def _latencies(axes: Axes, result: Mapping[str, Any]) -> None:
     sizes = [rung["items"] for rung in rungs]
     for name, style in (("p99", ":"), ("p90", "-"), ("p50", "--")):
         axes.plot(sizes, [rung[f"{name}_ms"] for rung in rungs], style, color=OURS, marker="o", label=name)
-    axes.axhline(MOST_P90_MS, color="tab:red", linewidth=1)
-    axes.annotate(f"{MOST_P90_MS:.0f} ms", (sizes[0], MOST_P90_MS), (0, 3), textcoords="offset points", color="tab:red")
+    axes.axhline(MAX_P90_MS, color="tab:red", linewidth=1)
+    axes.annotate(f"{MAX_P90_MS:.0f} ms", (sizes[0], MAX_P90_MS), (0, 3), textcoords="offset points", color="tab:red")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{_short(rung['items'])}\n{rung['rate']:,.0f}/s" for rung in rungs])

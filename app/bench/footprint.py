@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.bench.resources import Memory, Resident
+from app.bench.resources import ProcessMemory, ResidentMemory
 from models.benchmarks.tables import megabytes, rounded, shown, text_table
 
 
@@ -22,11 +22,11 @@ class Footprint:
     preset: str
     items: int
     disk_bytes: int
-    before: Memory | None
-    loaded: Memory | None
+    before: ProcessMemory | None
+    loaded: ProcessMemory | None
     load_s: float
-    used: Resident | None = None
-    planned: Resident | None = None
+    used: ResidentMemory | None = None
+    planned: ResidentMemory | None = None
     planned_disk_bytes: int | None = None
 
     @property
@@ -62,7 +62,7 @@ class Footprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
+class HistoryFootprint:
     """Of a store filled with users of `events` each. Bytes are what Redis uses more than when it was empty."""
 
     users: int
@@ -82,7 +82,7 @@ class Histories:
         return {**asdict(self), "bytes_per_user": round(self.per_user, 1), "ratio": rounded(self.ratio, 3)}
 
 
-def footprint_table(rows: Sequence[Footprint]) -> str:
+def format_footprints(rows: Sequence[Footprint]) -> str:
     head = ["preset", "items", "disk MB", "before MB", "loaded MB", "bytes/item", "disk bytes/item", "load s"]
     return text_table(head, [_row(one) for one in rows])
 
@@ -100,14 +100,14 @@ def _row(one: Footprint) -> list[str]:
     ]
 
 
-def histories_table(rows: Sequence[Histories]) -> str:
+def format_histories(rows: Sequence[HistoryFootprint]) -> str:
     head = ["events per user", "users", "bytes/user", "ratio"]
     return text_table(
         head, [[f"{one.events:,}", f"{one.users:,}", shown(one.per_user, 0), shown(one.ratio, 2)] for one in rows]
     )
 
 
-def planned_table(rows: Sequence[Footprint]) -> str:
+def format_planned(rows: Sequence[Footprint]) -> str:
     """What was planned, what was measured, and measured by planned."""
     head = [
         "",

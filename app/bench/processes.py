@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import app
-from app.bench.resources import cpu_seconds
+from app.bench.resources import read_cpu_seconds
 from app.stores.redis.embedded import END_WITH_PARENT
 
 START_S = 180.0  # loading a large artifact, on a machine that has other things to do
@@ -32,8 +32,8 @@ class ChildFailed(RuntimeError):
     """A process of the benchmark ended early or did not come up; the text has the end of what it wrote."""
 
 
-class Child:
-    """A running process. Made by `child`, which also ends it."""
+class ChildProcess:
+    """A running process. Made by `run_child`, which also ends it."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self.name = name
@@ -44,18 +44,18 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def must_run(self) -> None:
+    def check_running(self) -> None:
         """ChildFailed if it has ended."""
         if (status := self._process.poll()) is not None:
             self._end_those_below()
-            raise ChildFailed(f"{self.name} ended with status {status}; the end of its output:\n{self.tail()}")
+            raise ChildFailed(f"{self.name} ended with status {status}; the end of its output:\n{self.read_tail()}")
 
-    def wait_until_it_answers(self, port: int, path: str, workers: int = 1, longest_s: float = START_S) -> None:
+    def wait_until_ready(self, port: int, path: str, workers: int = 1, longest_s: float = START_S) -> None:
         """GET the path until the answer is 200, for at most `longest_s`, and then until all workers are up."""
         end = time.monotonic() + longest_s
         said = "nothing"
         while time.monotonic() < end:
-            self.must_run()
+            self.check_running()
             connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
             try:
                 connection.request("GET", path)
@@ -69,7 +69,9 @@ class Child:
             finally:
                 connection.close()
             time.sleep(0.1)
-        raise ChildFailed(f"{self.name} was not ready within {longest_s:.0f} s, GET {path} gave {said}:\n{self.tail()}")
+        raise ChildFailed(
+            f"{self.name} was not ready within {longest_s:.0f} s, GET {path} gave {said}:\n{self.read_tail()}"
+        )
 
     def _wait_until_quiet(self) -> None:
         """Until the process and those below it do next to nothing, for at most SETTLE_S.
@@ -79,21 +81,21 @@ class Child:
         end = time.monotonic() + SETTLE_S
         quiet = 0
         while quiet < 2 and time.monotonic() < end:
-            before, began = cpu_seconds(self.pid), time.monotonic()
+            before, began = read_cpu_seconds(self.pid), time.monotonic()
             time.sleep(0.5)
-            self.must_run()
-            after = cpu_seconds(self.pid)
+            self.check_running()
+            after = read_cpu_seconds(self.pid)
             if before is None or after is None:
                 time.sleep(2.0)  # no /proc: a guess
                 return
             quiet = quiet + 1 if after - before < 0.1 * (time.monotonic() - began) else 0
 
-    def tail(self) -> str:
+    def read_tail(self) -> str:
         """The end of what it wrote."""
         length = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), TAIL_BYTES, max(0, length - TAIL_BYTES)).decode(errors="replace").strip()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Ask it to stop, then make it stop, and all below it. May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
@@ -111,46 +113,46 @@ class Child:
 
 
 @contextmanager
-def child(
+def run_child(
     name: str,
     command: Sequence[str],
     environment: Mapping[str, str] | None = None,
     interpreter: str = sys.executable,
-) -> Iterator[Child]:
+) -> Iterator[ChildProcess]:
     """Run a Python process, of this installation if nothing else is said: `command` are its arguments after the
     interpreter.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-            python(command, interpreter),
+            build_python_command(command, interpreter),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment_of_children(environment),
+            env=build_child_environment(environment),
             start_new_session=True,  # Ctrl-C is ours alone: the children are ended in order
         )
-        started = Child(name, process, log)
+        started = ChildProcess(name, process, log)
         try:
             yield started
         finally:
-            started.end()
+            started.stop()
 
 
-def python(command: Sequence[str], interpreter: str = sys.executable) -> list[str]:
+def build_python_command(command: Sequence[str], interpreter: str = sys.executable) -> list[str]:
     """The command line; on Linux one that ends with this process, even if it is killed."""
     # -P: a folder named app in the current one is not ours
     words = [interpreter, "-P", *command]
     return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *words] if sys.platform == "linux" else words
 
 
-def environment_of_children(more: Mapping[str, str] | None = None) -> dict[str, str]:
+def build_child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours, with the folder that our own package was imported from."""
     here = str(Path(app.__file__).parents[1])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     return {**os.environ, **(more or {}), "PYTHONPATH": path}
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

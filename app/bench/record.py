@@ -17,30 +17,30 @@ from typing import Any
 import app
 
 PACKAGES = ("torch", "numpy", "uvicorn", "fastapi", "redis")
-NOT_KNOWN = "not known"
+UNKNOWN = "not known"
 
 
-def machine_facts() -> dict[str, Any]:
+def collect_machine_facts() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or NOT_KNOWN,
+        "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or UNKNOWN,
         "cores": cores,
-        "memory": _first("/proc/meminfo", "MemTotal") or NOT_KNOWN,
+        "memory": _first("/proc/meminfo", "MemTotal") or UNKNOWN,
         "system": f"{platform.system()} {platform.release()}",
         "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        **{name: version_of(name) for name in PACKAGES},
+        **{name: get_package_version(name) for name in PACKAGES},
     }
 
 
-def version_of(package: str) -> str:
+def get_package_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
 
 
-def commit() -> str:
+def get_commit() -> str:
     """Of the code that runs; with + where files differ from it."""
     root = Path(app.__file__).parents[1]
     try:
@@ -49,19 +49,19 @@ def commit() -> str:
             cwd=root, capture_output=True, text=True, check=True, timeout=20,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return NOT_KNOWN
+        return UNKNOWN
     return found.stdout.strip()
 
 
 def record(folder: Path, name: str, text: str, result: dict[str, Any], facts: dict[str, Any]) -> None:
     """`name`.md and `name`.json in the folder, which is made; what was there under the name is replaced.
 
-    `facts` are `machine_facts` from before the run, when the load was not yet its own.
+    `facts` are `collect_machine_facts` from before the run, when the load was not yet its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "command": shlex.join(["nextup", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": get_commit(),
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
     (folder / f"{name}.json").write_text(json.dumps({**about, "machine": facts, "result": result}, indent=1) + "\n")

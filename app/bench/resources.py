@@ -13,7 +13,7 @@ KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ProcessMemory:
     """Bytes of some processes together.
 
     `pss`: a page that n processes map counts 1/n in each, so the sum is what they take, but for what others share.
@@ -26,11 +26,11 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Resident:
+class ResidentMemory:
     """Bytes that some processes take together, whoever else maps the same files.
 
     `own`: pages that are no file's, of all of them. `mapped`: pages of files, each counted once though several of them
-    map it. On a machine where nobody else maps those files, the sum of both is what `Memory.pss` says.
+    map it. On a machine where nobody else maps those files, the sum of both is what `ProcessMemory.pss` says.
     """
 
     own: int
@@ -41,7 +41,7 @@ class Resident:
         return self.own + self.mapped
 
 
-def process_tree(pid: int) -> list[int]:
+def list_process_tree(pid: int) -> list[int]:
     """The process and all below it that live; nothing if it does not, or without /proc."""
     below: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -56,42 +56,42 @@ def process_tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float | None:
+def read_cpu_seconds(pid: int) -> float | None:
     """User and system time of a process and all below it that live; None where there is no /proc."""
     ticks = os.sysconf("SC_CLK_TCK")
     spent = []
-    for one in process_tree(pid):
+    for one in list_process_tree(pid):
         with suppress(OSError):
             fields = _fields(Path(f"/proc/{one}/stat"))
             spent.append((int(fields[11]) + int(fields[12])) / ticks)
     return sum(spent) if spent else None
 
 
-def memory_of(pid: int) -> Memory | None:
+def read_memory(pid: int) -> ProcessMemory | None:
     """Of a process and all below it that live; None where there is no /proc."""
     pss = uss = rss = 0
-    for one in process_tree(pid):
+    for one in list_process_tree(pid):
         with suppress(OSError):
             lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
             sizes = {words[0]: int(words[1]) * KIB for words in map(str.split, lines[1:])}
             pss += sizes["Pss:"]
             uss += sizes["Private_Clean:"] + sizes["Private_Dirty:"]
             rss += sizes["Rss:"]
-    return Memory(pss, uss, rss) if rss else None
+    return ProcessMemory(pss, uss, rss) if rss else None
 
 
-def resident_of(pid: int) -> Resident | None:
+def read_resident(pid: int) -> ResidentMemory | None:
     """Of a process and all below it that live; None where there is no /proc.
 
     Of a file that several map, the pages of the process that has most of them count: they hardly have others.
     """
     own, most = 0, dict[str, int]()
-    for one in process_tree(pid):
+    for one in list_process_tree(pid):
         with suppress(OSError):
             pages_of, anonymous = _pages_of(one)
             own += anonymous
             most |= {name: max(size, most.get(name, 0)) for name, size in pages_of.items()}
-    return Resident(own, sum(most.values())) if own else None
+    return ResidentMemory(own, sum(most.values())) if own else None
 
 
 def _pages_of(pid: int) -> tuple[dict[str, int], int]:

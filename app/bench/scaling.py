@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from app.bench.resources import Memory
-from app.bench.serve.report import Summary
+from app.bench.resources import ProcessMemory
+from app.bench.serve.report import ServerSummary
 from app.commands.counts import count_of
 from models.benchmarks.tables import megabytes, rounded, shown, text_table
 
-MOST_P90_MS = 50.0
-LEAST_RECALL = 0.99
-LEAST_BY_MODEL = 0.99
+MAX_P90_MS = 50.0
+MIN_RECALL = 0.99
+MIN_MODEL_SHARE = 0.99
 """Of the answers: a service that falls back to popularity has not served the rate."""
-DEFAULT = "10k@100,100k@250,1m@500,10m@1000"
+DEFAULT_STEPS = "10k@100,100k@250,1m@500,10m@1000"
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class ScaleStep:
     items: int
     rate: float
     """Requests per second."""
@@ -44,13 +44,13 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Climbed:
+class ScaleResult:
     """One rung, measured. Bytes of the service's processes together, loaded and then after the load."""
 
-    rung: Rung
-    summary: Summary
-    memory_before: Memory | None
-    memory: Memory | None
+    rung: ScaleStep
+    summary: ServerSummary
+    memory_before: ProcessMemory | None
+    memory: ProcessMemory | None
     artifact_bytes: int
     start_s: float
     recall: float | None
@@ -60,22 +60,22 @@ class Climbed:
     """Spent on building it; next to nothing if it was there."""
 
     @property
-    def missed(self) -> list[str]:
+    def failure_reasons(self) -> list[str]:
         """Why the rung is not passed; nothing if it is."""
         reasons = []
         p90_ms = self.summary.percentiles_ms[90]
         if p90_ms is None:
             reasons.append("no answers")
-        elif p90_ms > MOST_P90_MS:
-            reasons.append(f"p90 of {p90_ms:,.1f} ms is above {MOST_P90_MS:.0f} ms")
+        elif p90_ms > MAX_P90_MS:
+            reasons.append(f"p90 of {p90_ms:,.1f} ms is above {MAX_P90_MS:.0f} ms")
         if self.summary.error_count:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.summary.errors.items()))
             reasons.append(f"errors: {kinds}")
         by_model = self.summary.served_by.get("model", 0.0)
-        if p90_ms is not None and by_model < LEAST_BY_MODEL:
+        if p90_ms is not None and by_model < MIN_MODEL_SHARE:
             reasons.append(f"only {by_model:.1%} answered by the model")
-        if self.recall is not None and self.recall < LEAST_RECALL:
-            reasons.append(f"recall@10 of {self.recall:.3f} is below {LEAST_RECALL}")
+        if self.recall is not None and self.recall < MIN_RECALL:
+            reasons.append(f"recall@10 of {self.recall:.3f} is below {MIN_RECALL}")
         return reasons
 
     def figures(self) -> dict[str, Any]:
@@ -94,12 +94,12 @@ class Climbed:
             "recall@10": rounded(self.recall, 4),
             "index": self.index,
             "index_s": rounded(self.index_s, 1),
-            "missed": self.missed,
-            "passed": not self.missed,
+            "missed": self.failure_reasons,
+            "passed": not self.failure_reasons,
         }
 
 
-def ladder_table(rungs: Sequence[Climbed]) -> str:
+def format_scaling_table(rungs: Sequence[ScaleResult]) -> str:
     head = [
         "items", "asked/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "errors",
         "PSS MB", "USS MB", "disk MB", "start s", "recall@10", "",
@@ -107,7 +107,7 @@ def ladder_table(rungs: Sequence[Climbed]) -> str:
     return text_table(head, [_row(one) for one in rungs])
 
 
-def _row(one: Climbed) -> list[str]:
+def _row(one: ScaleResult) -> list[str]:
     return [
         f"{one.rung.items:,}",
         f"{one.rung.rate:,.0f}",
@@ -119,5 +119,5 @@ def _row(one: Climbed) -> list[str]:
         megabytes(one.artifact_bytes),
         shown(one.start_s),
         shown(one.recall, 3),
-        "failed" if one.missed else "passed",
+        "failed" if one.failure_reasons else "passed",
     ]

@@ -11,8 +11,8 @@ import os
 import subprocess
 from dataclasses import asdict, dataclass
 
-from app.bench.processes import ChildFailed, environment_of_children, python
-from app.bench.resources import Resident, resident_of
+from app.bench.processes import ChildFailed, build_child_environment, build_python_command
+from app.bench.resources import ResidentMemory, read_resident
 from app.capacity import constants as measured
 
 LONGEST_S = 120.0
@@ -20,16 +20,16 @@ LONGEST_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    resident: Resident
+    resident: ResidentMemory
     is_measured: bool
 
 
 def base_of_here() -> Base:
     """Of this installation; the kept figures where there is no /proc. ChildFailed if the service cannot be imported."""
     done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-        python(["-m", "app.capacity.base_memory"]),
+        build_python_command(["-m", "app.capacity.base_memory"]),
         capture_output=True,
-        env=environment_of_children(),
+        env=build_child_environment(),
         timeout=LONGEST_S,
         check=False,
     )
@@ -37,8 +37,8 @@ def base_of_here() -> Base:
         raise ChildFailed(f"the service was not imported:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
     said = json.loads(done.stdout.splitlines()[-1])
     if said is None:
-        return Base(Resident(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
-    return Base(Resident(**said), is_measured=True)
+        return Base(ResidentMemory(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
+    return Base(ResidentMemory(**said), is_measured=True)
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     import app.model_server.local_model  # noqa: F401 - and what it imports for a model of its own
 
     gc.collect()
-    found = resident_of(os.getpid())
+    found = read_resident(os.getpid())
     print(json.dumps(asdict(found) if found else None))
 
 

@@ -6,7 +6,7 @@ once every item was asked for, and the kernel may drop it again. It knows no mac
 
 from dataclasses import asdict, dataclass
 
-from app.bench.resources import Resident
+from app.bench.resources import ResidentMemory
 from app.capacity import constants as measured
 from app.capacity.artifact_files import COUNTS, ItemText, catalogue_bytes
 from app.capacity.shapes import Shape
@@ -41,20 +41,20 @@ class WorkerMemory:
         return self.libraries + self.weights + self.catalogue_at_start
 
     @property
-    def of_a_model(self) -> Resident:
+    def of_a_model(self) -> ResidentMemory:
         """Of a process that answers, without HTTP and Redis."""
-        return Resident(self.own - self.service, self.mapped)
+        return ResidentMemory(self.own - self.service, self.mapped)
 
-    def together(self, workers: int) -> Resident:
+    def together(self, workers: int) -> ResidentMemory:
         """All processes of the service, shared pages counted once."""
         supervisor = measured.SUPERVISOR_OWN if workers > 1 else 0
-        return Resident(workers * self.own + supervisor, self.mapped)
+        return ResidentMemory(workers * self.own + supervisor, self.mapped)
 
     def figures(self) -> dict[str, int]:
         return {**asdict(self), "own": self.own, "mapped": self.mapped, "mapped_at_start": self.mapped_at_start}
 
 
-def worker_memory(shape: Shape, text: ItemText, base: Resident, *, index: bool = False) -> WorkerMemory:
+def worker_memory(shape: Shape, text: ItemText, base: ResidentMemory, *, index: bool = False) -> WorkerMemory:
     """On a CPU, after some thousand requests."""
     heap = measured.HEAP_LEAST
     if shape.scorers.scores_written:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.bench.resources import Resident
+from app.bench.resources import ResidentMemory
 from app.capacity.histories import PlannedHistories
 from app.capacity.memory import WorkerMemory
 from app.capacity.rate import PlannedRate
@@ -25,7 +25,7 @@ class Forecast:
     not_measured: list[str]
 
     @property
-    def resident(self) -> Resident:
+    def resident(self) -> ResidentMemory:
         return self.worker.together(self.workers)
 
     def figures(self) -> dict[str, Any]:

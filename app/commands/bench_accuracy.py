@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bench.processes import environment_of_children, python
+from app.bench.processes import build_child_environment, build_python_command
 from models.artifact import load_artifact
 from models.benchmarks.accuracy import PLACES, RESULT, Data, Model, Run, grid, markdown, rows
 from models.data.dataset import encode
@@ -94,8 +94,8 @@ def _start(one: Run) -> subprocess.Popen[bytes]:
     """A run that was stopped goes on from its checkpoint."""
     one.folder.mkdir(parents=True, exist_ok=True)
     with (one.folder / "log.txt").open("ab") as log:
-        command = python([*NEXTUP, *one.arguments(), "--resume", "--overwrite"])
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment_of_children())  # noqa: S603 - our own
+        command = build_python_command([*NEXTUP, *one.arguments(), "--resume", "--overwrite"])
+        return subprocess.Popen(command, stdout=log, stderr=log, env=build_child_environment())  # noqa: S603 - our own
 
 
 def _keep(one: Run) -> bool:

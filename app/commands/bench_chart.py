@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from app.bench.chart import chart_png
+from app.bench.chart import render_chart
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        picture = chart_png(arguments.folder)
+        picture = render_chart(arguments.folder)
     except (KeyError, ValueError, FileNotFoundError) as error:
         raise ValueError(f"{arguments.folder} has no records of serve and ladder to draw: {error!r}") from error
     arguments.out.write_bytes(picture)

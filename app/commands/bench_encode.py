@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.bench.record import machine_facts, record
-from app.bench.serve.report import machine_line
+from app.bench.record import collect_machine_facts, record
+from app.bench.serve.report import format_machine_line
 from models.batch import History
-from models.benchmarks.encoding import Rate, median_seconds, sgemm_flops, take_turns
+from models.benchmarks.encoding import Rate, measure_encode_rates, median_seconds, sgemm_flops
 from models.benchmarks.flops import operations
 from models.build import build_model
 from models.predictor import Predictor
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not getattr(arguments, name) >= least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; at least {least:g}")
     torch.set_num_threads(arguments.threads)
-    machine, facts = machine_line(arguments.threads), machine_facts()
+    machine, facts = format_machine_line(arguments.threads), collect_machine_facts()
     sgemm = sgemm_flops(rounds=arguments.rounds, seconds=arguments.seconds)
     cases = [case for name in PRESETS for case in _cases(name, arguments, sgemm)]
     long = {name: _long(name, arguments) for name in PRESETS}
@@ -73,7 +73,7 @@ def _cases(name: str, arguments: argparse.Namespace, sgemm: float) -> list[dict[
     for batch in BATCHES:
         for length in LENGTHS:
             histories = _histories(batch, length, arguments.items)
-            rates = take_turns(runners, histories, rounds=arguments.rounds, seconds=arguments.seconds)
+            rates = measure_encode_rates(runners, histories, rounds=arguments.rounds, seconds=arguments.seconds)
             found.append(_case(rates, operations(model, length), sgemm) | _named(name, batch, length))
     return found
 
@@ -123,7 +123,11 @@ def _model(name: str, items: int, **sizes: int) -> tuple[SequentialRecommender, 
 
 def _native_name(items: int) -> str:
     _, runners = _model(PRESETS[0], items)
-    return runners["native"].name if "native" in runners else "none here: `python -m models.native.build` says why"
+    return (
+        runners["native"].name
+        if "native" in runners
+        else "none here: `build_python_command -m models.native.build` says why"
+    )
 
 
 def _histories(batch: int, length: int, items: int) -> list[History]:

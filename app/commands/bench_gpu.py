@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from app.bench.record import machine_facts, record, version_of
+from app.bench.record import collect_machine_facts, get_package_version, record
 from models.benchmarks.gpu import Case, encode_cases, figures, score_cases, table
 from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         device = choose_device(kind)
     except ValueError as error:
         raise ValueError(f"{error}; --device cpu is the dry run") from error
-    facts = machine_facts() | {"device": device_facts(device)}
+    facts = collect_machine_facts() | {"device": device_facts(device)}
     ceilings = measure_ceilings(device, copy_bytes=COPY_BYTES[kind], side=SIDE[kind], rounds=rounds)
     found: list[Case] = []
     with progress("gpu", 0, "cases") as shown:
@@ -76,7 +76,7 @@ def device_facts(device: torch.device) -> dict[str, Any]:
         "multiprocessors": told.multi_processor_count,
         "capability": f"{told.major}.{told.minor}",
         "cuda": torch.version.cuda,
-        "triton": version_of("triton"),
+        "triton": get_package_version("triton"),
     }
 
 

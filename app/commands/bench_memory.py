@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from app.bench.footprint import Footprint, Histories, footprint_table, histories_table, planned_table
-from app.bench.processes import ChildFailed, environment_of_children, python
-from app.bench.record import machine_facts, record
-from app.bench.resources import Memory, Resident
+from app.bench.footprint import Footprint, HistoryFootprint, format_footprints, format_histories, format_planned
+from app.bench.processes import ChildFailed, build_child_environment, build_python_command
+from app.bench.record import collect_machine_facts, record
+from app.bench.resources import ProcessMemory, ResidentMemory
 from app.capacity.artifact_files import ItemText, artifact_files
 from app.capacity.histories import allocator_of, planned_histories
 from app.capacity.memory import worker_memory
@@ -50,14 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     sizes, lengths = counts_of("items", arguments.items), counts_of("events", arguments.events)
-    facts = machine_facts()
+    facts = collect_machine_facts()
     footprints = [
         _footprint(made_artifact(arguments.out, name, size), name, size)
         for name in arguments.presets.split(",")
         for size in sizes
     ]
     histories = [asyncio.run(_histories(length)) for length in lengths]
-    tables = footprint_table(footprints), planned_table(footprints), histories_table(histories)
+    tables = format_footprints(footprints), format_planned(footprints), format_histories(histories)
     text = "\n\n".join([*tables, EXPLAINED])
     result: dict[str, Any] = {
         "artifacts": [one.figures() for one in footprints],
@@ -72,17 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _footprint(folder: Path, preset: str, items: int) -> Footprint:
     done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-        python(["-m", "app.bench.artifact_memory", str(folder)]),
+        build_python_command(["-m", "app.bench.artifact_memory", str(folder)]),
         capture_output=True,
-        env=environment_of_children(),
+        env=build_child_environment(),
         timeout=LONGEST_S,
         check=False,
     )
     if done.returncode:
         raise ChildFailed(f"{folder} was not loaded:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
     said = json.loads(done.stdout.splitlines()[-1])
-    before, loaded = (Memory(**said[name]) if said[name] else None for name in ("before", "loaded"))
-    base, used = (Resident(**said[name]) if said[name] else None for name in ("base", "used"))
+    before, loaded = (ProcessMemory(**said[name]) if said[name] else None for name in ("before", "loaded"))
+    base, used = (ResidentMemory(**said[name]) if said[name] else None for name in ("base", "used"))
     files = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
     shape, text = shape_of(named_preset(preset), items), ItemText.numbered(items)
     planned_files = artifact_files(shape, text, index=INDEX in files)
@@ -92,7 +92,7 @@ def _footprint(folder: Path, preset: str, items: int) -> Footprint:
     )
 
 
-async def _histories(events: int) -> Histories:
+async def _histories(events: int) -> HistoryFootprint:
     """A store of its own, filled through the ordinary path, with the settings of the user's environment."""
     settings = Settings()
     events = min(events, settings.history_max_events)
@@ -104,7 +104,9 @@ async def _histories(events: int) -> Histories:
                 empty = await store.memory_bytes()
             await load_events(url, own, _log(events))
             async with open_store(url, own) as store:
-                return Histories(HISTORY_USERS, events, await store.memory_bytes() - empty, _planned(events, settings))
+                return HistoryFootprint(
+                    HISTORY_USERS, events, await store.memory_bytes() - empty, _planned(events, settings)
+                )
 
 
 def _planned(events: int, settings: Settings) -> int:

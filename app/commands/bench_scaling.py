@@ -15,14 +15,14 @@ from pathlib import Path
 from app.bench.load.profile import Plan
 from app.bench.load.traffic import drawn, histories_of, read_bodies
 from app.bench.processes import LOOPBACK, ChildFailed
-from app.bench.record import machine_facts, record
-from app.bench.resources import memory_of
-from app.bench.scaling import DEFAULT, Climbed, Rung, ladder_table
-from app.bench.serve.histories import stored_histories
-from app.bench.serve.recall import answers_of, recall
-from app.bench.serve.report import summarise
+from app.bench.record import collect_machine_facts, record
+from app.bench.resources import read_memory
+from app.bench.scaling import DEFAULT_STEPS, ScaleResult, ScaleStep, format_scaling_table
+from app.bench.serve.histories import read_histories
+from app.bench.serve.recall import fetch_answers, recall
+from app.bench.serve.report import summarize_rounds
 from app.bench.serve.rounds import run_round
-from app.bench.serve.service import service_of
+from app.bench.serve.service import run_service
 from app.commands.load import load_events
 from app.commands.store import redis_url
 from app.settings import Settings
@@ -40,7 +40,7 @@ WARM_UP_S = 2.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rungs", default=DEFAULT, metavar="ITEMS@RATE,…", help=f"({DEFAULT})")
+    parser.add_argument("--rungs", default=DEFAULT_STEPS, metavar="ITEMS@RATE,…", help=f"({DEFAULT_STEPS})")
     parser.add_argument("--preset", default="blossom", help="whose sizes the untrained models have (blossom)")
     parser.add_argument("--workers", type=int, metavar="N", help="HTTP processes (NEXTUP_WORKERS)")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured per rung (30)")
@@ -53,27 +53,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    rungs = Rung.parse_all(arguments.rungs)
+    rungs = ScaleStep.parse_all(arguments.rungs)
     for name, least in (("seconds", 0.01), ("users", 1), ("sample", 0)):
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; at least {least}")
     settings = Settings(**({} if arguments.workers is None else {"workers": arguments.workers}))
-    facts = machine_facts()
-    climbed: list[Climbed] = []
+    facts = collect_machine_facts()
+    climbed: list[ScaleResult] = []
     try:
         for rung in rungs:
             climbed.append(_climb(arguments, settings, rung))
-            print(ladder_table(climbed[-1:]).splitlines()[-1], file=sys.stderr)
+            print(format_scaling_table(climbed[-1:]).splitlines()[-1], file=sys.stderr)
     except ChildFailed as error:
         print(f"nextup: error: {error}", file=sys.stderr)
         return 1
     table = "\n".join(
         [
-            ladder_table(climbed),
-            *(f"{one.rung.items:,} items not passed: {reason}" for one in climbed for reason in one.missed),
+            format_scaling_table(climbed),
+            *(f"{one.rung.items:,} items not passed: {reason}" for one in climbed for reason in one.failure_reasons),
         ]
     )
-    passed = not any(one.missed for one in climbed)
+    passed = not any(one.failure_reasons for one in climbed)
     result = {
         "preset": arguments.preset,
         "workers": settings.workers,
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def _climb(arguments: argparse.Namespace, settings: Settings, rung: Rung) -> Climbed:
+def _climb(arguments: argparse.Namespace, settings: Settings, rung: ScaleStep) -> ScaleResult:
     folder = made_artifact(arguments.out, arguments.preset, rung.items, seed=arguments.seed)
     events = histories_of(law_of(rung.items, users=arguments.users, seed=arguments.seed))
     asking = drawn(events["user_id"].to_list(), None, BODIES, arguments.seed)  # an event each: who has many asks often
@@ -105,20 +105,20 @@ def _climb(arguments: argparse.Namespace, settings: Settings, rung: Rung) -> Cli
         of_rung = settings.model_copy(update={"artifact": folder, "data_dir": own, "redis_url": None})
         url = running.enter_context(redis_url(of_rung))
         asyncio.run(load_events(url, of_rung, events))
-        with service_of(of_rung, url) as service:
-            before = memory_of(service.process.pid)
-            summary = summarise("recommend", [run_round(service.target, _plan(arguments, rung, asking))])
-            after = memory_of(service.process.pid)
-            answered = answers_of(service.target, asking[: arguments.sample], K)
+        with run_service(of_rung, url) as service:
+            before = read_memory(service.process.pid)
+            summary = summarize_rounds("recommend", [run_round(service.target, _plan(arguments, rung, asking))])
+            after = read_memory(service.process.pid)
+            answered = fetch_answers(service.target, asking[: arguments.sample], K)
         found = None
         if answered:
-            histories = asyncio.run(stored_histories(url, of_rung, list(answered)))
+            histories = asyncio.run(read_histories(url, of_rung, list(answered)))
             found = recall(load_artifact(folder, device="cpu"), answered, histories)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    return Climbed(rung, summary, before, after, size, service.seconds, found, told, index_s if told else None)
+    return ScaleResult(rung, summary, before, after, size, service.seconds, found, told, index_s if told else None)
 
 
-def _plan(arguments: argparse.Namespace, rung: Rung, asking: list[str]) -> Plan:
+def _plan(arguments: argparse.Namespace, rung: ScaleStep, asking: list[str]) -> Plan:
     return Plan(
         host=LOOPBACK,
         port=0,

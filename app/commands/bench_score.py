@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from app.bench.record import machine_facts, record
+from app.bench.record import collect_machine_facts, record
 from models.benchmarks.scoring import FORMS, Line, figures, lines, table
 from models.progress import progress
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown := set(forms) - FORMS.keys():
         raise ValueError(f"no form is called {min(unknown)!r}; there are {', '.join(FORMS)}")
     torch.set_num_threads(arguments.threads)
-    facts = machine_facts()
+    facts = collect_machine_facts()
     found: list[Line] = []
     with progress("score", len(sizes) * len(forms), "tables") as shown:
         for items in sizes:

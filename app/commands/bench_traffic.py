@@ -17,7 +17,7 @@ from dataclasses import replace
 from app.bench.load.generator import generate
 from app.bench.load.profile import Plan, Tally
 from app.bench.load.synthetic_users import give_histories, popular_items, requests_of_visitors, rounds, visitors
-from app.bench.serve.options import target_of
+from app.bench.serve.options import parse_target
 
 ROUND_S = 30.0
 TIMEOUT_S = 10.0
@@ -60,7 +60,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         raise ValueError(f"--writes is {arguments.writes:g}; a share from 0 to below 1")
     if arguments.seconds < 0:
         raise ValueError(f"--seconds is {arguments.seconds:g}; 0 or more")
-    target = target_of(arguments.url)
+    target = parse_target(arguments.url)
     events_path = target.path.removesuffix("/recommend") + "/events"
     target = replace(target, events_path=events_path)
     rng = random.Random(arguments.seed)  # noqa: S311 - load, not a secret

@@ -24,7 +24,7 @@ class Rate:
     cpu_s: float
 
 
-def take_turns(
+def measure_encode_rates(
     runners: Mapping[str, Runner], histories: Sequence[History], *, rounds: int, seconds: float
 ) -> dict[str, Rate]:
     """Each runner `rounds` times for about `seconds`, in turn, after one time that is not measured."""

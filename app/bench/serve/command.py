@@ -14,15 +14,23 @@ from typing import Any
 
 from app.bench.load.profile import Plan
 from app.bench.processes import ChildFailed
-from app.bench.record import machine_facts, record
-from app.bench.serve.histories import store_with_histories, stored_users
-from app.bench.serve.options import checked, configure, target_of
+from app.bench.record import collect_machine_facts, record
+from app.bench.serve.histories import open_benchmark_store, read_users
+from app.bench.serve.options import checked, configure, parse_target
 from app.bench.serve.peer_runs import parse_peers, start_peers
-from app.bench.serve.recall import answers_of
-from app.bench.serve.report import Summary, figures, machine_line, missed, remarks, summarise, table
-from app.bench.serve.rounds import Round, Target, run_round, take_turns, uvicorn_beside
-from app.bench.serve.service import service_of
-from app.bench.serve.workload import plan_of
+from app.bench.serve.recall import fetch_answers
+from app.bench.serve.report import (
+    ServerSummary,
+    figures,
+    find_missed_targets,
+    format_machine_line,
+    format_remarks,
+    summarize_rounds,
+    table,
+)
+from app.bench.serve.rounds import Round, Target, run_interleaved, run_round, run_uvicorn
+from app.bench.serve.service import run_service
+from app.bench.serve.workload import build_profile
 from app.model_repository.repository import VersionFolder
 from app.settings import Settings
 from models.progress import progress
@@ -49,18 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _bench_serve(arguments: argparse.Namespace, settings: Settings, counts: list[int], running: ExitStack) -> int:
-    machine = machine_line(settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers))
-    facts = machine_facts()
-    url = running.enter_context(store_with_histories(arguments, settings))
-    users = asyncio.run(stored_users(url, settings))
+    machine = format_machine_line(settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers))
+    facts = collect_machine_facts()
+    url = running.enter_context(open_benchmark_store(arguments, settings))
+    users = asyncio.run(read_users(url, settings))
     if not users:
         raise ValueError("the store holds no histories to ask for: `nextup load` a log first, or name it here")
-    plan = plan_of(arguments, settings, url, users)
+    plan = build_profile(arguments, settings, url, users)
     targets = _services(arguments, settings, url, counts, running)
     peers, missing = start_peers(parse_peers(arguments.peers), settings, url, arguments.torchserve, running)
     same = _same_answers(targets[-1], peers, users[:SAME])
     echo = running.enter_context(
-        uvicorn_beside("echo", "app.bench.serve.echo:create_echo", settings.workers, factory=True)
+        run_uvicorn("echo", "app.bench.serve.echo:create_echo", settings.workers, factory=True)
     )
     everyone = [echo, *peers, *targets]
     ceiling = _ceiling(plan)
@@ -69,12 +77,12 @@ def _bench_serve(arguments: argparse.Namespace, settings: Settings, counts: list
         def finished(target: Target, one: Round) -> None:
             shown.advance(note=f"{target.name} {one.tally.answered / one.tally.seconds:,.0f} req/s")
 
-        rounds = take_turns(everyone, plan, arguments.rounds, finished)
+        rounds = run_interleaved(everyone, plan, arguments.rounds, finished)
     summaries = {
-        target.name: summarise(target.name, rounds[target.name]) for target in [*reversed(targets), *peers, echo]
+        target.name: summarize_rounds(target.name, rounds[target.name]) for target in [*reversed(targets), *peers, echo]
     }
-    summaries["generator"] = summarise("generator", [ceiling])
-    reasons = missed(summaries["recommend"], summaries["echo"], arguments.min_rps, arguments.max_p99_ms)
+    summaries["generator"] = summarize_rounds("generator", [ceiling])
+    reasons = find_missed_targets(summaries["recommend"], summaries["echo"], arguments.min_rps, arguments.max_p99_ms)
     result = figures(summaries) | _about(arguments, summaries["recommend"], settings.workers, len(users), machine)
     result |= {
         "scaling": _scaling(counts, summaries),
@@ -95,10 +103,10 @@ def _services(
 ) -> list[Target]:
     """One service per number of workers; the last is `recommend`, which everything is compared with."""
     if arguments.url:
-        return [target_of(arguments.url)]
+        return [parse_target(arguments.url)]
     return [
         running.enter_context(
-            service_of(settings.model_copy(update={"workers": count}), url, _name(count, counts))
+            run_service(settings.model_copy(update={"workers": count}), url, _name(count, counts))
         ).target
         for count in counts
     ]
@@ -106,10 +114,10 @@ def _services(
 
 def _same_answers(service: Target, peers: list[Target], users: list[str]) -> dict[str, float]:
     """Share of the service's items that each peer answers too: below 1, it does not do the same work."""
-    ours = answers_of(service, users, 10) if peers else {}
+    ours = fetch_answers(service, users, 10) if peers else {}
     found = {}
     for peer in peers:
-        theirs = answers_of(peer, users, 10)
+        theirs = fetch_answers(peer, users, 10)
         shared = sum(len(set(items) & set(theirs.get(user, ()))) for user, items in ours.items())
         found[peer.name] = round(shared / max(1, sum(map(len, ours.values()))), 4)
     return found
@@ -119,18 +127,20 @@ def _name(count: int, counts: list[int]) -> str:
     return "recommend" if count == counts[-1] else f"recommend_{count}"
 
 
-def _scaling(counts: list[int], summaries: dict[str, Summary]) -> dict[str, float]:
+def _scaling(counts: list[int], summaries: dict[str, ServerSummary]) -> dict[str, float]:
     return {str(count): round(summaries[_name(count, counts)].rps, 1) for count in counts}
 
 
-def _about(arguments: argparse.Namespace, recommend: Summary, workers: int, users: int, machine: str) -> dict[str, Any]:
+def _about(
+    arguments: argparse.Namespace, recommend: ServerSummary, workers: int, users: int, machine: str
+) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in ("connections", "seconds", "rounds", "k", "rate", "writes")}
     return {**given, "workers": workers, "users": users, "errors": recommend.error_count, "machine": machine}
 
 
 def _told(
     arguments: argparse.Namespace,
-    summaries: dict[str, Summary],
+    summaries: dict[str, ServerSummary],
     missing: dict[str, str],
     reasons: list[str],
     more: list[str],
@@ -148,7 +158,7 @@ def _told(
             *(f"{name}: not measured: {why}" for name, why in missing.items()),
             *ratios,
             f"recommend / echo: {found['ratio']}, {loop}, {workers} workers each",
-            *remarks(summaries["recommend"], summaries["generator"]),
+            *format_remarks(summaries["recommend"], summaries["generator"]),
             *more,
             *(f"not passed: {reason}" for reason in reasons),
         ]
@@ -157,5 +167,5 @@ def _told(
 
 def _ceiling(plan: Plan) -> Round:
     """The generator against a server that does nothing: what it could measure at most."""
-    with uvicorn_beside("bare", "app.bench.serve.echo:bare", 1, factory=False) as bare:
+    with run_uvicorn("bare", "app.bench.serve.echo:bare", 1, factory=False) as bare:
         return run_round(bare, replace(plan, seconds=min(plan.seconds, CEILING_S), rate=None))

@@ -22,7 +22,7 @@ AT_ONCE = 2_000  # below what the store lets wait
 
 
 @contextmanager
-def store_with_histories(arguments: argparse.Namespace, settings: Settings) -> Iterator[str]:
+def open_benchmark_store(arguments: argparse.Namespace, settings: Settings) -> Iterator[str]:
     """A Redis with the histories to ask for: the store as set, or one of its own for the log that was named."""
     if not arguments.interactions:
         with redis_url(settings) as url:
@@ -36,7 +36,7 @@ def store_with_histories(arguments: argparse.Namespace, settings: Settings) -> I
             yield url
 
 
-async def stored_users(url: str, settings: Settings) -> list[str]:
+async def read_users(url: str, settings: Settings) -> list[str]:
     """Some users of the store, sorted, so that a seed draws the same ones again."""
     found: list[str] = []
     async with open_store(url, settings) as store:
@@ -47,14 +47,14 @@ async def stored_users(url: str, settings: Settings) -> list[str]:
     return sorted(found)
 
 
-async def stored_histories(url: str, settings: Settings, users: Sequence[str]) -> dict[str, tuple[ItemKeys, Times]]:
+async def read_histories(url: str, settings: Settings, users: Sequence[str]) -> dict[str, tuple[ItemKeys, Times]]:
     """(keys, times) of each user, oldest first, as the service reads them."""
     async with open_store(url, settings) as store:
         found = {user: await store.recent(user) for user in users}
     return {user: (history.item_keys, history.times) for user, history in found.items()}
 
 
-async def stored_lengths(url: str, settings: Settings, users: Sequence[str]) -> NDArray[np.float64]:
+async def read_history_lengths(url: str, settings: Settings, users: Sequence[str]) -> NDArray[np.float64]:
     """(users,) events of each."""
     lengths: list[int] = []
     async with open_store(url, settings) as store:

@@ -58,7 +58,7 @@ def checked(arguments: argparse.Namespace) -> list[int]:
     if arguments.url:
         if arguments.interactions or arguments.artifact or arguments.peers:
             raise ValueError("--url measures a service that has its artifact and histories; leave those out")
-        target_of(arguments.url)  # a mistake is told before anything starts
+        parse_target(arguments.url)  # a mistake is told before anything starts
     return _worker_counts(arguments.workers)
 
 
@@ -72,7 +72,7 @@ def _worker_counts(text: str | None) -> list[int]:
     return list(dict.fromkeys(counts))
 
 
-def target_of(url: str) -> Target:
+def parse_target(url: str) -> Target:
     parts = urlsplit(url)
     try:
         port = parts.port or 80

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.bench.processes import ChildFailed
 from app.bench.serve.peers.torchserve import PeerMissing, torchserve
 from app.bench.serve.report import NATIVE, PEERS
-from app.bench.serve.rounds import Target, uvicorn_beside
+from app.bench.serve.rounds import Target, run_uvicorn
 from app.settings import Settings
 
 
@@ -46,4 +46,4 @@ def _peer(name: str, settings: Settings, url: str, environment: Path) -> Abstrac
         "NEXTUP_NATIVE": "on" if native else "off",
     }
     naive = "app.bench.serve.peers.naive:create_naive"
-    return uvicorn_beside(name, naive, settings.workers, factory=True, variables=variables)
+    return run_uvicorn(name, naive, settings.workers, factory=True, variables=variables)

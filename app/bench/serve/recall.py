@@ -19,7 +19,7 @@ from models.predictor import Predictor
 PATIENCE_S = 60.0
 
 
-def answers_of(target: Target, users: Sequence[str], k: int) -> dict[str, list[str]]:
+def fetch_answers(target: Target, users: Sequence[str], k: int) -> dict[str, list[str]]:
     """The items of each user, best first; a user who was not answered by the model is left out."""
     found = {}
     connection = http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE_S)

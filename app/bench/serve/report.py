@@ -26,7 +26,7 @@ PEERS = ("naive", "torchserve", f"naive{NATIVE}", f"torchserve{NATIVE}")
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ServerSummary:
     """The rounds of one server. A figure is None where there was nothing to take it from."""
 
     name: str
@@ -50,7 +50,7 @@ class Summary:
         return sum(self.errors.values())
 
 
-def summarise(name: str, rounds: Sequence[Round]) -> Summary:
+def summarize_rounds(name: str, rounds: Sequence[Round]) -> ServerSummary:
     tallies = [one.tally for one in rounds]
     rates = [tally.answered / tally.seconds for tally in tallies]
     timed = [tally.latencies_s * MS for tally in tallies if len(tally.latencies_s)]
@@ -63,7 +63,7 @@ def summarise(name: str, rounds: Sequence[Round]) -> Summary:
         served_by.update(tally.served_by)
         versions.update(tally.model_versions)
     samples = served_by.total()
-    return Summary(
+    return ServerSummary(
         name=name,
         rps=median(rates),
         rounds_rps=rates,
@@ -80,7 +80,7 @@ def summarise(name: str, rounds: Sequence[Round]) -> Summary:
     )
 
 
-def table(summaries: Sequence[Summary]) -> str:
+def table(summaries: Sequence[ServerSummary]) -> str:
     head = ["", "req/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "errors", "CPU µs/req", "rounds (req/s)"]
     rows = [
         [
@@ -97,7 +97,7 @@ def table(summaries: Sequence[Summary]) -> str:
     return text_table(head, rows)
 
 
-def remarks(recommend: Summary, ceiling: Summary) -> list[str]:
+def format_remarks(recommend: ServerSummary, ceiling: ServerSummary) -> list[str]:
     """What the table does not say."""
     lines = []
     if recommend.errors:
@@ -118,13 +118,13 @@ def remarks(recommend: Summary, ceiling: Summary) -> list[str]:
     return lines
 
 
-def machine_line(torch_threads: int) -> str:
+def format_machine_line(torch_threads: int) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f", load {os.getloadavg()[0]:.1f} before it began" if hasattr(os, "getloadavg") else ""
     return f"{cores} cores{load}, Python {platform.python_version()}, {torch_threads} torch threads per worker"
 
 
-def figures(summaries: Mapping[str, Summary]) -> dict[str, object]:
+def figures(summaries: Mapping[str, ServerSummary]) -> dict[str, object]:
     """Flat keys, `<server>_<figure>`; `ratio` is recommend / echo, `ratio_<peer>` recommend / peer."""
     found: dict[str, object] = {}
     for name, one in summaries.items():
@@ -151,7 +151,9 @@ def figures(summaries: Mapping[str, Summary]) -> dict[str, object]:
     return found
 
 
-def missed(recommend: Summary, echo: Summary, min_rps: float | None, max_p99_ms: float | None) -> list[str]:
+def find_missed_targets(
+    recommend: ServerSummary, echo: ServerSummary, min_rps: float | None, max_p99_ms: float | None
+) -> list[str]:
     """Why the benchmark did not pass; nothing if it did."""
     reasons = [f"{one.error_count:,} errors from {one.name}" for one in (recommend, echo) if one.error_count]
     reasons += [f"no answer from {one.name}" for one in (recommend, echo) if min(one.rounds_rps) == 0]

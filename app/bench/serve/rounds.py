@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from app.bench.load.profile import Plan, Tally
 from app.bench.processes import (
     LOOPBACK,
-    Child,
     ChildFailed,
-    child,
-    environment_of_children,
-    free_port,
-    python,
+    ChildProcess,
+    build_child_environment,
+    build_python_command,
+    find_free_port,
+    run_child,
 )
-from app.bench.resources import cpu_seconds
+from app.bench.resources import read_cpu_seconds
 
 GENERATOR_SPARE_S = 60.0  # to start, to connect and to hand over, on a machine that is busy
 
@@ -32,7 +32,7 @@ class Target:
     host: str
     port: int
     path: str
-    process: Child | None = None
+    process: ChildProcess | None = None
     events_path: str | None = None
     """Where writes go; None: it takes none, and is asked for reads alone."""
 
@@ -44,7 +44,7 @@ class Round:
     """CPU time of the server's processes for all answers of the round; None if it is not ours to look at."""
 
 
-def take_turns(
+def run_interleaved(
     targets: Sequence[Target], plan: Plan, rounds: int, finished: Callable[[Target, Round], None]
 ) -> Mapping[str, list[Round]]:
     """`rounds` rounds of each target as the plan says (but for where it goes): A, B, A, B, …"""
@@ -58,16 +58,16 @@ def take_turns(
 
 
 def run_round(target: Target, plan: Plan) -> Round:
-    before = cpu_seconds(target.process.pid) if target.process else None
+    before = read_cpu_seconds(target.process.pid) if target.process else None
     plan = replace(plan, host=target.host, port=target.port, path=target.path)
     if target.events_path is None:
         plan = replace(plan, write_share=0.0)
     else:
         plan = replace(plan, events_path=target.events_path)
     tally = run_generator(plan)
-    after = cpu_seconds(target.process.pid) if target.process else None
+    after = read_cpu_seconds(target.process.pid) if target.process else None
     if target.process:
-        target.process.must_run()
+        target.process.check_running()
     return Round(tally, None if before is None or after is None else after - before)
 
 
@@ -76,10 +76,10 @@ def run_generator(plan: Plan) -> Tally:
     longest = plan.warm_up_s + plan.seconds + 2 * plan.timeout_s + GENERATOR_SPARE_S
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-            python(["-m", "app.bench.load.generator"]),
+            build_python_command(["-m", "app.bench.load.generator"]),
             input=plan.written(),
             capture_output=True,
-            env=environment_of_children(),
+            env=build_child_environment(),
             timeout=longest,
             start_new_session=True,
             check=False,
@@ -95,13 +95,13 @@ def run_generator(plan: Plan) -> Tally:
 
 
 @contextmanager
-def uvicorn_beside(
+def run_uvicorn(
     name: str, application: str, workers: int, *, factory: bool, variables: Mapping[str, str] | None = None
 ) -> Iterator[Target]:
     """A yardstick or a peer, run as `nextup serve` runs the service: same server, same loop, same parser."""
-    port = free_port()
+    port = find_free_port()
     command = ["-m", "uvicorn", application, "--host", LOOPBACK, "--port", str(port), "--workers", str(workers)]
     options = ["--no-access-log", "--log-level", "warning", "--no-server-header", *(["--factory"] if factory else [])]
-    with child(name, [*command, *options], variables) as process:
-        process.wait_until_it_answers(port, "/openapi.json", workers)
+    with run_child(name, [*command, *options], variables) as process:
+        process.wait_until_ready(port, "/openapi.json", workers)
         yield Target(name, LOOPBACK, port, "/recommend", process)

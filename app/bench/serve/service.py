@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from app.bench.processes import LOOPBACK, Child, child, free_port
+from app.bench.processes import LOOPBACK, ChildProcess, find_free_port, run_child
 from app.bench.serve.rounds import Target
 from app.settings import Settings
 
@@ -15,21 +15,21 @@ LONGEST_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class RunningService:
     target: Target
-    process: Child
+    process: ChildProcess
     seconds: float
     """From the start of the process until every worker is ready."""
 
 
 @contextmanager
-def service_of(settings: Settings, url: str, name: str = "recommend") -> Iterator[Started]:
+def run_service(settings: Settings, url: str, name: str = "recommend") -> Iterator[RunningService]:
     """ChildFailed if it does not come up; it is ended with the block."""
-    port = free_port()
+    port = find_free_port()
     where = ["--host", LOOPBACK, "--port", str(port)]
     what = ["--artifact", str(settings.artifact), "--workers", str(settings.workers)]
     began = time.monotonic()
-    with child("nextup serve", ["-c", SERVE, "serve", *where, *what], {"NEXTUP_REDIS_URL": url}) as process:
-        process.wait_until_it_answers(port, "/readyz", settings.workers, LONGEST_S)
+    with run_child("nextup serve", ["-c", SERVE, "serve", *where, *what], {"NEXTUP_REDIS_URL": url}) as process:
+        process.wait_until_ready(port, "/readyz", settings.workers, LONGEST_S)
         seconds = time.monotonic() - began
-        yield Started(Target(name, LOOPBACK, port, "/recommend", process, "/events"), process, seconds)
+        yield RunningService(Target(name, LOOPBACK, port, "/recommend", process, "/events"), process, seconds)

@@ -10,7 +10,7 @@ import polars as pl
 from app.bench.load.profile import Plan
 from app.bench.load.traffic import drawn, read_bodies, write_bodies
 from app.bench.processes import LOOPBACK
-from app.bench.serve.histories import stored_lengths
+from app.bench.serve.histories import read_history_lengths
 from app.settings import Settings
 from models.catalogue.open import TABLE
 
@@ -19,13 +19,13 @@ WARM_UP_S = 1.0
 TIMEOUT_S = 10.0
 
 
-def plan_of(arguments: argparse.Namespace, settings: Settings, url: str, users: list[str]) -> Plan:
+def build_profile(arguments: argparse.Namespace, settings: Settings, url: str, users: list[str]) -> Plan:
     """One round, but for where it goes.
 
     In a closed loop all users ask alike; at a rate, who has many events asks often. Written items are drawn as often as
     they are in the log that the model was trained on.
     """
-    weights = None if arguments.rate is None else asyncio.run(stored_lengths(url, settings, users))
+    weights = None if arguments.rate is None else asyncio.run(read_history_lengths(url, settings, users))
     asking = drawn(users, weights, BODIES, arguments.seed)
     round_s = arguments.seconds / arguments.rounds
     return Plan(

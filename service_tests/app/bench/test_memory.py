@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.footprint import Footprint, Histories, footprint_table
-from app.bench.resources import Memory
+from app.bench.footprint import Footprint, HistoryFootprint, format_footprints
+from app.bench.resources import ProcessMemory
 from app.commands.main import main
 
 
 def test_bytes_per_item_are_what_the_artifact_adds() -> None:
-    before, loaded = Memory(pss=1000, uss=900, rss=2000), Memory(pss=5000, uss=4000, rss=9000)
+    before, loaded = ProcessMemory(pss=1000, uss=900, rss=2000), ProcessMemory(pss=5000, uss=4000, rss=9000)
     assert Footprint("sasrec", 100, 3000, before, loaded, 0.1).per_item == 40.0
     assert Footprint("sasrec", 100, 3000, None, None, 0.1).per_item is None
-    assert footprint_table([Footprint("sasrec", 100, 3000, None, None, 0.1)]).splitlines()[1].split()[3:6] == [
+    assert format_footprints([Footprint("sasrec", 100, 3000, None, None, 0.1)]).splitlines()[1].split()[3:6] == [
         "-",
         "-",
         "-",
     ]
-    assert Histories(users=4, events=10, bytes=800).per_user == 200.0
+    assert HistoryFootprint(users=4, events=10, bytes=800).per_user == 200.0
 
 
 @pytest.mark.slow

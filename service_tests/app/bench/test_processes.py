@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.processes import LOOPBACK, ChildFailed, child, environment_of_children, free_port, python
-from app.bench.resources import cpu_seconds, memory_of
+from app.bench.processes import (
+    LOOPBACK,
+    ChildFailed,
+    build_child_environment,
+    build_python_command,
+    find_free_port,
+    run_child,
+)
+from app.bench.resources import read_cpu_seconds, read_memory
 
 SLEEPS = "import time; time.sleep(60)"
 HAS_CHILD = f"""
@@ -54,7 +61,7 @@ def test_a_failure_ends_the_process_and_those_below_it(error: type[BaseException
     pids: list[int] = []
 
     def benchmark() -> None:
-        with child("it", ["-c", HAS_CHILD + SLEEPS, str(note)]) as process:
+        with run_child("it", ["-c", HAS_CHILD + SLEEPS, str(note)]) as process:
             pids.extend([process.pid, pid_in(note)])
             assert all(map(is_alive, pids))
             raise error
@@ -68,10 +75,10 @@ def test_a_failure_ends_the_process_and_those_below_it(error: type[BaseException
 @linux
 def test_a_process_that_dies_leaves_nothing_below_it(tmp_path: Path) -> None:
     note = tmp_path / "below"
-    with child("it", ["-c", HAS_CHILD, str(note)]) as process:
+    with run_child("it", ["-c", HAS_CHILD, str(note)]) as process:
         below = pid_in(note)
         with pytest.raises(ChildFailed):
-            process.wait_until_it_answers(free_port(), "/")
+            process.wait_until_ready(find_free_port(), "/")
         wait_for_end(below)
 
 
@@ -82,7 +89,7 @@ def test_children_end_with_a_benchmark_that_is_killed() -> None:
         f"with child('it', ['-c', {SLEEPS!r}]) as process: print(process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment_of_children()
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=build_child_environment()
     ) as benchmark:
         assert benchmark.stdout is not None
         pid = int(benchmark.stdout.readline())
@@ -93,33 +100,33 @@ def test_children_end_with_a_benchmark_that_is_killed() -> None:
 
 def test_a_process_that_ends_early_says_what_it_wrote_last() -> None:
     program = "import sys; print('x' * 100_000, file=sys.stderr); print('the reason', file=sys.stderr); sys.exit(3)"
-    with pytest.raises(ChildFailed) as failed, child("the service", ["-c", program]) as process:
-        process.wait_until_it_answers(free_port(), "/")
+    with pytest.raises(ChildFailed) as failed, run_child("the service", ["-c", program]) as process:
+        process.wait_until_ready(find_free_port(), "/")
     assert "the service ended with status 3" in str(failed.value)
     assert str(failed.value).endswith("the reason")
     assert len(str(failed.value)) < 5_000
 
 
 def test_a_server_is_waited_for() -> None:
-    port = free_port()
+    port = find_free_port()
     program = (
         "import time, http.server as h; time.sleep(0.3)\n"
         f"h.HTTPServer(('{LOOPBACK}', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
     )
-    with child("it", ["-c", program]) as process:
-        process.wait_until_it_answers(port, "/")
+    with run_child("it", ["-c", program]) as process:
+        process.wait_until_ready(port, "/")
 
 
 @linux
 def test_cpu_time_of_those_below_is_counted(tmp_path: Path) -> None:
     busy = "x = 0\nwhile True: x += 1"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
-    with child("it", ["-c", program]) as process:
+    with run_child("it", ["-c", program]) as process:
         end = time.monotonic() + 30
-        while (spent := cpu_seconds(process.pid)) is None or spent < 0.5:  # the parent itself waits
+        while (spent := read_cpu_seconds(process.pid)) is None or spent < 0.5:  # the parent itself waits
             assert time.monotonic() < end
             time.sleep(0.05)
-    assert cpu_seconds(process.pid) is None
+    assert read_cpu_seconds(process.pid) is None
 
 
 @linux
@@ -138,21 +145,24 @@ if left: subprocess.Popen([sys.executable, "-c", sys.argv[2], str(left - 1), sys
 else: open({str(tmp_path / "ready")!r}, "w").write("1")
 time.sleep(60)
 """
-    with child("it", ["-c", holds, "2", holds]) as process:
+    with run_child("it", ["-c", holds, "2", holds]) as process:
         pid_in(tmp_path / "ready")
-        memory = memory_of(process.pid)
+        memory = read_memory(process.pid)
     assert memory is not None
     shared_once, own = 64 << 20, 3 * (16 << 20)
     assert memory.rss > 3 * shared_once + own
     assert shared_once + own < memory.pss < 2 * shared_once + own
     assert own < memory.uss < memory.pss
-    assert memory_of(process.pid) is None
+    assert read_memory(process.pid) is None
 
 
 def test_a_folder_named_app_does_not_shadow_ours(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     done = subprocess.run(
-        python(["-c", "import app.bench.load.profile"]), cwd=tmp_path, env=environment_of_children(), check=False
+        build_python_command(["-c", "import app.bench.load.profile"]),
+        cwd=tmp_path,
+        env=build_child_environment(),
+        check=False,
     )
     assert done.returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.resources import memory_of, resident_of
+from app.bench.resources import read_memory, read_resident
 
 SIZE = 24_000_000
 SLACK = 6_000_000
@@ -38,7 +38,7 @@ def test_a_mapped_file_counts_once_for_a_tree_of_processes(tmp_path: Path) -> No
             assert process.stdout is not None
             while process.stdout.readline().strip() != "ready":
                 pass
-            found[len(more)] = resident_of(process.pid), memory_of(process.pid)
+            found[len(more)] = read_resident(process.pid), read_memory(process.pid)
             process.communicate()
     (one, _), (two, shared) = found[0], found[1]
     assert one is not None
@@ -53,4 +53,4 @@ def test_a_mapped_file_counts_once_for_a_tree_of_processes(tmp_path: Path) -> No
 def test_a_process_that_has_ended_takes_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
-    assert resident_of(process.pid) is None
+    assert read_resident(process.pid) is None

@@ -8,9 +8,9 @@ import pytest
 
 from app.bench.load.profile import Plan
 from app.bench.load.traffic import drawn, histories_of, read_bodies
-from app.bench.resources import resident_of
+from app.bench.resources import read_resident
 from app.bench.serve.rounds import run_round
-from app.bench.serve.service import service_of
+from app.bench.serve.service import run_service
 from app.capacity.artifact_files import ItemText
 from app.capacity.base_memory import Base, base_of_here
 from app.capacity.memory import worker_memory
@@ -45,9 +45,9 @@ def test_resident_memory_is_as_planned(
     asking = read_bodies(drawn(events["user_id"].to_list(), None, 500, 0), 10)
     with redis_url(settings) as url:  # of its own: these users have the names of others
         asyncio.run(load_events(url, settings, events))
-        with service_of(settings, url) as service:
+        with run_service(settings, url) as service:
             answered = run_round(service.target, replace(PLAN, bodies=tuple(asking))).tally
-            found = resident_of(service.process.pid)
+            found = read_resident(service.process.pid)
     assert answered.answered > 50
     assert found is not None
     planned = worker_memory(shape_of(preset(name), items), ItemText.numbered(items), base.resident).together(workers)

@@ -9,7 +9,7 @@ import torch
 
 from app.commands.main import main
 from models.batch import History, Times
-from models.benchmarks.encoding import take_turns
+from models.benchmarks.encoding import measure_encode_rates
 from models.benchmarks.flops import operations
 from models.build import build_model
 from models.presets import preset
@@ -30,7 +30,7 @@ class Noting(Runner):
 def test_runners_take_turns_and_the_clock_is_per_sequence() -> None:
     noted: list[str] = []
     runners = {name: Noting(name, noted) for name in ("a", "b")}
-    rates = take_turns(runners, [np.array([1])] * 4, rounds=3, seconds=1e-9)
+    rates = measure_encode_rates(runners, [np.array([1])] * 4, rounds=3, seconds=1e-9)
     assert noted == ["a"] * 4 + ["b"] * 4 + ["a", "b"] * 3
     assert all(rate.per_second > 4 for rate in rates.values())
 

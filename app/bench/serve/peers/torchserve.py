@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from app.bench.processes import LOOPBACK, Child, ChildFailed, child, environment_of_children, free_port
+from app.bench.processes import LOOPBACK, ChildFailed, ChildProcess, build_child_environment, find_free_port, run_child
 from app.bench.serve.peers import torchserve_handler as handler
 from app.bench.serve.rounds import Target
 
@@ -35,7 +35,7 @@ class PeerMissing(RuntimeError):
     """The peer cannot be measured here; the text says why."""
 
 
-def java() -> Path:
+def find_java() -> Path:
     """PeerMissing if there is none on PATH or in JAVA_HOME."""
     home = os.environ.get("JAVA_HOME")
     at_home = Path(home) / "bin" / "java" if home else None
@@ -45,7 +45,7 @@ def java() -> Path:
     return Path(found)
 
 
-def environment(folder: Path) -> Path:
+def ensure_environment(folder: Path) -> Path:
     """The Python of an environment with TorchServe in it, made if it is not there; PeerMissing if that fails."""
     interpreter = folder / "bin" / "python"
     commands = [[str(interpreter), "-m", "pip", "install", "-q", *NEEDED]]  # again too: what is needed may have grown
@@ -67,9 +67,9 @@ def torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, nativ
 
     PeerMissing, or ChildFailed if it does not start.
     """
-    found = java()
-    interpreter = environment(folder)
-    ports = [free_port() for _ in range(3)]
+    found = find_java()
+    interpreter = ensure_environment(folder)
+    ports = [find_free_port() for _ in range(3)]
     with tempfile.TemporaryDirectory(prefix="nextup-torchserve-") as place:
         store = Path(place)
         archive = [
@@ -81,7 +81,7 @@ def torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, nativ
             READY_S,
             TMPDIR=place,
         )
-        (store / "config.properties").write_text(configuration(ports))
+        (store / "config.properties").write_text(format_configuration(ports))
         options = ["--start", "--foreground", "--ncs", "--model-store", place, "--models", "nextup=nextup.mar"]
         options += ["--ts-config", str(store / "config.properties"), "--disable-token-auth"]
         variables = {
@@ -94,14 +94,14 @@ def torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, nativ
             "TEMP": place,
             "PATH": os.pathsep.join([str(found.parent), str(interpreter.parent), os.environ.get("PATH", "")]),
         }
-        with child(
+        with run_child(
             "torchserve", [str(interpreter.with_name("torchserve")), *options], variables, str(interpreter)
         ) as it:
             _wait(it, ports[0])
             yield Target(name, LOOPBACK, ports[0], "/predictions/nextup", it)
 
 
-def configuration(ports: list[int]) -> str:
+def format_configuration(ports: list[int]) -> str:
     """`ports` of inference, management and metrics."""
     addresses = zip(("inference", "management", "metrics"), ports, strict=True)
     model = (
@@ -117,30 +117,30 @@ def configuration(ports: list[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wait(process: Child, port: int) -> None:
+def _wait(process: ChildProcess, port: int) -> None:
     """Until a request is answered: the server is up long before its workers."""
     end = time.monotonic() + READY_S
     while time.monotonic() < end:
-        process.must_run()
+        process.check_running()
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30.0)
         try:
             connection.request(
                 "POST", "/predictions/nextup", b'{"user_id": "nobody"}', {"content-type": "application/json"}
             )
             if connection.getresponse().status == http.HTTPStatus.OK:
-                return process.wait_until_it_answers(port, "/ping", WORKERS)
+                return process.wait_until_ready(port, "/ping", WORKERS)
         except (OSError, http.client.HTTPException):
             pass
         finally:
             connection.close()
         time.sleep(0.5)
-    raise ChildFailed(f"torchserve was not ready within {READY_S:.0f} s:\n{process.tail()}")
+    raise ChildFailed(f"torchserve was not ready within {READY_S:.0f} s:\n{process.read_tail()}")
 
 
 def _run(command: list[str], otherwise: str, longest_s: float, **variables: str) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - our own words
-            command, capture_output=True, env=environment_of_children(variables), timeout=longest_s, check=False
+            command, capture_output=True, env=build_child_environment(variables), timeout=longest_s, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerMissing(f"{otherwise}: {error}") from error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.bench.load.generator import generate
-from app.bench.processes import free_port
+from app.bench.processes import find_free_port
 from service_tests.app.bench.serve.served import LONG_S, SHORT_S, Server, served
 from service_tests.app.bench.serve.tallies import PLAN
 
@@ -85,7 +85,7 @@ async def test_an_answer_that_never_comes_is_a_timeout_and_the_round_ends() -> N
 
 
 async def test_a_server_that_is_not_there_is_refusals_and_not_a_busy_loop() -> None:
-    tally = await generate(replace(PLAN, port=free_port()))
+    tally = await generate(replace(PLAN, port=find_free_port()))
     assert set(tally.failures) == {"refused"}
     assert tally.answered == 0
     assert tally.failures["refused"] <= PLAN.connections * (PLAN.seconds / 0.01 + 1)
@@ -98,7 +98,7 @@ async def test_what_is_not_http_is_malformed() -> None:
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(talk, "127.0.0.1", port := free_port()):
+    async with await asyncio.start_server(talk, "127.0.0.1", port := find_free_port()):
         tally = await generate(replace(PLAN, port=port))
     assert set(tally.failures) == {"malformed"}
     assert tally.answered == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.bench.load.generator import generate
-from app.bench.processes import free_port
+from app.bench.processes import find_free_port
 from service_tests.app.bench.serve.served import LONG_S, STOP_S, Server, served
 from service_tests.app.bench.serve.tallies import PLAN
 
@@ -72,6 +72,6 @@ async def test_the_same_seed_brings_the_same_requests() -> None:
 
 async def test_a_server_that_is_not_there_ends_the_round_too() -> None:
     async with asyncio.timeout(20):
-        tally = await generate(replace(PLAN, port=free_port(), rate=50.0, timeout_s=0.3))
+        tally = await generate(replace(PLAN, port=find_free_port(), rate=50.0, timeout_s=0.3))
     assert tally.answered == 0
     assert tally.failures["timeout"] > 0

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from app.bench.load.profile import Plan
-from app.bench.processes import free_port
+from app.bench.processes import find_free_port
 from service_tests.app.bench.serve.tallies import PLAN
 
 SHORT_S, LONG_S, STOP_S = 0.002, 0.05, 0.3
@@ -52,7 +52,7 @@ class Server:
 @asynccontextmanager
 async def served(server: Server, *users: str) -> AsyncIterator[Plan]:
     """A plan of requests of these users in turn, for a server that runs."""
-    port = free_port()
+    port = find_free_port()
     config = uvicorn.Config(server, port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
     uvicorn_server = uvicorn.Server(config)
     task = asyncio.create_task(uvicorn_server.serve())

@@ -12,9 +12,15 @@ import pytest
 
 from app.bench.serve.peer_runs import parse_peers
 from app.bench.serve.peers import torchserve_handler
-from app.bench.serve.peers.torchserve import PeerMissing, configuration, environment, java, torchserve
-from app.bench.serve.recall import answers_of, recall
-from app.bench.serve.rounds import uvicorn_beside
+from app.bench.serve.peers.torchserve import (
+    PeerMissing,
+    ensure_environment,
+    find_java,
+    format_configuration,
+    torchserve,
+)
+from app.bench.serve.recall import fetch_answers, recall
+from app.bench.serve.rounds import run_uvicorn
 from app.item_key import item_keys
 from models.artifact import load_artifact
 from service_tests.support.artifacts import write_tiny_artifact
@@ -78,10 +84,10 @@ async def test_the_naive_service_answers_as_ours_does(
     user = new_user()
     ours = await served(user, "i3", "i1", "i4")
     variables = {"NEXTUP_REDIS_URL": redis_url, "NEXTUP_ARTIFACT": str(artifact), "NEXTUP_TORCH_THREADS": "1"}
-    with uvicorn_beside(
+    with run_uvicorn(
         "naive", "app.bench.serve.peers.naive:create_naive", 1, factory=True, variables=variables
     ) as naive:
-        theirs = answers_of(naive, [user, "nobody at all"], 7)
+        theirs = fetch_answers(naive, [user, "nobody at all"], 7)
         async with httpx.AsyncClient(base_url=f"http://{naive.host}:{naive.port}") as http:
             whole = (await http.post(naive.path, json={"user_id": user, "k": 7})).json()
     assert theirs == {user: [item["item_id"] for item in ours["items"]]}, "who is unknown was not the model's"
@@ -104,17 +110,17 @@ def test_without_java_torchserve_is_not_measured(tmp_path: Path, monkeypatch: py
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").touch()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert java() == tmp_path / "bin" / "java"
+    assert find_java() == tmp_path / "bin" / "java"
 
 
 def test_an_environment_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PeerMissing, match="its environment could not be made"):
-        environment(tmp_path / "file" / "venv")
+        ensure_environment(tmp_path / "file" / "venv")
 
 
 def test_the_configuration_is_what_torchserve_reads() -> None:
-    found = dict(line.split("=", 1) for line in configuration([1, 2, 3]).splitlines())
+    found = dict(line.split("=", 1) for line in format_configuration([1, 2, 3]).splitlines())
     assert found["metrics_address"] == "http://127.0.0.1:3"
     assert found["disable_token_authorization"] == "true"
     assert json.loads(found["models"])["nextup"]["1.0"]["batchSize"] == 32

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.bench.processes import ChildFailed, child, free_port
-from app.bench.serve.rounds import Target, run_generator, run_round, take_turns, uvicorn_beside
+from app.bench.processes import ChildFailed, find_free_port, run_child
+from app.bench.serve.rounds import Target, run_generator, run_interleaved, run_round, run_uvicorn
 from service_tests.app.bench.serve.tallies import PLAN
 
 
@@ -13,10 +13,12 @@ from service_tests.app.bench.serve.tallies import PLAN
 def test_servers_are_measured_in_turn_and_end_afterwards() -> None:
     seen: list[str] = []
     with (
-        uvicorn_beside("echo", "app.bench.serve.echo:create_echo", 2, factory=True) as echo,
-        uvicorn_beside("bare", "app.bench.serve.echo:bare", 1, factory=False) as bare,
+        run_uvicorn("echo", "app.bench.serve.echo:create_echo", 2, factory=True) as echo,
+        run_uvicorn("bare", "app.bench.serve.echo:bare", 1, factory=False) as bare,
     ):
-        rounds = take_turns([echo, bare], replace(PLAN, seconds=0.2), 2, lambda target, _: seen.append(target.name))
+        rounds = run_interleaved(
+            [echo, bare], replace(PLAN, seconds=0.2), 2, lambda target, _: seen.append(target.name)
+        )
     assert seen == ["echo", "bare", "echo", "bare"]
     for one in (*rounds["echo"], *rounds["bare"]):
         assert one.tally.errors == 0
@@ -26,12 +28,12 @@ def test_servers_are_measured_in_turn_and_end_afterwards() -> None:
 
 
 def test_a_server_that_dies_during_a_round_fails_the_benchmark_with_its_last_words() -> None:
-    port = free_port()
+    port = find_free_port()
     program = (
         f"import socket, sys; server = socket.create_server(('127.0.0.1', {port})); one, _ = server.accept()\n"
         "one.recv(10); sys.exit('out of memory')"
     )
-    with child("service", ["-c", program]) as process:
+    with run_child("service", ["-c", program]) as process:
         service = Target("service", "127.0.0.1", port, "/", process)
         with pytest.raises(ChildFailed, match="out of memory"):
             run_round(service, replace(PLAN, seconds=1.0))
