@@ -20,7 +20,7 @@ from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
 from models.scorers.ann.indexes import Index, build_index, exact_by
 from models.scorers.exact.cosine import CosineScan
-from models.scorers.filter import Eligible, Indices, Mask
+from models.scorers.filter import Indices, ItemFilter, Mask
 from models.scorers.selection import Scoring, choose, plain_scoring
 
 Row = TypeVar("Row")
@@ -28,7 +28,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class RankedItems:
-    """`indices` (B, k) with 0 where no eligible item is left, `scores` (B, k) falling, −inf there; times in seconds."""
+    """`indices` (B, k) with 0 where no item_filter item is left, `scores` (B, k) falling, −inf there; times in seconds."""
 
     indices: Indices
     scores: NDArray[np.float32]
@@ -70,8 +70,8 @@ class Predictor:
         k: int,
         *,
         times: Sequence[Times] | None = None,
-        denied: Sequence[Indices] | None = None,
-        allowed: Sequence[Mask | None] | None = None,
+        excluded: Sequence[Indices] | None = None,
+        allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
         """The k best items after each history, in falling score, equal scores in catalogue order.
 
@@ -79,15 +79,15 @@ class Predictor:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
             k: at least 1; more than there are items gives as many as there are.
             times: per history, its events' times, 0 where nobody knows. Not looked at unless `reads_times`.
-            denied: per history, indices that are not answered.
-            allowed: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
+            excluded: per history, indices that are not answered.
+            allow_masks: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
 
         """
         if not len(histories):
             raise ValueError("no history was given")
         parts = self._fitting.run(
             len(histories),
-            lambda rows: self._top_k(histories[rows], k, _of(times, rows), _of(denied, rows), _of(allowed, rows)),
+            lambda rows: self._top_k(histories[rows], k, _of(times, rows), _of(excluded, rows), _of(allow_masks, rows)),
         )
         return parts[0] if len(parts) == 1 else _together(parts)
 
@@ -96,15 +96,15 @@ class Predictor:
         histories: Sequence[History],
         k: int,
         times: Sequence[Times] | None,
-        denied: Sequence[Indices] | None,
-        allowed: Sequence[Mask | None] | None,
+        excluded: Sequence[Indices] | None,
+        allow_masks: Sequence[Mask | None] | None,
     ) -> RankedItems:
         began = time.perf_counter()
         found = self.runner.encode(histories, times if self.reads_times else None)
         self._wait()
         encoded = time.perf_counter()
-        eligible = Eligible(self.num_items, denied, allowed)
-        best = self._scoring.scorer(len(found.hidden)).best(found.hidden, min(k, self.num_items), eligible)
+        item_filter = ItemFilter(self.num_items, excluded, allow_masks)
+        best = self._scoring.scorer(len(found.hidden)).best(found.hidden, min(k, self.num_items), item_filter)
         indices, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
         return RankedItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
@@ -114,16 +114,16 @@ class Predictor:
         items: Indices,
         k: int,
         *,
-        denied: Sequence[Indices] | None = None,
-        allowed: Sequence[Mask | None] | None = None,
+        excluded: Sequence[Indices] | None = None,
+        allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
         """The k items whose vectors have the largest cosine with each of `items` (B,); never the item itself."""
         began = time.perf_counter()
         self._cosines = self._cosines or CosineScan(self.model.embedding)
         rows = torch.from_numpy(items).to(self.torch_device)
         itself = [*items[:, None]]
-        excluded = itself if denied is None else [np.append(a, b) for a, b in zip(denied, itself, strict=True)]
-        best = self._cosines.best(rows, min(k, self.num_items), Eligible(self.num_items, excluded, allowed))
+        excluded = itself if excluded is None else [np.append(a, b) for a, b in zip(excluded, itself, strict=True)]
+        best = self._cosines.best(rows, min(k, self.num_items), ItemFilter(self.num_items, excluded, allow_masks))
         return RankedItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
 
     @property
@@ -147,7 +147,7 @@ class Predictor:
         None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
         """
         hidden = torch.cat([self.runner.encode([history], None).hidden for history in histories])
-        return build_index(self.model, hidden, self._exact.large, denied=histories)
+        return build_index(self.model, hidden, self._exact.large, excluded=histories)
 
     @torch.inference_mode()
     def use_index(self, index: Index) -> None:

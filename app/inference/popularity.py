@@ -17,24 +17,24 @@ NOTHING: Indices = np.empty(0, dtype=np.int64)
 def popular(catalogue: Catalogue, version: str, query: Query) -> TopItems:
     """Catalogue order is popularity order, the score is the count."""
     history = catalogue.keys.of(query.history)
-    excluded = denied(catalogue, known(history), query)
-    mask = allowed(catalogue, query.candidates, query.categories)
+    excluded_items = excluded(catalogue, known(history), query)
+    mask = allow_masks(catalogue, query.candidates, query.categories)
     # Without a mask the first k that are not denied stand among the first k + len(denied): no need to look further.
-    last = min(catalogue.num_items, query.k + len(excluded))
+    last = min(catalogue.num_items, query.k + len(excluded_items))
     in_order = np.arange(1, last + 1) if mask is None else np.flatnonzero(mask)
-    best = in_order[~np.isin(in_order, excluded)][: query.k].tolist()
+    best = in_order[~np.isin(in_order, excluded_items)][: query.k].tolist()
     counts = [float(catalogue.count(index)) for index in best]
     unknown = np.flatnonzero(history == 0)
     return TopItems(best, counts, "popularity", unknown, version, catalogue, started_at=time.perf_counter())
 
 
-def denied(catalogue: Catalogue, seen: Indices, query: Query) -> Indices:
+def excluded(catalogue: Catalogue, seen: Indices, query: Query) -> Indices:
     """What is not answered: what the query excludes, and what was seen if it says so."""
-    excluded = known(catalogue.keys.of(query.exclude)) if len(query.exclude) else NOTHING
-    return np.concatenate((seen, excluded)) if query.exclude_seen else excluded
+    excluded_items = known(catalogue.keys.of(query.exclude)) if len(query.exclude) else NOTHING
+    return np.concatenate((seen, excluded_items)) if query.exclude_seen else excluded_items
 
 
-def allowed(catalogue: Catalogue, candidates: ItemKeys | None, categories: tuple[str, ...]) -> Mask | None:
+def allow_masks(catalogue: Catalogue, candidates: ItemKeys | None, categories: tuple[str, ...]) -> Mask | None:
     """(num_items + 1,) what may be answered, None for everything: candidates that are in one of the categories."""
     if candidates is None and not categories:
         return None

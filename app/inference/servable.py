@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
 from app.inference.interfaces import About
-from app.inference.popularity import NOTHING, Indices, allowed, denied, known, popular
+from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, known, popular
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.runtime.memory import give_back
 from app.telemetry.metrics import BATCH_PADDING
@@ -96,9 +96,9 @@ class Servable:
                 [seen[row] for row in with_model],
                 max(queries[row].k for row in with_model),
                 times=_times(queries, histories, with_model) if self._predictor.reads_times else None,
-                denied=[denied(self.catalogue, seen[row], queries[row]) for row in with_model],
-                allowed=[
-                    allowed(self.catalogue, queries[row].candidates, queries[row].categories) for row in with_model
+                excluded=[excluded(self.catalogue, seen[row], queries[row]) for row in with_model],
+                allow_masks=[
+                    allow_masks(self.catalogue, queries[row].candidates, queries[row].categories) for row in with_model
                 ],
             )
             BATCH_PADDING.observe(top.padding_ratio)
@@ -120,8 +120,8 @@ class Servable:
             top = self._predictor.similar(
                 np.array([index for _, index in asked]),
                 max(queries[row].k for row, _ in asked),
-                denied=[known(self._index.of(queries[row].exclude)) for row, _ in asked],
-                allowed=[allowed(self.catalogue, None, queries[row].categories) for row, _ in asked],
+                excluded=[known(self._index.of(queries[row].exclude)) for row, _ in asked],
+                allow_masks=[allow_masks(self.catalogue, None, queries[row].categories) for row, _ in asked],
             )
             for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):
                 answers[row] = self._answered(best[: queries[row].k], scores, NOTHING, started, score_s=top.score_s)

@@ -26,7 +26,7 @@ from models.runners.cuda_runner import CudaRunner
 from models.runners.torch_runner import TorchRunner
 from models.scorers.base import Scorer
 from models.scorers.exact.grouped import GroupedScorer
-from models.scorers.filter import Eligible, Indices
+from models.scorers.filter import Indices, ItemFilter
 from models.scorers.selection import DENIED, EXACT, K
 from models.scorers.vectors import ItemVectors
 
@@ -86,11 +86,11 @@ def score_cases(
                 scorers.append(GroupedScorer(ItemVectors(model)))
             for batch in batches:
                 rng = np.random.default_rng(batch)
-                denied = [rng.integers(1, items + 1, DENIED) for _ in range(batch)]
+                excluded = [rng.integers(1, items + 1, DENIED) for _ in range(batch)]
                 hidden = torch.randn(batch, dim, generator=torch.Generator().manual_seed(batch)).to(device)
                 work = _scoring(model, batch)
                 for scorer in scorers:
-                    seconds = _seconds(_score(scorer, hidden, items, denied), device, rounds)
+                    seconds = _seconds(_score(scorer, hidden, items, excluded), device, rounds)
                     yield _case((f"score {form}", scorer.name, items, None, batch), work, ceilings, seconds)
 
 
@@ -140,8 +140,8 @@ def _encode(runner: Runner, histories: Sequence[History]) -> Callable[[], object
     return lambda: runner.encode(histories)
 
 
-def _score(scorer: Scorer, hidden: Tensor, items: int, denied: Sequence[Indices]) -> Callable[[], object]:
-    return lambda: scorer.best(hidden, min(K, items), Eligible(items, denied))
+def _score(scorer: Scorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> Callable[[], object]:
+    return lambda: scorer.best(hidden, min(K, items), ItemFilter(items, excluded))
 
 
 def _encoding(model: SequentialRecommender, batch: int, length: int, dtype: torch.dtype) -> Work:

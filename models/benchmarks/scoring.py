@@ -20,7 +20,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import approximate_of, build_index
 from models.scorers.ann.ivf_index import has_faiss
 from models.scorers.base import Scorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.selection import DENIED, EXACT, K, choose, timed
 
 FORMS: dict[str, tuple[Part, str]] = {  # what is scored: embedding and head
@@ -108,11 +108,11 @@ def _timed_in_turn(
     found = []
     for size, hidden in queries.items():
         rng = np.random.default_rng(size)
-        denied = [rng.integers(1, items + 1, DENIED) for _ in range(size)]
+        excluded = [rng.integers(1, items + 1, DENIED) for _ in range(size)]
         times: dict[str, list[float]] = {scorer.name: [] for scorer in scorers}
         for turn in range(rounds + 1):  # the first only warms up
             for scorer in scorers:
-                took = timed(scorer, hidden, min(K, items), Eligible(items, denied))
+                took = timed(scorer, hidden, min(K, items), ItemFilter(items, excluded))
                 if turn:
                     times[scorer.name].append(1e3 * took)
         for scorer in scorers:

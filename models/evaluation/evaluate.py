@@ -67,14 +67,14 @@ def evaluate(
             histories = [asked.histories[row] for row in rows]
             targets = asked.targets[rows]
             times = select_case_times(dataset, part, asked.users[rows]) if predictor.reads_times else None
-            allowed = None
+            allow_masks = None
             if sampled is not None:
-                allowed = [
+                allow_masks = [
                     _sampled_mask(rng, dataset.history(int(user)), int(target), sampled, predictor.num_items)
                     for user, target in zip(asked.users[rows], targets, strict=True)
                 ]
             seen = None if keep_seen or sampled is not None else histories
-            top = predictor.top_k(histories, CUTOFFS[-1], times=times, denied=seen, allowed=allowed).indices
+            top = predictor.top_k(histories, CUTOFFS[-1], times=times, excluded=seen, allow_masks=allow_masks).indices
             answered[rows, : top.shape[1]] = top
             found[rows] = metrics.target_ranks(top, targets)
             shown.advance(len(rows))

@@ -64,15 +64,15 @@ class BlocksScan:
         k: int,
         *,
         lists: NDArray[np.int32] | None = None,
-        denied: Sequence[Indices] | None = None,
-        allowed: Sequence[Mask | None] | None = None,
+        excluded: Sequence[Indices] | None = None,
+        allow_masks: Sequence[Mask | None] | None = None,
     ) -> tuple[Indices, NDArray[np.float32]]:
         """(B, k) items and scores in falling score, equal ones in catalogue order; 0 and −inf where none is left.
 
         `products` (B, splits · codebook) are each query by each piece, the pieces of a split together; `lists`
-        (B, probes) what each query reads, the best first, or everything. `denied` and `allowed` as in `Asked`.
+        (B, probes) what each query reads, the best first, or everything. `excluded` and `allow_masks` as in `Asked`.
         """
-        asked = Asked(products, k, self._pieces, self._num_items, denied, allowed)
+        asked = Asked(products, k, self._pieces, self._num_items, excluded, allow_masks)
         probes = 0 if lists is None else lists.shape[1]
         size = self._library.blocks_workspace(self._table, self._level, len(products), probes)
         if len(self._work) < size:

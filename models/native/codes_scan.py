@@ -48,14 +48,14 @@ class CodesScan:
         products: NDArray[np.float32],
         k: int,
         *,
-        denied: Sequence[Indices] | None = None,
-        allowed: Sequence[Mask | None] | None = None,
+        excluded: Sequence[Indices] | None = None,
+        allow_masks: Sequence[Mask | None] | None = None,
     ) -> tuple[Indices, NDArray[np.float32]]:
         """(B, k) items and scores in falling score, equal ones in catalogue order; 0 and −inf where none is left.
 
-        `products` (B, splits · codebook) are each query by each piece, the pieces of a split together. `denied` and
-        `allowed` as in `Asked`.
+        `products` (B, splits · codebook) are each query by each piece, the pieces of a split together. `excluded` and
+        `allow_masks` as in `Asked`.
         """
-        asked = Asked(products, k, self._pieces, self._num_items, denied, allowed)
+        asked = Asked(products, k, self._pieces, self._num_items, excluded, allow_masks)
         self._library.scan_codes(self._table, self._level, asked.questions, self._work, asked.scores, asked.items)
         return asked.items, asked.scores

@@ -21,23 +21,23 @@ class Asked:
         k: int,
         pieces: int,
         num_items: int,
-        denied: Sequence[Indices] | None,
-        allowed: Sequence[Mask | None] | None,
+        excluded: Sequence[Indices] | None,
+        allow_masks: Sequence[Mask | None] | None,
     ) -> None:
         """ValueError for shapes that do not go together.
 
-        `products` (B, pieces) are each query by each piece, `k` goes from 1 to `num_items`. `denied`: per query, items
-        that are not answered, in any order. `allowed`: per query, a (num_items + 1,) mask of what may be answered, or
+        `products` (B, pieces) are each query by each piece, `k` goes from 1 to `num_items`. `excluded`: per query, items
+        that are not answered, in any order. `allow_masks`: per query, a (num_items + 1,) mask of what may be answered, or
         None for everything.
         """
         count = len(products)
         if products.shape != (count, pieces) or not 1 <= k <= num_items:
             raise ValueError(f"products {products.shape} and k = {k} do not go with {num_items} items")
-        masks = [None if mask is None else np.ascontiguousarray(mask) for mask in allowed or ()]
+        masks = [None if mask is None else np.ascontiguousarray(mask) for mask in allow_masks or ()]
         if any(mask is not None and mask.shape != (num_items + 1,) for mask in masks):
             raise ValueError(f"a mask has an entry for each of {num_items + 1} rows")
         addresses = (ctypes.c_void_p * count)(*(None if mask is None else mask.ctypes.data for mask in masks))
-        rising = [np.sort(one) for one in denied or [np.empty(0, dtype=np.int64)] * count]
+        rising = [np.sort(one) for one in excluded or [np.empty(0, dtype=np.int64)] * count]
         starts = np.zeros(count + 1, dtype=np.int64)
         np.cumsum([len(one) for one in rising], out=starts[1:])
         flat = np.concatenate([*rising, np.empty(0, dtype=np.int64)])
@@ -46,9 +46,9 @@ class Asked:
         self._kept = (masks, addresses, starts, flat, rows)
         self.questions = Questions(
             products=rows.ctypes.data,
-            denied=flat.ctypes.data,
+            excluded=flat.ctypes.data,
             denied_starts=starts.ctypes.data,
-            allowed=ctypes.addressof(addresses) if masks else None,
+            allow_masks=ctypes.addressof(addresses) if masks else None,
             count=count,
             k=k,
         )

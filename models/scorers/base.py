@@ -10,11 +10,11 @@ from typing import ClassVar, NamedTuple, Self
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 
 class Best(NamedTuple):
-    """`indices` (B, k) with 0 where no eligible item is left, `values` (B, k) float32 falling, −inf there."""
+    """`indices` (B, k) with 0 where no item_filter item is left, `values` (B, k) float32 falling, −inf there."""
 
     indices: Tensor
     values: Tensor
@@ -45,7 +45,7 @@ class Scorer(ABC):
         return 0
 
     @abstractmethod
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         """The `k` best eligible items of each row of (B, dim), equal scores in catalogue order; 1 ≤ k ≤ num_items."""
 
     def describe(self) -> dict[str, str | bool | int | float]:

@@ -18,35 +18,35 @@ Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class Eligible:
-    """For B rows: `denied` indices in any order, and `allowed` (num_items + 1,) masks, None for everything."""
+class ItemFilter:
+    """For B rows: `excluded` indices in any order, and `allow_masks` (num_items + 1,) masks, None for everything."""
 
     def __init__(
         self,
         num_items: int,
-        denied: Sequence[Indices] | None = None,
-        allowed: Sequence[Mask | None] | None = None,
+        excluded: Sequence[Indices] | None = None,
+        allow_masks: Sequence[Mask | None] | None = None,
     ) -> None:
         self.num_items = num_items
-        self.denied = denied
-        self.allowed = allowed
+        self.excluded = excluded
+        self.allow_masks = allow_masks
 
     @property
-    def most_denied(self) -> int:
-        return max(map(len, self.denied or ()), default=0)
+    def max_excluded(self) -> int:
+        return max(map(len, self.excluded or ()), default=0)
 
     @property
-    def with_mask(self) -> list[int]:
+    def masked_rows(self) -> list[int]:
         """Rows that have a mask."""
-        return [row for row, mask in enumerate(self.allowed or ()) if mask is not None]
+        return [row for row, mask in enumerate(self.allow_masks or ()) if mask is not None]
 
-    def of(self, rows: Sequence[int]) -> "Eligible":
+    def of(self, rows: Sequence[int]) -> "ItemFilter":
         """The same for some of the rows."""
-        denied, allowed = self.denied, self.allowed
-        return Eligible(
+        excluded, allow_masks = self.excluded, self.allow_masks
+        return ItemFilter(
             self.num_items,
-            None if denied is None else [denied[row] for row in rows],
-            None if allowed is None else [allowed[row] for row in rows],
+            None if excluded is None else [excluded[row] for row in rows],
+            None if allow_masks is None else [allow_masks[row] for row in rows],
         )
 
     def mask(self, scores: Tensor, first: int = 0) -> None:
@@ -55,7 +55,7 @@ class Eligible:
         `scores` may be a transposed view: then it is written into by columns.
         """
         lowest, end = _lowest(scores), first + scores.shape[1]
-        for row in self.with_mask:
+        for row in self.masked_rows:
             mask = self._masks[row].to(scores.device)[first:end]
             scores[row, : len(mask)].masked_fill_(~mask, lowest)
         items, rows = self._denied_by_item
@@ -73,32 +73,32 @@ class Eligible:
         size = scores.shape[1]
         items = blocks[:, None] * size + torch.arange(size, device=scores.device)
         scores.masked_fill_((items == PADDING) | (items > self.num_items), -torch.inf)
-        for row in self.with_mask:
+        for row in self.masked_rows:
             lines = (rows == row).nonzero().squeeze(-1)
             within = self._masks[row].to(scores.device)[items[lines].clamp_max(self.num_items)]
             scores[lines] = scores[lines].masked_fill(~within, -torch.inf)
-        denied, of = (part.to(scores.device) for part in self._denied_by_item)
-        if len(denied):
+        excluded, of = (part.to(scores.device) for part in self._denied_by_item)
+        if len(excluded):
             per_row = -(
                 -(self.num_items + 1) // size
             )  # a block of a row has one number, and denied items look theirs up
             lines_sorted, order = (rows * per_row + blocks).sort()
-            wanted = of * per_row + denied // size
+            wanted = of * per_row + excluded // size
             place = torch.searchsorted(lines_sorted, wanted).clamp_max(len(lines_sorted) - 1)
             found = lines_sorted[place] == wanted
-            scores[order[place[found]], denied[found] % size] = -torch.inf
+            scores[order[place[found]], excluded[found] % size] = -torch.inf
 
     @cached_property
     def _masks(self) -> list[Tensor]:
         nothing = torch.empty(0, dtype=torch.bool)
-        return [nothing if mask is None else torch.from_numpy(mask) for mask in self.allowed or ()]
+        return [nothing if mask is None else torch.from_numpy(mask) for mask in self.allow_masks or ()]
 
     @cached_property
     def _denied_by_item(self) -> tuple[Tensor, Tensor]:
         """Items that are denied, rising, and the row of each."""
-        denied = self.denied or ()
-        items = np.concatenate([np.empty(0, dtype=np.int64), *denied])
-        rows = np.repeat(np.arange(len(denied)), [len(indices) for indices in denied])
+        excluded = self.excluded or ()
+        items = np.concatenate([np.empty(0, dtype=np.int64), *excluded])
+        rows = np.repeat(np.arange(len(excluded)), [len(indices) for indices in excluded])
         order = np.argsort(items, kind="stable")
         return torch.from_numpy(items[order]), torch.from_numpy(rows[order])
 

@@ -29,7 +29,7 @@ from models.scorers.exact.native_codes import NativeCodesScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.tree import TreeScorer
 from models.scorers.exact.triton_scorer import TritonScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 NATIVE: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer)
 COMPILED: Sequence[type[Scorer]] = (*NATIVE, TritonScorer)
@@ -173,22 +173,22 @@ def measure(
     hidden = torch.randn(size, model.config.dim, generator=generator).to(device)
     rng = np.random.default_rng(size)
     num_items = model.embedding.num_items
-    denied = [rng.integers(1, num_items + 1, DENIED) for _ in range(size)]
+    excluded = [rng.integers(1, num_items + 1, DENIED) for _ in range(size)]
     found: dict[str, float] = {}
     end = time.perf_counter() + budget_s
     for turn in count():
         for scorer in scorers:
-            took = timed(scorer, hidden, min(K, num_items), Eligible(num_items, denied))
+            took = timed(scorer, hidden, min(K, num_items), ItemFilter(num_items, excluded))
             found[scorer.name] = took if turn < 2 else min(took, found[scorer.name])
         if turn == most or time.perf_counter() > end:
             break
     return {name: round(1e3 * seconds, 3) for name, seconds in found.items()}
 
 
-def timed(scorer: Scorer, hidden: Tensor, k: int, eligible: Eligible) -> float:
+def timed(scorer: Scorer, hidden: Tensor, k: int, item_filter: ItemFilter) -> float:
     """Seconds of one batch."""
     began = time.perf_counter()
-    scorer.best(hidden, k, eligible)
+    scorer.best(hidden, k, item_filter)
     if hidden.device.type == "cuda":
         torch.cuda.synchronize(hidden.device)
     return time.perf_counter() - began

@@ -15,7 +15,7 @@ from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.plain import PlainScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.selection import EXACT
 
 DIM = 16
@@ -64,14 +64,14 @@ def queries(rows: int, seed: int, *, whole: bool) -> torch.Tensor:
     return hidden.round() if whole else hidden
 
 
-def filters(num_items: int, rows: int, seed: int, share_denied: float, share_allowed: float | None) -> Eligible:
+def filters(num_items: int, rows: int, seed: int, share_denied: float, share_allowed: float | None) -> ItemFilter:
     """Every second row has a mask, if there are any."""
     rng = np.random.default_rng(seed)
-    denied = [rng.integers(1, num_items + 1, rng.integers(0, int(share_denied * num_items) + 2)) for _ in range(rows)]
+    excluded = [rng.integers(1, num_items + 1, rng.integers(0, int(share_denied * num_items) + 2)) for _ in range(rows)]
     if share_allowed is None:
-        return Eligible(num_items, denied)
+        return ItemFilter(num_items, excluded)
     masks = [rng.random(num_items + 1) < share_allowed if row % 2 == 0 else None for row in range(rows)]
-    return Eligible(num_items, denied, masks)
+    return ItemFilter(num_items, excluded, masks)
 
 
 def both(form: tuple[str, Part, str], model: SequentialRecommender, *asked: object) -> tuple[Best, Best]:
@@ -111,8 +111,8 @@ def test_an_exact_scorer_answers_what_plain_answers(
     share_allowed: float | None,
 ) -> None:
     model = model_of(form[1], form[2], num_items, seed, whole=False)
-    eligible = filters(num_items, rows, seed, share_denied, share_allowed)
-    found, expected = both(form, model, queries(rows, seed, whole=False), min(k, num_items), eligible)
+    item_filter = filters(num_items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, model, queries(rows, seed, whole=False), min(k, num_items), item_filter)
     assert_same(found, expected)
 
 
@@ -129,8 +129,8 @@ def test_equal_scores_come_in_catalogue_order_from_every_scorer(
     share_allowed: float | None,
 ) -> None:
     model = model_of(form[1], form[2], num_items, seed, whole=True)
-    eligible = filters(num_items, rows, seed, share_denied, share_allowed)
-    found, expected = both(form, model, queries(rows, seed, whole=True), min(k, num_items), eligible)
+    item_filter = filters(num_items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, model, queries(rows, seed, whole=True), min(k, num_items), item_filter)
     assert torch.equal(found.values, expected.values)
     assert torch.equal(found.indices, expected.indices)
 
@@ -141,8 +141,8 @@ def test_fewer_than_k_eligible_items_leave_zeros_at_the_end(form: tuple[str, Par
     model = model_of(form[1], form[2], num_items, 0, whole=False)
     mask = np.zeros(num_items + 1, dtype=bool)
     mask[[0, 7, 4_000, 8_999]] = True
-    eligible = Eligible(num_items, [np.array([4_000]), np.arange(3, num_items + 1)], [mask, None])
-    found, _ = both(form, model, queries(2, 0, whole=False), 4, eligible)
+    item_filter = ItemFilter(num_items, [np.array([4_000]), np.arange(3, num_items + 1)], [mask, None])
+    found, _ = both(form, model, queries(2, 0, whole=False), 4, item_filter)
     assert sorted(found.indices[0].tolist()) == [0, 0, 7, 8_999]
     assert sorted(found.indices[1].tolist()) == [0, 0, 1, 2]
     assert found.values.isneginf().sum(-1).tolist() == [2, 2]

@@ -69,7 +69,7 @@ def test_an_index_is_measured_kept_and_used(
     assert isinstance(scoring["small"], dict)
     assert scoring["small"].items() >= ({"name": scorer, "exact": False} | told["index"]).items()
     history = [np.array([3, 5, 8])]
-    top, expected = (one.predictor.top_k(history, 10, denied=history) for one in (artifact, exact))
+    top, expected = (one.predictor.top_k(history, 10, excluded=history) for one in (artifact, exact))
     np.testing.assert_allclose(top.scores, expected.scores, rtol=1e-5)
 
     content = bytearray((folder / "neighbours.ivf").read_bytes())

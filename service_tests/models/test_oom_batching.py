@@ -67,7 +67,7 @@ def test_a_predictor_answers_in_parts_as_it_would_at_once() -> None:
     masks = [rng.random(61) < 0.5 if row % 2 else None for row in range(10)]
     cpu = torch.device("cpu")
     whole, parts = (
-        predictor.top_k(histories, 10, times=times, denied=histories, allowed=masks)
+        predictor.top_k(histories, 10, times=times, excluded=histories, allow_masks=masks)
         for predictor in (Predictor(model, cpu), Predictor(model, cpu, SmallDevice(model, cpu)))
     )
     assert np.array_equal(whole.indices, parts.indices)

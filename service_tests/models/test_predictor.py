@@ -21,22 +21,22 @@ indices = st.lists(st.integers(1, NUM_ITEMS), max_size=NUM_ITEMS)
 @settings(deadline=None, max_examples=60)
 @given(
     history=st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=60),
-    denied=indices,
-    allowed=st.none() | indices,
+    excluded=indices,
+    allow_masks=st.none() | indices,
     k=st.integers(1, NUM_ITEMS + 5),
 )
 def test_k_eligible_items_come_back_in_falling_score(
-    history: list[int], denied: list[int], allowed: list[int] | None, k: int
+    history: list[int], excluded: list[int], allow_masks: list[int] | None, k: int
 ) -> None:
     mask = None
-    if allowed is not None:
+    if allow_masks is not None:
         mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
-        mask[allowed] = True
+        mask[allow_masks] = True
     query = [np.array(history, dtype=np.int64)]
-    top = PREDICTOR.top_k(query, k, denied=[np.array(denied, dtype=np.int64)], allowed=[mask])
+    top = PREDICTOR.top_k(query, k, excluded=[np.array(excluded, dtype=np.int64)], allow_masks=[mask])
     everything = PREDICTOR.top_k(query, NUM_ITEMS)
     scores = dict(zip(everything.indices[0].tolist(), everything.scores[0].tolist(), strict=True))
-    eligible = set(range(1, NUM_ITEMS + 1) if allowed is None else allowed) - set(denied)
+    eligible = set(range(1, NUM_ITEMS + 1) if allow_masks is None else allow_masks) - set(excluded)
     expected = sorted(eligible, key=lambda index: (-scores[index], index))[:k]
     found = top.indices[0].tolist()
     assert [index for index in found if index] == expected
@@ -67,8 +67,8 @@ def test_a_query_is_not_changed_by_the_masks_of_its_neighbours() -> None:
     together = PREDICTOR.top_k(
         [history, history, history],
         5,
-        denied=[none_denied, np.array([1, 2]), none_denied],
-        allowed=[None, None, nothing],
+        excluded=[none_denied, np.array([1, 2]), none_denied],
+        allow_masks=[None, None, nothing],
     )
     alone = PREDICTOR.top_k([history], 5)
     assert np.array_equal(together.indices[0], alone.indices[0])

@@ -49,7 +49,7 @@ def recall(
         keys, times = histories[user]
         indices = artifact.catalogue.keys.of(keys)
         known = indices[indices > 0]
-        exact = reference.top_k([known], len(items), times=[times[indices > 0]], denied=[known])
+        exact = reference.top_k([known], len(items), times=[times[indices > 0]], excluded=[known])
         best = {artifact.catalogue.item_id(index) for index in exact.indices[0].tolist() if index}
         shares.append(len(best.intersection(items)) / max(1, len(best)))
     return float(np.mean(shares)) if shares else None

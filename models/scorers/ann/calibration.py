@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.scorers.base import Scorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 
 AT_LEAST = 0.995
@@ -42,19 +42,19 @@ def fewest_probes(
     lists: int,
     hidden: Tensor,
     exact: Scorer,
-    eligible: Eligible,
+    item_filter: ItemFilter,
     at_least: float,
 ) -> tuple[int, float] | None:
     """The number of lists that reaches `at_least`, and what it reaches; None if a quarter of all does not.
 
     `scorer_of` gives the scorer that reads so many lists, `hidden` (Q, dim) are the queries.
     """
-    wanted = _answers(exact, hidden, eligible)
+    wanted = _answers(exact, hidden, item_filter)
     for probes in _rising(lists // LARGEST_SHARE):
         scorer = scorer_of(probes)
         if scorer is None:
             return None
-        found = _answers(scorer, hidden, eligible)
+        found = _answers(scorer, hidden, item_filter)
         is_found = (wanted[:, :, None] == found[:, None, :]).any(-1)
         recall = float(is_found[wanted > 0].float().mean())
         if recall >= at_least:
@@ -62,11 +62,11 @@ def fewest_probes(
     return None
 
 
-def _answers(scorer: Scorer, hidden: Tensor, eligible: Eligible) -> Tensor:
+def _answers(scorer: Scorer, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
     """(Q, K) items, 0 where none is left."""
-    k = min(K, eligible.num_items)
+    k = min(K, item_filter.num_items)
     parts = (range(first, min(first + ROWS, len(hidden))) for first in range(0, len(hidden), ROWS))
-    return torch.cat([scorer.best(hidden[rows.start : rows.stop], k, eligible.of(rows)).indices for rows in parts])
+    return torch.cat([scorer.best(hidden[rows.start : rows.stop], k, item_filter.of(rows)).indices for rows in parts])
 
 
 def _rising(most: int) -> list[int]:

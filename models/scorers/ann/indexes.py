@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 
 def build_index(
-    model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, denied: Sequence[Indices] | None = None
+    model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, excluded: Sequence[Indices] | None = None
 ) -> Index | None:
     """None where no index is worth having: scores are no inner products, or recall costs as much as an exact scan."""
     with_lists = six_bit_codes(model) is not None and library() is not None
     return (
-        build_lists(model, hidden, exact, denied=denied)
+        build_lists(model, hidden, exact, excluded=excluded)
         if with_lists
-        else build_ivf(model, hidden, exact, denied=denied)
+        else build_ivf(model, hidden, exact, excluded=excluded)
     )
 
 

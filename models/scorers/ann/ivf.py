@@ -15,7 +15,7 @@ from models.scorers.ann.ivf_index import IvfIndex
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.blocked import BlockedScorer
 from models.scorers.exact.plain import PlainScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 from models.scorers.vectors import ItemVectors, item_vectors
 
@@ -48,25 +48,25 @@ class IvfScorer(Scorer):
             return None
         return cls(vectors, index, otherwise or BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         found = Best(torch.full((len(hidden), k), PADDING, dtype=torch.int64), torch.full((len(hidden), k), -torch.inf))
         query = self._vectors.query(hidden.float()).contiguous()
-        masked = eligible.with_mask
+        masked = item_filter.masked_rows
         left = [row for row in range(len(hidden)) if row not in masked]
         for ahead in (AHEAD, DEEP):
-            left = self._answer(found, query, eligible, left, ahead)
+            left = self._answer(found, query, item_filter, left, ahead)
         if rows := masked + left:
-            found.indices[rows], found.values[rows] = self._otherwise.best(hidden[rows], k, eligible.of(rows))
+            found.indices[rows], found.values[rows] = self._otherwise.best(hidden[rows], k, item_filter.of(rows))
         return found
 
-    def _answer(self, found: Best, query: Tensor, eligible: Eligible, rows: list[int], ahead: int) -> list[int]:
+    def _answer(self, found: Best, query: Tensor, item_filter: ItemFilter, rows: list[int], ahead: int) -> list[int]:
         """Fill in those of the rows for which `ahead` candidates beyond k are enough; the others.
 
         All of the lists' items that score higher than the last candidate are candidates, but for what a byte per number
         loses. So what is left after the denied are gone is right if enough is left, however many are denied.
         """
-        k, some = found.indices.shape[1], eligible.of(rows)
-        count = k + SPARE + min(ahead, some.most_denied)
+        k, some = found.indices.shape[1], item_filter.of(rows)
+        count = k + SPARE + min(ahead, some.max_excluded)
         if not rows or 2 * count > self._vectors.num_items:
             return rows
         asked = query[rows]
@@ -76,7 +76,7 @@ class IvfScorer(Scorer):
         some.mask_blocks(scores, torch.arange(len(rows)).repeat_interleave(count), items.flatten())
         scores = scores.view(-1, count)
         values, columns = top_in_order(scores, k)
-        enough = k if some.most_denied <= ahead else k + SPARE
+        enough = k if some.max_excluded <= ahead else k + SPARE
         is_settled = (scores > -torch.inf).sum(-1) >= enough
         at = torch.tensor(rows)[is_settled]
         found.indices[at], found.values[at] = items.gather(-1, columns)[is_settled], values[is_settled]

@@ -14,7 +14,7 @@ from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, fewest
 from models.scorers.ann.ivf import IvfScorer
 from models.scorers.ann.ivf_index import IvfIndex, faiss_module
 from models.scorers.base import Scorer
-from models.scorers.filter import Eligible, Indices
+from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors, item_vectors
 
 
@@ -24,22 +24,22 @@ def build_ivf(
     hidden: Tensor,
     exact: Scorer,
     *,
-    denied: Sequence[Indices] | None = None,
+    excluded: Sequence[Indices] | None = None,
     at_least: float = AT_LEAST,
 ) -> IvfIndex | None:
     """None if the recall asked for takes a quarter of all lists, and for scores that are no inner products.
 
-    `hidden` (Q, dim) are queries like those to come, `denied` what each of them may not be answered.
+    `hidden` (Q, dim) are queries like those to come, `excluded` what each of them may not be answered.
     """
     vectors = item_vectors(model)
     if vectors is None:
         return None
     lists = number_of_lists(vectors.num_items)
     built = IvfIndex(_filled(vectors, lists), lists, 1, 0.0, len(hidden))
-    eligible = Eligible(vectors.num_items, denied)
+    item_filter = ItemFilter(vectors.num_items, excluded)
     found = fewest_probes(
         lambda probes: IvfScorer.of(model, replace(built, probes=probes), exact),
-        *(lists, hidden, exact, eligible, at_least),
+        *(lists, hidden, exact, item_filter, at_least),
     )
     return None if found is None else replace(built, probes=found[0], recall=found[1])
 

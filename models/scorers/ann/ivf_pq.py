@@ -18,7 +18,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf_pq_index import ListsIndex
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.native_blocks import NativeBlocksScorer, products_of, six_bit_codes
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 REACH = 0.25
 """How much of a list's radius counts for it: a fifth fewer items are read for the same recall than by centres alone."""
@@ -46,14 +46,16 @@ class ListsScorer(Scorer):
         embedding, scan = six_bit_codes(model), scan_of(model, index)
         return None if embedding is None or scan is None else cls(embedding, index, scan, otherwise)
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         query = hidden.float()
-        found = self._scan.best(products_of(self._embedding, query), k, lists=self.lists(query), denied=eligible.denied)
+        found = self._scan.best(
+            products_of(self._embedding, query), k, lists=self.lists(query), excluded=item_filter.excluded
+        )
         indices, values = map(torch.from_numpy, found)
-        masked = eligible.with_mask
+        masked = item_filter.masked_rows
         too_few = (indices[:, -1] == 0).nonzero().squeeze(-1).tolist()
         if rows := sorted({*masked, *too_few}):
-            best = self._otherwise.best(hidden[rows], k, eligible.of(rows))
+            best = self._otherwise.best(hidden[rows], k, item_filter.of(rows))
             indices[rows], values[rows] = best.indices, best.values
         return Best(indices, values)
 

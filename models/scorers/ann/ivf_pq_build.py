@@ -19,7 +19,7 @@ from models.scorers.ann.ivf_pq import ListsScorer
 from models.scorers.ann.ivf_pq_index import ListsIndex
 from models.scorers.base import Scorer
 from models.scorers.exact.native_blocks import six_bit_codes
-from models.scorers.filter import Eligible, Indices
+from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors
 
 
@@ -29,12 +29,12 @@ def build_lists(
     hidden: Tensor,
     exact: Scorer,
     *,
-    denied: Sequence[Indices] | None = None,
+    excluded: Sequence[Indices] | None = None,
     at_least: float = AT_LEAST,
 ) -> ListsIndex | None:
     """None if the recall asked for takes a quarter of all lists, and for a model without such codes.
 
-    `hidden` (Q, dim) are queries like those to come, `denied` what each of them may not be answered.
+    `hidden` (Q, dim) are queries like those to come, `excluded` what each of them may not be answered.
     """
     embedding = six_bit_codes(model)
     if embedding is None:
@@ -47,7 +47,7 @@ def build_lists(
     built = ListsIndex(centres, radii, starts, items, blocks, 1, 0.0, len(hidden))
     found = fewest_probes(
         lambda probes: ListsScorer.of(model, replace(built, probes=probes), exact),
-        *(len(radii), hidden, exact, Eligible(vectors.num_items, denied), at_least),
+        *(len(radii), hidden, exact, ItemFilter(vectors.num_items, excluded), at_least),
     )
     return None if found is None else replace(built, probes=found[0], recall=found[1])
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.batch import PADDING
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 from models.scorers.vectors import ItemVectors, item_vectors
 
@@ -37,11 +37,11 @@ class BlockedScorer(Scorer):
         vectors = item_vectors(model)
         return cls(vectors) if vectors is not None and vectors.is_stored else None
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         running = RunningTop(len(hidden), k, hidden.device)
         for first, end in stretches(self._vectors.num_items + 1, len(hidden)):
             scores = self._vectors.scores(hidden, first, end)
-            eligible.mask(scores, first)
+            item_filter.mask(scores, first)
             running.take(scores, first)
         return running.best()
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 
 GROUP = 64
@@ -25,7 +25,7 @@ class ChunkedMaxima:
         self._vectors = vectors
         self._cells = cells
 
-    def __call__(self, hidden: Tensor, eligible: Eligible) -> Tensor:
+    def __call__(self, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
         """(B, dim) float32 → (B, groups); −inf where no item of the group may be answered."""
         end, found = self._vectors.num_items + 1, []
         step = max(GROUP, self._cells // len(hidden) // GROUP * GROUP)
@@ -33,7 +33,7 @@ class ChunkedMaxima:
             step = min(step, MADE_ROWS)
         for first in range(0, end, step):
             scores = self._scores(hidden, first, min(first + step, end))
-            eligible.mask(scores, first)
+            item_filter.mask(scores, first)
             padded = F.pad(scores, (0, -scores.shape[1] % GROUP), value=-torch.inf)
             found.append(padded.unflatten(1, (-1, GROUP)).amax(-1))
         return torch.cat(found, dim=1)

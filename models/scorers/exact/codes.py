@@ -17,7 +17,7 @@ from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.blocked import WIDTH, RunningTop, stretches
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 CHUNK = 1 << 14  # items that are unpacked at once
 
@@ -52,12 +52,12 @@ class CodesScorer(Scorer):
             return 0
         return (embedding.num_items + 1) * embedding.splits
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         products = self.products(hidden.float())
         running = RunningTop(len(hidden), k, hidden.device)
         for first, end in stretches(self._count, len(hidden)):
             scores = self.sums(products, first, end)[:, : len(hidden)].T.contiguous()
-            eligible.mask(scores, first)
+            item_filter.mask(scores, first)
             running.take(scores, first)
         return running.best()
 

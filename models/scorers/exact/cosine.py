@@ -15,7 +15,7 @@ from models.embeddings.full import FullEmbedding
 from models.scorers.base import Best
 from models.scorers.exact.blocked import RunningTop, stretches
 from models.scorers.exact.codes import CodesScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 SHORTEST = 1e-12
 """Lengths below count as this, so that nothing is divided by zero."""
@@ -29,8 +29,8 @@ class CosineScan:
         self._codes = CodesScorer(embedding, copy=False) if isinstance(embedding, CodesEmbedding) else None
         self._lengths = torch.cat(list(self._stretch_lengths())).clamp_min(SHORTEST)
 
-    def best(self, items: Tensor, k: int, eligible: Eligible) -> Best:
-        """The `k` eligible items whose vectors have the largest cosine with each of `items` (B,)."""
+    def best(self, items: Tensor, k: int, item_filter: ItemFilter) -> Best:
+        """The `k` item_filter items whose vectors have the largest cosine with each of `items` (B,)."""
         unit = self._embedding.table(items).float() / self._lengths[items, None]
         products = None if self._codes is None else self._codes.products(unit)
         running = RunningTop(len(items), k, items.device)
@@ -40,7 +40,7 @@ class CosineScan:
             else:
                 scores = self._codes.sums(products, first, end)[:, : len(items)].T.contiguous()
             scores /= self._lengths[first:end]
-            eligible.mask(scores, first)
+            item_filter.mask(scores, first)
             running.take(scores, first)
         return running.best()
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from models.batch import PADDING
 from models.scorers.base import Best
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 from models.scorers.vectors import ItemVectors
 
 
 def group_scores(
-    vectors: ItemVectors, query: Tensor, rows: Tensor, groups: Tensor, size: int, eligible: Eligible
+    vectors: ItemVectors, query: Tensor, rows: Tensor, groups: Tensor, size: int, item_filter: ItemFilter
 ) -> Tensor:
     """(P, size): line p has the scores of row `rows[p]` of `query` (B, width) for the items of group `groups[p]`.
 
@@ -25,7 +25,7 @@ def group_scores(
     items = groups[:, None] * size + torch.arange(size, device=groups.device)
     table = vectors.rows(items.flatten().clamp_max(vectors.num_items))
     found = torch.bmm(table.view(len(rows), size, -1), query[rows, :, None]).squeeze(-1)
-    eligible.mask_blocks(found, rows, groups)
+    item_filter.mask_blocks(found, rows, groups)
     return found
 
 
@@ -39,9 +39,11 @@ def best_of_groups(scores: Tensor, groups: Tensor, k: int) -> Best:
     return Best(indices.masked_fill(values == -torch.inf, PADDING), values)
 
 
-def best_by_maxima(vectors: ItemVectors, query: Tensor, maxima: Tensor, size: int, k: int, eligible: Eligible) -> Best:
+def best_by_maxima(
+    vectors: ItemVectors, query: Tensor, maxima: Tensor, size: int, k: int, item_filter: ItemFilter
+) -> Best:
     """The k best items, k ≤ num_items, given the largest eligible score of each group, (B, groups), −inf for none."""
     _, groups = top_in_order(maxima, min(k, maxima.shape[1]))
     rows = torch.arange(len(query), device=query.device).repeat_interleave(groups.shape[1])
-    scores = group_scores(vectors, query, rows, groups.flatten(), size, eligible)
+    scores = group_scores(vectors, query, rows, groups.flatten(), size, item_filter)
     return best_of_groups(scores.view(*groups.shape, size), groups, k)

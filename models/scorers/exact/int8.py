@@ -19,7 +19,7 @@ from models.scorers.exact.codes import CodesScorer
 from models.scorers.exact.groups import best_of_groups, group_scores
 from models.scorers.exact.int8_table import GROUP, Int8Table, multiplies_exactly
 from models.scorers.exact.plain import PlainScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors, item_vectors
 
 SPARE = 2  # groups scored at once beyond k
@@ -51,32 +51,32 @@ class Int8Scorer(Scorer):
         vectors = item_vectors(model)
         return 0 if vectors is None else Int8Table.bytes_of(vectors)
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         first = k + SPARE
         most = min(self.table.groups, 2 * first + MOST)
         if k * GROUP > self._vectors.num_items:  # every group would be scored
-            return self._otherwise.best(hidden, k, eligible)
+            return self._otherwise.best(hidden, k, item_filter)
         query = self._vectors.query(hidden.float())
-        bounds, groups = self.table.bounds(query, eligible).topk(most)
+        bounds, groups = self.table.bounds(query, item_filter).topk(most)
         scores = query.new_full((len(query), most, GROUP), -torch.inf)
-        self._score(scores, query, groups, bounds.new_ones(bounds.shape, dtype=torch.bool)[:, :first], eligible)
+        self._score(scores, query, groups, bounds.new_ones(bounds.shape, dtype=torch.bool)[:, :first], item_filter)
         threshold = scores[:, :first].flatten(1).topk(k).values[:, -1:]
         matter = (bounds >= threshold) & (bounds > -torch.inf)  # bounds fall, so these stand first
         is_settled = ~matter[:, -1] if most < self.table.groups else matter.new_ones(len(query))
         matter &= is_settled[:, None]
         used = max(first, int(matter.sum(-1).amax()))
         matter[:, :first] = False  # done
-        self._score(scores, query, groups, matter, eligible)
+        self._score(scores, query, groups, matter, item_filter)
         found = best_of_groups(scores[:, :used], groups[:, :used], k)
         if not is_settled.all():
             rows = (~is_settled).nonzero().squeeze(-1)
-            exact = self._otherwise.best(hidden[rows], k, eligible.of(rows.tolist()))
+            exact = self._otherwise.best(hidden[rows], k, item_filter.of(rows.tolist()))
             found.indices[rows], found.values[rows] = exact
         return found
 
-    def _score(self, scores: Tensor, query: Tensor, groups: Tensor, wanted: Tensor, eligible: Eligible) -> None:
+    def _score(self, scores: Tensor, query: Tensor, groups: Tensor, wanted: Tensor, item_filter: ItemFilter) -> None:
         """Fill lines of `scores` (B, most, GROUP) where `wanted` (B, ≤ most) says so."""
         rows, places = wanted.nonzero(as_tuple=True)
         if not len(rows):
             return
-        scores[rows, places] = group_scores(self._vectors, query, rows, groups[rows, places], GROUP, eligible)
+        scores[rows, places] = group_scores(self._vectors, query, rows, groups[rows, places], GROUP, item_filter)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models.scorers.exact.blocked import stretches
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 
 GROUP = 32
@@ -46,18 +46,18 @@ class Int8Table:
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self.items, self.scale, self.error, self.length))
 
-    def bounds(self, query: Tensor, eligible: Eligible) -> Tensor:
+    def bounds(self, query: Tensor, item_filter: ItemFilter) -> Tensor:
         """(B, width) → (B, groups): no eligible item of the group scores higher; −inf where none is eligible."""
         query8, step = _to_int8(query, query.abs().amax(-1))
         lost = (query - query8 * step[:, None]).norm(dim=-1)
         length = query.norm(dim=-1)
-        largest = self.largest(torch.nn.functional.pad(query8, (0, self._pad)), eligible)
+        largest = self.largest(torch.nn.functional.pad(query8, (0, self._pad)), item_filter)
         spread = torch.stack((self.error + ROUNDING * self.length, self.length), dim=1)  # (groups, 2)
         slack = torch.stack((length, lost + ROUNDING * length)) / step  # (2, B)
         found = torch.addmm(largest * self.scale[:, None], spread, slack) * step
         return found.masked_fill_(largest == torch.iinfo(torch.int32).min, -torch.inf).T.contiguous()
 
-    def largest(self, query8: Tensor, eligible: Eligible) -> Tensor:
+    def largest(self, query8: Tensor, item_filter: ItemFilter) -> Tensor:
         """(B, width) int8 → (groups, B) int32: the largest product in each group, the smallest number if none counts.
 
         This is where the time goes, and all that another kernel would have to replace.
@@ -69,7 +69,7 @@ class Int8Table:
             if len(cells) != end - first:
                 cells = torch.empty(end - first, rows, dtype=torch.int32, device=query8.device)
             torch._int_mm(self.items[first:end], transposed, out=cells)
-            eligible.mask(cells.T, first)
+            item_filter.mask(cells.T, first)
             torch.amax(cells.view(-1, GROUP, rows), 1, out=found[first // GROUP : end // GROUP])
         return found
 

@@ -16,7 +16,7 @@ from models.native.blocks_scan import MOST_SPLITS, PLACES, ROW, BlocksScan, in_b
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 CHUNK = 1 << 16  # items that are brought into blocks at once, a multiple of PLACES
 
@@ -44,10 +44,13 @@ class NativeBlocksScorer(Scorer):
         embedding = six_bit_codes(model)
         return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.splits * ROW
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         products = products_of(self._embedding, hidden)
         return Best(
-            *map(torch.from_numpy, self._scan.best(products, k, denied=eligible.denied, allowed=eligible.allowed))
+            *map(
+                torch.from_numpy,
+                self._scan.best(products, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks),
+            )
         )
 
 

@@ -12,7 +12,7 @@ from models.native.library import Library, library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.native_blocks import products_of
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 
 
 class NativeCodesScorer(Scorer):
@@ -37,8 +37,8 @@ class NativeCodesScorer(Scorer):
             return None
         return cls(embedding, native) if embedding.kept.device.type == "cpu" else None
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         items, scores = self._scan.best(
-            products_of(self._embedding, hidden), k, denied=eligible.denied, allowed=eligible.allowed
+            products_of(self._embedding, hidden), k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )
         return Best(torch.from_numpy(items), torch.from_numpy(scores))

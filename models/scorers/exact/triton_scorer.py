@@ -15,7 +15,7 @@ from models.scorers.base import Best, Scorer
 from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
 from models.scorers.exact.groups import best_by_maxima
 from models.scorers.exact.triton_maxima import TritonMaxima
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors, item_vectors
 from models.triton.group_maxima import FEW, GroupMaxima, has_triton, knows
 
@@ -53,16 +53,16 @@ class TritonScorer(Scorer):
             return None
         return cls(vectors, kernel)
 
-    def best(self, hidden: Tensor, k: int, eligible: Eligible) -> Best:
+    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
         query = hidden.float()
-        return best_by_maxima(self._vectors, query, self._maxima(query, eligible), GROUP, k, eligible)
+        return best_by_maxima(self._vectors, query, self._maxima(query, item_filter), GROUP, k, item_filter)
 
 
 def largest_difference(vectors: ItemVectors, kernel: GroupMaxima) -> float:
     """Between the kernel's maxima and torch's, relative; both ways of compiling it run, so that none does later."""
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(FEW + 1, vectors.width, generator=generator).to(vectors.device)
-    expected = ChunkedMaxima(vectors)(query, Eligible(vectors.num_items))
+    expected = ChunkedMaxima(vectors)(query, ItemFilter(vectors.num_items))
     real = expected > -torch.inf  # all but a group of padding alone
     largest = expected[real].abs().max()
     worst = torch.zeros((), device=vectors.device)

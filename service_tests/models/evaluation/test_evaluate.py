@@ -74,7 +74,7 @@ def test_lengths_are_batched_but_answers_stay_with_their_users() -> None:
     predictor = Predictor(tiny_model(tiny_config("sasrec"), CATALOGUE), torch.device("cpu"))
     found = evaluate(predictor, dataset(*[h.tolist() for h in histories]), "test")
     hits = [
-        history[-1] in predictor.top_k([history[:-1]], 10, denied=[history[:-1]]).indices[0] for history in histories
+        history[-1] in predictor.top_k([history[:-1]], 10, excluded=[history[:-1]]).indices[0] for history in histories
     ]
     assert found.values["hr@10"] == pytest.approx(np.mean(hits))
 

@@ -52,11 +52,11 @@ def test_the_best_are_those_of_numpy(
     products = rng.integers(-width, width + 1, (count, splits * codebook)).astype(np.float32) + rng.integers(-50, 50)
     scores = products[:, codes + np.arange(splits) * codebook].sum(-1)
     scores[:, 0] = -np.inf
-    denied = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
-    allowed = [rng.random(num_items + 1) < 0.5 if one else None for one in rng.integers(0, 2, count)]
+    excluded = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
+    allow_masks = [rng.random(num_items + 1) < 0.5 if one else None for one in rng.integers(0, 2, count)]
     for row in range(count):
-        scores[row, denied[row]] = -np.inf
-        if (mask := allowed[row]) is not None:
+        scores[row, excluded[row]] = -np.inf
+        if (mask := allow_masks[row]) is not None:
             scores[row, ~mask] = -np.inf
     k = data.draw(st.integers(1, num_items))
     places = np.arange(num_items + 1, dtype=np.int32)
@@ -70,7 +70,7 @@ def test_the_best_are_those_of_numpy(
         items=places if shuffled else None,
         level=library.levels.index(level),
     )
-    items, found = scan.best(products, k, denied=denied, allowed=allowed)
+    items, found = scan.best(products, k, excluded=excluded, allow_masks=allow_masks)
     assert np.array_equal(items, expected(scores, k))
     assert np.array_equal(found, np.where(items > 0, np.take_along_axis(scores, items, 1), -np.inf))
 

@@ -50,15 +50,15 @@ def test_the_best_are_those_of_numpy(
     products = rng.integers(-5, 6, (count, splits * codebook)).astype(np.float32)
     scores = products[:, codes + np.arange(splits) * codebook].sum(-1)
     scores[:, 0] = -np.inf
-    denied = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
-    allowed = [rng.random(num_items + 1) < 0.5 if one else None for one in rng.integers(0, 2, count)]
+    excluded = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
+    allow_masks = [rng.random(num_items + 1) < 0.5 if one else None for one in rng.integers(0, 2, count)]
     for row in range(count):
-        scores[row, denied[row]] = -np.inf
-        if (mask := allowed[row]) is not None:
+        scores[row, excluded[row]] = -np.inf
+        if (mask := allow_masks[row]) is not None:
             scores[row, ~mask] = -np.inf
     k = data.draw(st.integers(1, num_items))
     scan = CodesScan(library, kept, splits, codebook, are_packed=packed, level=library.levels.index(level))
-    items, found = scan.best(products, k, denied=denied, allowed=allowed)
+    items, found = scan.best(products, k, excluded=excluded, allow_masks=allow_masks)
     assert np.array_equal(items, expected(scores, k))
     assert np.array_equal(found, np.where(items > 0, np.take_along_axis(scores, items, 1), -np.inf))
 
@@ -89,4 +89,4 @@ def test_what_does_not_fit_is_refused(library: Library) -> None:
         with pytest.raises(ValueError, match="do not go with 10 items"):
             scan.best(np.zeros(shape, dtype=np.float32), k)
     with pytest.raises(ValueError, match="a mask has an entry for each of 11 rows"):
-        scan.best(np.zeros((1, 256), dtype=np.float32), 1, allowed=[np.ones(10, dtype=bool)])
+        scan.best(np.zeros((1, 256), dtype=np.float32), 1, allow_masks=[np.ones(10, dtype=bool)])

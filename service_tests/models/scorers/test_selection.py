@@ -67,12 +67,12 @@ def test_what_a_scorer_keeps_is_what_it_said_it_would(kind: type[Scorer], embedd
 
 def test_small_catalogues_are_not_measured() -> None:
     native = CodesScorer if library() is None else NativeBlocksScorer
-    for embedding, allowed, kind in (
+    for embedding, allow_masks, kind in (
         ("full", True, PlainScorer),
         ("codes", True, native),
         ("codes", False, CodesScorer),
     ):
-        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allowed)
+        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allow_masks)
         assert isinstance(scoring.small, kind)
         assert scoring.small is scoring.large
         assert scoring.timings_ms == {}
@@ -97,12 +97,12 @@ def test_a_predictor_tells_what_it_chose_and_answers_as_before() -> None:
     predictor = Predictor(model, torch.device("cpu"))
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, MEASURED_FROM + 1, 5) for _ in range(LARGE_FROM)]
-    before = predictor.top_k(histories, 10, denied=histories)
+    before = predictor.top_k(histories, 10, excluded=histories)
     plain = predictor.workspace_bytes()
     assert predictor.scoring["timings_ms"] == {}
     predictor.choose_scorers()
     assert predictor.scoring["timings_ms"]
-    after = predictor.top_k(histories, 10, denied=histories)
+    after = predictor.top_k(histories, 10, excluded=histories)
     assert np.array_equal(before.indices, after.indices)
     np.testing.assert_allclose(before.scores, after.scores, rtol=1e-5)
     assert predictor.workspace_bytes() != plain or predictor.scoring["large"] == Scorer.describe(PlainScorer(model))

@@ -11,7 +11,7 @@ import torch
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
 from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import FEW, ITEMS, MANY, GroupMaxima
 from service_tests.contracts.test_scorers import model_of, queries
@@ -38,7 +38,7 @@ def test_the_maxima_are_those_of_torch(table: Part, num_items: int, device: torc
     kernel = GroupMaxima(model.embedding, GROUP)
     for rows in (1, FEW, FEW + 1, MANY + 3):
         query = queries(rows, rows, whole=False).to(device)
-        found, expected = kernel(query), ChunkedMaxima(vectors)(query, Eligible(num_items))
+        found, expected = kernel(query), ChunkedMaxima(vectors)(query, ItemFilter(num_items))
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ from models.config import Part
 from models.scorers.exact.chunked_maxima import GROUP
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.triton_scorer import TOLERANCE, largest_difference
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import GroupMaxima
 from service_tests.contracts.test_scorers import assert_same, filters, model_of, queries
@@ -34,10 +34,10 @@ def test_it_answers_what_plain_answers(
 ) -> None:
     model = model_of(table, "tied", num_items, k, whole=whole).to(device)
     hidden = queries(rows, k, whole=whole).to(device)
-    eligible = filters(num_items, rows, k, share_denied, share_allowed)
+    item_filter = filters(num_items, rows, k, share_denied, share_allowed)
     with torch.inference_mode():
         found, expected = (
-            scorer.best(hidden, k, eligible) for scorer in (triton_scorer(model), PlainScorer.for_model(model))
+            scorer.best(hidden, k, item_filter) for scorer in (triton_scorer(model), PlainScorer.for_model(model))
         )
     if whole:  # equals are equal, and stand in catalogue order
         assert torch.equal(found.values, expected.values)
@@ -50,9 +50,9 @@ def test_fewer_than_k_eligible_items_leave_zeros_at_the_end(device: torch.device
     model = model_of(Part("full"), "tied", 700, 0, whole=False).to(device)
     mask = np.zeros(701, dtype=bool)
     mask[[0, 7, 400, 699]] = True
-    eligible = Eligible(700, [np.array([400]), np.arange(3, 701)], [mask, None])
+    item_filter = ItemFilter(700, [np.array([400]), np.arange(3, 701)], [mask, None])
     with torch.inference_mode():
-        found = triton_scorer(model).best(queries(2, 0, whole=False).to(device), 4, eligible)
+        found = triton_scorer(model).best(queries(2, 0, whole=False).to(device), 4, item_filter)
     assert [sorted(row) for row in found.indices.tolist()] == [[0, 0, 7, 699], [0, 0, 1, 2]]
     assert found.values.isneginf().sum(-1).tolist() == [2, 2]
 

@@ -19,7 +19,7 @@ from models.scorers.ann.ivf_pq import ListsScorer, exact_of
 from models.scorers.ann.ivf_pq_build import build_lists
 from models.scorers.ann.ivf_pq_index import ListsIndex
 from models.scorers.exact.plain import PlainScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import DIM, filters, model_of
 from service_tests.models.scorers.ann.test_ivf import MODEL as FULL_TABLE
 from service_tests.models.scorers.ann.test_ivf import QUERIES as NEAR_ITEMS
@@ -82,8 +82,8 @@ def test_every_item_stands_in_one_place_of_one_list_with_its_codes(index: ListsI
 
 
 def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: ListsIndex) -> None:
-    found = scorer_of(index).best(QUERIES, 10, Eligible(NUM_ITEMS)).indices
-    exact = PLAIN.best(QUERIES, 10, Eligible(NUM_ITEMS)).indices
+    found = scorer_of(index).best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
+    exact = PLAIN.best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
     recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
     assert recall == pytest.approx(index.recall, abs=1e-5)
     assert recall >= 0.99
@@ -96,11 +96,11 @@ def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: ListsI
 def test_k_eligible_items_come_back_with_their_true_scores(
     index: ListsIndex, share_denied: float, share_allowed: float | None
 ) -> None:
-    eligible = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
-    found = scorer_of(index).best(QUERIES[:40], 10, eligible)
+    item_filter = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
+    found = scorer_of(index).best(QUERIES[:40], 10, item_filter)
     scores = MODEL.scores(QUERIES[:40])
     torch.testing.assert_close(found.values, scores.gather(1, found.indices), rtol=1e-5, atol=1e-4)
-    eligible.mask(scores)
+    item_filter.mask(scores)
     assert torch.isfinite(scores.gather(1, found.indices)).all()
     assert (found.values.diff(dim=1) <= 0).all()
     assert all(len(set(row)) == 10 for row in found.indices.tolist())
@@ -110,10 +110,10 @@ def test_a_mask_and_more_than_the_lists_hold_are_answered_exactly(index: ListsIn
     one_list = scorer_of(dataclasses.replace(index, probes=1))
     mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
     mask[40:60] = True
-    eligible = Eligible(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
-    expected = PLAIN.best(QUERIES[:8], 10, eligible)
-    assert torch.equal(one_list.best(QUERIES[:8], 10, eligible).indices[3], expected.indices[3])
-    every = Eligible(NUM_ITEMS)
+    item_filter = ItemFilter(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
+    expected = PLAIN.best(QUERIES[:8], 10, item_filter)
+    assert torch.equal(one_list.best(QUERIES[:8], 10, item_filter).indices[3], expected.indices[3])
+    every = ItemFilter(NUM_ITEMS)
     many = one_list.best(QUERIES[:8], 1_000, every)
     assert torch.equal(many.indices, PLAIN.best(QUERIES[:8], 1_000, every).indices)
 
@@ -122,8 +122,8 @@ def test_the_file_answers_exactly_too_and_keeps_nothing(index: ListsIndex) -> No
     exact = exact_of(MODEL, index)
     assert exact is not None
     assert exact.nbytes == 0
-    eligible = filters(NUM_ITEMS, 40, 2, 0.05, 0.5)
-    found, expected = (scorer.best(QUERIES[:40], 20, eligible) for scorer in (exact, PLAIN))
+    item_filter = filters(NUM_ITEMS, 40, 2, 0.05, 0.5)
+    found, expected = (scorer.best(QUERIES[:40], 20, item_filter) for scorer in (exact, PLAIN))
     assert torch.equal(found.indices, expected.indices)
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)
 
@@ -134,7 +134,7 @@ def test_an_index_answers_the_same_from_a_file(index: ListsIndex, tmp_path: Path
     assert isinstance(again, ListsIndex)
     maps = Path("/proc/self/maps")
     assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
-    asked = (QUERIES, 10, Eligible(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
+    asked = (QUERIES, 10, ItemFilter(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
     for one, other in zip(scorer_of(index).best(*asked), scorer_of(again).best(*asked), strict=True):
         assert torch.equal(one, other)
 

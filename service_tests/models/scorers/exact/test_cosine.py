@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from models.config import Part
 from models.scorers.exact.blocked import LONGEST, SHORTEST
 from models.scorers.exact.cosine import CosineScan
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import DIM, filters, model_of
 
 NUM_ITEMS = 2 * SHORTEST + 500
@@ -27,9 +27,9 @@ def test_the_largest_cosines_of_the_whole_table_come_back(embedding: Part, share
     asked = torch.from_numpy(np.random.default_rng(0).integers(1, NUM_ITEMS + 1, ROWS))
     unit = torch.nn.functional.normalize(form.table())
     cosines = unit[asked] @ unit.T
-    eligible = filters(NUM_ITEMS, ROWS, 1, 0.05, share_allowed)
-    eligible.mask(cosines)
-    found = CosineScan(form).best(asked, 10, eligible)
+    item_filter = filters(NUM_ITEMS, ROWS, 1, 0.05, share_allowed)
+    item_filter.mask(cosines)
+    found = CosineScan(form).best(asked, 10, item_filter)
     torch.testing.assert_close(found.values, cosines.topk(10).values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(cosines.gather(1, found.indices), found.values, rtol=1e-4, atol=1e-5)
 
@@ -54,5 +54,5 @@ class Largest(TorchDispatchMode):
 def test_no_tensor_has_room_for_the_whole_table_or_all_scores(embedding: Part) -> None:
     form = model_of(embedding, "tied", COUNT, 0, whole=False).embedding
     with torch.no_grad(), Largest() as largest:
-        CosineScan(form).best(torch.arange(1, 9), 10, Eligible(COUNT))
+        CosineScan(form).best(torch.arange(1, 9), 10, ItemFilter(COUNT))
     assert COUNT < largest.numbers <= 2 * LONGEST * DIM

@@ -12,7 +12,7 @@ from models.scorers.exact.chunked_maxima import GROUP
 from models.scorers.exact.grouped import GroupedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.triton_scorer import TritonScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.selection import choose
 from service_tests.contracts.test_scorers import assert_same, filters, model_of, queries, shares
 from service_tests.models.scorers.exact.grouped_scorers import DEVICE, grouped_scorer
@@ -27,12 +27,12 @@ FORMS = [
 SEVERAL_CHUNKS = 4 * GROUP
 
 
-def both(form: tuple[Part, str], items: int, seed: int, k: int, eligible: Eligible, *, whole: bool) -> list[Best]:
+def both(form: tuple[Part, str], items: int, seed: int, k: int, item_filter: ItemFilter, *, whole: bool) -> list[Best]:
     model = model_of(*form, items, seed, whole=whole).to(DEVICE)
-    hidden = queries(len(eligible.denied or ()), seed, whole=whole).to(DEVICE)
+    hidden = queries(len(item_filter.excluded or ()), seed, whole=whole).to(DEVICE)
     with torch.inference_mode():
         return [
-            scorer.best(hidden, min(k, items), eligible)
+            scorer.best(hidden, min(k, items), item_filter)
             for scorer in (grouped_scorer(model, cells=SEVERAL_CHUNKS), PlainScorer.for_model(model))
         ]
 
@@ -52,8 +52,8 @@ def test_grouped_answers_what_plain_answers(
     share_denied: float,
     share_allowed: float | None,
 ) -> None:
-    eligible = filters(items, rows, seed, share_denied, share_allowed)
-    assert_same(*both(form, items, seed, k, eligible, whole=False))
+    item_filter = filters(items, rows, seed, share_denied, share_allowed)
+    assert_same(*both(form, items, seed, k, item_filter, whole=False))
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form[0].name != "compositional"], ids=str)
@@ -68,8 +68,8 @@ def test_equal_scores_come_in_catalogue_order(
     share_denied: float,
     share_allowed: float | None,
 ) -> None:
-    eligible = filters(items, rows, seed, share_denied, share_allowed)
-    found, expected = both(form, items, seed, k, eligible, whole=True)
+    item_filter = filters(items, rows, seed, share_denied, share_allowed)
+    found, expected = both(form, items, seed, k, item_filter, whole=True)
     assert torch.equal(found.values, expected.values)
     assert torch.equal(found.indices, expected.indices)
 
@@ -81,7 +81,7 @@ def test_equal_maxima_of_groups_give_the_items_that_come_first() -> None:
         model.embedding.get_parameter("vectors.weight").fill_(1.0)
     hidden = torch.ones(1, model.config.dim, device=DEVICE)
     with torch.inference_mode():
-        found = grouped_scorer(model, cells=SEVERAL_CHUNKS).best(hidden, 70, Eligible(items, [np.array([3, 66])]))
+        found = grouped_scorer(model, cells=SEVERAL_CHUNKS).best(hidden, 70, ItemFilter(items, [np.array([3, 66])]))
     assert found.indices[0].tolist() == [item for item in range(1, 73) if item not in (3, 66)]
 
 

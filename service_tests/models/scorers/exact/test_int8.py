@@ -10,7 +10,7 @@ from models.config import Part
 from models.scorers.exact.blocked import CELLS, BlockedScorer
 from models.scorers.exact.int8 import MOST, SPARE, Int8Scorer
 from models.scorers.exact.int8_table import GROUP, Int8Table, multiplies_exactly
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from service_tests.contracts.test_scorers import DIM, model_of, queries
 
@@ -33,7 +33,7 @@ def test_no_item_scores_above_the_bound_of_its_group(num_items: int, head: str, 
     with torch.inference_mode():
         rows[seed % len(rows)] *= loud  # one item that spoils the scale of its group
         vectors = ItemVectors(model)
-        bounds = Int8Table(vectors).bounds(vectors.query(hidden), Eligible(num_items))
+        bounds = Int8Table(vectors).bounds(vectors.query(hidden), ItemFilter(num_items))
         scores = model.scores(hidden)[:, 1:]
     groups = torch.arange(1, num_items + 1) // GROUP
     assert (scores <= bounds[:, groups] + 1e-5 * scores.abs()).all()
@@ -45,7 +45,7 @@ def test_a_bound_counts_what_the_query_loses_too() -> None:
     hidden[0, 0] = 127  # the others become 0
     with torch.inference_mode():
         model.embedding.table().fill_(1.0)[:, 0] = 0.0  # which int8 holds exactly
-        bounds = Int8Table(ItemVectors(model)).bounds(hidden, Eligible(100))
+        bounds = Int8Table(ItemVectors(model)).bounds(hidden, ItemFilter(100))
     assert (bounds >= 0.49 * (DIM - 1)).all()
 
 
@@ -53,9 +53,9 @@ def test_a_group_without_an_eligible_item_has_no_bound() -> None:
     model = model_of(Part("full"), "tied", 4 * GROUP - 1, 0, whole=False)
     mask = np.zeros(4 * GROUP, dtype=bool)
     mask[2 * GROUP] = True
-    eligible = Eligible(4 * GROUP - 1, [np.arange(GROUP, 2 * GROUP), np.arange(GROUP)], [None, mask])
+    item_filter = ItemFilter(4 * GROUP - 1, [np.arange(GROUP, 2 * GROUP), np.arange(GROUP)], [None, mask])
     with torch.inference_mode():
-        bounds = Int8Table(ItemVectors(model)).bounds(queries(2, 0, whole=False), eligible)
+        bounds = Int8Table(ItemVectors(model)).bounds(queries(2, 0, whole=False), item_filter)
     assert torch.isfinite(bounds).tolist() == [[True, False, True, True], [False, False, True, False]]
 
 
@@ -63,7 +63,7 @@ def test_a_bound_is_near_the_best_score_of_its_group() -> None:
     model = model_of(Part("full"), "tied", 3_000, 0, whole=False)
     hidden = queries(5, 0, whole=False)
     with torch.inference_mode():
-        bounds = Int8Table(ItemVectors(model)).bounds(hidden, Eligible(3_000))
+        bounds = Int8Table(ItemVectors(model)).bounds(hidden, ItemFilter(3_000))
         best = model.scores(hidden)[:, : GROUP * (3_001 // GROUP)].view(5, -1, GROUP).amax(-1)
     assert (bounds[:, : best.shape[1]] - best).mean() < 0.15 * hidden.norm(dim=-1).mean()
 
@@ -78,8 +78,8 @@ def test_items_too_near_each_other_for_int8_are_told_apart_all_the_same() -> Non
         int8, blocked = Int8Scorer.for_model(model), BlockedScorer.for_model(model)
         assert int8 is not None
         assert blocked is not None
-        bounds = int8.table.bounds(hidden, Eligible(num_items))
-        found, expected = int8.best(hidden, 10, Eligible(num_items)), blocked.best(hidden, 10, Eligible(num_items))
+        bounds = int8.table.bounds(hidden, ItemFilter(num_items))
+        found, expected = int8.best(hidden, 10, ItemFilter(num_items)), blocked.best(hidden, 10, ItemFilter(num_items))
     undecided = (bounds >= expected.values[:, -1:]).sum(-1)
     assert (undecided > 2 * (10 + SPARE) + MOST).all(), "more groups may matter than are ever scored"
     assert torch.equal(found.indices, expected.indices)
@@ -92,7 +92,7 @@ def test_any_number_of_histories_is_answered_over_several_stretches(rows: int) -
     hidden = queries(rows, 0, whole=False)
     with torch.inference_mode():
         found, exact = (
-            one.best(hidden, 10, Eligible(num_items)).values
+            one.best(hidden, 10, ItemFilter(num_items)).values
             for one in (Int8Scorer.for_model(model), BlockedScorer.for_model(model))
             if one is not None
         )

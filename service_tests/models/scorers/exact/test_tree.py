@@ -7,7 +7,7 @@ import torch
 from models.config import Part
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.tree import TreeScorer
-from models.scorers.filter import Eligible
+from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import model_of, queries
 
 
@@ -21,7 +21,7 @@ def test_of_equal_items_the_first_in_the_catalogue_are_answered(k: int) -> None:
                 weights.copy_(weights[:1].expand_as(weights))  # all items of a block are equal, and so are the tokens
         scorer, plain = TreeScorer.for_model(model), PlainScorer(model)
         assert scorer is not None
-        eligible = Eligible(500, [np.array([2, 3, 60, 300])] * 4)
-        found, expected = scorer.best(hidden, k, eligible), plain.best(hidden, k, eligible)
+        item_filter = ItemFilter(500, [np.array([2, 3, 60, 300])] * 4)
+        found, expected = scorer.best(hidden, k, item_filter), plain.best(hidden, k, item_filter)
     assert torch.equal(found.indices, expected.indices)
     torch.testing.assert_close(found.values, expected.values)
