@@ -51,7 +51,7 @@ class BlocksScan:
             items=None if items is None else items.ctypes.data,
             starts=None if starts is None else starts.ctypes.data,
             num_items=num_items,
-            count_blocks=len(blocks),
+            num_blocks=len(blocks),
             num_lists=0 if starts is None else len(starts) - 1,
             splits=splits,
             codebook=codebook,

@@ -56,7 +56,7 @@ class Questions(Structure):
 class Blocks(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("blocks", "items", "starts")),
-        *((name, c_int64) for name in ("num_items", "count_blocks", "num_lists")),
+        *((name, c_int64) for name in ("num_items", "num_blocks", "num_lists")),
         ("splits", c_int32),
         ("codebook", c_int32),
     )
