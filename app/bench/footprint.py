@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.bench.resources import ProcessMemory, ResidentMemory
-from models.benchmarks.tables import megabytes, rounded, shown, text_table
+from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Footprint:
             "disk_bytes": self.disk_bytes,
             "before": asdict(self.before) if self.before else None,
             "loaded": asdict(self.loaded) if self.loaded else None,
-            "bytes_per_item": rounded(self.per_item, 1),
+            "bytes_per_item": round_optional(self.per_item, 1),
             "disk_bytes_per_item": round(self.disk_bytes / self.items, 1),
             "load_s": round(self.load_s, 2),
             "used": asdict(self.used) if self.used else None,
             "planned": asdict(self.planned) if self.planned else None,
-            "ratio": rounded(self.ratio, 3),
+            "ratio": round_optional(self.ratio, 3),
             "planned_disk_bytes": self.planned_disk_bytes,
-            "disk_ratio": rounded(self.disk_ratio, 3),
+            "disk_ratio": round_optional(self.disk_ratio, 3),
         }
 
 
@@ -79,31 +79,35 @@ class HistoryFootprint:
         return self.bytes / self.planned_bytes if self.planned_bytes else None
 
     def figures(self) -> dict[str, Any]:
-        return {**asdict(self), "bytes_per_user": round(self.per_user, 1), "ratio": rounded(self.ratio, 3)}
+        return {**asdict(self), "bytes_per_user": round(self.per_user, 1), "ratio": round_optional(self.ratio, 3)}
 
 
 def format_footprints(rows: Sequence[Footprint]) -> str:
     head = ["preset", "items", "disk MB", "before MB", "loaded MB", "bytes/item", "disk bytes/item", "load s"]
-    return text_table(head, [_row(one) for one in rows])
+    return format_text_table(head, [_row(one) for one in rows])
 
 
 def _row(one: Footprint) -> list[str]:
     return [
         one.preset,
         f"{one.items:,}",
-        shown(one.disk_bytes / 1e6),
-        megabytes(one.before.pss if one.before else None),
-        megabytes(one.loaded.pss if one.loaded else None),
-        shown(one.per_item),
-        shown(one.disk_bytes / one.items),
-        shown(one.load_s, 2),
+        format_number(one.disk_bytes / 1e6),
+        format_megabytes(one.before.pss if one.before else None),
+        format_megabytes(one.loaded.pss if one.loaded else None),
+        format_number(one.per_item),
+        format_number(one.disk_bytes / one.items),
+        format_number(one.load_s, 2),
     ]
 
 
 def format_histories(rows: Sequence[HistoryFootprint]) -> str:
     head = ["events per user", "users", "bytes/user", "ratio"]
-    return text_table(
-        head, [[f"{one.events:,}", f"{one.users:,}", shown(one.per_user, 0), shown(one.ratio, 2)] for one in rows]
+    return format_text_table(
+        head,
+        [
+            [f"{one.events:,}", f"{one.users:,}", format_number(one.per_user, 0), format_number(one.ratio, 2)]
+            for one in rows
+        ],
     )
 
 
@@ -122,7 +126,7 @@ def format_planned(rows: Sequence[Footprint]) -> str:
         "together",
         "ratio",
     ]
-    return text_table(head, [_planned_row(one) for one in rows])
+    return format_text_table(head, [_planned_row(one) for one in rows])
 
 
 def _planned_row(one: Footprint) -> list[str]:
@@ -130,13 +134,13 @@ def _planned_row(one: Footprint) -> list[str]:
     return [
         one.preset,
         f"{one.items:,}",
-        shown(one.disk_bytes / 1e6),
-        shown(one.planned_disk_bytes / 1e6 if one.planned_disk_bytes else None),
-        shown(one.disk_ratio, 3),
-        megabytes(used.own if used else None),
-        megabytes(planned.own if planned else None),
-        megabytes(used.mapped if used else None),
-        megabytes(planned.mapped if planned else None),
-        megabytes(used.total if used else None),
-        shown(one.ratio, 3),
+        format_number(one.disk_bytes / 1e6),
+        format_number(one.planned_disk_bytes / 1e6 if one.planned_disk_bytes else None),
+        format_number(one.disk_ratio, 3),
+        format_megabytes(used.own if used else None),
+        format_megabytes(planned.own if planned else None),
+        format_megabytes(used.mapped if used else None),
+        format_megabytes(planned.mapped if planned else None),
+        format_megabytes(used.total if used else None),
+        format_number(one.ratio, 3),
     ]

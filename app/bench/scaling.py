@@ -11,7 +11,7 @@ from typing import Any, Self
 from app.bench.resources import ProcessMemory
 from app.bench.serve.report import ServerSummary
 from app.commands.counts import count_of
-from models.benchmarks.tables import megabytes, rounded, shown, text_table
+from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
 
 MAX_P90_MS = 50.0
 MIN_RECALL = 0.99
@@ -83,17 +83,17 @@ class ScaleResult:
             "items": self.rung.items,
             "rate": self.rung.rate,
             "rps": round(self.summary.rps, 1),
-            **{f"p{q}_ms": rounded(value, 2) for q, value in self.summary.percentiles_ms.items()},
-            "max_ms": rounded(self.summary.max_ms, 2),
+            **{f"p{q}_ms": round_optional(value, 2) for q, value in self.summary.percentiles_ms.items()},
+            "max_ms": round_optional(self.summary.max_ms, 2),
             "errors": self.summary.errors,
             "served_by": self.summary.served_by,
             "memory_loaded": asdict(self.memory_before) if self.memory_before else None,
             "memory": asdict(self.memory) if self.memory else None,
             "artifact_bytes": self.artifact_bytes,
             "start_s": round(self.start_s, 2),
-            "recall@10": rounded(self.recall, 4),
+            "recall@10": round_optional(self.recall, 4),
             "index": self.index,
-            "index_s": rounded(self.index_s, 1),
+            "index_s": round_optional(self.index_s, 1),
             "missed": self.failure_reasons,
             "passed": not self.failure_reasons,
         }
@@ -104,7 +104,7 @@ def format_scaling_table(rungs: Sequence[ScaleResult]) -> str:
         "items", "asked/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "errors",
         "PSS MB", "USS MB", "disk MB", "start s", "recall@10", "",
     ]  # fmt: skip
-    return text_table(head, [_row(one) for one in rungs])
+    return format_text_table(head, [_row(one) for one in rungs])
 
 
 def _row(one: ScaleResult) -> list[str]:
@@ -112,12 +112,12 @@ def _row(one: ScaleResult) -> list[str]:
         f"{one.rung.items:,}",
         f"{one.rung.rate:,.0f}",
         f"{one.summary.rps:,.1f}",
-        *(shown(value) for value in one.summary.percentiles_ms.values()),
+        *(format_number(value) for value in one.summary.percentiles_ms.values()),
         f"{one.summary.error_count:,}",
-        megabytes(one.memory.pss if one.memory else None),
-        megabytes(one.memory.uss if one.memory else None),
-        megabytes(one.artifact_bytes),
-        shown(one.start_s),
-        shown(one.recall, 3),
+        format_megabytes(one.memory.pss if one.memory else None),
+        format_megabytes(one.memory.uss if one.memory else None),
+        format_megabytes(one.artifact_bytes),
+        format_number(one.start_s),
+        format_number(one.recall, 3),
         "failed" if one.failure_reasons else "passed",
     ]

@@ -6,7 +6,7 @@ Knows what `models/artifact.py` writes. It knows no process.
 from dataclasses import dataclass
 
 from app.capacity import constants as measured
-from app.capacity.shapes import Shape
+from app.capacity.shapes import ModelShape
 from models.artifact import CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
 from models.catalogue.open import ARRAYS, TABLE
 from models.golden import HISTORIES, LONGEST, K
@@ -31,7 +31,7 @@ class ItemText:
     categories: float = 0.0
 
     @classmethod
-    def numbered(cls, items: int, title_bytes: float = 0.0, categories: float = 0.0) -> "ItemText":
+    def from_count(cls, items: int, title_bytes: float = 0.0, categories: float = 0.0) -> "ItemText":
         """Ids are a letter and a number below the count, written out."""
         digits, total, first = 1, 0, 0
         while first < items:
@@ -41,18 +41,18 @@ class ItemText:
         return cls(1 + total / items, title_bytes, categories)
 
 
-def catalogue_bytes(items: int, text: ItemText) -> int:
+def compute_catalogue_bytes(items: int, text: ItemText) -> int:
     """Of the arrays of a catalogue, all of which are mapped."""
     return round(items * (ARRAY_BYTES + text.id_bytes + text.title_bytes + CATEGORY_BYTES * text.categories))
 
 
-def artifact_files(shape: Shape, text: ItemText, *, index: bool = False) -> dict[str, int]:
+def artifact_files(shape: ModelShape, text: ItemText, *, index: bool = False) -> dict[str, int]:
     """Bytes by name of file, the largest first."""
     table = measured.PARQUET_SHARE * shape.items * (text.id_bytes + text.title_bytes)
     numbers = HISTORIES * (LONGEST + K) * (len(str(shape.items)) + NUMBER_BYTES)
     found = {
         WEIGHTS: shape.weights + HEADER_BYTES * len(shape.tensors),
-        ARRAYS: catalogue_bytes(shape.items, text) + HEADER_BYTES * 10,
+        ARRAYS: compute_catalogue_bytes(shape.items, text) + HEADER_BYTES * 10,
         TABLE: round(table) + measured.PARQUET_LEAST,
         GOLDEN: numbers + HISTORIES * K * (SCORE_DIGITS + NUMBER_BYTES),
         **SMALL,

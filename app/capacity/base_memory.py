@@ -19,12 +19,12 @@ LONGEST_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaseMemory:
     resident: ResidentMemory
     is_measured: bool
 
 
-def base_of_here() -> Base:
+def measure_base_memory() -> BaseMemory:
     """Of this installation; the kept figures where there is no /proc. ChildFailed if the service cannot be imported."""
     done = subprocess.run(  # noqa: S603 - this interpreter with our own module
         build_python_command(["-m", "app.capacity.base_memory"]),
@@ -37,8 +37,8 @@ def base_of_here() -> Base:
         raise ChildFailed(f"the service was not imported:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
     said = json.loads(done.stdout.splitlines()[-1])
     if said is None:
-        return Base(ResidentMemory(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
-    return Base(ResidentMemory(**said), is_measured=True)
+        return BaseMemory(ResidentMemory(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
+    return BaseMemory(ResidentMemory(**said), is_measured=True)
 
 
 def main() -> None:

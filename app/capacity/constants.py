@@ -20,7 +20,7 @@ MODEL_OWN, MODEL_MAPPED = 5 * MB, 24 * MB
 """What torch takes when a model first runs: packed weights and buffers, and pages of its libraries that were not yet
 read. Origin: `nextup bench memory`, 1,000 items, loaded less before; `blossom` 20 and `sasrec` 23 MB are mapped."""
 
-HEAP_LEAST, HEAP_SCORES, HEAP_MOST = 3 * MB, 4, 20 * MB
+HEAP_MIN, HEAP_SCORES, HEAP_MAX = 3 * MB, 4, 20 * MB
 """Memory that was freed and that glibc keeps, after a load has given back what it could: the least; of all scores of a
 batch, so many times; and no more than this. Origin: `nextup bench memory`, both presets, what processes use less
 everything else here: 2 and 3 MB at 10,000 items, 12 to 17 from 100,000 on. It differs by 20 MB between processes."""
@@ -63,5 +63,5 @@ LISTS_S = (1.7e-9, 1.5e-9)
 INDEX_S = (110e-6, 46e-6)
 """The same in all with inverted lists of bytes. Origin: `nextup bench score --approximate`, a million items."""
 BATCH = 32
-BUSY = 0.5
+TARGET_UTILIZATION = 0.5
 """Of a core that a worker may spend, so that a burst finds room. A choice, no measurement."""

@@ -27,7 +27,7 @@ STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedHistories:
+class HistoryEstimate:
     """Bytes per user, written at once (`loaded`) and one event at a time (`grown`)."""
 
     users: int
@@ -59,7 +59,7 @@ class PlannedHistories:
         }
 
 
-def planned_histories(
+def estimate_histories(
     users: int,
     length: int,
     *,
@@ -69,7 +69,7 @@ def planned_histories(
     more: float = 0.0,
     allocator: Allocator = "server",
     spread: bool = True,
-) -> PlannedHistories:
+) -> HistoryEstimate:
     """`length` events on average; `more` bytes per event beside its item id. ValueError beyond `max_events`."""
     if length > max_events:
         raise ValueError(
@@ -86,7 +86,7 @@ def planned_histories(
         loaded += sum(_at_once(header + event * one, rounded) for one in lengths) / len(lengths)
         grown += _grown(header, event, lengths, rounded, trims=length == max_events)
     places = 1 << max(2, (2 * users - 1).bit_length())
-    return PlannedHistories(users, loaded, grown, 2 * 8 * places, measured.REDIS_RUNNING[allocator])
+    return HistoryEstimate(users, loaded, grown, 2 * 8 * places, measured.REDIS_RUNNING[allocator])
 
 
 def _key_bytes(shortest: int, user_bytes: float) -> float:
@@ -144,7 +144,7 @@ ALLOCATORS: dict[Allocator, Callable[[float], int]] = {"server": _of_jemalloc, "
 """A redis-server of its own has jemalloc; the embedded one that comes with pip has glibc's malloc."""
 
 
-def allocator_of(server: str) -> Allocator:
+def detect_allocator(server: str) -> Allocator:
     """Which of them a redis-server has, as it says itself; OSError if it does not run."""
     told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
     return "server" if "malloc=jemalloc" in told.stdout else "embedded"

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 from app.bench.resources import ResidentMemory
 from app.capacity import constants as measured
-from app.capacity.artifact_files import COUNTS, ItemText, catalogue_bytes
-from app.capacity.shapes import Shape
+from app.capacity.artifact_files import COUNTS, ItemText, compute_catalogue_bytes
+from app.capacity.shapes import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class WorkerMemory:
         return self.libraries + self.weights + self.catalogue_at_start
 
     @property
-    def of_a_model(self) -> ResidentMemory:
+    def without_service(self) -> ResidentMemory:
         """Of a process that answers, without HTTP and Redis."""
         return ResidentMemory(self.own - self.service, self.mapped)
 
-    def together(self, workers: int) -> ResidentMemory:
+    def total_for(self, workers: int) -> ResidentMemory:
         """All processes of the service, shared pages counted once."""
         supervisor = measured.SUPERVISOR_OWN if workers > 1 else 0
         return ResidentMemory(workers * self.own + supervisor, self.mapped)
@@ -54,11 +54,13 @@ class WorkerMemory:
         return {**asdict(self), "own": self.own, "mapped": self.mapped, "mapped_at_start": self.mapped_at_start}
 
 
-def worker_memory(shape: Shape, text: ItemText, base: ResidentMemory, *, index: bool = False) -> WorkerMemory:
+def estimate_worker_memory(
+    shape: ModelShape, text: ItemText, base: ResidentMemory, *, index: bool = False
+) -> WorkerMemory:
     """On a CPU, after some thousand requests."""
-    heap = measured.HEAP_LEAST
+    heap = measured.HEAP_MIN
     if shape.scorers.scores_written:
-        heap += min(measured.HEAP_SCORES * shape.score_bytes, measured.HEAP_MOST)
+        heap += min(measured.HEAP_SCORES * shape.score_bytes, measured.HEAP_MAX)
     if index:
         heap += measured.INDEX_HEAP
     return WorkerMemory(
@@ -69,12 +71,12 @@ def worker_memory(shape: Shape, text: ItemText, base: ResidentMemory, *, index: 
         heap=heap,
         libraries=base.mapped + measured.MODEL_MAPPED,
         weights=shape.mapped_weights,
-        catalogue=catalogue_bytes(shape.items, text),
+        catalogue=compute_catalogue_bytes(shape.items, text),
         index=shape.index.file_bytes if index else 0,
         catalogue_at_start=COUNTS * shape.items,
     )
 
 
-def device_memory(shape: Shape) -> dict[str, int]:
+def estimate_device_memory(shape: ModelShape) -> dict[str, int]:
     """Bytes on an accelerator that follow from shapes: weights, and a batch of 32 that is scored at once."""
     return {"weights": shape.weights, "workspace": shape.score_bytes + shape.hidden_bytes}

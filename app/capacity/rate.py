@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from app.capacity import constants as measured
-from app.capacity.shapes import Shape
+from app.capacity.shapes import ModelShape
 
 ENCODED_UP_TO = 200
 """Events; all that the measured presets look at."""
@@ -19,10 +19,10 @@ class NotMeasured(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedRate:
+class RateEstimate:
     """CPU seconds: `batch_s` of a batch, whoever is in it, and `request_s` of each request in it beside.
 
-    Workers for `rate` per second at `measured.BUSY`: `workers` if every request comes alone, so that nobody waits for
+    Workers for `rate` per second at `measured.TARGET_UTILIZATION`: `workers` if every request comes alone, so that nobody waits for
     a batch to fill; `least_workers` if batches are full, as under overload.
     """
 
@@ -45,14 +45,14 @@ class PlannedRate:
         return self._workers(self.batch_s / measured.BATCH + self.request_s)
 
     def _workers(self, seconds: float) -> int:
-        return max(1, math.ceil(self.rate * seconds / measured.BUSY))
+        return max(1, math.ceil(self.rate * seconds / measured.TARGET_UTILIZATION))
 
     def figures(self) -> dict[str, float]:
         own = {"request_s": self.request_s, "workers": self.workers, "least_workers": self.least_workers}
         return {name: round(value, 9) for name, value in {**asdict(self), **own}.items()}
 
 
-def planned_rate(shape: Shape, rate: float, length: int, device: str, *, index: bool = False) -> PlannedRate:
+def estimate_rate(shape: ModelShape, rate: float, length: int, device: str, *, index: bool = False) -> RateEstimate:
     """NotMeasured for a preset or a device without figures."""
     if device != "cpu":
         raise NotMeasured(f"requests per second on {device}")
@@ -68,4 +68,4 @@ def planned_rate(shape: Shape, rate: float, length: int, device: str, *, index: 
     elif index:
         batch_s, score_s = measured.INDEX_S
     encode_s = fixed + per_event * min(length, ENCODED_UP_TO)
-    return PlannedRate(rate, measured.FRONT_S, encode_s, batch_s, score_s)
+    return RateEstimate(rate, measured.FRONT_S, encode_s, batch_s, score_s)

@@ -4,32 +4,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.bench.resources import ResidentMemory
-from app.capacity.histories import PlannedHistories
+from app.capacity.histories import HistoryEstimate
 from app.capacity.memory import WorkerMemory
-from app.capacity.rate import PlannedRate
-from models.benchmarks.tables import text_table
+from app.capacity.rate import RateEstimate
+from models.benchmarks.tables import format_text_table
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """`resident`: all processes together. `device` None on a CPU. `not_measured`: what nobody can tell, in words."""
+class CapacityPlan:
+    """`resident`: all processes total_for. `device` None on a CPU. `not_measured`: what nobody can tell, in words."""
 
     asked: dict[str, Any]
     files: dict[str, int]
     worker: WorkerMemory
     workers: int
-    histories: PlannedHistories
+    histories: HistoryEstimate
     device: dict[str, int] | None
-    rate: PlannedRate | None
+    rate: RateEstimate | None
     base_is_measured: bool
     not_measured: list[str]
 
     @property
     def resident(self) -> ResidentMemory:
-        return self.worker.together(self.workers)
+        return self.worker.total_for(self.workers)
 
     def figures(self) -> dict[str, Any]:
-        one, all_together = self.worker.together(1), self.resident
+        one, all_together = self.worker.total_for(1), self.resident
         return {
             "asked": self.asked,
             "artifact": {"files": self.files, "bytes": sum(self.files.values())},
@@ -51,7 +51,7 @@ class Forecast:
 
     def table(self) -> str:
         rows = [*self._files(), *self._memory(), *self._device(), *self._redis(), *self._rate()]
-        figures = text_table(["", "bytes", ""], [row[:3] for row in rows]).split("\n")
+        figures = format_text_table(["", "bytes", ""], [row[:3] for row in rows]).split("\n")
         notes, width = ["", *(row[3] for row in rows)], max(map(len, figures))
         lines = [f"{line:<{width}}  {note}".rstrip() for line, note in zip(figures, notes, strict=True)]
         return "\n".join([*lines, *(f"not measured: {one}" for one in self.not_measured)])
@@ -62,7 +62,7 @@ class Forecast:
 
     def _memory(self) -> list[list[str]]:
         worker, base = self.worker, "measured here" if self.base_is_measured else "not measured here, kept figures"
-        one, count = worker.together(1), self.workers
+        one, count = worker.total_for(1), self.workers
         return [
             _row("one worker, resident", one.total, "once every item was asked for"),
             _row("  its own", worker.own, "each worker has as much"),

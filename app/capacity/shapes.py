@@ -16,13 +16,13 @@ from models.indexing import WORTH_FROM
 from models.scorers.ann.indexes import ForeseenIndex, foreseen_index
 from models.scorers.selection import Foreseen, foreseen
 
-LEAST_ITEMS, MOST_ITEMS = 64, 1_000_000_000
+MIN_ITEMS, MAX_ITEMS = 64, 1_000_000_000
 """Fewer give a smaller codebook, which the data decides."""
 BATCH = 32  # the largest of a service as it is set
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """Bytes of a model with `items` items; `table_form` is codes, full or another embedding's name."""
 
     preset: str
@@ -30,7 +30,7 @@ class Shape:
     tensors: dict[str, int]
     scorers: Foreseen
     table_form: str
-    made_index: ForeseenIndex | None
+    planned_index: ForeseenIndex | None
     """None where no index fits."""
     score_bytes: int
     """Of a batch of 32, where everything is scored at once."""
@@ -49,25 +49,25 @@ class Shape:
     @property
     def index(self) -> ForeseenIndex:
         """ValueError for a catalogue or a head that gets no index."""
-        if self.made_index is None:
+        if self.planned_index is None:
             raise ValueError(f"--index: {self.preset} scores no inner products, so no index fits")
         if self.items < WORTH_FROM:
             raise ValueError(f"--index: an index is made from {WORTH_FROM:,} items on, not for {self.items:,}")
-        return self.made_index
+        return self.planned_index
 
 
-def shape_of(config: ModelConfig, items: int) -> Shape:
+def compute_shape(config: ModelConfig, items: int) -> ModelShape:
     """Without categories, which is what a model without its data has; ValueError for parts that do not fit."""
     with torch.device("meta"):
         model = unfilled_model(config, items)
     scorers = foreseen(model)
-    return Shape(
+    return ModelShape(
         preset=config.preset,
         items=items,
         tensors={name: tensor.nbytes for name, tensor in model.state_dict().items()},
         scorers=scorers,
         table_form="codes" if isinstance(model.embedding, CodesEmbedding) else config.embedding.name,
-        made_index=foreseen_index(model, scorers.kept),
+        planned_index=foreseen_index(model, scorers.kept),
         score_bytes=4 * BATCH * (items + 1),
         hidden_bytes=4 * BATCH * config.max_len * config.dim,
     )

@@ -15,7 +15,7 @@ import torch
 
 from app.bench.processes import build_child_environment, build_python_command
 from models.artifact import load_artifact
-from models.benchmarks.accuracy import PLACES, RESULT, Data, Model, Run, grid, markdown, rows
+from models.benchmarks.accuracy import RANKS, RESULT, Data, Model, TrainingRun, build_grid, format_markdown, rows
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
 from models.evaluation.evaluate import evaluate
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    runs = grid(
+    runs = build_grid(
         [Data.parse(text) for text in arguments.data],
         _models(arguments.presets, arguments.variant),
         _seeds(arguments.seeds),
@@ -52,26 +52,26 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.train_options,
     )
     for one in runs:
-        if one.is_done and (made_by := one.result()["command"]) != one.command:
+        if one.is_complete and (made_by := one.result()["command"]) != one.command:
             print_line(f"{one.name}: kept as it is, from another command: {made_by}")
-    failed = _train([one for one in runs if not one.is_done], arguments.jobs)
+    failed = _train([one for one in runs if not one.is_complete], arguments.jobs)
     table = rows(runs)
     if arguments.table is not None:
-        arguments.table.with_suffix(".md").write_text(markdown(table))
+        arguments.table.with_suffix(".md").write_text(format_markdown(table))
         arguments.table.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
-    print(markdown(table))
+    print(format_markdown(table))
     for one in failed:
         print(f"failed: {one.name}, see {one.folder}/log.txt")
     print(json.dumps({"rows": table, "runs": len(runs), "failed": len(failed), "passed": not failed}))
     return 1 if failed else 0
 
 
-def _train(left: Sequence[Run], jobs: int) -> list[Run]:
+def _train(left: Sequence[TrainingRun], jobs: int) -> list[TrainingRun]:
     """Train what is left, `jobs` at a time; those that failed."""
     if jobs < 1:
         raise ValueError(f"--jobs is {jobs}; at least 1")
     waiting, failed = list(left), []
-    running: dict[Run, subprocess.Popen[bytes]] = {}
+    running: dict[TrainingRun, subprocess.Popen[bytes]] = {}
     try:
         with progress("accuracy", len(left), "runs") as shown:
             while waiting or running:
@@ -90,7 +90,7 @@ def _train(left: Sequence[Run], jobs: int) -> list[Run]:
     return failed
 
 
-def _start(one: Run) -> subprocess.Popen[bytes]:
+def _start(one: TrainingRun) -> subprocess.Popen[bytes]:
     """A run that was stopped goes on from its checkpoint."""
     one.folder.mkdir(parents=True, exist_ok=True)
     with (one.folder / "log.txt").open("ab") as log:
@@ -98,7 +98,7 @@ def _start(one: Run) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env=build_child_environment())  # noqa: S603 - our own
 
 
-def _keep(one: Run) -> bool:
+def _keep(one: TrainingRun) -> bool:
     """Write what the run said last, and where every user's item was answered; False if it cannot be read back."""
     try:
         said = json.loads((one.folder / "log.txt").read_text().strip().splitlines()[-1])
@@ -109,7 +109,7 @@ def _keep(one: Run) -> bool:
     torch.set_num_threads(1)
     dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
     found = evaluate(artifact.predictor, dataset, "test", keep_seen=one.keep_seen)
-    np.save(one.folder / PLACES, found.target_ranks)
+    np.save(one.folder / RANKS, found.target_ranks)
     (one.folder / RESULT).write_text(json.dumps({"command": one.command, **said}, indent=1) + "\n")
     return True
 

@@ -16,8 +16,8 @@ import torch
 from app.bench.record import collect_machine_facts, record
 from app.bench.serve.report import format_machine_line
 from models.batch import History
-from models.benchmarks.encoding import Rate, measure_encode_rates, median_seconds, sgemm_flops
-from models.benchmarks.flops import operations
+from models.benchmarks.encoding import EncodeRate, measure_encode_rates, median_seconds, sgemm_flops
+from models.benchmarks.flops import count_operations
 from models.build import build_model
 from models.predictor import Predictor
 from models.presets import preset
@@ -74,7 +74,7 @@ def _cases(name: str, arguments: argparse.Namespace, sgemm: float) -> list[dict[
         for length in LENGTHS:
             histories = _histories(batch, length, arguments.items)
             rates = measure_encode_rates(runners, histories, rounds=arguments.rounds, seconds=arguments.seconds)
-            found.append(_case(rates, operations(model, length), sgemm) | _named(name, batch, length))
+            found.append(_case(rates, count_operations(model, length), sgemm) | _named(name, batch, length))
     return found
 
 
@@ -82,7 +82,7 @@ def _named(name: str, batch: int, length: int) -> dict[str, Any]:
     return {"preset": name, "batch": batch, "length": length}
 
 
-def _case(rates: dict[str, Rate], flops: int, sgemm: float) -> dict[str, Any]:
+def _case(rates: dict[str, EncodeRate], flops: int, sgemm: float) -> dict[str, Any]:
     """Figures of both runners; native ones are None where torch is all there is."""
     native = rates.get("native")
     return {

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from app.bench.record import collect_machine_facts, get_package_version, record
-from models.benchmarks.gpu import Case, encode_cases, figures, score_cases, table
+from models.benchmarks.gpu import GpuCase, figures, measure_encoding, measure_scoring, table
 from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
 from models.progress import progress
@@ -46,18 +46,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{error}; --device cpu is the dry run") from error
     facts = collect_machine_facts() | {"device": device_facts(device)}
     ceilings = measure_ceilings(device, copy_bytes=COPY_BYTES[kind], side=SIDE[kind], rounds=rounds)
-    found: list[Case] = []
+    found: list[GpuCase] = []
     with progress("gpu", 0, "cases") as shown:
         for cases in (
-            encode_cases(device, ceilings, min(sizes), lengths, batches, rounds),
-            score_cases(device, ceilings, sizes, batches, DIM, rounds),
+            measure_encoding(device, ceilings, min(sizes), lengths, batches, rounds),
+            measure_scoring(device, ceilings, sizes, batches, DIM, rounds),
         ):
             for case in cases:
                 found.append(case)
                 shown.advance(note=f"{case.what} {case.items:,}")
     name = facts["device"]["name"]
     dry = "\na dry run on a CPU: no figure here says anything of a GPU" if kind == "cpu" else ""
-    text = f"{table(found)}\n{name}: {ceilings.told()}{dry}"
+    text = f"{table(found)}\n{name}: {ceilings.to_text()}{dry}"
     result = {"device": facts["device"], "ceilings": ceilings.figures(), "cases": figures(found)}
     print(text)
     if arguments.record:

@@ -19,16 +19,16 @@ from app.bench.processes import ChildFailed, build_child_environment, build_pyth
 from app.bench.record import collect_machine_facts, record
 from app.bench.resources import ProcessMemory, ResidentMemory
 from app.capacity.artifact_files import ItemText, artifact_files
-from app.capacity.histories import allocator_of, planned_histories
-from app.capacity.memory import worker_memory
-from app.capacity.shapes import shape_of
+from app.capacity.histories import detect_allocator, estimate_histories
+from app.capacity.memory import estimate_worker_memory
+from app.capacity.shapes import compute_shape
 from app.commands.counts import counts_of
 from app.commands.load import load_events
 from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.redis.embedded import find_redis_server
 from models.artifact import INDEX
-from models.benchmarks.synthetic_artifact import made_artifact
+from models.benchmarks.synthetic_artifact import make_synthetic_artifact
 from models.presets import preset as named_preset
 
 LONGEST_S = 1800.0
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     sizes, lengths = counts_of("items", arguments.items), counts_of("events", arguments.events)
     facts = collect_machine_facts()
     footprints = [
-        _footprint(made_artifact(arguments.out, name, size), name, size)
+        _footprint(make_synthetic_artifact(arguments.out, name, size), name, size)
         for name in arguments.presets.split(",")
         for size in sizes
     ]
@@ -84,9 +84,9 @@ def _footprint(folder: Path, preset: str, items: int) -> Footprint:
     before, loaded = (ProcessMemory(**said[name]) if said[name] else None for name in ("before", "loaded"))
     base, used = (ResidentMemory(**said[name]) if said[name] else None for name in ("base", "used"))
     files = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
-    shape, text = shape_of(named_preset(preset), items), ItemText.numbered(items)
+    shape, text = compute_shape(named_preset(preset), items), ItemText.from_count(items)
     planned_files = artifact_files(shape, text, index=INDEX in files)
-    planned = worker_memory(shape, text, base, index=INDEX in files).of_a_model if base else None
+    planned = estimate_worker_memory(shape, text, base, index=INDEX in files).without_service if base else None
     return Footprint(
         preset, items, sum(files.values()), before, loaded, said["load_s"], used, planned, sum(planned_files.values())
     )
@@ -111,13 +111,13 @@ async def _histories(events: int) -> HistoryFootprint:
 
 def _planned(events: int, settings: Settings) -> int:
     """Bytes of what `_log` writes, in the Redis that comes with nextup or lies on the path."""
-    found = planned_histories(
+    found = estimate_histories(
         HISTORY_USERS,
         events,
         id_bytes=len("i1000000"),
-        user_bytes=ItemText.numbered(HISTORY_USERS).id_bytes,
+        user_bytes=ItemText.from_count(HISTORY_USERS).id_bytes,
         max_events=settings.history_max_events,
-        allocator=allocator_of(find_redis_server()),
+        allocator=detect_allocator(find_redis_server()),
         spread=False,
     )
     return round(found.users * found.loaded) + found.tables + found.running

@@ -27,8 +27,8 @@ from app.commands.load import load_events
 from app.commands.store import redis_url
 from app.settings import Settings
 from models.artifact import load_artifact
-from models.benchmarks.synthetic_artifact import law_of, made_artifact
-from models.benchmarks.synthetic_index import made_index
+from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
+from models.benchmarks.synthetic_index import make_synthetic_index
 from models.indexing import WORTH_FROM, drop_index
 from models.scorers.ann.ivf_index import has_faiss
 
@@ -90,15 +90,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _climb(arguments: argparse.Namespace, settings: Settings, rung: ScaleStep) -> ScaleResult:
-    folder = made_artifact(arguments.out, arguments.preset, rung.items, seed=arguments.seed)
-    events = histories_of(law_of(rung.items, users=arguments.users, seed=arguments.seed))
+    folder = make_synthetic_artifact(arguments.out, arguments.preset, rung.items, seed=arguments.seed)
+    events = histories_of(make_law(rung.items, users=arguments.users, seed=arguments.seed))
     asking = drawn(events["user_id"].to_list(), None, BODIES, arguments.seed)  # an event each: who has many asks often
     began = time.monotonic()
     told = None
     if arguments.no_index:
         drop_index(folder)
     elif rung.items >= WORTH_FROM and has_faiss():
-        told = made_index(folder, events)
+        told = make_synthetic_index(folder, events)
     index_s = time.monotonic() - began
     with ExitStack() as running:
         own = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="nextup-bench-")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from app.bench.record import collect_machine_facts, record
-from models.benchmarks.scoring import FORMS, Line, figures, lines, table
+from models.benchmarks.scoring import FORMS, ScorerTiming, figures, measure_scorers, table
 from models.progress import progress
 
 DIM = 64
@@ -37,11 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"no form is called {min(unknown)!r}; there are {', '.join(FORMS)}")
     torch.set_num_threads(arguments.threads)
     facts = collect_machine_facts()
-    found: list[Line] = []
+    found: list[ScorerTiming] = []
     with progress("score", len(sizes) * len(forms), "tables") as shown:
         for items in sizes:
             for form in forms:
-                found += lines(form, items, batches, arguments.rounds, arguments.dim, approximate=arguments.approximate)
+                found += measure_scorers(
+                    form, items, batches, arguments.rounds, arguments.dim, approximate=arguments.approximate
+                )
                 shown.advance(note=f"{form} {items:,}")
     result = {"dim": arguments.dim, "threads": arguments.threads, "rows": figures(found)}
     print(table(found))

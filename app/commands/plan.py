@@ -8,12 +8,12 @@ import json
 import math
 
 from app.capacity.artifact_files import ItemText, artifact_files
-from app.capacity.base_memory import base_of_here
-from app.capacity.histories import ALLOCATORS, planned_histories
-from app.capacity.memory import device_memory, worker_memory
-from app.capacity.rate import NotMeasured, PlannedRate, planned_rate
-from app.capacity.report import Forecast
-from app.capacity.shapes import LEAST_ITEMS, MOST_ITEMS, Shape, shape_of
+from app.capacity.base_memory import measure_base_memory
+from app.capacity.histories import ALLOCATORS, estimate_histories
+from app.capacity.memory import estimate_device_memory, estimate_worker_memory
+from app.capacity.rate import NotMeasured, RateEstimate, estimate_rate
+from app.capacity.report import CapacityPlan
+from app.capacity.shapes import MAX_ITEMS, MIN_ITEMS, ModelShape, compute_shape
 from app.commands.counts import asked_count
 from app.settings import Settings
 from models.presets import preset
@@ -51,17 +51,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _forecast(arguments: argparse.Namespace) -> Forecast:
-    items = asked_count("items", arguments.items, LEAST_ITEMS, MOST_ITEMS)
+def _forecast(arguments: argparse.Namespace) -> CapacityPlan:
+    items = asked_count("items", arguments.items, MIN_ITEMS, MAX_ITEMS)
     users = asked_count("users", arguments.users, 1, MOST_USERS)
     length = asked_count("length", arguments.length, 1, 1_000_000)
     _check(arguments)
-    shape = shape_of(preset(arguments.preset), items)
-    text = ItemText.numbered(items, arguments.title_bytes, arguments.categories)
+    shape = compute_shape(preset(arguments.preset), items)
+    text = ItemText.from_count(items, arguments.title_bytes, arguments.categories)
     if arguments.id_bytes is not None:
         text = ItemText(arguments.id_bytes, arguments.title_bytes, arguments.categories)
-    user_bytes = ItemText.numbered(users).id_bytes if arguments.user_id_bytes is None else arguments.user_id_bytes
-    histories = planned_histories(
+    user_bytes = ItemText.from_count(users).id_bytes if arguments.user_id_bytes is None else arguments.user_id_bytes
+    histories = estimate_histories(
         users,
         length,
         id_bytes=text.id_bytes,
@@ -72,9 +72,9 @@ def _forecast(arguments: argparse.Namespace) -> Forecast:
     )
     files = artifact_files(shape, text, index=arguments.index)
     rate, missing = _rate(arguments, shape, length)
-    base = base_of_here()
+    base = measure_base_memory()
     on_gpu = arguments.device == "cuda"
-    return Forecast(
+    return CapacityPlan(
         asked={
             "items": items,
             "users": users,
@@ -84,21 +84,21 @@ def _forecast(arguments: argparse.Namespace) -> Forecast:
             "user_id_bytes": round(user_bytes, 2),
         },
         files=files,
-        worker=worker_memory(shape, text, base.resident, index=arguments.index),
+        worker=estimate_worker_memory(shape, text, base.resident, index=arguments.index),
         workers=arguments.workers or (rate.workers if rate else 1),
         histories=histories,
-        device=device_memory(shape) if on_gpu else None,
+        device=estimate_device_memory(shape) if on_gpu else None,
         rate=rate,
         base_is_measured=base.is_measured,
         not_measured=[*missing, *([NOT_ON_CUDA] if on_gpu else [])],
     )
 
 
-def _rate(arguments: argparse.Namespace, shape: Shape, length: int) -> tuple[PlannedRate | None, list[str]]:
+def _rate(arguments: argparse.Namespace, shape: ModelShape, length: int) -> tuple[RateEstimate | None, list[str]]:
     if arguments.rate is None:
         return None, []
     try:
-        return planned_rate(shape, arguments.rate, length, arguments.device, index=arguments.index), []
+        return estimate_rate(shape, arguments.rate, length, arguments.device, index=arguments.index), []
     except NotMeasured as error:
         return None, [str(error)]
 

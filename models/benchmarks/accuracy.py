@@ -20,7 +20,7 @@ from models.evaluation.bootstrap import bootstrap_difference
 from models.evaluation.metrics import TargetRanks, compute_ndcg_gains, hit_rate, mrr, ndcg
 from models.presets import preset
 
-RESULT, PLACES = "result.json", "places.npy"
+RESULT, RANKS = "result.json", "places.npy"
 METRICS: dict[str, Callable[[TargetRanks, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
 
 
@@ -65,7 +65,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     data: Data
     model: Model
     seed: int
@@ -77,8 +77,8 @@ class Run:
         return f"{self.data.name} {self.model.name} {self.seed}"
 
     @property
-    def is_done(self) -> bool:
-        return (self.folder / RESULT).exists() and (self.folder / PLACES).exists()
+    def is_complete(self) -> bool:
+        return (self.folder / RESULT).exists() and (self.folder / RANKS).exists()
 
     def arguments(self) -> list[str]:
         """Of `nextup`, as a person would type them to make this row again."""
@@ -96,7 +96,7 @@ class Run:
 
     def target_ranks(self) -> TargetRanks:
         """Where the last item of every user of the log was answered."""
-        found: TargetRanks = np.load(self.folder / PLACES)
+        found: TargetRanks = np.load(self.folder / RANKS)
         return found
 
     def result(self) -> dict[str, Any]:
@@ -104,28 +104,28 @@ class Run:
         return found
 
 
-def grid(
+def build_grid(
     data: Sequence[Data], models: Sequence[Model], seeds: Sequence[int], out: Path, extra: Sequence[str]
-) -> list[Run]:
+) -> list[TrainingRun]:
     return [
-        Run(log, model, seed, out / log.name / f"{model.name}-{seed}", tuple(extra))
+        TrainingRun(log, model, seed, out / log.name / f"{model.name}-{seed}", tuple(extra))
         for log in data
         for model in models
         for seed in seeds
     ]
 
 
-def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
     """A row per data set and model, seeds together; each against the first model of its data set."""
     table: list[dict[str, Any]] = []
-    for _, of_data in groupby((run for run in runs if run.is_done), key=lambda run: run.data.name):
+    for _, of_data in groupby((run for run in runs if run.is_complete), key=lambda run: run.data.name):
         by_model = [list(group) for _, group in groupby(of_data, key=lambda run: run.model.name)]
         first = _gains(by_model[0])
         table += [_row(group) | _difference(group, by_model[0], first) for group in by_model]
     return table
 
 
-def markdown(table: Sequence[dict[str, Any]]) -> str:
+def format_markdown(table: Sequence[dict[str, Any]]) -> str:
     head = "data | model | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
     lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
     for row in table:
@@ -141,7 +141,7 @@ def markdown(table: Sequence[dict[str, Any]]) -> str:
     ) + ("\n" + "\n".join(commands) + "\n")
 
 
-def _row(runs: Sequence[Run]) -> dict[str, Any]:
+def _row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
     results = [run.result() for run in runs]
     sizes = results[0]["bytes"]
     found = {name: [metric(run.target_ranks(), 10) for run in runs] for name, metric in METRICS.items()}
@@ -163,13 +163,15 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _gains(runs: Sequence[Run]) -> NDArray[np.float64]:
+def _gains(runs: Sequence[TrainingRun]) -> NDArray[np.float64]:
     """NDCG@10 of every user, mean over the seeds."""
     mean: NDArray[np.float64] = np.mean([compute_ndcg_gains(run.target_ranks(), 10) for run in runs], axis=0)
     return mean
 
 
-def _difference(runs: Sequence[Run], first: Sequence[Run], of_first: NDArray[np.float64]) -> dict[str, Any]:
+def _difference(
+    runs: Sequence[TrainingRun], first: Sequence[TrainingRun], of_first: NDArray[np.float64]
+) -> dict[str, Any]:
     if runs is first or runs[0].model == first[0].model:
         return {"difference": None}
     found = bootstrap_difference(_gains(runs), of_first)

@@ -17,7 +17,7 @@ SGEMM_SIDE = 256  # its three matrices stay in a second-level cache, as a model'
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class EncodeRate:
     """Medians over rounds: sequences per second by the clock, and seconds of CPU per sequence."""
 
     per_second: float
@@ -26,7 +26,7 @@ class Rate:
 
 def measure_encode_rates(
     runners: Mapping[str, Runner], histories: Sequence[History], *, rounds: int, seconds: float
-) -> dict[str, Rate]:
+) -> dict[str, EncodeRate]:
     """Each runner `rounds` times for about `seconds`, in turn, after one time that is not measured."""
     calls = {name: _calls_in(seconds, _encoding(runner, histories)) for name, runner in runners.items()}
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
@@ -34,7 +34,9 @@ def measure_encode_rates(
         for name, runner in runners.items():
             measured[name].append(_measured(_encoding(runner, histories), calls[name]))
     return {
-        name: Rate(len(histories) / median(wall for wall, _ in times), median(cpu for _, cpu in times) / len(histories))
+        name: EncodeRate(
+            len(histories) / median(wall for wall, _ in times), median(cpu for _, cpu in times) / len(histories)
+        )
         for name, times in measured.items()
     }
 

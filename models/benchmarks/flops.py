@@ -15,7 +15,7 @@ from models.layers.gated_block import GatedBlock
 from models.recommender import SequentialRecommender
 
 
-def operations(model: SequentialRecommender, length: int) -> int:
+def count_operations(model: SequentialRecommender, length: int) -> int:
     """Two for a multiplication with its addition. ValueError for another encoder."""
     encoder = model.encoder
     everywhere = list(range(1, length + 1))

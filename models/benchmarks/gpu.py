@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from models.batch import History
-from models.benchmarks.flops import operations
-from models.benchmarks.roofline import Ceilings, Work, median_seconds
-from models.benchmarks.scoring import random_model
-from models.benchmarks.tables import shown, text_table
+from models.benchmarks.flops import count_operations
+from models.benchmarks.roofline import Ceilings, DeviceWork, median_seconds
+from models.benchmarks.scoring import build_random_model
+from models.benchmarks.tables import format_number, format_text_table
 from models.build import build_model
 from models.embeddings.codes import CodesEmbedding
 from models.presets import preset
@@ -37,7 +37,7 @@ HEAD = ("what", "who", "items", "length", "batch", "ms", "floor ms", "bound", "o
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GpuCase:
     """`ms` None: out of memory. `share` of the floor in what was measured: 1 is as fast as the device can."""
 
     what: str
@@ -51,9 +51,9 @@ class Case:
     share: float | None
 
 
-def encode_cases(
+def measure_encoding(
     device: torch.device, ceilings: Ceilings, items: int, lengths: Sequence[int], batches: Sequence[int], rounds: int
-) -> Iterator[Case]:
+) -> Iterator[GpuCase]:
     """Both presets, by plain torch and by recorded graphs in float32 and bf16; from histories to finished vectors."""
     for name in PRESETS:
         torch.manual_seed(0)
@@ -73,14 +73,14 @@ def encode_cases(
                         yield _case((f"encode {name}", runner.name, items, length, batch), work, ceilings, seconds)
 
 
-def score_cases(
+def measure_scoring(
     device: torch.device, ceilings: Ceilings, sizes: Sequence[int], batches: Sequence[int], dim: int, rounds: int
-) -> Iterator[Case]:
+) -> Iterator[GpuCase]:
     """Every exact scorer that the device has; histories deny `DENIED` items each."""
     for items in sizes:
         for form in FORMS:
             with device, torch.no_grad():
-                model = random_model(form, items, dim)
+                model = build_random_model(form, items, dim)
             scorers = [scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None]
             if device.type != "cuda":  # which offers it to GPUs alone
                 scorers.append(GroupedScorer(ItemVectors(model)))
@@ -94,7 +94,7 @@ def score_cases(
                     yield _case((f"score {form}", scorer.name, items, None, batch), work, ceilings, seconds)
 
 
-def table(cases: Sequence[Case]) -> str:
+def table(cases: Sequence[GpuCase]) -> str:
     rows = [
         (
             case.what,
@@ -102,23 +102,25 @@ def table(cases: Sequence[Case]) -> str:
             f"{case.items:,}",
             "-" if case.length is None else str(case.length),
             str(case.batch),
-            "no memory" if case.ms is None else shown(case.ms, 3),
-            shown(case.floor_ms, 4),
+            "no memory" if case.ms is None else format_number(case.ms, 3),
+            format_number(case.floor_ms, 4),
             case.bound,
             "-" if case.share is None else f"{case.share:.1%}",
         )
         for case in cases
     ]
-    return text_table(HEAD, rows)
+    return format_text_table(HEAD, rows)
 
 
-def figures(cases: Sequence[Case]) -> list[dict[str, object]]:
+def figures(cases: Sequence[GpuCase]) -> list[dict[str, object]]:
     return [asdict(case) for case in cases]
 
 
-def _case(named: tuple[str, str, int, int | None, int], work: Work, ceilings: Ceilings, seconds: float | None) -> Case:
-    floor_s = ceilings.floor_s(work)
-    return Case(
+def _case(
+    named: tuple[str, str, int, int | None, int], work: DeviceWork, ceilings: Ceilings, seconds: float | None
+) -> GpuCase:
+    floor_s = ceilings.compute_floor_s(work)
+    return GpuCase(
         *named,
         ms=None if seconds is None else round(1e3 * seconds, 4),
         floor_ms=round(1e3 * floor_s, 6),
@@ -144,19 +146,19 @@ def _score(scorer: Scorer, hidden: Tensor, items: int, excluded: Sequence[Indice
     return lambda: scorer.best(hidden, min(K, items), ItemFilter(items, excluded))
 
 
-def _encoding(model: SequentialRecommender, batch: int, length: int, dtype: torch.dtype) -> Work:
+def _encoding(model: SequentialRecommender, batch: int, length: int, dtype: torch.dtype) -> DeviceWork:
     """The encoder's weights, a row of the table and a number for each item, and the hidden vectors."""
     weights = sum(weight.numel() for weight in model.encoder.parameters()) * dtype.itemsize
     row = _table_bytes(model) // (model.embedding.num_items + 1)
     moved = weights + batch * length * (row + 8) + batch * model.config.dim * FLOAT
-    return Work(moved, batch * operations(model, length), dtype)
+    return DeviceWork(moved, batch * count_operations(model, length), dtype)
 
 
-def _scoring(model: SequentialRecommender, batch: int) -> Work:
+def _scoring(model: SequentialRecommender, batch: int) -> DeviceWork:
     """The table or its codes, the queries, the answers; a product with every item's vector, coded or not."""
     dim, items = model.config.dim, model.embedding.num_items
     answers = batch * min(K, items) * (8 + FLOAT)
-    return Work(_table_bytes(model) + batch * dim * FLOAT + answers, 2 * batch * items * dim)
+    return DeviceWork(_table_bytes(model) + batch * dim * FLOAT + answers, 2 * batch * items * dim)
 
 
 def _table_bytes(model: SequentialRecommender) -> int:

@@ -16,7 +16,7 @@ WARM_UPS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DeviceWork:
     """`bytes_moved` between memory and processor, every input and output once; `dtype` of what is multiplied."""
 
     bytes_moved: int
@@ -31,10 +31,10 @@ class Ceilings:
     copy_rate: float
     matmul_rates: dict[torch.dtype, float]
 
-    def floor_s(self, work: Work) -> float:
+    def compute_floor_s(self, work: DeviceWork) -> float:
         return max(self._memory_s(work), self._arithmetic_s(work))
 
-    def bound(self, work: Work) -> Literal["memory", "arithmetic"]:
+    def bound(self, work: DeviceWork) -> Literal["memory", "arithmetic"]:
         """Which of the two takes longer."""
         return "memory" if self._memory_s(work) >= self._arithmetic_s(work) else "arithmetic"
 
@@ -42,14 +42,14 @@ class Ceilings:
         rates = {f"matmul_{_name(dtype)}_tflops": round(rate / 1e12, 3) for dtype, rate in self.matmul_rates.items()}
         return {"copy_gb_per_s": round(self.copy_rate / 1e9, 1), **rates}
 
-    def told(self) -> str:
+    def to_text(self) -> str:
         rates = ", ".join(f"{_name(dtype)} {rate / 1e12:.2f}" for dtype, rate in self.matmul_rates.items())
         return f"copy {self.copy_rate / 1e9:,.0f} GB/s, matrix products {rates} TFLOP/s"
 
-    def _memory_s(self, work: Work) -> float:
+    def _memory_s(self, work: DeviceWork) -> float:
         return work.bytes_moved / self.copy_rate
 
-    def _arithmetic_s(self, work: Work) -> float:
+    def _arithmetic_s(self, work: DeviceWork) -> float:
         return work.operations / self.matmul_rates[work.dtype]
 
 
@@ -67,18 +67,18 @@ def median_seconds(call: Callable[[], object], device: torch.device, *, rounds: 
     """Of one call, by the clock, until the device has finished; at least one round, and no new one after `budget_s`."""
     for _ in range(WARM_UPS):
         call()
-    wait(device)
+    synchronize(device)
     found: list[float] = []
     end = time.perf_counter() + budget_s
     while not found or (len(found) < rounds and time.perf_counter() < end):
         began = time.perf_counter()
         call()
-        wait(device)
+        synchronize(device)
         found.append(time.perf_counter() - began)
     return median(found)
 
 
-def wait(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

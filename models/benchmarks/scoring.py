@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.benchmarks.synthetic_model import fill_codes, number_of_clusters
+from models.benchmarks.synthetic_model import compute_cluster_count, fill_codes
 from models.build import build_model
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
@@ -34,7 +34,7 @@ CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScorerTiming:
     """`ms` per batch, the median of the rounds; `bytes` of the form's weights and of what the scorer keeps besides."""
 
     form: str
@@ -49,20 +49,22 @@ class Line:
 
 
 @torch.inference_mode()
-def lines(form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool) -> list[Line]:
+def measure_scorers(
+    form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool
+) -> list[ScorerTiming]:
     """One line per scorer that fits the form, and batch size; histories deny `DENIED` items each."""
-    model = random_model(form, items, dim)
+    model = build_random_model(form, items, dim)
     scorers = [scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
     found = _timed_in_turn(form, model, scorers, queries, rounds)
     if approximate and form != "adaptive" and has_faiss():
-        near = cluster(model)
+        near = cluster_items(model)
         if (scorer := _approximate(model, near)) is not None:
             found += _timed_in_turn(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
     return found
 
 
-def random_model(form: str, items: int, dim: int) -> SequentialRecommender:
+def build_random_model(form: str, items: int, dim: int) -> SequentialRecommender:
     embedding, head = FORMS[form]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -75,14 +77,14 @@ def random_model(form: str, items: int, dim: int) -> SequentialRecommender:
     return model.eval()
 
 
-def cluster(model: SequentialRecommender) -> Tensor:
+def cluster_items(model: SequentialRecommender) -> Tensor:
     """Move the items to centres, in place; (QUERIES, dim) queries near items."""
     generator = torch.Generator().manual_seed(1)
     embedding = model.embedding
     if isinstance(embedding, CodesEmbedding):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            fill_codes(embedding, number_of_clusters(embedding.num_items))
+            fill_codes(embedding, compute_cluster_count(embedding.num_items))
         near = embedding.table(torch.randint(1, embedding.num_items + 1, (QUERIES,), generator=generator))
         return near + NOISE * near.std() * torch.randn(near.shape, generator=generator)
     table = embedding.table()
@@ -101,7 +103,7 @@ def _approximate(model: SequentialRecommender, near: Tensor) -> Scorer | None:
 
 def _timed_in_turn(
     form: str, model: SequentialRecommender, scorers: Sequence[Scorer], queries: dict[int, Tensor], rounds: int
-) -> list[Line]:
+) -> list[ScorerTiming]:
     items = model.embedding.num_items
     head = sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith("head"))
     embedding = sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith("embedding"))
@@ -118,7 +120,7 @@ def _timed_in_turn(
         for scorer in scorers:
             told = scorer.describe()
             found.append(
-                Line(
+                ScorerTiming(
                     form=form,
                     scorer=scorer.name,
                     items=items,
@@ -133,17 +135,17 @@ def _timed_in_turn(
     return found
 
 
-def table(rows: Sequence[Line]) -> str:
+def table(rows: Sequence[ScorerTiming]) -> str:
     head = f"{'form':<10}{'scorer':<15}{'items':>12}{'batch':>7}"
     head += f"{'ms':>11}{'least ms':>11}{'MB':>9}{'kept MB':>9}{'recall':>8}"
     return "\n".join([head, *map(_shown, rows)])
 
 
-def figures(rows: Sequence[Line]) -> list[dict[str, object]]:
+def figures(rows: Sequence[ScorerTiming]) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def _shown(row: Line) -> str:
+def _shown(row: ScorerTiming) -> str:
     sizes = f"{row.weights_bytes / 1e6:>9.1f}{row.kept_bytes / 1e6:>9.1f}"
     times = f"{row.ms:>11.3f}{row.least_ms:>11.3f}"
     return f"{row.form:<10}{row.scorer:<15}{row.items:>12,}{row.batch:>7}{times}{sizes}{row.recall:>8.3f}"

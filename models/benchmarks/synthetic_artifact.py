@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from models.artifact import MANIFEST, save_artifact
-from models.benchmarks.synthetic_model import made_model
+from models.benchmarks.synthetic_model import make_synthetic_model
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
 from models.catalogue.string_array import StringArray
@@ -23,30 +23,30 @@ LONGEST = 1_000
 EVENTS_PER_ITEM = 20
 """In the catalogue's counts, on average."""
 GOLDEN_LENGTH = 20
-MAKER = 3
+GENERATOR_VERSION = 3
 """Part of a folder's name: one more where something else is made, so that an older artifact is not used for it."""
 
 
-def law_of(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLogConfig:
+def make_law(num_items: int, *, users: int = USERS, seed: int = 0) -> SyntheticLogConfig:
     """The log whose items and users a rung has: lengths of histories and popularity of items follow power laws."""
     return SyntheticLogConfig(num_users=users, num_items=num_items, max_length=LONGEST, memory=0, seed=seed)
 
 
-def made_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0) -> Path:
+def make_synthetic_artifact(out: Path, preset_name: str, num_items: int, *, seed: int = 0) -> Path:
     """The folder below `out`; ValueError for an unknown preset or too few items."""
     config = preset(preset_name)
-    folder = out / f"{preset_name}-{num_items}-{seed}-made{MAKER}"
+    folder = out / f"{preset_name}-{num_items}-{seed}-made{GENERATOR_VERSION}"
     if (folder / MANIFEST).is_file():
         return folder
-    catalogue = made_catalogue(law_of(num_items, seed=seed))
-    model = made_model(config, catalogue, seed)
+    catalogue = make_synthetic_catalogue(make_law(num_items, seed=seed))
+    model = make_synthetic_model(config, catalogue, seed)
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, size=GOLDEN_LENGTH) for _ in range(HISTORIES)]
     save_artifact(folder, model, catalogue, golden_histories=histories, metrics={})
     return folder
 
 
-def made_catalogue(law: SyntheticLogConfig) -> Catalogue:
+def make_synthetic_catalogue(law: SyntheticLogConfig) -> Catalogue:
     """The items of the law, most popular first, without titles and categories."""
     weights = law.weights
     order = np.argsort(-weights, kind="stable")

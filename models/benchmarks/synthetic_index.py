@@ -14,7 +14,7 @@ from models.indexing import add_index
 QUERIES = 500
 
 
-def made_index(folder: Path, events: pl.DataFrame, *, queries: int = QUERIES) -> dict[str, Any] | None:
+def make_synthetic_index(folder: Path, events: pl.DataFrame, *, queries: int = QUERIES) -> dict[str, Any] | None:
     """What is told of the index that the artifact has or now gets; None if none is worth having.
 
     `events`: `user_id`, `item_id` and `timestamp` of items of its catalogue.

@@ -36,7 +36,7 @@ CHUNK = 1 << 18  # items made at once
 
 
 @torch.no_grad()
-def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> SequentialRecommender:
+def make_synthetic_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> SequentialRecommender:
     """The preset at its usual sizes, weights so wide that scores differ."""
     torch.manual_seed(seed)
     model = build_model(sized_config(config, catalogue), catalogue.num_items)
@@ -44,7 +44,7 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
     for name, matrix in model.named_parameters():
         if matrix.ndim > 1:
             matrix.normal_(std=width if name.startswith(("embedding", "head")) else NARROW * width)
-    clusters = number_of_clusters(catalogue.num_items)
+    clusters = compute_cluster_count(catalogue.num_items)
     if isinstance(embedding := model.embedding, CodesEmbedding):
         fill_codes(embedding, clusters)
     elif isinstance(embedding, FullEmbedding):
@@ -54,7 +54,7 @@ def made_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> Sequenti
     return model.eval()
 
 
-def number_of_clusters(num_items: int) -> int:
+def compute_cluster_count(num_items: int) -> int:
     return max(1, round(CLUSTERS * math.sqrt(num_items)))
 
 

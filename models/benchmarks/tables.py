@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Every row as wide as the head."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
@@ -15,13 +15,13 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def shown(value: float | None, digits: int = 1) -> str:
+def format_number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def megabytes(count: float | None) -> str:
+def format_megabytes(count: float | None) -> str:
     return "-" if count is None else f"{count / 1e6:,.0f}"
 
 
-def rounded(value: float | None, digits: int) -> float | None:
+def round_optional(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)

@@ -14,7 +14,7 @@ from app.bench.load.traffic import read_bodies, write_bodies
 from app.bench.serve.rounds import Target
 
 PREFIX = "traffic-"
-MOST_ITEMS = 100
+MAX_ITEMS = 100
 LONGEST_HISTORY = 40
 EVENTS_AT_ONCE = 500
 PATIENCE_S = 10.0
@@ -26,7 +26,7 @@ def visitors(count: int) -> list[str]:
 
 def popular_items(target: Target) -> list[str]:
     """What the service gives to who has no history; ValueError if it cannot be asked or has no items."""
-    answer = _asked(target, target.path, {"history": [], "k": MOST_ITEMS}, 200)
+    answer = _asked(target, target.path, {"history": [], "k": MAX_ITEMS}, 200)
     items = [str(item["item_id"]) for item in answer["items"]]
     if not items:
         raise ValueError(f"{target.host}:{target.port} recommends nothing to strangers")

@@ -15,7 +15,7 @@ import numpy as np
 
 from app.bench.load.profile import Latencies
 from app.bench.serve.rounds import Round
-from models.benchmarks.tables import rounded, shown, text_table
+from models.benchmarks.tables import format_number, format_text_table, round_optional
 
 MS = 1000.0
 US = 1_000_000.0
@@ -86,15 +86,15 @@ def table(summaries: Sequence[ServerSummary]) -> str:
         [
             one.name,
             f"{one.rps:,.0f}",
-            *(shown(one.percentiles_ms[q]) for q in PERCENTILES),
-            shown(one.max_ms),
+            *(format_number(one.percentiles_ms[q]) for q in PERCENTILES),
+            format_number(one.max_ms),
             f"{one.error_count:,}",
-            shown(one.server_cpu_us, 0),
+            format_number(one.server_cpu_us, 0),
             " ".join(f"{rate:,.0f}" for rate in one.rounds_rps),
         ]
         for one in summaries
     ]
-    return text_table(head, rows)
+    return format_text_table(head, rows)
 
 
 def format_remarks(recommend: ServerSummary, ceiling: ServerSummary) -> list[str]:
@@ -106,13 +106,13 @@ def format_remarks(recommend: ServerSummary, ceiling: ServerSummary) -> list[str
         shares = ", ".join(f"{who} {share:.1%}" for who, share in recommend.served_by.items())
         lines.append(f"served by: {shares} (of a sample)")
     if recommend.writes_rps:
-        times = ", ".join(f"p{q} {shown(value)} ms" for q, value in recommend.write_percentiles_ms.items())
+        times = ", ".join(f"p{q} {format_number(value)} ms" for q, value in recommend.write_percentiles_ms.items())
         lines.append(
             f"writes: {recommend.writes_rps:,.0f} of its requests/s, {times}; "
             "the others get none, and the percentiles above are of reads"
         )
     lines.append(
-        f"generator: {ceiling.rps:,.0f} req/s against a bare ASGI function, {shown(ceiling.generator_cpu_us, 0)} µs "
+        f"generator: {ceiling.rps:,.0f} req/s against a bare ASGI function, {format_number(ceiling.generator_cpu_us, 0)} µs "
         f"of CPU per request; busy {recommend.generator_busy:.0%} of a core while it measured the service"
     )
     return lines
@@ -131,20 +131,20 @@ def figures(summaries: Mapping[str, ServerSummary]) -> dict[str, object]:
         found[f"{name}_rps"] = round(one.rps, 1)
         found[f"{name}_rps_rounds"] = [round(rate, 1) for rate in one.rounds_rps]
         for q in PERCENTILES:
-            found[f"{name}_p{q}_ms"] = rounded(one.percentiles_ms[q], 3)
-        found[f"{name}_max_ms"] = rounded(one.max_ms, 3)
-        found[f"{name}_cpu_us"] = rounded(one.server_cpu_us, 1)
+            found[f"{name}_p{q}_ms"] = round_optional(one.percentiles_ms[q], 3)
+        found[f"{name}_max_ms"] = round_optional(one.max_ms, 3)
+        found[f"{name}_cpu_us"] = round_optional(one.server_cpu_us, 1)
         found[f"{name}_errors"] = one.error_count
         if one.writes_rps:
             found[f"{name}_writes_rps"] = round(one.writes_rps, 1)
-            found |= {f"{name}_write_p{q}_ms": rounded(one.write_percentiles_ms[q], 3) for q in PERCENTILES}
+            found |= {f"{name}_write_p{q}_ms": round_optional(one.write_percentiles_ms[q], 3) for q in PERCENTILES}
     recommend, echo = summaries["recommend"], summaries["echo"]
     found["ratio"] = round(recommend.rps / echo.rps, 4) if echo.rps else None
     for name in PEERS:
         if name in summaries:
             peer = summaries[name].rps
             found[f"ratio_{name}"] = round(recommend.rps / peer, 4) if peer else None
-    found["generator_cpu_us"] = rounded(summaries["generator"].generator_cpu_us, 1)
+    found["generator_cpu_us"] = round_optional(summaries["generator"].generator_cpu_us, 1)
     found["generator_busy"] = round(recommend.generator_busy, 3)
     found["served_by"] = {who: round(share, 4) for who, share in recommend.served_by.items()}
     found["model_version"] = recommend.model_version

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.capacity.histories import allocator_of, planned_histories
+from app.capacity.histories import detect_allocator, estimate_histories
 from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.records import NewEvent
@@ -49,10 +49,10 @@ async def bytes_taken(url: str, settings: Settings, turns: list[list[NewEvent]],
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_history_takes_what_was_planned(at_once: bool, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, history_max_events=MAX_EVENTS)
-    allocator = allocator_of(find_redis_server())  # jemalloc, where a redis-server is on the path
+    allocator = detect_allocator(find_redis_server())  # jemalloc, where a redis-server is on the path
     with redis_url(settings) as url:
         taken = asyncio.run(bytes_taken(url, settings, log(lengths(LENGTH, LENGTH // 2)), at_once=at_once))
-    planned = planned_histories(
+    planned = estimate_histories(
         USERS, LENGTH, id_bytes=len(ITEM), user_bytes=len(USER), max_events=MAX_EVENTS, allocator=allocator
     )
     per_user = planned.loaded if at_once else planned.grown
@@ -64,27 +64,27 @@ def test_full_histories_take_twice_their_length(tmp_path: Path) -> None:
     full, settings = 40, Settings(data_dir=tmp_path, history_max_events=40)
     with redis_url(settings) as url:
         taken = asyncio.run(bytes_taken(url, settings, log([full + 12] * USERS), at_once=False))
-    allocator = allocator_of(find_redis_server())
-    planned = planned_histories(USERS, full, id_bytes=8, user_bytes=6, max_events=full, allocator=allocator)
+    allocator = detect_allocator(find_redis_server())
+    planned = estimate_histories(USERS, full, id_bytes=8, user_bytes=6, max_events=full, allocator=allocator)
     assert taken == pytest.approx(USERS * planned.grown + planned.tables + planned.running, rel=WITHIN)
 
 
 def test_a_history_that_grew_takes_up_to_twice_as_much() -> None:
     for length in (1, 30, 200, 1000):
-        planned = planned_histories(1000, length, id_bytes=8, user_bytes=7, max_events=1000)
+        planned = estimate_histories(1000, length, id_bytes=8, user_bytes=7, max_events=1000)
         assert planned.loaded <= planned.grown < 2.3 * planned.loaded
-    full, before = (planned_histories(1, length, id_bytes=8, user_bytes=7, max_events=1000) for length in (1000, 999))
+    full, before = (estimate_histories(1, length, id_bytes=8, user_bytes=7, max_events=1000) for length in (1000, 999))
     assert full.grown > 1.8 * full.loaded, "one that is full is trimmed and doubled"
     assert before.grown < full.grown
 
 
 def test_users_and_bytes_of_an_event_add_up() -> None:
-    one, ten = (planned_histories(users, 200, id_bytes=8, user_bytes=7, max_events=1000) for users in (10**6, 10**7))
+    one, ten = (estimate_histories(users, 200, id_bytes=8, user_bytes=7, max_events=1000) for users in (10**6, 10**7))
     assert ten.total_loaded == pytest.approx(10 * one.total_loaded, rel=0.01)
-    typed = planned_histories(10**6, 200, id_bytes=8, user_bytes=7, max_events=1000, more=20)
+    typed = estimate_histories(10**6, 200, id_bytes=8, user_bytes=7, max_events=1000, more=20)
     assert typed.loaded - one.loaded == pytest.approx(200 * 20, rel=0.25)
 
 
 def test_more_events_than_a_history_holds_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"--length is 1,001.*NEXTUP_HISTORY_MAX_EVENTS"):
-        planned_histories(1, 1001, id_bytes=8, user_bytes=7, max_events=1000)
+        estimate_histories(1, 1001, id_bytes=8, user_bytes=7, max_events=1000)

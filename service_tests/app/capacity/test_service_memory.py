@@ -12,13 +12,13 @@ from app.bench.resources import read_resident
 from app.bench.serve.rounds import run_round
 from app.bench.serve.service import run_service
 from app.capacity.artifact_files import ItemText
-from app.capacity.base_memory import Base, base_of_here
-from app.capacity.memory import worker_memory
-from app.capacity.shapes import shape_of
+from app.capacity.base_memory import BaseMemory, measure_base_memory
+from app.capacity.memory import estimate_worker_memory
+from app.capacity.shapes import compute_shape
 from app.commands.load import load_events
 from app.commands.store import redis_url
 from app.settings import Settings
-from models.benchmarks.synthetic_artifact import law_of, made_artifact
+from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
 from models.presets import preset
 
 WITHIN = 0.1
@@ -27,21 +27,21 @@ PLAN = Plan("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.
 
 
 @pytest.fixture(scope="module")
-def base() -> Base:
-    return base_of_here()
+def base() -> BaseMemory:
+    return measure_base_memory()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "items", "workers"), SERVICES)
 def test_resident_memory_is_as_planned(
-    name: str, items: int, workers: int, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, items: int, workers: int, base: BaseMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not base.is_measured:
         pytest.skip("needs /proc")
     for variable, value in (("TORCH_THREADS", "1"), ("DATA_DIR", str(tmp_path)), ("REQUEST_DEADLINE_MS", "10000")):
         monkeypatch.setenv(f"NEXTUP_{variable}", value)
-    settings = Settings(artifact=made_artifact(tmp_path, name, items), workers=workers)
-    events = histories_of(law_of(items, users=200))
+    settings = Settings(artifact=make_synthetic_artifact(tmp_path, name, items), workers=workers)
+    events = histories_of(make_law(items, users=200))
     asking = read_bodies(drawn(events["user_id"].to_list(), None, 500, 0), 10)
     with redis_url(settings) as url:  # of its own: these users have the names of others
         asyncio.run(load_events(url, settings, events))
@@ -50,14 +50,18 @@ def test_resident_memory_is_as_planned(
             found = read_resident(service.process.pid)
     assert answered.answered > 50
     assert found is not None
-    planned = worker_memory(shape_of(preset(name), items), ItemText.numbered(items), base.resident).together(workers)
+    planned = estimate_worker_memory(
+        compute_shape(preset(name), items), ItemText.from_count(items), base.resident
+    ).total_for(workers)
     assert found.total == pytest.approx(planned.total, rel=WITHIN), (found, planned)
     assert found.mapped == pytest.approx(planned.mapped, rel=WITHIN), (found, planned)
 
 
-def test_a_supervisor_and_a_copy_of_what_is_own_come_with_the_second_worker(base: Base) -> None:
-    one = worker_memory(shape_of(preset("blossom"), 1_000_000), ItemText.numbered(1_000_000), base.resident)
-    assert one.together(2).mapped == one.together(1).mapped
-    assert one.together(3).own - one.together(2).own == one.own
-    assert one.together(2).own - one.together(1).own > one.own
+def test_a_supervisor_and_a_copy_of_what_is_own_come_with_the_second_worker(base: BaseMemory) -> None:
+    one = estimate_worker_memory(
+        compute_shape(preset("blossom"), 1_000_000), ItemText.from_count(1_000_000), base.resident
+    )
+    assert one.total_for(2).mapped == one.total_for(1).mapped
+    assert one.total_for(3).own - one.total_for(2).own == one.own
+    assert one.total_for(2).own - one.total_for(1).own > one.own
     assert one.mapped_at_start < one.mapped

@@ -10,7 +10,7 @@ import torch
 from app.commands.main import main
 from models.batch import History, Times
 from models.benchmarks.encoding import measure_encode_rates
-from models.benchmarks.flops import operations
+from models.benchmarks.flops import count_operations
 from models.build import build_model
 from models.presets import preset
 from models.runners.base import Encoded, Runner
@@ -38,18 +38,18 @@ def test_runners_take_turns_and_the_clock_is_per_sequence() -> None:
 def test_operations_are_those_of_the_arithmetic() -> None:
     """One position of two blocks: four projections, one pair seen, and the feed-forward."""
     model = build_model(preset("sasrec"), 9)
-    assert operations(model, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 2 * 64 * 256)
+    assert count_operations(model, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 2 * 64 * 256)
     gated = build_model(preset("blossom"), 9)
-    assert operations(gated, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 3 * 64 * 256 + 2 * 64 * 64)
+    assert count_operations(gated, 1) == 2 * 2 * (4 * 64 * 64 + 2 * 64 + 3 * 64 * 256 + 2 * 64 * 64)
 
 
 def test_a_cone_needs_far_fewer_operations_and_grows_only_by_its_keys() -> None:
     dense, cone = (build_model(preset(name), 9) for name in ("sasrec", "blossom"))
-    assert operations(cone, 200) < operations(dense, 200) / 4
-    per_position = (operations(cone, 1100) - operations(cone, 1099)) / 2
+    assert count_operations(cone, 200) < count_operations(dense, 200) / 4
+    per_position = (count_operations(cone, 1100) - count_operations(cone, 1099)) / 2
     assert 64 * 64 <= per_position < 64 * 64 + 20 * 64 * 4
     with pytest.raises(ValueError, match="BlossomEncoder are not counted"):
-        operations(build_model(preset("blossomrec"), 9), 5)
+        count_operations(build_model(preset("blossomrec"), 9), 5)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.commands.main import main
-from models.benchmarks.roofline import Ceilings, Work, measure_ceilings, median_seconds
+from models.benchmarks.roofline import Ceilings, DeviceWork, measure_ceilings, median_seconds
 
 CEILINGS = Ceilings(100.0, {torch.float32: 1000.0, torch.bfloat16: 4000.0})
 
@@ -15,13 +15,13 @@ CEILINGS = Ceilings(100.0, {torch.float32: 1000.0, torch.bfloat16: 4000.0})
 @pytest.mark.parametrize(
     ("work", "seconds", "bound"),
     [
-        (Work(200, 1000), 2.0, "memory"),
-        (Work(200, 3000), 3.0, "arithmetic"),
-        (Work(200, 3000, torch.bfloat16), 2.0, "memory"),
+        (DeviceWork(200, 1000), 2.0, "memory"),
+        (DeviceWork(200, 3000), 3.0, "arithmetic"),
+        (DeviceWork(200, 3000, torch.bfloat16), 2.0, "memory"),
     ],
 )
-def test_the_floor_is_the_larger_of_two_times(work: Work, seconds: float, bound: str) -> None:
-    assert CEILINGS.floor_s(work) == seconds
+def test_the_floor_is_the_larger_of_two_times(work: DeviceWork, seconds: float, bound: str) -> None:
+    assert CEILINGS.compute_floor_s(work) == seconds
     assert CEILINGS.bound(work) == bound
 
 
@@ -29,7 +29,7 @@ def test_ceilings_are_measured_for_both_types() -> None:
     found = measure_ceilings(torch.device("cpu"), copy_bytes=1 << 16, side=32, rounds=2)
     assert found.copy_rate > 0
     assert set(found.matmul_rates) == {torch.float32, torch.bfloat16}
-    assert "GB/s" in found.told()
+    assert "GB/s" in found.to_text()
 
 
 def test_slow_work_is_not_repeated_beyond_its_budget() -> None:

@@ -7,13 +7,13 @@ import pytest
 
 from app.bench.load.traffic import drawn, histories_of, read_bodies
 from models.artifact import load_artifact
-from models.benchmarks.synthetic_artifact import law_of, made_artifact, made_catalogue
+from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact, make_synthetic_catalogue
 from models.presets import PRESETS
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_made_and_loads(preset: str, tmp_path: Path) -> None:
-    folder = made_artifact(tmp_path, preset, 120)
+    folder = make_synthetic_artifact(tmp_path, preset, 120)
     artifact = load_artifact(folder, device="cpu")
     assert artifact.preset == preset
     assert artifact.catalogue.num_items == 120
@@ -24,17 +24,17 @@ def test_every_preset_is_made_and_loads(preset: str, tmp_path: Path) -> None:
 
 
 def test_an_artifact_that_is_there_is_not_made_again(tmp_path: Path) -> None:
-    folder = made_artifact(tmp_path, "sasrec", 60)
+    folder = make_synthetic_artifact(tmp_path, "sasrec", 60)
     before = (folder / "manifest.json").stat()
-    assert made_artifact(tmp_path, "sasrec", 60) == folder
+    assert make_synthetic_artifact(tmp_path, "sasrec", 60) == folder
     now = (folder / "manifest.json").stat()
     assert (now.st_mtime_ns, now.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert made_artifact(tmp_path, "sasrec", 60, seed=1) != folder
+    assert make_synthetic_artifact(tmp_path, "sasrec", 60, seed=1) != folder
 
 
 def test_the_catalogue_has_every_item_of_the_law_by_falling_popularity() -> None:
-    law = law_of(300, seed=5)
-    catalogue = made_catalogue(law)
+    law = make_law(300, seed=5)
+    catalogue = make_synthetic_catalogue(law)
     numbers = [int(item_id.removeprefix("i")) for item_id in catalogue.item_ids]
     assert sorted(numbers) == list(range(300))
     assert np.all(np.diff(law.weights[numbers]) <= 0)
@@ -42,8 +42,8 @@ def test_the_catalogue_has_every_item_of_the_law_by_falling_popularity() -> None
 
 
 def test_histories_of_the_law_are_of_items_of_its_catalogue_and_those_with_more_ask_more() -> None:
-    law = law_of(300, users=200)
-    events, catalogue = histories_of(law), made_catalogue(law)
+    law = make_law(300, users=200)
+    events, catalogue = histories_of(law), make_synthetic_catalogue(law)
     assert set(events["item_id"]) <= set(catalogue.item_ids)
     asked = drawn(events["user_id"].to_list(), None, 20_000, 0)
     busiest, quietest = (

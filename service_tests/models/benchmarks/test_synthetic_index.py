@@ -7,20 +7,20 @@ import torch
 
 from app.bench.load.traffic import histories_of
 from models.artifact import load_artifact
-from models.benchmarks.synthetic_artifact import law_of, made_artifact, made_catalogue
-from models.benchmarks.synthetic_index import made_index
-from models.benchmarks.synthetic_model import SHARED, made_model, number_of_clusters
+from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact, make_synthetic_catalogue
+from models.benchmarks.synthetic_index import make_synthetic_index
+from models.benchmarks.synthetic_model import SHARED, compute_cluster_count, make_synthetic_model
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import drop_index
 from models.presets import preset
 from models.scorers.ann.ivf_index import has_faiss
 
 NUM_ITEMS = 2_000
-CLUSTERS = number_of_clusters(NUM_ITEMS)
+CLUSTERS = compute_cluster_count(NUM_ITEMS)
 
 
 def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> None:
-    model = made_model(preset("blossom"), made_catalogue(law_of(NUM_ITEMS)), 0)
+    model = make_synthetic_model(preset("blossom"), make_synthetic_catalogue(make_law(NUM_ITEMS)), 0)
     assert isinstance(model.embedding, CodesEmbedding)
     codes = model.embedding.codes()[1:]
     alike = (codes[:50, None] == codes[None]).float().mean(-1)  # (50, items)
@@ -31,7 +31,9 @@ def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> Non
 
 @pytest.mark.parametrize("name", ["blossom", "sasrec"])
 def test_neighbours_of_an_item_are_nearer_than_chance(name: str) -> None:
-    table = made_model(preset(name), made_catalogue(law_of(NUM_ITEMS)), 0).embedding.table().detach()
+    table = (
+        make_synthetic_model(preset(name), make_synthetic_catalogue(make_law(NUM_ITEMS)), 0).embedding.table().detach()
+    )
     assert not table[0].any()
     unit = torch.nn.functional.normalize(table[1:])
     cosines = unit[:50] @ unit.T
@@ -41,13 +43,13 @@ def test_neighbours_of_an_item_are_nearer_than_chance(name: str) -> None:
 
 @pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
 def test_an_index_is_built_once_used_and_dropped(tmp_path: Path) -> None:
-    folder = made_artifact(tmp_path, "blossom", NUM_ITEMS)
-    events = histories_of(law_of(NUM_ITEMS, users=40))
-    told = made_index(folder, events, queries=20)
+    folder = make_synthetic_artifact(tmp_path, "blossom", NUM_ITEMS)
+    events = histories_of(make_law(NUM_ITEMS, users=40))
+    told = make_synthetic_index(folder, events, queries=20)
     assert told is not None
     assert told["recall@10"] >= 0.99
     built = (folder / "neighbours.ivf").stat()
-    assert made_index(folder, events, queries=20) == told
+    assert make_synthetic_index(folder, events, queries=20) == told
     assert (folder / "neighbours.ivf").stat() == built
     assert load_artifact(folder, device="cpu").predictor.recall == told["recall@10"]
     drop_index(folder)
