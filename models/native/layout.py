@@ -47,7 +47,7 @@ class Codes(Structure):
 
 class Questions(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("products", "denied", "denied_starts", "allowed")),
+        *((name, c_void_p) for name in ("products", "excluded", "excluded_starts", "allow_masks")),
         ("count", c_int32),
         ("k", c_int32),
     )

@@ -47,7 +47,7 @@ class Asked:
         self.questions = Questions(
             products=rows.ctypes.data,
             excluded=flat.ctypes.data,
-            denied_starts=starts.ctypes.data,
+            excluded_starts=starts.ctypes.data,
             allow_masks=ctypes.addressof(addresses) if masks else None,
             count=count,
             k=k,
