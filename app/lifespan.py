@@ -71,9 +71,9 @@ async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Traci
 
         return await opened.enter_async_context(model_inside(settings, tracing))
     versions = VersionFolder(settings.artifact)
-    most = settings.queue_limit + settings.max_batch
-    engine = DistantEngine(settings.socket_of_model, folder_to_serve(versions), most=most)
-    await opened.enter_async_context(engine.connected(settings.drain_s))
+    max_pending = settings.queue_limit + settings.max_batch
+    engine = DistantEngine(settings.socket_of_model, folder_to_serve(versions), max_pending=max_pending)
+    await opened.enter_async_context(engine.connect(settings.drain_s))
     return engine, DistantModels(versions, engine)
 
 

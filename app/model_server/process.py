@@ -39,11 +39,11 @@ async def model_served(settings: Settings) -> AsyncIterator[tuple[InferenceEngin
             engine,
             lambda: engine.servable.artifact.folder.resolve(),
             models.activate,
-            most=settings.queue_limit + settings.max_batch,
+            max_pending=settings.queue_limit + settings.max_batch,
         )
-        engine.whenever_changed(server.tell)
+        engine.whenever_changed(server.announce_version)
         settings.socket_of_model.parent.mkdir(parents=True, exist_ok=True)
-        await opened.enter_async_context(server.listening(settings.socket_of_model))
+        await opened.enter_async_context(server.listen(settings.socket_of_model))
         yield engine, models, server
 
 

@@ -15,17 +15,17 @@ from app.errors import DeadlineExceeded, Draining, ModelUnavailable, Overloaded
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.remote.framing import Frames
 from app.inference.remote.protocol import (
-    Activate,
-    Answer,
-    Asked,
-    Cancel,
-    Failed,
-    Serving,
-    answered,
-    asking,
+    ActivateRequest,
+    CancelRequest,
+    ClientMessage,
+    ErrorResult,
+    QueryResult,
+    VersionAnnouncement,
+    decode_error,
+    decode_result,
+    encode_query,
     encoder,
-    failed,
-    said_decoder,
+    server_message_decoder,
 )
 from app.telemetry.metrics import BatchMetrics
 from models.catalogue.catalogue import Catalogue
@@ -34,22 +34,22 @@ AWAY = "the model's process ended"
 
 
 class ModelConnection:
-    """`catalogue_of` a version that an answer names; `most` queries may wait."""
+    """`catalogue_of` a version that an answer names; `max_pending` queries may wait."""
 
-    def __init__(self, catalogue_of: Callable[[str], Catalogue | None], *, most: int) -> None:
+    def __init__(self, catalogue_of: Callable[[str], Catalogue | None], *, max_pending: int) -> None:
         self._catalogue_of = catalogue_of
-        self._most = most
+        self._most = max_pending
         self._numbers = count()
         self._queries: dict[int, asyncio.Future[TopItems]] = {}
         self._wishes: dict[int, asyncio.Future[str]] = {}
-        self._servings: deque[Serving] = deque()
+        self._servings: deque[VersionAnnouncement] = deque()
         self._news = asyncio.Event()
         self._ended = False
         self._metrics = BatchMetrics()
         self.frames = Frames(self._arrived, self._lost)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """Queries without an answer."""
         return len(self._queries)
 
@@ -61,18 +61,18 @@ class ModelConnection:
         if loop.time() >= deadline:
             self._metrics.rejected("deadline")
             raise DeadlineExceeded("model: the deadline passed")
-        if len(self._queries) >= self._most or self.frames.is_choked:
+        if len(self._queries) >= self._most or self.frames.is_backpressured:
             self._metrics.rejected("overloaded")
             raise Overloaded(f"model: {len(self._queries)} of this worker already wait")
         number = next(self._numbers)
-        self._say(asking(number, query, deadline))
+        self._say(encode_query(number, query, deadline))
         waiter: asyncio.Future[TopItems] = loop.create_future()
         self._queries[number] = waiter
         timer = loop.call_at(deadline, self._expire, number)
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._say(Cancel(number))
+            self._say(CancelRequest(number))
             raise
         finally:
             timer.cancel()
@@ -83,7 +83,7 @@ class ModelConnection:
         if self._ended:
             raise ModelUnavailable(AWAY)
         number = next(self._numbers)
-        self._say(Activate(number, version))
+        self._say(ActivateRequest(number, version))
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wishes[number] = waiter
         try:
@@ -91,8 +91,8 @@ class ModelConnection:
         finally:
             self._wishes.pop(number, None)
 
-    async def next_serving(self) -> Serving | None:
-        """What the other process says that it serves; messages are held from then until `frames.release`. None when
+    async def next_serving(self) -> VersionAnnouncement | None:
+        """What the other process says that it serves; messages are held from then until `frames.resume`. None when
         the connection has ended.
         """
         while not self._servings and not self._ended:
@@ -100,7 +100,7 @@ class ModelConnection:
             await self._news.wait()
         return self._servings.popleft() if self._servings else None
 
-    async def drained(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """Until what waits is answered; after `timeout_s` the rest fails with Draining."""
         if self._queries:
             await asyncio.wait(list(self._queries.values()), timeout=timeout_s)
@@ -111,26 +111,26 @@ class ModelConnection:
         self.frames.close()
         self._lost()
 
-    def _say(self, asked: Asked) -> None:
-        self.frames.send(encoder.encode(asked))
+    def _say(self, decode_query: ClientMessage) -> None:
+        self.frames.send(encoder.encode(decode_query))
 
     def _arrived(self, message: bytes) -> None:
-        said = said_decoder.decode(message)
-        if isinstance(said, Serving):
-            self.frames.hold()
+        said = server_message_decoder.decode(message)
+        if isinstance(said, VersionAnnouncement):
+            self.frames.pause()
             self._servings.append(said)
             self._news.set()
-        elif isinstance(said, Answer):
+        elif isinstance(said, QueryResult):
             # Nobody waits any more for the answer to a query that was late or whose caller left.
             if (waiter := self._queries.get(said.number)) is not None and not waiter.done():
                 catalogue = self._catalogue_of(said.version)
                 if catalogue is None:
                     waiter.set_exception(ModelUnavailable(f"the catalogue of version {said.version} is gone"))
                 else:
-                    waiter.set_result(answered(said, catalogue))
-        elif isinstance(said, Failed):
-            _fail(self._queries.get(said.number), failed(said))
-            _fail(self._wishes.get(said.number), failed(said))
+                    waiter.set_result(decode_result(said, catalogue))
+        elif isinstance(said, ErrorResult):
+            _fail(self._queries.get(said.number), decode_error(said))
+            _fail(self._wishes.get(said.number), decode_error(said))
         elif (wisher := self._wishes.get(said.number)) is not None and not wisher.done():
             wisher.set_result(said.before)
 

@@ -41,12 +41,12 @@ class Known:
 
 
 class DistantEngine:
-    """`most` queries may wait for the model's process. Opened by `connected`, and until then of no use."""
+    """`max_pending` queries may wait for the model's process. Opened by `connect`, and until then of no use."""
 
-    def __init__(self, socket: Path, wanted: Path, *, most: int) -> None:
+    def __init__(self, socket: Path, wanted: Path, *, max_pending: int) -> None:
         """ArtifactRejected if the catalogue in `wanted` cannot be read: popularity needs one from the start."""
         self._socket = socket
-        self._most = most
+        self._most = max_pending
         self.servable = _known(wanted)
         self._before = self.servable
         self._connection: ModelConnection | None = None
@@ -65,9 +65,9 @@ class DistantEngine:
         return popular(self.servable.catalogue, self.servable.version, query)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """Queries without an answer."""
-        return 0 if self._connection is None else self._connection.waiting
+        return 0 if self._connection is None else self._connection.pending_count
 
     def sample(self) -> None:
         """The model's process refreshes its own."""
@@ -79,7 +79,7 @@ class DistantEngine:
         return await self._connection.activate(version)
 
     @asynccontextmanager
-    async def connected(self, drain_s: float) -> AsyncIterator[None]:
+    async def connect(self, drain_s: float) -> AsyncIterator[None]:
         """Until the block ends; then, for at most `drain_s`, until what was asked is answered."""
         task = asyncio.create_task(self._stay_connected(), name="model-connection")
         with suppress(TimeoutError):
@@ -90,14 +90,14 @@ class DistantEngine:
         finally:
             self._draining = True
             if self._connection is not None:
-                await self._connection.drained(drain_s)
+                await self._connection.drain(drain_s)
             task.cancel()
             await asyncio.wait([task], timeout=END_S)
 
     async def _stay_connected(self) -> None:
         pause_s = FIRST_PAUSE_S
         while True:
-            connection = ModelConnection(self._catalogue_of, most=self._most)
+            connection = ModelConnection(self._catalogue_of, max_pending=self._most)
             try:
                 opened = partial(_itself, connection.frames)
                 await asyncio.get_running_loop().create_unix_connection(opened, str(self._socket))
@@ -129,7 +129,7 @@ class DistantEngine:
                     log.warning("the model's process answers again, with version %s", about.version)
                 self._connection, self.problem = connection, None
                 self._came.set()
-            connection.frames.release()
+            connection.frames.resume()
         if not self._draining and self._connection is not None:
             log.warning("the model's process ended; popularity answers until another one is there")
         self.problem = "the model's process ended"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import cast
 
 LENGTH_BYTES = 4
-LARGEST_BYTES = 1 << 26
+MAX_MESSAGE_BYTES = 1 << 26
 """Of a message; keys of the longest request take a hundredth of it."""
-MOST_UNSENT_BYTES = 1 << 23
+WRITE_HIGH_WATER_BYTES = 1 << 23
 """From here on the other end counts as not reading."""
 
 
@@ -26,12 +26,12 @@ class Frames(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unread = b""
         self._held = False
-        self.is_choked = False
+        self.is_backpressured = False
         """More is unsent than the other end will soon read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self._opened()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - why does not matter to who asked
@@ -39,25 +39,25 @@ class Frames(asyncio.Protocol):
         self._ended()
 
     def pause_writing(self) -> None:
-        self.is_choked = True
+        self.is_backpressured = True
 
     def resume_writing(self) -> None:
-        self.is_choked = False
+        self.is_backpressured = False
 
     def send(self, message: bytes) -> None:
         """Nothing happens on a connection that has ended; ValueError for a message that is too long."""
-        if len(message) > LARGEST_BYTES:
-            raise ValueError(f"a message of {len(message)} bytes; {LARGEST_BYTES} are the most")
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message of {len(message)} bytes; {MAX_MESSAGE_BYTES} are the most")
         if self._transport is not None:
             self._transport.write(len(message).to_bytes(LENGTH_BYTES, "little") + message)
 
-    def hold(self) -> None:
-        """No message is given on until `release`."""
+    def pause(self) -> None:
+        """No message is given on until `resume`."""
         self._held = True
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def release(self) -> None:
+    def resume(self) -> None:
         self._held = False
         if self._transport is not None:
             self._transport.resume_reading()
@@ -79,7 +79,7 @@ class Frames(asyncio.Protocol):
         while not self._held and size - at >= LENGTH_BYTES:
             begin = at + LENGTH_BYTES
             length = int.from_bytes(data[at:begin], "little")
-            if length > LARGEST_BYTES:
+            if length > MAX_MESSAGE_BYTES:
                 self._unread = b""
                 self.close()
                 return

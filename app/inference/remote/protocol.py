@@ -29,7 +29,7 @@ from app.telemetry.request_context import DistantTrace
 from models.catalogue.catalogue import Catalogue
 
 
-class Ask(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
+class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
     number: int
     left_s: float
     history: bytes
@@ -42,7 +42,7 @@ class Ask(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
     trace: bytes | None = None
 
 
-class AskSimilar(msgspec.Struct, array_like=True, tag=1, frozen=True):
+class SimilarRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
     number: int
     left_s: float
     item: str
@@ -52,25 +52,25 @@ class AskSimilar(msgspec.Struct, array_like=True, tag=1, frozen=True):
     trace: bytes | None = None
 
 
-class Cancel(msgspec.Struct, array_like=True, tag=2, frozen=True):
+class CancelRequest(msgspec.Struct, array_like=True, tag=2, frozen=True):
     """Nobody waits for this number any more; there is no reply."""
 
     number: int
 
 
-class Activate(msgspec.Struct, array_like=True, tag=3, frozen=True):
+class ActivateRequest(msgspec.Struct, array_like=True, tag=3, frozen=True):
     number: int
     version: str
 
 
-class Serving(msgspec.Struct, array_like=True, tag=4, frozen=True):
+class VersionAnnouncement(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """The version that answers from here on, first of all on every connection and before any answer of it."""
 
     folder: str
     about: About
 
 
-class Answer(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):
+class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):
     """`ago_s`: how long before it was sent the batch had started."""
 
     number: int
@@ -84,12 +84,12 @@ class Answer(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):
     ago_s: float
 
 
-class Activated(msgspec.Struct, array_like=True, tag=6, frozen=True):
+class ActivateResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
     number: int
     before: str
 
 
-class Failed(msgspec.Struct, array_like=True, tag=7, frozen=True):
+class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
     """`kind` is the name of a service error; empty for what nobody expected, which the model's process has logged."""
 
     number: int
@@ -98,15 +98,15 @@ class Failed(msgspec.Struct, array_like=True, tag=7, frozen=True):
     retry_after_s: float | None
 
 
-Asked = Ask | AskSimilar | Cancel | Activate
-Said = Serving | Answer | Activated | Failed
+ClientMessage = QueryRequest | SimilarRequest | CancelRequest | ActivateRequest
+ServerMessage = VersionAnnouncement | QueryResult | ActivateResult | ErrorResult
 
 SAMPLED = 1
 """Of the flags at the end of a traceparent."""
 
 encoder = msgspec.msgpack.Encoder()
-asked_decoder = msgspec.msgpack.Decoder(Asked)
-said_decoder = msgspec.msgpack.Decoder(Said)
+client_message_decoder = msgspec.msgpack.Decoder(ClientMessage)
+server_message_decoder = msgspec.msgpack.Decoder(ServerMessage)
 
 _ERRORS: tuple[type[ServiceError], ...] = (
     ActivationRuns,
@@ -120,13 +120,13 @@ _ERRORS: tuple[type[ServiceError], ...] = (
 _BY_NAME = {kind.__name__: kind for kind in _ERRORS}
 
 
-def asking(number: int, query: Query | SimilarQuery, deadline: float) -> Ask | AskSimilar:
+def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> QueryRequest | SimilarRequest:
     """`deadline` by the running loop's `time()`."""
     left_s = deadline - asyncio.get_running_loop().time()
     exclude = query.exclude.tobytes()
     if isinstance(query, SimilarQuery):
-        return AskSimilar(number, left_s, query.item, query.k, exclude, query.categories, _sampled(query))
-    return Ask(
+        return SimilarRequest(number, left_s, query.item, query.k, exclude, query.categories, _sampled(query))
+    return QueryRequest(
         number,
         left_s,
         query.history.tobytes(),
@@ -140,9 +140,9 @@ def asking(number: int, query: Query | SimilarQuery, deadline: float) -> Ask | A
     )
 
 
-def asked(ask: Ask | AskSimilar) -> Query | SimilarQuery:
+def decode_query(ask: QueryRequest | SimilarRequest) -> Query | SimilarQuery:
     """ValueError for bytes that are no whole numbers."""
-    if isinstance(ask, AskSimilar):
+    if isinstance(ask, SimilarRequest):
         return SimilarQuery(ask.item, ask.k, _keys(ask.exclude), ask.categories, _trace(ask))
     return Query(
         history=_keys(ask.history),
@@ -156,8 +156,8 @@ def asked(ask: Ask | AskSimilar) -> Query | SimilarQuery:
     )
 
 
-def answering(number: int, top: TopItems) -> Answer:
-    return Answer(
+def encode_result(number: int, top: TopItems) -> QueryResult:
+    return QueryResult(
         number,
         top.version,
         top.source == "model",
@@ -170,7 +170,7 @@ def answering(number: int, top: TopItems) -> Answer:
     )
 
 
-def answered(answer: Answer, catalogue: Catalogue) -> TopItems:
+def decode_result(answer: QueryResult, catalogue: Catalogue) -> TopItems:
     """`catalogue` of the version that the answer names."""
     indices: list[int] = np.frombuffer(answer.indices, dtype="<i4").tolist()
     scores: list[float] = np.frombuffer(answer.scores, dtype="<f8").tolist()
@@ -182,13 +182,13 @@ def answered(answer: Answer, catalogue: Catalogue) -> TopItems:
     )
 
 
-def failing(number: int, error: Exception) -> Failed:
+def encode_error(number: int, error: Exception) -> ErrorResult:
     if isinstance(error, _ERRORS):
-        return Failed(number, type(error).__name__, error.detail, error.retry_after_s)
-    return Failed(number, "", repr(error)[:500], None)
+        return ErrorResult(number, type(error).__name__, error.detail, error.retry_after_s)
+    return ErrorResult(number, "", repr(error)[:500], None)
 
 
-def failed(said: Failed) -> Exception:
+def decode_error(said: ErrorResult) -> Exception:
     """The exception that the same call in one process would have raised."""
     kind = _BY_NAME.get(said.kind)
     if kind is None:
@@ -204,7 +204,7 @@ def _sampled(query: Query | SimilarQuery) -> bytes | None:
     return header if header is not None and int(header[-2:], 16) & SAMPLED else None
 
 
-def _trace(ask: Ask | AskSimilar) -> DistantTrace | None:
+def _trace(ask: QueryRequest | SimilarRequest) -> DistantTrace | None:
     return None if ask.trace is None else DistantTrace(ask.trace)
 
 

@@ -16,18 +16,18 @@ from app.errors import Overloaded, ServiceError
 from app.inference.interfaces import Engine
 from app.inference.remote.framing import Frames
 from app.inference.remote.protocol import (
-    Activate,
-    Activated,
-    Ask,
-    AskSimilar,
-    Cancel,
-    Said,
-    Serving,
-    answering,
-    asked,
-    asked_decoder,
+    ActivateRequest,
+    ActivateResult,
+    CancelRequest,
+    QueryRequest,
+    ServerMessage,
+    SimilarRequest,
+    VersionAnnouncement,
+    client_message_decoder,
+    decode_query,
+    encode_error,
+    encode_result,
     encoder,
-    failing,
 )
 
 log = logging.getLogger("nextup")
@@ -37,22 +37,22 @@ OWNER_ONLY = 0o177
 
 
 class ModelServer:
-    """`activate` gives the version that served before; `most` queries may wait per connection.
+    """`activate` gives the version that served before; `max_pending` queries may wait per connection.
 
-    Call `tell` whenever another version serves, in the same step of the event loop.
+    Call `announce_version` whenever another version serves, in the same step of the event loop.
     """
 
     def __init__(
-        self, engine: Engine, folder: Callable[[], Path], activate: Callable[[str], Awaitable[str]], *, most: int
+        self, engine: Engine, folder: Callable[[], Path], activate: Callable[[str], Awaitable[str]], *, max_pending: int
     ) -> None:
         self.engine = engine
         self.activate = activate
-        self.most = most
+        self.max_pending = max_pending
         self._folder = folder
         self._connections: set[_Connection] = set()
 
     @asynccontextmanager
-    async def listening(self, path: Path) -> AsyncIterator[None]:
+    async def listen(self, path: Path) -> AsyncIterator[None]:
         """Until the block ends; then the connections end too. Nobody but the owner of the process may connect."""
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(lambda: _Connection(self).frames, sock=_bound(path), backlog=BACKLOG)
@@ -65,24 +65,24 @@ class ModelServer:
                 connection.frames.end()
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """Queries and activations of all connections that have no answer yet."""
         return sum(len(connection.tasks) for connection in self._connections)
 
-    def tell(self) -> None:
+    def announce_version(self) -> None:
         for connection in self._connections:
-            connection.say(self.serving())
+            connection.say(self.build_announcement())
 
-    def serving(self) -> Serving:
+    def build_announcement(self) -> VersionAnnouncement:
         about = self.engine.servable.about
         assert about is not None, "the model is in this process"
-        return Serving(str(self._folder()), about)
+        return VersionAnnouncement(str(self._folder()), about)
 
-    def opened(self, connection: "_Connection") -> None:
+    def add_connection(self, connection: "_Connection") -> None:
         self._connections.add(connection)
-        connection.say(self.serving())
+        connection.say(self.build_announcement())
 
-    def ended(self, connection: "_Connection") -> None:
+    def remove_connection(self, connection: "_Connection") -> None:
         self._connections.discard(connection)
 
 
@@ -90,56 +90,60 @@ class _Connection:
     def __init__(self, server: ModelServer) -> None:
         self._server = server
         self.tasks: dict[int, asyncio.Task[None]] = {}
-        self.frames = Frames(self._arrived, self._ended, lambda: server.opened(self))
+        self.frames = Frames(self._arrived, self._ended, lambda: server.add_connection(self))
 
-    def say(self, said: Said) -> None:
+    def say(self, said: ServerMessage) -> None:
         self.frames.send(encoder.encode(said))
 
     def _arrived(self, message: bytes) -> None:
-        asked = asked_decoder.decode(message)
-        number = asked.number
-        if isinstance(asked, Cancel):
+        decode_query = client_message_decoder.decode(message)
+        number = decode_query.number
+        if isinstance(decode_query, CancelRequest):
             # Taken out here: a task that is cancelled before its first step never comes to its end.
             if (task := self.tasks.pop(number, None)) is not None:
                 task.cancel()
             return
-        if len(self.tasks) >= self._server.most:
-            self.say(failing(number, Overloaded(f"model: {self._server.most} of one worker already wait")))
+        if len(self.tasks) >= self._server.max_pending:
+            self.say(encode_error(number, Overloaded(f"model: {self._server.max_pending} of one worker already wait")))
             return
         loop = asyncio.get_running_loop()
-        reply = self._activated(asked) if isinstance(asked, Activate) else self._answer(asked, loop.time())
+        reply = (
+            self._activated(decode_query)
+            if isinstance(decode_query, ActivateRequest)
+            else self._answer(decode_query, loop.time())
+        )
         self.tasks[number] = loop.create_task(reply)
 
-    async def _answer(self, ask: Ask | AskSimilar, now: float) -> None:
+    async def _answer(self, ask: QueryRequest | SimilarRequest, now: float) -> None:
         try:
-            top = await self._server.engine.top(asked(ask), now + ask.left_s)
+            top = await self._server.engine.top(decode_query(ask), now + ask.left_s)
         except Exception as error:
             self._say_why(ask.number, error)
         else:
-            self.say(answering(ask.number, top))
+            self.say(encode_result(ask.number, top))
         finally:
             self.tasks.pop(ask.number, None)
 
-    async def _activated(self, wish: Activate) -> None:
+    async def _activated(self, wish: ActivateRequest) -> None:
         try:
             before = await self._server.activate(wish.version)
         except Exception as error:
             self._say_why(wish.number, error)
         else:
-            self.say(Activated(wish.number, before))
+            self.say(ActivateResult(wish.number, before))
         finally:
             self.tasks.pop(wish.number, None)
 
     def _say_why(self, number: int, error: Exception) -> None:
         if not isinstance(error, ServiceError):
             log.error("a query failed", exc_info=error)
-        self.say(failing(number, error))
+        self.say(encode_error(number, error))
 
     def _ended(self) -> None:
         """Nobody waits for the answers of a worker that is gone. An activation has changed nothing yet, or its wish is
         written, and will be followed.
         """
-        self._server.ended(self)
+        self._server.remove_connection(self)
         for task in self.tasks.values():
             task.cancel()
         self.tasks.clear()

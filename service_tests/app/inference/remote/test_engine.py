@@ -42,8 +42,8 @@ class Pair:
             yield
 
     @property
-    def waiting(self) -> int:
-        return self.distant.waiting + self.server.waiting
+    def pending_count(self) -> int:
+        return self.distant.pending_count + self.server.pending_count
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ async def pair(settings: Settings) -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def _pair(settings: Settings) -> AsyncIterator[Pair]:
     async with model_served(settings) as (engine, _, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, most=MOST)
-        async with distant.connected(5):
+        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+        async with distant.connect(5):
             yield Pair(distant, engine, server)
 
 
@@ -76,22 +76,22 @@ async def test_an_answer_is_the_one_that_the_model_gives_beside_it(pair: Pair) -
 async def test_who_asks_for_an_item_that_is_not_there_is_told_so_and_not_more(pair: Pair) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
         await pair.distant.top(SimilarQuery("nobody", 3), asyncio.get_running_loop().time() + 10)
-    assert pair.waiting == 0
+    assert pair.pending_count == 0
 
 
 async def test_no_more_wait_than_may_and_the_next_is_refused_at_once(pair: Pair) -> None:
     with pair.busy():
         waiting = [asyncio.create_task(pair.ask()) for _ in range(MOST)]
-        await until(lambda: pair.server.waiting == MOST)
+        await until(lambda: pair.server.pending_count == MOST)
         with pytest.raises(Overloaded) as refused:
             await pair.ask()
         assert refused.value.retry_after_s == 1.0
     assert all(answer.source == "model" for answer in await asyncio.gather(*waiting))
-    assert pair.waiting == 0
+    assert pair.pending_count == 0
 
 
 async def test_the_server_refuses_more_of_one_connection_by_itself(pair: Pair) -> None:
-    pair.server.most = 2
+    pair.server.max_pending = 2
     with pair.busy():
         waiting = [asyncio.create_task(pair.ask()) for _ in range(MOST)]
         done, _ = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
@@ -103,13 +103,13 @@ async def test_the_server_refuses_more_of_one_connection_by_itself(pair: Pair) -
 async def test_who_leaves_is_forgotten_on_both_sides(pair: Pair) -> None:
     with pair.busy():
         tasks = [asyncio.create_task(pair.ask()) for _ in range(3)]
-        await until(lambda: pair.server.waiting == 3)
+        await until(lambda: pair.server.pending_count == 3)
         at_once = asyncio.create_task(pair.ask())
         await asyncio.sleep(0)
         for task in (*tasks, at_once):
             task.cancel()
         await asyncio.wait([*tasks, at_once])
-        await until(lambda: pair.waiting == 0 and pair.engine._batcher.depth == 0)
+        await until(lambda: pair.pending_count == 0 and pair.engine._batcher.depth == 0)
     assert (await pair.ask()).source == "model"
 
 
@@ -117,24 +117,24 @@ async def test_a_deadline_is_kept_on_both_sides_and_one_that_has_passed_asks_nob
     with pair.busy():
         with pytest.raises(DeadlineExceeded):
             await pair.ask(0.05)
-        await until(lambda: pair.waiting == 0)
+        await until(lambda: pair.pending_count == 0)
         with pytest.raises(DeadlineExceeded):
             await pair.ask(-1.0)
-        assert pair.server.waiting == 0
+        assert pair.server.pending_count == 0
 
 
 async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings) -> None:
     async with model_served(settings) as (engine, models, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, most=MOST)
+        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
         with Pair(distant, engine, server).busy():
-            async with distant.connected(0.1):
+            async with distant.connect(0.1):
                 deadline = asyncio.get_running_loop().time() + 20
                 query = Query(item_keys(["i3"]), 5)
                 asked = [asyncio.create_task(distant.top(query, deadline))]
                 await until(lambda: bool(engine._batcher._running))
                 asked += [asyncio.create_task(distant.top(query, deadline)) for _ in range(2)]
-                await until(lambda: server.waiting == 3 and engine._batcher.depth == 2)
-            await until(lambda: server.waiting == 0 and engine._batcher.depth == 0)
+                await until(lambda: server.pending_count == 3 and engine._batcher.depth == 2)
+            await until(lambda: server.pending_count == 0 and engine._batcher.depth == 0)
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(one) for one in told] == [Draining] * 3, "what did not come in time is told so"
         assert models.servable is engine.servable
@@ -144,9 +144,9 @@ async def test_without_a_model_a_worker_starts_answers_by_popularity_and_finds_t
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere, "START_S", 0.05)
-    distant = DistantEngine(settings.socket_of_model, settings.artifact, most=MOST)
+    distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
     soon = asyncio.get_running_loop().time() + 60
-    async with distant.connected(1):
+    async with distant.connect(1):
         assert distant.popular(Query(item_keys([]), 3)).item_ids == ["i1", "i2", "i3"]
         assert str(settings.socket_of_model) in (distant.problem or "")
         with pytest.raises(ModelUnavailable):
@@ -168,28 +168,28 @@ async def test_a_folder_that_holds_another_version_by_now_is_not_taken_for_the_m
     settings = settings.model_copy(update={"artifact": folder})
     async with model_served(settings):
         write_tiny_artifact(folder, seed=7)
-        distant = DistantEngine(settings.socket_of_model, folder, most=MOST)
-        async with distant.connected(1):
+        distant = DistantEngine(settings.socket_of_model, folder, max_pending=MOST)
+        async with distant.connect(1):
             await until(lambda: "was replaced by version" in (distant.problem or ""))
 
 
 async def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ArtifactRejected, match="holds no artifact"):
-        DistantEngine(tmp_path / "socket", tmp_path, most=MOST)
+        DistantEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
     write_tiny_artifact(tmp_path)
     (tmp_path / "catalogue.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(ArtifactRejected, match=r"the catalogue in .* cannot be read"):
-        DistantEngine(tmp_path / "socket", tmp_path, most=MOST)
+        DistantEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
 
 
 async def test_what_is_asked_is_answered_before_a_worker_ends(settings: Settings) -> None:
     async with model_served(settings) as (engine, _, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, most=MOST)
+        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
         found = Pair(distant, engine, server)
-        async with distant.connected(10):
+        async with distant.connect(10):
             with found.busy():
                 asked = [asyncio.create_task(found.ask()) for _ in range(3)]
-                await until(lambda: server.waiting == 3)
+                await until(lambda: server.pending_count == 3)
         assert [(await one).source for one in asked] == ["model"] * 3
         with pytest.raises(Draining):
             await found.ask()

@@ -14,27 +14,27 @@ from app import errors
 from app.errors import ServiceError
 from app.inference import Query, SimilarQuery, TopItems
 from app.inference.query import Source
-from app.inference.remote.framing import LARGEST_BYTES, Frames
+from app.inference.remote.framing import MAX_MESSAGE_BYTES, Frames
 from app.inference.remote.protocol import (
-    Answer,
-    Ask,
-    AskSimilar,
-    Failed,
-    answered,
-    answering,
-    asked,
-    asked_decoder,
-    asking,
+    ErrorResult,
+    QueryRequest,
+    QueryResult,
+    SimilarRequest,
+    client_message_decoder,
+    decode_error,
+    decode_query,
+    decode_result,
+    encode_error,
+    encode_query,
+    encode_result,
     encoder,
-    failed,
-    failing,
-    said_decoder,
+    server_message_decoder,
 )
 from app.item_key import ItemKeys
 from service_tests.failures.test_overload import until
 from service_tests.support.artifacts import tiny_catalogue
 
-Message = TypeVar("Message", Answer, Failed)
+Message = TypeVar("Message", QueryResult, ErrorResult)
 
 KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=5).map(lambda numbers: np.array(numbers, dtype="<u8"))
 WORDS = st.lists(st.text(max_size=5), max_size=3).map(tuple)
@@ -53,7 +53,7 @@ def test_a_query_arrives_as_it_was(
 ) -> None:
     times = np.arange(len(history), dtype=np.uint32) + 1_700_000_000
     query = Query(history, k, seen, exclude, candidates, categories, times)
-    there = asked(_sent(query))
+    there = decode_query(_sent(query))
     assert isinstance(there, Query)
     assert (there.k, there.exclude_seen, there.categories) == (k, seen, categories)
     for one, other in ((there.history, history), (there.exclude, exclude), (there.times, times)):
@@ -65,7 +65,7 @@ def test_a_query_arrives_as_it_was(
 
 
 def test_a_question_for_similar_items_arrives_as_it_was() -> None:
-    there = asked(_sent(SimilarQuery("ü", 7, np.array([5], dtype="<u8"), ("a",))))
+    there = decode_query(_sent(SimilarQuery("ü", 7, np.array([5], dtype="<u8"), ("a",))))
     assert isinstance(there, SimilarQuery)
     assert (there.item, there.k, there.exclude.tolist(), there.categories) == ("ü", 7, [5], ("a",))
 
@@ -75,12 +75,12 @@ def test_a_deadline_travels_as_the_time_that_is_left() -> None:
     assert 2.4 < ask.left_s <= 2.5
 
 
-def _sent(query: Query | SimilarQuery, in_s: float = 1.0) -> Ask | AskSimilar:
-    async def sent() -> Ask | AskSimilar:
-        return asking(3, query, asyncio.get_running_loop().time() + in_s)
+def _sent(query: Query | SimilarQuery, in_s: float = 1.0) -> QueryRequest | SimilarRequest:
+    async def sent() -> QueryRequest | SimilarRequest:
+        return encode_query(3, query, asyncio.get_running_loop().time() + in_s)
 
-    found = asked_decoder.decode(encoder.encode(asyncio.run(sent())))
-    assert isinstance(found, Ask | AskSimilar)
+    found = client_message_decoder.decode(encoder.encode(asyncio.run(sent())))
+    assert isinstance(found, QueryRequest | SimilarRequest)
     return found
 
 
@@ -90,7 +90,7 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
     for indices, unknown in (([3, 1], [2, 7]), ([], [])):
         scores = [float(np.float32(0.1)), -1e30][: len(indices)]
         top = TopItems(indices, scores, source, np.array(unknown, dtype=np.int64), "v1", catalogue, 0.25, 0.5, 0.0)
-        there = answered(_said(answering(9, top), Answer), catalogue)
+        there = decode_result(_said(encode_result(9, top), QueryResult), catalogue)
         assert (there.indices, there.scores, there.source, there.version) == (indices, scores, source, "v1")
         assert (there.unknown.tolist(), there.encode_s, there.score_s) == (unknown, 0.25, 0.5)
         assert there.item_ids == [f"i{index}" for index in indices]
@@ -108,20 +108,20 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
     ],
 )
 def test_an_error_is_the_same_on_the_other_side(error: ServiceError) -> None:
-    there = failed(_said(failing(1, error), Failed))
+    there = decode_error(_said(encode_error(1, error), ErrorResult))
     assert type(there) is type(error)
     assert (there.detail, there.retry_after_s) == (error.detail, error.retry_after_s)
     assert str(there) == str(error)
 
 
 def _said(said: Message, kind: type[Message]) -> Message:
-    found = said_decoder.decode(encoder.encode(said))
+    found = server_message_decoder.decode(encoder.encode(said))
     assert isinstance(found, kind)
     return found
 
 
 def test_an_error_that_nobody_expected_is_no_answer_of_the_service() -> None:
-    there = failed(failing(1, ZeroDivisionError("division by zero")))
+    there = decode_error(encode_error(1, ZeroDivisionError("division by zero")))
     assert not isinstance(there, ServiceError)
     assert "division by zero" in str(there)
 
@@ -145,7 +145,7 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
     def arrived(message: bytes) -> None:
         came.append(message)
         if message == b"stop":
-            frames.hold()
+            frames.pause()
 
     frames, other = Frames(arrived, lambda: ended.append(True)), Frames(lambda _: None, lambda: None)
     ours, theirs = socket.socketpair()
@@ -155,7 +155,7 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
     for message in (b"a", b"stop", b"b"):
         other.send(message)
     await until(lambda: came == [b"a", b"stop"])
-    frames.release()
+    frames.resume()
     await until(lambda: came == [b"a", b"stop", b"b"])
     other.send(b"c")
     await until(lambda: came == [b"a", b"stop", b"b", b"c"])
@@ -166,4 +166,4 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
 
 def test_a_message_that_is_too_long_is_not_sent() -> None:
     with pytest.raises(ValueError, match="are the most"):
-        Frames(lambda _: None, lambda: None).send(bytes(LARGEST_BYTES + 1))
+        Frames(lambda _: None, lambda: None).send(bytes(MAX_MESSAGE_BYTES + 1))
