@@ -12,8 +12,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from app.bench.load.profile import Plan
-from app.bench.load.traffic import drawn, histories_of, read_bodies
+from app.bench.load.profile import LoadProfile
+from app.bench.load.traffic import build_read_bodies, generate_events, sample_by_weight
 from app.bench.processes import LOOPBACK, ChildFailed
 from app.bench.record import collect_machine_facts, record
 from app.bench.resources import read_memory
@@ -91,8 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _climb(arguments: argparse.Namespace, settings: Settings, rung: ScaleStep) -> ScaleResult:
     folder = make_synthetic_artifact(arguments.out, arguments.preset, rung.items, seed=arguments.seed)
-    events = histories_of(make_law(rung.items, users=arguments.users, seed=arguments.seed))
-    asking = drawn(events["user_id"].to_list(), None, BODIES, arguments.seed)  # an event each: who has many asks often
+    events = generate_events(make_law(rung.items, users=arguments.users, seed=arguments.seed))
+    asking = sample_by_weight(
+        events["user_id"].to_list(), None, BODIES, arguments.seed
+    )  # an event each: who has many asks often
     began = time.monotonic()
     told = None
     if arguments.no_index:
@@ -118,12 +120,12 @@ def _climb(arguments: argparse.Namespace, settings: Settings, rung: ScaleStep) -
     return ScaleResult(rung, summary, before, after, size, service.seconds, found, told, index_s if told else None)
 
 
-def _plan(arguments: argparse.Namespace, rung: ScaleStep, asking: list[str]) -> Plan:
-    return Plan(
+def _plan(arguments: argparse.Namespace, rung: ScaleStep, asking: list[str]) -> LoadProfile:
+    return LoadProfile(
         host=LOOPBACK,
         port=0,
         path="",
-        bodies=read_bodies(asking, K),
+        bodies=build_read_bodies(asking, K),
         connections=CONNECTIONS,
         warm_up_s=min(WARM_UP_S, arguments.seconds),
         seconds=arguments.seconds,

@@ -14,9 +14,15 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from app.bench.load.generator import generate
-from app.bench.load.profile import Plan, Tally
-from app.bench.load.synthetic_users import give_histories, popular_items, requests_of_visitors, rounds, visitors
+from app.bench.load.generator import generate_load
+from app.bench.load.profile import LoadProfile, LoadResult
+from app.bench.load.synthetic_users import (
+    build_request_bodies,
+    fetch_popular_items,
+    make_user_ids,
+    rounds,
+    seed_histories,
+)
 from app.bench.serve.options import parse_target
 
 ROUND_S = 30.0
@@ -42,14 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     with suppress(KeyboardInterrupt):
         plan = _plan(arguments)
         for number, seconds in enumerate(rounds(arguments.seconds, ROUND_S)):
-            tally = asyncio.run(generate(replace(plan, seconds=seconds, seed=arguments.seed + number)))
-            totals.update(answered=tally.answered, events=tally.written_events, errors=tally.errors)
+            tally = asyncio.run(generate_load(replace(plan, seconds=seconds, seed=arguments.seed + number)))
+            totals.update(answered=tally.answered, events=tally.ok_writes, errors=tally.errors)
             print(_line(tally), file=sys.stderr, flush=True)
     print(json.dumps({"answered": 0, "events": 0, "errors": 0} | totals))
     return 0
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _plan(arguments: argparse.Namespace) -> LoadProfile:
     """ValueError by the option for what makes no sense, and for a service that cannot be asked."""
     for name, least, most in (("users", 1, 1_000_000), ("connections", 1, 10_000), ("k", 1, 1_000)):
         if not least <= (value := getattr(arguments, name)) <= most:
@@ -64,10 +70,10 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     events_path = target.path.removesuffix("/recommend") + "/events"
     target = replace(target, events_path=events_path)
     rng = random.Random(arguments.seed)  # noqa: S311 - load, not a secret
-    users, items = visitors(arguments.users), popular_items(target)
-    give_histories(target, users, items, rng)
-    reads, writes = requests_of_visitors(users, items, arguments.k, rng)
-    return Plan(
+    users, items = make_user_ids(arguments.users), fetch_popular_items(target)
+    seed_histories(target, users, items, rng)
+    reads, writes = build_request_bodies(users, items, arguments.k, rng)
+    return LoadProfile(
         host=target.host,
         port=target.port,
         path=target.path,
@@ -83,6 +89,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _line(tally: Tally) -> str:
+def _line(tally: LoadResult) -> str:
     said = ", ".join(f"{count:,} {name}" for name, count in sorted((tally.failures | tally.statuses).items(), key=str))
-    return f"{tally.answered:,} answered, {tally.written_events:,} of them events; {said or 'no errors'}"
+    return f"{tally.answered:,} answered, {tally.ok_writes:,} of them events; {said or 'no errors'}"

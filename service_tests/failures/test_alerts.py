@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bench.load.profile import Plan
+from app.bench.load.profile import LoadProfile
 from app.bench.serve.rounds import run_generator
 from app.monitoring.files import rules
 from app.stores.redis.embedded import EmbeddedRedis
@@ -87,9 +87,11 @@ def test_more_comes_than_the_model_can_do(watched: Watched) -> None:
     wait_until(lambda: "NextupShedding" not in firing(), LONGEST_S, lambda: f"{firing()} fire")
 
 
-def _crowd(url: str) -> Plan:
+def _crowd(url: str) -> LoadProfile:
     """Many who ask at once, again as soon as they have their answer."""
     address = httpx.URL(url)
     assert address.port is not None
     ask = json.dumps({"history": ["i7", "i8"], "k": 3})
-    return Plan(address.host, address.port, "/recommend", (ask,), 32, warm_up_s=0.0, seconds=LOAD_S, timeout_s=5.0)
+    return LoadProfile(
+        address.host, address.port, "/recommend", (ask,), 32, warm_up_s=0.0, seconds=LOAD_S, timeout_s=5.0
+    )

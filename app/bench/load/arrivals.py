@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-from app.bench.load.recorder import Recorder
-from app.bench.load.requests import Request
+from app.bench.load.recorder import LatencyRecorder
+from app.bench.load.requests import LoadRequest
 
 EARLY_S = 0.0005
 """Timers tick in milliseconds: a request due within half of one goes out now, and counts from now."""
 
 
-class Due(NamedTuple):
-    request: Request
-    since: float
+class ScheduledRequest(NamedTuple):
+    request: LoadRequest
+    scheduled_at: float
     """What the latency counts from."""
 
 
@@ -33,30 +33,30 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-class Arrivals(Protocol):
-    def take(self, sender: Sender, now: float) -> Due | None:
+class ArrivalProcess(Protocol):
+    def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:
         """What a free connection sends now; None: nothing, it is woken when there is, or closes if that is over."""
 
-    def lost(self, sender: Sender) -> None:
+    def discard(self, sender: Sender) -> None:
         """A connection was closed, and cannot be woken."""
 
-    def is_over(self, now: float) -> bool: ...
+    def is_finished(self, now: float) -> bool: ...
 
     async def run(self) -> None: ...
 
 
 class ClosedLoop:
-    def __init__(self, requests: Iterator[Request], recorder: Recorder) -> None:
+    def __init__(self, requests: Iterator[LoadRequest], recorder: LatencyRecorder) -> None:
         self._requests = requests
         self._recorder = recorder
 
-    def take(self, sender: Sender, now: float) -> Due | None:  # noqa: ARG002
-        return None if self.is_over(now) else Due(next(self._requests), now)
+    def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:  # noqa: ARG002
+        return None if self.is_finished(now) else ScheduledRequest(next(self._requests), now)
 
-    def lost(self, sender: Sender) -> None:
+    def discard(self, sender: Sender) -> None:
         """Nothing: nobody is woken."""
 
-    def is_over(self, now: float) -> bool:
+    def is_finished(self, now: float) -> bool:
         return now >= self._recorder.closes_at
 
     async def run(self) -> None:
@@ -64,21 +64,21 @@ class ClosedLoop:
 
 
 class OpenLoop:
-    """Independent callers: gaps between requests are exponential, `rate` of them per second, drawn by `seed`."""
+    """Independent callers: gaps between requests are exponential, `rate` of them per second, sample_by_weight by `seed`."""
 
     def __init__(
-        self, requests: Iterator[Request], recorder: Recorder, *, rate: float, timeout_s: float, seed: int
+        self, requests: Iterator[LoadRequest], recorder: LatencyRecorder, *, rate: float, timeout_s: float, seed: int
     ) -> None:
         self._requests = requests
         self._recorder = recorder
         self._rate = rate
         self._timeout_s = timeout_s
         self._rng = random.Random(seed)  # noqa: S311 - load, not a secret
-        self._waiting: deque[Due] = deque()
+        self._waiting: deque[ScheduledRequest] = deque()
         self._idle: deque[Sender] = deque()  # first in, first out: every connection is used, so every worker is
         self._all_sent = False
 
-    def take(self, sender: Sender, now: float) -> Due | None:
+    def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:
         self._drop_late(now)
         if self._waiting:
             return self._waiting.popleft()
@@ -86,12 +86,12 @@ class OpenLoop:
             self._idle.append(sender)
         return None
 
-    def lost(self, sender: Sender) -> None:
+    def discard(self, sender: Sender) -> None:
         """A connection that was closed cannot be woken."""
         if sender in self._idle:
             self._idle.remove(sender)
 
-    def is_over(self, now: float) -> bool:  # noqa: ARG002
+    def is_finished(self, now: float) -> bool:  # noqa: ARG002
         return self._all_sent and not self._waiting
 
     async def run(self) -> None:
@@ -101,7 +101,7 @@ class OpenLoop:
             if due > now + EARLY_S:
                 await asyncio.sleep(due - now)
                 continue
-            self._waiting.append(Due(next(self._requests), min(due, now)))
+            self._waiting.append(ScheduledRequest(next(self._requests), min(due, now)))
             if self._idle:
                 self._idle.popleft().wake()
             due += self._rng.expovariate(self._rate)
@@ -113,6 +113,6 @@ class OpenLoop:
             self._idle.popleft().close()
 
     def _drop_late(self, now: float) -> None:
-        while self._waiting and self._waiting[0].since < now - self._timeout_s:
+        while self._waiting and self._waiting[0].scheduled_at < now - self._timeout_s:
             self._waiting.popleft()
-            self._recorder.failure(now, "timeout")
+            self._recorder.record_failure(now, "timeout")

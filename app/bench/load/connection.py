@@ -11,14 +11,14 @@ from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
 
-from app.bench.load.arrivals import Arrivals, Due
-from app.bench.load.recorder import OK, Recorder
+from app.bench.load.arrivals import ArrivalProcess, ScheduledRequest
+from app.bench.load.recorder import OK, LatencyRecorder
 
 LARGEST_SAMPLE = 1 << 20  # bytes
 
 
-class Connection(asyncio.Protocol):
-    def __init__(self, arrivals: Arrivals, recorder: Recorder) -> None:
+class LoadConnection(asyncio.Protocol):
+    def __init__(self, arrivals: ArrivalProcess, recorder: LatencyRecorder) -> None:
         self.closed = asyncio.get_running_loop().create_future()
         """Done when the connection is closed, by whichever side."""
         self.sent_at: float | None = None
@@ -27,7 +27,7 @@ class Connection(asyncio.Protocol):
         self._recorder = recorder
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._due: Due | None = None
+        self._due: ScheduledRequest | None = None
         self._sample: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -46,20 +46,20 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserError:
-            self.give_up("malformed")
+            self.abort("malformed")
 
     def connection_lost(self, _: Exception | None) -> None:
         if self.sent_at is not None:
-            self._recorder.failure(perf_counter(), "disconnected")
+            self._recorder.record_failure(perf_counter(), "disconnected")
             self.sent_at = None
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def give_up(self, kind: str) -> None:
+    def abort(self, kind: str) -> None:
         """Close at once; the request that is under way has failed."""
         assert self._transport is not None, "only a connection that was made can fail"
         if self.sent_at is not None:
-            self._recorder.failure(perf_counter(), kind)
+            self._recorder.record_failure(perf_counter(), kind)
             self.sent_at = None
         self._transport.abort()
 
@@ -74,10 +74,10 @@ class Connection(asyncio.Protocol):
         now = perf_counter()
         status = self._parser.get_status_code()
         assert self._due is not None, "what was sent was due"
-        self._recorder.answer(self._due.since, now, status, self._due.request.is_write)
+        self._recorder.record_response(self._due.scheduled_at, now, status, self._due.request.is_write)
         self.sent_at = None
         if self._sample is not None and status == OK:
-            self._recorder.sample(now, bytes(self._sample))
+            self._recorder.record_sample(now, bytes(self._sample))
             now = perf_counter()  # reading the sample is not the server's time
         if self._parser.should_keep_alive():
             self._next(now)
@@ -86,11 +86,11 @@ class Connection(asyncio.Protocol):
 
     def _next(self, now: float) -> None:
         assert self._transport is not None, "sends after the connection was made"
-        self._due = self._arrivals.take(self, now)
+        self._due = self._arrivals.next_request(self, now)
         if self._due is None:
-            if self._arrivals.is_over(now):
+            if self._arrivals.is_finished(now):
                 self._transport.close()
             return
-        self._sample = bytearray() if not self._due.request.is_write and self._recorder.wants_sample() else None
+        self._sample = bytearray() if not self._due.request.is_write and self._recorder.should_sample() else None
         self.sent_at = now
         self._transport.write(self._due.request.content)

@@ -16,7 +16,7 @@ Latencies = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadProfile:
     """One round of POSTs with JSON bodies over `connections` connections.
 
     Without a `rate` each connection sends as soon as it has its answer; with one, so many requests per second are due,
@@ -41,17 +41,17 @@ class Plan:
     seed: int = 0
     """Of the gaps between requests, and of which of them are writes."""
 
-    def written(self) -> bytes:
+    def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def read(cls, text: bytes) -> Self:
+    def from_bytes(cls, text: bytes) -> Self:
         fields = json.loads(text)
         return cls(**fields | {name: tuple(fields[name]) for name in ("bodies", "events")})
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class LoadResult:
     """What came of a round. Only `all_answers` and the CPU time include the warm-up."""
 
     seconds: float
@@ -74,7 +74,7 @@ class Tally:
     """CPU time that the generator itself took for them."""
     elapsed_s: float
     """From the first connection to the last answer."""
-    written_events: int = 0
+    ok_writes: int = 0
     """How many of `answered` were writes."""
     write_latencies_s: Latencies = field(default_factory=lambda: np.empty(0))
     """(n,) as `latencies_s`, of the writes."""
@@ -83,7 +83,7 @@ class Tally:
     def errors(self) -> int:
         return sum(self.statuses.values()) + sum(self.failures.values())
 
-    def written(self) -> bytes:
+    def to_bytes(self) -> bytes:
         fields = {name: getattr(self, name) for name in self.__slots__ if not name.endswith("latencies_s")}
         arrays = io.BytesIO()
         for latencies in (self.latencies_s, self.write_latencies_s):
@@ -91,7 +91,7 @@ class Tally:
         return json.dumps(fields).encode() + b"\n" + arrays.getvalue()
 
     @classmethod
-    def read(cls, text: bytes) -> Self:
+    def from_bytes(cls, text: bytes) -> Self:
         line, _, rest = text.partition(b"\n")
         fields = json.loads(line)
         fields["statuses"] = {int(status): count for status, count in fields["statuses"].items()}

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from app.bench.load.profile import Latencies, Tally
+from app.bench.load.profile import Latencies, LoadResult
 
 OK, ACCEPTED = 200, 202
 MOST_LATENCIES = 4_000_000  # 32 MB
@@ -19,7 +19,7 @@ SAMPLE_EVERY = 10
 MOST_NAMES = 20  # of distinct values that a server may put into an answer
 
 
-class Recorder:
+class LatencyRecorder:
     def __init__(self, opens_at: float, seconds: float, capacity: int | None = None) -> None:
         self.opens_at = opens_at
         self.closes_at = opens_at + seconds
@@ -36,8 +36,8 @@ class Recorder:
         self._served_by: Counter[str] = Counter()
         self._model_versions: Counter[str] = Counter()
 
-    def answer(self, since: float, now: float, status: int, is_write: bool = False) -> None:
-        """An answer came to a request that was sent, or due, at `since`.
+    def record_response(self, scheduled_at: float, now: float, status: int, is_write: bool = False) -> None:
+        """An answer came to a request that was sent, or due, at `scheduled_at`.
 
         What was sent in the warm-up has a latency of the warm-up, so only the rate counts it.
         """
@@ -51,22 +51,22 @@ class Recorder:
         self._answered[is_write] += in_window
         latencies, recorded = self._latencies[is_write], self._recorded[is_write]
         # A request of the window counts however late its answer: else the slowest would be the ones left out.
-        if since >= self.opens_at and recorded < len(latencies):
-            latencies[recorded] = now - since
+        if scheduled_at >= self.opens_at and recorded < len(latencies):
+            latencies[recorded] = now - scheduled_at
             self._recorded[is_write] += 1
             if in_window and recorded + 1 == len(latencies):
                 self.closes_at = now
 
-    def failure(self, now: float, kind: str) -> None:
+    def record_failure(self, now: float, kind: str) -> None:
         if now >= self.opens_at:
             self._failures[kind] += 1
 
-    def wants_sample(self) -> bool:
+    def should_sample(self) -> bool:
         """Whether the body of the answer to the next read is to be kept, whichever connection sends it."""
         self._reads += 1
         return self._reads % SAMPLE_EVERY == 1
 
-    def sample(self, now: float, body: bytes) -> None:
+    def record_sample(self, now: float, body: bytes) -> None:
         """Look into the body of an answer 200; a body that is not the service's (a bare server's) says nothing."""
         if now < self.opens_at:
             return
@@ -78,8 +78,8 @@ class Recorder:
             _count(self._served_by, answer.get("served_by"))
             _count(self._model_versions, answer.get("model_version"))
 
-    def tally(self, cpu_s: float, elapsed_s: float) -> Tally:
-        return Tally(
+    def to_result(self, cpu_s: float, elapsed_s: float) -> LoadResult:
+        return LoadResult(
             seconds=self.closes_at - self.opens_at,
             answered=sum(self._answered),
             latencies_s=self._latencies[0][: self._recorded[0]].copy(),
@@ -90,7 +90,7 @@ class Recorder:
             all_answers=self._all_answers,
             cpu_s=cpu_s,
             elapsed_s=elapsed_s,
-            written_events=self._answered[1],
+            ok_writes=self._answered[1],
             write_latencies_s=self._latencies[1][: self._recorded[1]].copy(),
         )
 

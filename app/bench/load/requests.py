@@ -8,29 +8,31 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import NamedTuple
 
-from app.bench.load.profile import Plan
+from app.bench.load.profile import LoadProfile
 
 
-class Request(NamedTuple):
+class LoadRequest(NamedTuple):
     content: bytes
     is_write: bool
 
 
-def requests_of(plan: Plan) -> Iterator[Request]:
+def generate_requests(plan: LoadProfile) -> Iterator[LoadRequest]:
     """Without end: bodies in their order, and events in theirs in between, drawn by the plan's seed."""
-    reads = cycle([Request(request_bytes(plan, plan.path, body), False) for body in plan.bodies])
+    reads = cycle([LoadRequest(encode_request(plan, plan.path, body), False) for body in plan.bodies])
     if not plan.write_share:
         return reads
-    writes = cycle([Request(request_bytes(plan, plan.events_path, body), True) for body in plan.events])
+    writes = cycle([LoadRequest(encode_request(plan, plan.events_path, body), True) for body in plan.events])
     return _mixed(reads, writes, plan.write_share, random.Random(plan.seed))  # noqa: S311 - load, not a secret
 
 
-def _mixed(reads: Iterator[Request], writes: Iterator[Request], share: float, rng: random.Random) -> Iterator[Request]:
+def _mixed(
+    reads: Iterator[LoadRequest], writes: Iterator[LoadRequest], share: float, rng: random.Random
+) -> Iterator[LoadRequest]:
     while True:
         yield next(writes) if rng.random() < share else next(reads)
 
 
-def request_bytes(plan: Plan, path: str, body: str) -> bytes:
+def encode_request(plan: LoadProfile, path: str, body: str) -> bytes:
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
     content = body.encode()
     head = (

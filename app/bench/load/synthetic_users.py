@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.bench.load.traffic import read_bodies, write_bodies
+from app.bench.load.traffic import build_read_bodies, build_write_bodies
 from app.bench.serve.rounds import Target
 
 PREFIX = "traffic-"
@@ -20,11 +20,11 @@ EVENTS_AT_ONCE = 500
 PATIENCE_S = 10.0
 
 
-def visitors(count: int) -> list[str]:
+def make_user_ids(count: int) -> list[str]:
     return [f"{PREFIX}{number}" for number in range(count)]
 
 
-def popular_items(target: Target) -> list[str]:
+def fetch_popular_items(target: Target) -> list[str]:
     """What the service gives to who has no history; ValueError if it cannot be asked or has no items."""
     answer = _asked(target, target.path, {"history": [], "k": MAX_ITEMS}, 200)
     items = [str(item["item_id"]) for item in answer["items"]]
@@ -33,7 +33,7 @@ def popular_items(target: Target) -> list[str]:
     return items
 
 
-def give_histories(target: Target, users: Sequence[str], items: Sequence[str], rng: random.Random) -> None:
+def seed_histories(target: Target, users: Sequence[str], items: Sequence[str], rng: random.Random) -> None:
     """Some events for each, so that the model is asked about them."""
     events = [
         {"user_id": user, "item_id": rng.choice(items)}
@@ -44,13 +44,13 @@ def give_histories(target: Target, users: Sequence[str], items: Sequence[str], r
         _asked(target, target.events_path or "/events", {"events": some}, 202)
 
 
-def requests_of_visitors(
+def build_request_bodies(
     users: Sequence[str], items: Sequence[str], k: int, rng: random.Random, count: int = 2_000
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Bodies of reads and of writes. Few come often: the n-th of them by 1 / n."""
     weights = [1 / place for place in range(1, len(users) + 1)]
     asking = rng.choices(users, weights, k=count)
-    return read_bodies(asking, k), write_bodies(asking, rng.choices(items, k=count))
+    return build_read_bodies(asking, k), build_write_bodies(asking, rng.choices(items, k=count))
 
 
 def rounds(seconds: float, longest: float) -> Iterator[float]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from app.bench.load.profile import Plan
+from app.bench.load.profile import LoadProfile
 from app.bench.processes import ChildFailed
 from app.bench.record import collect_machine_facts, record
 from app.bench.serve.histories import open_benchmark_store, read_users
@@ -165,7 +165,7 @@ def _told(
     )
 
 
-def _ceiling(plan: Plan) -> Round:
+def _ceiling(plan: LoadProfile) -> Round:
     """The generator against a server that does nothing: what it could measure at most."""
     with run_uvicorn("bare", "app.bench.serve.echo:bare", 1, factory=False) as bare:
         return run_round(bare, replace(plan, seconds=min(plan.seconds, CEILING_S), rate=None))

@@ -75,7 +75,7 @@ def summarize_rounds(name: str, rounds: Sequence[Round]) -> ServerSummary:
         generator_busy=max(tally.cpu_s / tally.elapsed_s for tally in tallies),
         served_by={who: count / samples for who, count in served_by.most_common()},
         model_version=versions.most_common(1)[0][0] if versions else None,
-        writes_rps=median(tally.written_events / tally.seconds for tally in tallies),
+        writes_rps=median(tally.ok_writes / tally.seconds for tally in tallies),
         write_percentiles_ms=_percentiles([t.write_latencies_s * MS for t in tallies if len(t.write_latencies_s)]),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from app.bench.load.profile import Plan, Tally
+from app.bench.load.profile import LoadProfile, LoadResult
 from app.bench.processes import (
     LOOPBACK,
     ChildFailed,
@@ -39,13 +39,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    tally: Tally
+    tally: LoadResult
     server_cpu_s: float | None
     """CPU time of the server's processes for all answers of the round; None if it is not ours to look at."""
 
 
 def run_interleaved(
-    targets: Sequence[Target], plan: Plan, rounds: int, finished: Callable[[Target, Round], None]
+    targets: Sequence[Target], plan: LoadProfile, rounds: int, finished: Callable[[Target, Round], None]
 ) -> Mapping[str, list[Round]]:
     """`rounds` rounds of each target as the plan says (but for where it goes): A, B, A, B, …"""
     taken: dict[str, list[Round]] = {target.name: [] for target in targets}
@@ -57,7 +57,7 @@ def run_interleaved(
     return taken
 
 
-def run_round(target: Target, plan: Plan) -> Round:
+def run_round(target: Target, plan: LoadProfile) -> Round:
     before = read_cpu_seconds(target.process.pid) if target.process else None
     plan = replace(plan, host=target.host, port=target.port, path=target.path)
     if target.events_path is None:
@@ -71,13 +71,13 @@ def run_round(target: Target, plan: Plan) -> Round:
     return Round(tally, None if before is None or after is None else after - before)
 
 
-def run_generator(plan: Plan) -> Tally:
+def run_generator(plan: LoadProfile) -> LoadResult:
     """One plan in a process of its own, which is gone when this returns or raises."""
     longest = plan.warm_up_s + plan.seconds + 2 * plan.timeout_s + GENERATOR_SPARE_S
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter with our own module
             build_python_command(["-m", "app.bench.load.generator"]),
-            input=plan.written(),
+            input=plan.to_bytes(),
             capture_output=True,
             env=build_child_environment(),
             timeout=longest,
@@ -91,7 +91,7 @@ def run_generator(plan: Plan) -> Tally:
             f"the load generator ended with status {done.returncode}; the end of its output:\n"
             + done.stderr.decode(errors="replace")[-2000:].strip()
         )
-    return Tally.read(done.stdout)
+    return LoadResult.from_bytes(done.stdout)
 
 
 @contextmanager

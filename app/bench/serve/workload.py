@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from app.bench.load.profile import Plan
-from app.bench.load.traffic import drawn, read_bodies, write_bodies
+from app.bench.load.profile import LoadProfile
+from app.bench.load.traffic import build_read_bodies, build_write_bodies, sample_by_weight
 from app.bench.processes import LOOPBACK
 from app.bench.serve.histories import read_history_lengths
 from app.settings import Settings
@@ -19,20 +19,20 @@ WARM_UP_S = 1.0
 TIMEOUT_S = 10.0
 
 
-def build_profile(arguments: argparse.Namespace, settings: Settings, url: str, users: list[str]) -> Plan:
+def build_profile(arguments: argparse.Namespace, settings: Settings, url: str, users: list[str]) -> LoadProfile:
     """One round, but for where it goes.
 
     In a closed loop all users ask alike; at a rate, who has many events asks often. Written items are drawn as often as
     they are in the log that the model was trained on.
     """
     weights = None if arguments.rate is None else asyncio.run(read_history_lengths(url, settings, users))
-    asking = drawn(users, weights, BODIES, arguments.seed)
+    asking = sample_by_weight(users, weights, BODIES, arguments.seed)
     round_s = arguments.seconds / arguments.rounds
-    return Plan(
+    return LoadProfile(
         host=LOOPBACK,
         port=0,
         path="",
-        bodies=read_bodies(asking, arguments.k),
+        bodies=build_read_bodies(asking, arguments.k),
         connections=arguments.connections,
         warm_up_s=min(WARM_UP_S, round_s),
         seconds=round_s,
@@ -49,5 +49,5 @@ def _events(artifact: Path, users: list[str], seed: int) -> tuple[str, ...]:
         raise ValueError(f"--writes: {artifact} has no catalogue to draw items from")
     rows = pl.read_parquet(artifact / TABLE, columns=["item_id", "count"])
     counts = np.maximum(1.0, rows["count"].to_numpy().astype(np.float64))
-    items = drawn(rows["item_id"].to_list(), counts, len(users), seed)
-    return write_bodies(users, items)
+    items = sample_by_weight(rows["item_id"].to_list(), counts, len(users), seed)
+    return build_write_bodies(users, items)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.load.profile import Plan
-from app.bench.load.traffic import drawn, histories_of, read_bodies
+from app.bench.load.profile import LoadProfile
+from app.bench.load.traffic import build_read_bodies, generate_events, sample_by_weight
 from app.bench.resources import read_resident
 from app.bench.serve.rounds import run_round
 from app.bench.serve.service import run_service
@@ -23,7 +23,7 @@ from models.presets import preset
 
 WITHIN = 0.1
 SERVICES = [("blossom", 1000, 2), ("blossom", 50_000, 1), ("sasrec", 50_000, 1)]
-PLAN = Plan("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)
+PLAN = LoadProfile("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_resident_memory_is_as_planned(
     for variable, value in (("TORCH_THREADS", "1"), ("DATA_DIR", str(tmp_path)), ("REQUEST_DEADLINE_MS", "10000")):
         monkeypatch.setenv(f"NEXTUP_{variable}", value)
     settings = Settings(artifact=make_synthetic_artifact(tmp_path, name, items), workers=workers)
-    events = histories_of(make_law(items, users=200))
-    asking = read_bodies(drawn(events["user_id"].to_list(), None, 500, 0), 10)
+    events = generate_events(make_law(items, users=200))
+    asking = build_read_bodies(sample_by_weight(events["user_id"].to_list(), None, 500, 0), 10)
     with redis_url(settings) as url:  # of its own: these users have the names of others
         asyncio.run(load_events(url, settings, events))
         with run_service(settings, url) as service:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.bench.load.traffic import drawn, histories_of, read_bodies
+from app.bench.load.traffic import build_read_bodies, generate_events, sample_by_weight
 from models.artifact import load_artifact
 from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact, make_synthetic_catalogue
 from models.presets import PRESETS
@@ -43,18 +43,18 @@ def test_the_catalogue_has_every_item_of_the_law_by_falling_popularity() -> None
 
 def test_histories_of_the_law_are_of_items_of_its_catalogue_and_those_with_more_ask_more() -> None:
     law = make_law(300, users=200)
-    events, catalogue = histories_of(law), make_synthetic_catalogue(law)
+    events, catalogue = generate_events(law), make_synthetic_catalogue(law)
     assert set(events["item_id"]) <= set(catalogue.item_ids)
-    asked = drawn(events["user_id"].to_list(), None, 20_000, 0)
+    asked = sample_by_weight(events["user_id"].to_list(), None, 20_000, 0)
     busiest, quietest = (
         events["user_id"].value_counts().sort("count", descending=way)["user_id"][0] for way in (True, False)
     )
     assert asked.count(busiest) > 3 * asked.count(quietest)
-    assert len(read_bodies(asked, 10)) == 20_000
+    assert len(build_read_bodies(asked, 10)) == 20_000
 
 
 def test_draws_go_by_weight_and_repeat() -> None:
-    found = drawn(["a", "b", "c"], np.array([0.0, 1.0, 3.0]), 4000, 1)
-    assert found == drawn(["a", "b", "c"], np.array([0.0, 1.0, 3.0]), 4000, 1)
+    found = sample_by_weight(["a", "b", "c"], np.array([0.0, 1.0, 3.0]), 4000, 1)
+    assert found == sample_by_weight(["a", "b", "c"], np.array([0.0, 1.0, 3.0]), 4000, 1)
     assert found.count("a") == 0
     assert 2700 < found.count("c") < 3300

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.bench.load.traffic import histories_of
+from app.bench.load.traffic import generate_events
 from models.artifact import load_artifact
 from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact, make_synthetic_catalogue
 from models.benchmarks.synthetic_index import make_synthetic_index
@@ -44,7 +44,7 @@ def test_neighbours_of_an_item_are_nearer_than_chance(name: str) -> None:
 @pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
 def test_an_index_is_built_once_used_and_dropped(tmp_path: Path) -> None:
     folder = make_synthetic_artifact(tmp_path, "blossom", NUM_ITEMS)
-    events = histories_of(make_law(NUM_ITEMS, users=40))
+    events = generate_events(make_law(NUM_ITEMS, users=40))
     told = make_synthetic_index(folder, events, queries=20)
     assert told is not None
     assert told["recall@10"] >= 0.99

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bench.load.synthetic_users import PREFIX, requests_of_visitors, rounds, visitors
+from app.bench.load.synthetic_users import PREFIX, build_request_bodies, make_user_ids, rounds
 from app.commands.main import main
 from service_tests.support.nextup_process import COMMAND, RunningService, find_free_port, make_environment, run_service
 from service_tests.support.prometheus_server import wait_until
@@ -37,7 +37,7 @@ def test_visitors_have_histories_ask_and_do_things(served: RunningService, capsy
     assert found["errors"] == 0
     assert 50 < found["answered"] < 160, "at the rate, and not as fast as it goes"
     assert 5 < found["events"] < 60
-    for user in visitors(7):
+    for user in make_user_ids(7):
         assert len(httpx.get(f"{served.url}/users/{user}/history").json()["events"]) >= 2
     answer = httpx.post(f"{served.url}/recommend", json={"user_id": f"{PREFIX}0"}).json()
     assert answer["served_by"] == "model"
@@ -78,7 +78,7 @@ def test_a_service_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureF
 
 
 def test_few_visitors_come_often() -> None:
-    reads, writes = requests_of_visitors(visitors(100), ["a", "b"], 5, random.Random(0))
+    reads, writes = build_request_bodies(make_user_ids(100), ["a", "b"], 5, random.Random(0))
     asked = [json.loads(body)["user_id"] for body in reads]
     assert asked.count(f"{PREFIX}0") > 5 * asked.count(f"{PREFIX}50") > 0
     assert [json.loads(body)["events"][0]["user_id"] for body in writes] == asked

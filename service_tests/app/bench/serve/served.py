@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from app.bench.load.profile import Plan
+from app.bench.load.profile import LoadProfile
 from app.bench.processes import find_free_port
 from service_tests.app.bench.serve.tallies import PLAN
 
@@ -50,7 +50,7 @@ class Server:
 
 
 @asynccontextmanager
-async def served(server: Server, *users: str) -> AsyncIterator[Plan]:
+async def served(server: Server, *users: str) -> AsyncIterator[LoadProfile]:
     """A plan of requests of these users in turn, for a server that runs."""
     port = find_free_port()
     config = uvicorn.Config(server, port=port, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.bench.load.profile import Latencies, Plan, Tally
+from app.bench.load.profile import Latencies, LoadProfile, LoadResult
 
-PLAN = Plan(
+PLAN = LoadProfile(
     host="127.0.0.1",
     port=1,
     path="/recommend",
@@ -29,6 +29,8 @@ def tally(
     failures: dict[str, int] | None = None,
     served_by: dict[str, int] | None = None,
     cpu_s: float = 0.1,
-) -> Tally:
-    base = Tally(seconds, answered, latencies_s, {}, {}, {}, {}, all_answers=answered, cpu_s=cpu_s, elapsed_s=seconds)
+) -> LoadResult:
+    base = LoadResult(
+        seconds, answered, latencies_s, {}, {}, {}, {}, all_answers=answered, cpu_s=cpu_s, elapsed_s=seconds
+    )
     return replace(base, statuses=statuses or {}, failures=failures or {}, served_by=served_by or {})
