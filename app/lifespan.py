@@ -13,7 +13,7 @@ from app.inference.remote.engine import DistantEngine
 from app.model_repository.repository import VersionFolder
 from app.model_server.remote_manager import DistantModels, Models, folder_to_serve
 from app.recommend.service import RecommendService
-from app.runtime.memory import long_lived
+from app.runtime.memory import freeze_heap
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.redis.connect import close_redis, open_redis
@@ -48,7 +48,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             engine, models = await _open_model(settings, opened, tracing)
             watch = Watch(store, engine)
             await opened.enter_async_context(watch.looking())
-            opened.enter_context(long_lived())
+            opened.enter_context(freeze_heap())
             yield State(
                 settings=settings,
                 tracing=tracing,

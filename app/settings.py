@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.api_keys import ApiKeys
-from app.runtime.machine import automatic_workers
+from app.runtime.machine import choose_worker_count
 from app.telemetry.logs import LogFormat
 
 
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
             return given
         artifact = given.get("artifact", cls.model_fields["artifact"].default)
         inside = given.get("model_process") == "inside"
-        return {**given, "workers": automatic_workers(Path(artifact), given.get("device", "auto"), inside=inside)}
+        return {**given, "workers": choose_worker_count(Path(artifact), given.get("device", "auto"), inside=inside)}
 
     @property
     def socket_of_model(self) -> Path:

@@ -22,7 +22,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.model_repository.repository import VersionFolder
 from app.model_server.supervisor import NotStarted, kept_model_process
-from app.runtime.machine import arrangement
+from app.runtime.machine import resolve_model_process
 from app.settings import Settings
 from app.stores.redis.embedded import EmbeddedRedis
 from app.telemetry.logs import log_config
@@ -106,7 +106,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     given: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        where = arrangement(settings.model_process, settings.device, settings.workers)
+        where = resolve_model_process(settings.model_process, settings.device, settings.workers)
         # A name per service: several may share a data folder when their Redis is elsewhere.
         socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
         return settings.model_copy(update={"model_process": where, "model_socket": socket})

@@ -16,7 +16,7 @@ from app.errors import ArtifactRejected, NotFound
 from app.inference.interfaces import About
 from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, known, popular
 from app.inference.query import Query, SimilarQuery, TopItems
-from app.runtime.memory import give_back
+from app.runtime.memory import trim_heap
 from app.telemetry.metrics import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
@@ -32,7 +32,7 @@ def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, na
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)
-    give_back()
+    trim_heap()
     return servable
 
 

@@ -14,7 +14,7 @@ from app.inference.servable import open_servable
 from app.model_repository.repository import VersionFolder
 from app.model_server.manager import ModelService
 from app.model_server.remote_manager import folder_to_serve
-from app.runtime.machine import cores
+from app.runtime.machine import count_cores
 from app.settings import Settings
 from app.telemetry.request_context import Tracing
 
@@ -48,4 +48,4 @@ async def model_inside(
 def _threads(settings: Settings) -> int:
     """Workers share the cores; a model's process has those that its workers leave."""
     alone = settings.model_process == "own"
-    return max(1, cores() - settings.workers if alone else cores() // settings.workers)
+    return max(1, count_cores() - settings.workers if alone else count_cores() // settings.workers)

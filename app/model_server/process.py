@@ -17,7 +17,7 @@ from app.inference.local_engine import InferenceEngine
 from app.inference.remote.server import ModelServer
 from app.model_server.local_model import model_inside
 from app.model_server.manager import ModelService
-from app.runtime.memory import long_lived
+from app.runtime.memory import freeze_heap
 from app.settings import Settings
 from app.telemetry.deferred_metrics import handing_over
 from app.telemetry.metrics import STORE_UP, sample_process_memory
@@ -52,7 +52,7 @@ async def _run(settings: Settings) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with model_served(settings) as (engine, _, _):
         STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
-        with long_lived():
+        with freeze_heap():
             while not ended.is_set():
                 engine.sample()
                 sample_process_memory()

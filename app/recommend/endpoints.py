@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from app.errors import ServiceError
 from app.http.dependencies import Deadline, WhileConnected, state
 from app.http.problems import declared, field_problems
-from app.recommend.fast_responses import encoded, items, shaped
+from app.recommend.fast_responses import build_response, encode_response, items
 from app.recommend.schemas import (
     BatchRequest,
     BatchResponse,
@@ -37,7 +37,7 @@ async def recommend(body: RecommendRequest, request: Request, service: Service, 
     async with WhileConnected(request.receive):
         found = await service.recommend(body, deadline, request.state.stages)
     request.state.answered = found.top.source, found.reason
-    return Response(encoded(found, explain=body.explain), media_type="application/json")
+    return Response(encode_response(found, explain=body.explain), media_type="application/json")
 
 
 @router.post("/recommend/batch", response_model=BatchResponse, responses=ERRORS)
@@ -59,7 +59,7 @@ async def similar(body: SimilarRequest, request: Request, service: Service, dead
 async def _one(service: RecommendService, given: Any, deadline: float, request: Request) -> dict[str, Any]:
     try:
         body = RecommendRequest.model_validate(given)
-        return {"status": 200} | shaped(await service.recommend(body, deadline), explain=body.explain)
+        return {"status": 200} | build_response(await service.recommend(body, deadline), explain=body.explain)
     except ValidationError as error:
         detail = "; ".join(f"{e['field']}: {e['detail']}" for e in field_problems(error.errors())[:3])
         return {"status": 422, "detail": detail}

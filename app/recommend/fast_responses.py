@@ -14,14 +14,14 @@ from app.recommend.service import Recommendation
 _encoder = msgspec.json.Encoder()
 
 
-def encoded(found: Recommendation, *, explain: bool) -> bytes:
+def encode_response(found: Recommendation, *, explain: bool) -> bytes:
     """The body of the answer; ValueError for a score that is no number, which JSON cannot say."""
     if not all(map(isfinite, found.top.scores)):
         raise ValueError("the model gave a score that is not a number")  # the encoder would write null
-    return _encoder.encode(shaped(found, explain=explain))
+    return _encoder.encode(build_response(found, explain=explain))
 
 
-def shaped(found: Recommendation, *, explain: bool) -> dict[str, Any]:
+def build_response(found: Recommendation, *, explain: bool) -> dict[str, Any]:
     return {
         "recommendation_id": found.recommendation_id,
         "items": items(found.top, explain=explain),

@@ -10,12 +10,12 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from app.recommend.schemas import MAX_CANDIDATES, MAX_CATEGORIES, MAX_HISTORY, MAX_LIST
+from app.recommend.schemas import MAX_CANDIDATES, MAX_CATEGORIES, MAX_EXCLUDE, MAX_HISTORY
 
 StrictId = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class Asked(Protocol):
+class RecommendParams(Protocol):
     """What a recommendation needs to know; both readings of a body have it."""
 
     @property
@@ -41,7 +41,7 @@ class StrictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: Annotated[list[StrictId], Meta(max_length=MAX_HISTORY)] | None = None
     k: Annotated[int, Meta(ge=1)] = 10
     exclude_seen: bool = True
-    exclude: Annotated[list[StrictId], Meta(max_length=MAX_LIST)] = []
+    exclude: Annotated[list[StrictId], Meta(max_length=MAX_EXCLUDE)] = []
     candidates: Annotated[list[StrictId], Meta(max_length=MAX_CANDIDATES)] | None = None
     categories: Annotated[list[str], Meta(max_length=MAX_CATEGORIES)] = []
     min_history_version: Annotated[int, Meta(ge=0)] | None = None
@@ -51,7 +51,7 @@ class StrictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(StrictRequest)
 
 
-def read_strictly(body: bytes) -> StrictRequest | None:
+def parse_strict(body: bytes) -> StrictRequest | None:
     """None for a body that the route must judge."""
     try:
         asked = _decoder.decode(body)

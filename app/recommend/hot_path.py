@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.http.dependencies import DEADLINE_HEADER, LONGEST_DEADLINE_MS, WhileConnected, deadline_after
 from app.http.problems import on_http_error, on_service_error
-from app.recommend.fast_responses import encoded
-from app.recommend.fast_schema import StrictRequest, read_strictly
+from app.recommend.fast_responses import encode_response
+from app.recommend.fast_schema import StrictRequest, parse_strict
 
 PATH = "/recommend"
 _CONTENT_TYPE = (b"content-type", b"application/json")
@@ -44,7 +44,7 @@ class HotPath:
                 body += last["body"]
                 last = await receive()
             whole = bytes(body) + last.get("body", b"") if body else last.get("body", b"")
-            asked = read_strictly(whole) if last["type"] == "http.request" else None
+            asked = parse_strict(whole) if last["type"] == "http.request" else None
             if asked is None:
                 await self._app(scope, _again(bytes(body), last, receive), send)
             else:
@@ -62,7 +62,7 @@ async def _answer(asked: StrictRequest, deadline_ms: int, scope: Scope, receive:
     async with WhileConnected(receive):
         found = await service.recommend(asked, deadline, state["stages"])
     state["answered"] = found.top.source, found.reason
-    body = encoded(found, explain=asked.explain)
+    body = encode_response(found, explain=asked.explain)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validat
 
 from app.http.field_types import Id
 
-MAX_HISTORY, MAX_LIST, MAX_CANDIDATES, MAX_CATEGORIES, MAX_REQUESTS = 10_000, 10_000, 100_000, 100, 256
+MAX_HISTORY, MAX_EXCLUDE, MAX_CANDIDATES, MAX_CATEGORIES, MAX_REQUESTS = 10_000, 10_000, 100_000, 100, 256
 
 Reason = Literal[
     "unknown_user", "no_known_items", "overloaded", "model_unavailable", "store_unavailable", "no_eligible_items"
@@ -22,7 +22,7 @@ class RecommendRequest(BaseModel):
     )
     k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
     exclude_seen: bool = Field(default=True, description="leave out what is in the history")
-    exclude: list[Id] = Field(default=[], max_length=MAX_LIST)
+    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE)
     candidates: list[Id] | None = Field(
         default=None, max_length=MAX_CANDIDATES, description="only these may come back; unknown ones cannot"
     )
@@ -66,17 +66,17 @@ class BatchRequest(BaseModel):
     requests: Annotated[list[SkipValidation[RecommendRequest]], Field(min_length=1, max_length=MAX_REQUESTS)]
 
 
-class Recommended(RecommendResponse):
+class BatchRecommendation(RecommendResponse):
     status: Literal[200]
 
 
-class Refused(BaseModel):
+class BatchError(BaseModel):
     status: int
     detail: str
 
 
 class BatchResponse(BaseModel):
-    responses: list[Recommended | Refused] = Field(description="one per request, in their order")
+    responses: list[BatchRecommendation | BatchError] = Field(description="one per request, in their order")
 
 
 class SimilarRequest(BaseModel):
@@ -85,7 +85,7 @@ class SimilarRequest(BaseModel):
     item_id: Id
     k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
     categories: list[str] = Field(default=[], max_length=MAX_CATEGORIES)
-    exclude: list[Id] = Field(default=[], max_length=MAX_LIST)
+    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE)
     explain: bool = False
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from app.errors import BadRequest, HistoryBehind, ModelUnavailable, Overloaded, StoreUnavailable
 from app.inference import Engine, Query, SimilarQuery, TopItems, queue_seconds
 from app.item_key import ItemKeys, item_keys
-from app.recommend.fast_schema import Asked
+from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
-from app.recommend.unknown_items import MOST_NAMED, UnknownItems
+from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
 from app.stores.history import HistoryStore
 from app.stores.results import UNKNOWN, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, recommendations
@@ -45,11 +45,11 @@ class RecommendService:
     def __init__(self, store: HistoryStore, engine: Engine, *, max_k: int) -> None:
         self._store = store
         self._engine = engine
-        self._unknown_items = UnknownItems(store, lambda item_id: item_id in engine.servable.catalogue)
+        self._unknown_items = UnknownItemResolver(store, lambda item_id: item_id in engine.servable.catalogue)
         self._max_k = max_k
 
     async def recommend(
-        self, request: Asked, deadline: float, stages: dict[str, Stage] | None = None
+        self, request: RecommendParams, deadline: float, stages: dict[str, Stage] | None = None
     ) -> Recommendation:
         """`stages`, if given, takes the time of each stage; of `respond` only the begin, for who measures the rest."""
         times: dict[str, Stage] = {} if stages is None else stages
@@ -91,7 +91,7 @@ class RecommendService:
         return top
 
     async def _history(
-        self, request: Asked, deadline: float, times: dict[str, Stage]
+        self, request: RecommendParams, deadline: float, times: dict[str, Stage]
     ) -> tuple[StoredHistory, str | None]:
         """The stored history, and why the model cannot be asked about it."""
         if request.history is not None or request.user_id is None:
@@ -129,13 +129,15 @@ class RecommendService:
             return top, "no_known_items"
         return top, None if top.indices else "no_eligible_items"
 
-    async def _unknown(self, request: Asked, keys: ItemKeys, places: NDArray[np.int64], deadline: float) -> list[str]:
+    async def _unknown(
+        self, request: RecommendParams, keys: ItemKeys, places: NDArray[np.int64], deadline: float
+    ) -> list[str]:
         if not len(places):
             return []
         if request.history is not None:
-            return list(dict.fromkeys(request.history[place] for place in places.tolist()))[:MOST_NAMED]
+            return list(dict.fromkeys(request.history[place] for place in places.tolist()))[:MAX_NAMED_ITEMS]
         assert request.user_id is not None
-        return await self._unknown_items.names(request.user_id, keys[places], deadline)
+        return await self._unknown_items.resolve(request.user_id, keys[places], deadline)
 
     def _check_k(self, k: int) -> None:
         if k > self._max_k:

@@ -12,25 +12,23 @@ from app.errors import Overloaded, StoreUnavailable
 from app.item_key import ItemKeys, item_keys
 from app.stores.history import HistoryStore
 
-MOST_NAMED = 100  # items named in one answer
-MOST_REMEMBERED = 100_000  # at most some 20 MB
+MAX_NAMED_ITEMS = 100  # items named in one answer
+CACHE_SIZE = 100_000  # at most some 20 MB
 
 
-class UnknownItems:
-    def __init__(
-        self, store: HistoryStore, is_known: Callable[[str], bool], *, most_remembered: int = MOST_REMEMBERED
-    ) -> None:
+class UnknownItemResolver:
+    def __init__(self, store: HistoryStore, is_known: Callable[[str], bool], *, cache_size: int = CACHE_SIZE) -> None:
         self._store = store
         self._is_known = is_known
-        self._most = most_remembered
+        self._most = cache_size
         self._names: dict[int, str] = {}
 
-    async def names(self, user_id: str, keys: ItemKeys, deadline: float) -> list[str]:
+    async def resolve(self, user_id: str, keys: ItemKeys, deadline: float) -> list[str]:
         """External ids of `keys`, which are of the user's history, each once, in the order given; at most a hundred.
 
         Names that Redis does not give by the deadline, or no longer has, are left out: the answer stands without them.
         """
-        asked = list(dict.fromkeys(keys.tolist()))[:MOST_NAMED]
+        asked = list(dict.fromkeys(keys.tolist()))[:MAX_NAMED_ITEMS]
         late = asyncio.get_running_loop().time() >= deadline
         if not late and any(key not in self._names for key in asked):
             try:

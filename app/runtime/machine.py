@@ -14,26 +14,26 @@ BASE_BYTES = 450_000_000
 """Of a worker before it has a model, torch for the most part."""
 COPIES = 2.0
 """A loaded artifact against its files: weights once, the catalogue's text as Python objects."""
-WORKERS_OF_A_MODEL = 4
+MAX_WORKERS_PER_MODEL = 4
 """More HTTP workers than one model's process can answer (DECISIONS.md)."""
 MEMORY_SHARE = 0.7
 """Of the memory that is free; Redis and the page cache live here too."""
 
 
-def automatic_workers(artifact: Path, device: str, *, inside: bool = False) -> int:
+def choose_worker_count(artifact: Path, device: str, *, inside: bool = False) -> int:
     """At least 1; `artifact` need not be there yet. `inside`: the model has to be inside every worker."""
     if has_gpu(device):
-        return 1 if inside else max(1, min(cores() - 1, WORKERS_OF_A_MODEL))
+        return 1 if inside else max(1, min(count_cores() - 1, MAX_WORKERS_PER_MODEL))
     try:
         folder = VersionFolder(artifact).wanted_folder()
     except ValueError:
         folder = artifact
     files = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
     fitting = int(MEMORY_SHARE * _free_bytes() / (BASE_BYTES + COPIES * files))
-    return max(1, min(cores(), fitting))
+    return max(1, min(count_cores(), fitting))
 
 
-def arrangement(wish: str, device: str, workers: int) -> Literal["inside", "own"]:
+def resolve_model_process(wish: str, device: str, workers: int) -> Literal["inside", "own"]:
     """Where the model runs; several workers on one GPU would each need its memory, and disturb each other's batches."""
     if wish == "auto":
         return "own" if workers > 1 and has_gpu(device) else "inside"
@@ -45,13 +45,13 @@ def has_gpu(device: str) -> bool:
     return device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists())
 
 
-def cores() -> int:
+def count_cores() -> int:
     """That this process may use: of its affinity, and not more than its control group's quota, rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(count, _quota(Path("/sys/fs/cgroup/cpu.max"), count)))
 
 
-def memory_limit_bytes(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+def read_memory_limit(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
     """What this process and those of its control group may use: what the group is given, and not more than there is."""
     there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def long_lived() -> Iterator[None]:
+def freeze_heap() -> Iterator[None]:
     """What exists now stays until the block ends, so the garbage collector need not look at it (DECISIONS.md, 8).
 
     It would: modules, model and catalogue again and again, and stop every request for a tenth of a second.
@@ -20,7 +20,7 @@ def long_lived() -> Iterator[None]:
         gc.unfreeze()
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Memory that was freed goes back to the system, where the allocator can be told so (glibc).
 
     It would keep what a load needed for a moment: 1.9 of 2.1 GB after ten million items.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.runtime.machine import memory_limit_bytes
+from app.runtime.machine import read_memory_limit
 from app.telemetry.deferred_metrics import CountedLater, ObservedLater
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -194,7 +194,7 @@ class BatchMetrics:
 
 def sample_process_memory() -> None:
     """Refresh what nobody pushes; the resident size comes from Linux and is left alone elsewhere."""
-    MEMORY_LIMIT.set(memory_limit_bytes())
+    MEMORY_LIMIT.set(read_memory_limit())
     if RESIDENT_MEMORY is None:
         return
     try:

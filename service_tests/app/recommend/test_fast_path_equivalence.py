@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.recommend.fast_schema import read_strictly
+from app.recommend.fast_schema import parse_strict
 from app.stores.redis.embedded import EmbeddedRedis
 from service_tests.failures.test_overload import busy_model
 from service_tests.support.service import Service
@@ -89,7 +89,7 @@ async def test_a_body_is_answered_the_same_both_ways(service: Service, body: dic
 @given(plain_bodies)
 @settings(deadline=None)
 def test_a_body_of_the_documented_types_is_read_by_the_hot_path(body: dict[str, Any]) -> None:
-    asked = read_strictly(json.dumps(body).encode())
+    asked = parse_strict(json.dumps(body).encode())
     assert asked is not None
     assert {name: getattr(asked, name) for name in body} == body
 

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import sys
-from app.runtime.memory import give_back
+from app.runtime.memory import trim_heap
 
 def own():
     lines = open("/proc/self/smaps_rollup").read().splitlines()
@@ -18,7 +18,7 @@ pieces = [bytearray(60_000) for _ in range(4_000)]
 last = bytearray(60_000)
 del pieces
 before = own()
-give_back()
+trim_heap()
 print(before, own())
 """
 
