@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from app.events.service import EventService
 from app.health.monitor import Watch
 from app.inference import Engine
-from app.inference.remote.engine import DistantEngine
-from app.model_repository.repository import VersionFolder
-from app.model_server.remote_manager import DistantModels, Models, folder_to_serve
+from app.inference.remote.engine import RemoteEngine
+from app.model_repository.repository import ModelRepository
+from app.model_server.remote_manager import Models, RemoteModelManager, resolve_target_folder
 from app.recommend.service import RecommendService
 from app.runtime.memory import freeze_heap
 from app.settings import Settings
@@ -67,14 +67,14 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
 async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
     """The model in this process, or the way to the process that has it."""
     if settings.model_process != "own":
-        from app.model_server.local_model import model_inside  # torch, which a worker without a model never loads
+        from app.model_server.local_model import open_local_model  # torch, which a worker without a model never loads
 
-        return await opened.enter_async_context(model_inside(settings, tracing))
-    versions = VersionFolder(settings.artifact)
+        return await opened.enter_async_context(open_local_model(settings, tracing))
+    versions = ModelRepository(settings.artifact)
     max_pending = settings.queue_limit + settings.max_batch
-    engine = DistantEngine(settings.socket_of_model, folder_to_serve(versions), max_pending=max_pending)
+    engine = RemoteEngine(settings.socket_of_model, resolve_target_folder(versions), max_pending=max_pending)
     await opened.enter_async_context(engine.connect(settings.drain_s))
-    return engine, DistantModels(versions, engine)
+    return engine, RemoteModelManager(versions, engine)
 
 
 async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:

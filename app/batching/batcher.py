@@ -13,8 +13,8 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from app.batching.latency_model import BatchForecast
-from app.batching.observer import BatchObserver, Unobserved
+from app.batching.latency_model import BatchLatencyModel
+from app.batching.observer import BatchObserver, NullBatchObserver
 from app.errors import DeadlineExceeded, Draining, Overloaded, ServiceError
 
 Item = TypeVar("Item")
@@ -51,10 +51,10 @@ class Batcher(Generic[Item, Result]):
         self._queue_limit = queue_limit
         self._name = name
         self._concurrency = concurrency
-        self._observer: BatchObserver = observer or Unobserved()
+        self._observer: BatchObserver = observer or NullBatchObserver()
         assert work is None or concurrency == 1, f"{name}: a forecast is for one batch after another"
         self._work = work
-        self._forecast = BatchForecast()
+        self._forecast = BatchLatencyModel()
         self._busy_until = 0.0  # by the forecast of the batch that runs
         # Ordered, with removal from anywhere: who gave up must not take up room in a bounded queue.
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()

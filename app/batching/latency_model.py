@@ -15,7 +15,7 @@ LARGE = 1e6
 """Variance of the weights before anything was seen."""
 
 
-class BatchForecast:
+class BatchLatencyModel:
     """`mean_work` is that of the entries seen lately, for those of which only the number is known."""
 
     def __init__(self) -> None:

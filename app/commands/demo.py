@@ -10,7 +10,7 @@ import torch
 
 from app.commands.load import load_events
 from app.commands.store import open_store
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 from models.data.dataset import prepare_dataset
 from models.data.demo import make_demo_items, make_demo_log
@@ -25,7 +25,7 @@ OPTIONS = TrainingOptions(epochs=6, batch_cells=1024, learning_rate=3e-3, warmup
 
 def ensure_demo(artifact: Path) -> None:
     """Train the demo model if there is no artifact in the folder: half a minute."""
-    if VersionFolder(artifact).has_artifact():
+    if ModelRepository(artifact).has_artifact():
         return
     torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
     print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)

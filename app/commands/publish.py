@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from app.model_repository.publish import add_version, drop_oldest
-from app.model_repository.repository import VersionFolder
+from app.model_repository.publish import add_version, remove_old_versions
+from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 
 CONNECT_S = 5.0
@@ -43,14 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
     except httpx.ConnectError as error:
         if arguments.url is not None:
             raise ValueError(f"no service answers at {url}: {error}; the version is there, but not wanted") from error
-        before = VersionFolder(folder).wanted()
-        VersionFolder(folder).point_at(stored.version)
+        before = ModelRepository(folder).wanted()
+        ModelRepository(folder).set_target_version(stored.version)
         print("no service runs here: the next one that starts on this folder will serve it", file=sys.stderr)
         answer = {"active": None, "wanted": stored.version, "before": before}
     else:
         print(f"{url} serves it", file=sys.stderr)
     needed = {version for version in answer.values() if version is not None}
-    removed = [] if arguments.keep is None else drop_oldest(folder, arguments.keep, needed)
+    removed = [] if arguments.keep is None else remove_old_versions(folder, arguments.keep, needed)
     print(json.dumps({"version": stored.version, "folder": str(stored.folder), **answer, "removed": removed}))
     return 0
 

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.model_repository.repository import VersionFolder
-from app.model_server.supervisor import NotStarted, kept_model_process
+from app.model_repository.repository import ModelRepository
+from app.model_server.supervisor import ModelStartFailed, supervise_model_process
 from app.runtime.machine import resolve_model_process
 from app.settings import Settings
 from app.stores.redis.embedded import EmbeddedRedis
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
 
         ensure_demo(settings.artifact)
-    VersionFolder(settings.artifact).wanted_folder()  # a ValueError here is one line, and one for all workers
+    ModelRepository(settings.artifact).find_target_folder()  # a ValueError here is one line, and one for all workers
     with ExitStack() as running:
         if settings.redis_url is None:
             redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         _hand_down(settings)
         if settings.model_process == "own":
             try:
-                running.enter_context(kept_model_process(settings))
-            except NotStarted as error:
+                running.enter_context(supervise_model_process(settings))
+            except ModelStartFailed as error:
                 return error.status
         _announce(settings, demo=arguments.demo)
         return _serve(settings, several=several)
@@ -136,9 +136,9 @@ def _announce(settings: Settings, *, demo: bool) -> None:
     host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
     base = f"http://{host}:{settings.port}"
     if settings.log_format == "json":
-        log.info("nextup serves %s on %s", VersionFolder(settings.artifact).wanted_folder(), base)
+        log.info("nextup serves %s on %s", ModelRepository(settings.artifact).find_target_folder(), base)
         return
-    print(f"nextup serves {VersionFolder(settings.artifact).wanted_folder()}", file=sys.stderr)
+    print(f"nextup serves {ModelRepository(settings.artifact).find_target_folder()}", file=sys.stderr)
     print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
     if demo:
         body = '{"user_id": "ada", "k": 5}'

@@ -2,7 +2,7 @@
 `engine.py` and `servable.py` besides.
 """
 
-from app.inference.interfaces import About, Engine, Served
-from app.inference.query import Query, SimilarQuery, TopItems, queue_seconds
+from app.inference.interfaces import Engine, ModelInfo, ServingVersion
+from app.inference.query import Query, SimilarQuery, TopItems, compute_queue_s
 
-__all__ = ["About", "Engine", "Query", "Served", "SimilarQuery", "TopItems", "queue_seconds"]
+__all__ = ["Engine", "ModelInfo", "Query", "ServingVersion", "SimilarQuery", "TopItems", "compute_queue_s"]

@@ -12,7 +12,7 @@ from app.inference.query import Query, SimilarQuery, TopItems
 from models.catalogue.catalogue import Catalogue
 
 
-class About(msgspec.Struct, frozen=True):
+class ModelInfo(msgspec.Struct, frozen=True):
     """What is told of a loaded version. Bytes by part and of all files; `index_recall` is 1 without an index."""
 
     version: str
@@ -29,7 +29,7 @@ class About(msgspec.Struct, frozen=True):
     index_recall: float
 
 
-class Served(Protocol):
+class ServingVersion(Protocol):
     """One version. Its catalogue is in this process in any case, mapped from the same file by all."""
 
     @property
@@ -37,7 +37,7 @@ class Served(Protocol):
     @property
     def catalogue(self) -> Catalogue: ...
     @property
-    def about(self) -> About | None:
+    def about(self) -> ModelInfo | None:
         """None as long as no model has told it."""
 
 
@@ -45,7 +45,7 @@ class Engine(Protocol):
     """Answers queries with the version that serves."""
 
     @property
-    def servable(self) -> Served: ...
+    def servable(self) -> ServingVersion: ...
 
     @property
     def problem(self) -> str | None:

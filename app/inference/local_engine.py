@@ -59,7 +59,7 @@ class InferenceEngine:
         for tell in self._changed:
             tell()
 
-    def whenever_changed(self, tell: Callable[[], None]) -> None:
+    def on_swap(self, tell: Callable[[], None]) -> None:
         """Called in the same step of the event loop as the change."""
         self._changed.append(tell)
 

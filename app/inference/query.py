@@ -69,6 +69,6 @@ class TopItems:
         return [self.catalogue.item_id(index) for index in self.indices]
 
 
-def queue_seconds(asked_at: float, answer: TopItems) -> float:
+def compute_queue_s(asked_at: float, answer: TopItems) -> float:
     """How long the query waited for its batch to start; both times by time.perf_counter()."""
     return max(0.0, min(answer.started_at, time.perf_counter()) - asked_at)

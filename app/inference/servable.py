@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference.interfaces import About
+from app.inference.interfaces import ModelInfo
 from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, known, popular
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.runtime.memory import trim_heap
@@ -48,9 +48,9 @@ class Servable:
         return dict(self.artifact.bytes_by_part)
 
     @property
-    def about(self) -> About:
+    def about(self) -> ModelInfo:
         artifact, predictor = self.artifact, self._predictor
-        return About(
+        return ModelInfo(
             version=artifact.version,
             preset=artifact.preset,
             device=predictor.device,

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from app.model_repository.repository import MANIFEST, StoredVersion, VersionFolder, read_version
+from app.model_repository.repository import MANIFEST, ModelRepository, StoredVersion, read_version
 
 
 def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
@@ -19,7 +19,7 @@ def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
     given = read_version(artifact)
     if given is None:
         raise ValueError(f"{artifact} holds no artifact whose {MANIFEST} can be read")
-    found = VersionFolder(folder).find(given.version)
+    found = ModelRepository(folder).find(given.version)
     if found is not None:
         if found.files != given.files:
             raise ValueError(
@@ -46,13 +46,13 @@ def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
     return _moved(given, folder / given.version), True
 
 
-def drop_oldest(folder: Path, keep: int, needed: set[str]) -> list[str]:
+def remove_old_versions(folder: Path, keep: int, needed: set[str]) -> list[str]:
     """Remove published versions but for the newest `keep` and those that are `needed`; what was removed.
 
     An artifact that lies in the folder itself was not published, and stays. A service that still maps a removed file
     keeps what it mapped.
     """
-    published = [stored for stored in VersionFolder(folder).versions() if stored.folder != folder]
+    published = [stored for stored in ModelRepository(folder).versions() if stored.folder != folder]
     old = [stored for stored in published[:-keep] if stored.version not in needed]
     for stored in old:
         # Renamed first: a removal that stops half-way leaves no half version.

@@ -21,10 +21,10 @@ MANIFEST, CURRENT, LOCK = "manifest.json", "current", ".activating"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Of a version, and of a file in it: never a path."""
 
-Stamp = tuple[int, int]
+PointerStamp = tuple[int, int]
 
 
-class Busy(Exception):
+class LockHeld(Exception):
     """Another process activates a version just now."""
 
 
@@ -45,7 +45,7 @@ class StoredVersion:
         return sum(file["bytes"] for file in self.files.values())
 
 
-class VersionFolder:
+class ModelRepository:
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -67,7 +67,7 @@ class VersionFolder:
             own = read_version(self.path)
             return None if own is None else own.version
 
-    def wanted_folder(self) -> Path:
+    def find_target_folder(self) -> Path:
         """Where the artifact to serve lies; ValueError if there is none."""
         if not (self.path / CURRENT).exists():
             if (self.path / MANIFEST).is_file():
@@ -82,13 +82,13 @@ class VersionFolder:
     def has_artifact(self) -> bool:
         return (self.path / CURRENT).exists() or (self.path / MANIFEST).is_file()
 
-    def point_at(self, version: str) -> None:
+    def set_target_version(self, version: str) -> None:
         """At once or not at all: who reads sees the old name or the new one."""
         partial = self.path / f".{CURRENT}-{os.getpid()}"
         partial.write_text(f"{version}\n")
         partial.replace(self.path / CURRENT)
 
-    def stamp(self) -> Stamp | None:
+    def stamp(self) -> PointerStamp | None:
         """Another one whenever `current` was replaced; None while there is none."""
         try:
             found = (self.path / CURRENT).stat()
@@ -98,14 +98,14 @@ class VersionFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Nobody else in this block, in any process on this machine; Busy at once if somebody is."""
+        """Nobody else in this block, in any process on this machine; LockHeld at once if somebody is."""
         import fcntl  # not on Windows, where no worker would be another process either
 
         with (self.path / LOCK).open("ab") as lock:  # let go of with the file, also by a process that is killed
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Busy from None
+                raise LockHeld from None
             yield
 
 

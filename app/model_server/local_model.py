@@ -11,20 +11,20 @@ from functools import partial
 
 from app.inference.local_engine import InferenceEngine
 from app.inference.servable import open_servable
-from app.model_repository.repository import VersionFolder
-from app.model_server.manager import ModelService
-from app.model_server.remote_manager import folder_to_serve
+from app.model_repository.repository import ModelRepository
+from app.model_server.manager import ModelManager
+from app.model_server.remote_manager import resolve_target_folder
 from app.runtime.machine import count_cores
 from app.settings import Settings
 from app.telemetry.request_context import Tracing
 
 
 @asynccontextmanager
-async def model_inside(
+async def open_local_model(
     settings: Settings, tracing: Tracing | None = None
-) -> AsyncIterator[tuple[InferenceEngine, ModelService]]:
+) -> AsyncIterator[tuple[InferenceEngine, ModelManager]]:
     """ArtifactRejected if what is wanted may not serve. The end finishes what is queued, within `drain_s`."""
-    versions = VersionFolder(settings.artifact)
+    versions = ModelRepository(settings.artifact)
     load = partial(
         open_servable,
         device=settings.device,
@@ -34,13 +34,13 @@ async def model_inside(
     )
     async with AsyncExitStack() as opened:
         engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
-            await asyncio.to_thread(load, folder_to_serve(versions)),
+            await asyncio.to_thread(load, resolve_target_folder(versions)),
             max_batch=settings.max_batch,
             queue_limit=settings.queue_limit,
             tracing=tracing,
         )
         opened.push_async_callback(engine.close, settings.drain_s)
-        models = ModelService(versions, engine, load)
+        models = ModelManager(versions, engine, load)
         await opened.enter_async_context(models.following())
         yield engine, models
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.errors import ActivationRuns, ArtifactRejected, NotFound
 from app.inference.local_engine import InferenceEngine
 from app.inference.servable import Servable
-from app.model_repository.repository import Busy, Stamp, StoredVersion, VersionFolder
+from app.model_repository.repository import LockHeld, ModelRepository, PointerStamp, StoredVersion
 from app.telemetry.metrics import MODEL_RELOADS
 
 log = logging.getLogger("nextup")
@@ -22,15 +22,15 @@ EVERY_S = 1.0
 END_S = 2.0
 
 
-class ModelService:
+class ModelManager:
     """`load` opens, checks and warms up a folder, ArtifactRejected if it may not serve; it runs in a thread."""
 
-    def __init__(self, versions: VersionFolder, engine: InferenceEngine, load: Callable[[Path], Servable]) -> None:
+    def __init__(self, versions: ModelRepository, engine: InferenceEngine, load: Callable[[Path], Servable]) -> None:
         self._versions = versions
         self._engine = engine
         self._load = load
         self._loading = asyncio.Lock()
-        self._seen: Stamp | None = None
+        self._seen: PointerStamp | None = None
         self._looking = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -63,8 +63,8 @@ class ModelService:
                 with self._versions.alone():
                     servable = self.servable if before == version else await self._opened(stored)
                     # The wish before the change: if it cannot be written, no worker has changed.
-                    await asyncio.to_thread(self._versions.point_at, version)
-            except Busy:
+                    await asyncio.to_thread(self._versions.set_target_version, version)
+            except LockHeld:
                 raise self._busy() from None
             self._use(servable)
             return before

@@ -15,8 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from app.errors import ServiceError
 from app.inference.local_engine import InferenceEngine
 from app.inference.remote.server import ModelServer
-from app.model_server.local_model import model_inside
-from app.model_server.manager import ModelService
+from app.model_server.local_model import open_local_model
+from app.model_server.manager import ModelManager
 from app.runtime.memory import freeze_heap
 from app.settings import Settings
 from app.telemetry.deferred_metrics import handing_over
@@ -24,24 +24,24 @@ from app.telemetry.metrics import STORE_UP, sample_process_memory
 from app.telemetry.tracing.setup import tracing_of
 
 SAMPLE_S = 0.5
-DOES_NOT_START = 3
+START_FAILED_STATUS = 3
 """As uvicorn's workers end when they could not start."""
 
 
 @asynccontextmanager
-async def model_served(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelService, ModelServer]]:
+async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelManager, ModelServer]]:
     """The model at `settings.socket_of_model` until the block ends. ArtifactRejected."""
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(handing_over())  # these two first, so that they end last
         tracing = await opened.enter_async_context(tracing_of(settings))
-        engine, models = await opened.enter_async_context(model_inside(settings, tracing))
+        engine, models = await opened.enter_async_context(open_local_model(settings, tracing))
         server = ModelServer(
             engine,
             lambda: engine.servable.artifact.folder.resolve(),
             models.activate,
             max_pending=settings.queue_limit + settings.max_batch,
         )
-        engine.whenever_changed(server.announce_version)
+        engine.on_swap(server.announce_version)
         settings.socket_of_model.parent.mkdir(parents=True, exist_ok=True)
         await opened.enter_async_context(server.listen(settings.socket_of_model))
         yield engine, models, server
@@ -50,7 +50,7 @@ async def model_served(settings: Settings) -> AsyncIterator[tuple[InferenceEngin
 async def _run(settings: Settings) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with model_served(settings) as (engine, _, _):
+    async with serve_model(settings) as (engine, _, _):
         STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
         with freeze_heap():
             while not ended.is_set():
@@ -69,7 +69,7 @@ def main() -> int:
             runner.run(_run(Settings()))
         except ServiceError as error:
             print(f"nextup does not start: {error.detail}", file=sys.stderr)
-            return DOES_NOT_START
+            return START_FAILED_STATUS
     return 0
 
 

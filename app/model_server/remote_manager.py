@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from app.errors import ArtifactRejected
-from app.inference import Served
-from app.inference.remote.engine import DistantEngine
-from app.model_repository.repository import StoredVersion, VersionFolder
+from app.inference import ServingVersion
+from app.inference.remote.engine import RemoteEngine
+from app.model_repository.repository import ModelRepository, StoredVersion
 
 
 class Models(Protocol):
     @property
-    def servable(self) -> Served: ...
+    def servable(self) -> ServingVersion: ...
 
     async def stored(self) -> list[StoredVersion]: ...
 
@@ -28,15 +28,15 @@ class Models(Protocol):
         """
 
 
-class DistantModels:
+class RemoteModelManager:
     """For a process whose model is elsewhere."""
 
-    def __init__(self, versions: VersionFolder, engine: DistantEngine) -> None:
+    def __init__(self, versions: ModelRepository, engine: RemoteEngine) -> None:
         self._versions = versions
         self._engine = engine
 
     @property
-    def servable(self) -> Served:
+    def servable(self) -> ServingVersion:
         return self._engine.servable
 
     async def stored(self) -> list[StoredVersion]:
@@ -49,9 +49,9 @@ class DistantModels:
         return await self._engine.activate(version)
 
 
-def folder_to_serve(versions: VersionFolder) -> Path:
+def resolve_target_folder(versions: ModelRepository) -> Path:
     """ArtifactRejected if there is none."""
     try:
-        return versions.wanted_folder()
+        return versions.find_target_folder()
     except ValueError as error:
         raise ArtifactRejected(str(error)) from error

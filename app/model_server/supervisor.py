@@ -25,7 +25,7 @@ STEADY_S = 60.0
 """Who has run so long did not end because of how it was started."""
 
 
-class NotStarted(Exception):
+class ModelStartFailed(Exception):
     """The process ended, having said why on standard error; `status` is what it ended with."""
 
     def __init__(self, status: int) -> None:
@@ -33,7 +33,7 @@ class NotStarted(Exception):
         self.status = status
 
 
-class ModelKeeper:
+class ModelSupervisor:
     def __init__(self, path: Path, *, stop_s: float) -> None:
         self._path = path
         self._stop_s = stop_s
@@ -43,12 +43,12 @@ class ModelKeeper:
         self._since = time.monotonic()
         self._thread: threading.Thread | None = None
 
-    def wait_until_it_serves(self) -> None:
-        """NotStarted if it ends instead, TimeoutError if it does neither."""
+    def wait_until_serving(self) -> None:
+        """ModelStartFailed if it ends instead, TimeoutError if it does neither."""
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             if (status := self._process.poll()) is not None:
-                raise NotStarted(status)
+                raise ModelStartFailed(status)
             with socket.socket(socket.AF_UNIX) as probe:
                 try:
                     probe.connect(str(self._path))
@@ -96,8 +96,8 @@ class ModelKeeper:
 
 
 @contextmanager
-def kept_model_process(settings: Settings) -> Iterator[None]:
-    """Serving when the block begins, alive while it runs. NotStarted; ValueError for a path that no socket may have."""
+def supervise_model_process(settings: Settings) -> Iterator[None]:
+    """Serving when the block begins, alive while it runs. ModelStartFailed; ValueError for a path that no socket may have."""
     path = settings.socket_of_model
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise ValueError(
@@ -106,9 +106,9 @@ def kept_model_process(settings: Settings) -> Iterator[None]:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # of a service that was killed: it would look alive
-    keeper = ModelKeeper(path, stop_s=settings.drain_s + SPARE_S)
+    keeper = ModelSupervisor(path, stop_s=settings.drain_s + SPARE_S)
     try:
-        keeper.wait_until_it_serves()
+        keeper.wait_until_serving()
         keeper.keep()
         yield
     finally:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from app.errors import ModelUnavailable
 from app.http.dependencies import state
 from app.http.problems import declared
-from app.inference import Served
+from app.inference import ServingVersion
 from app.model_repository.repository import StoredVersion
 from app.model_server.remote_manager import Models
 from app.models_api.schemas import Activated, Version, Versions
@@ -38,7 +38,7 @@ async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], 
     return Activated(active=service.servable.version, wanted=await service.wanted(), before=before)
 
 
-def _serving(servable: Served, stored: Sequence[StoredVersion]) -> Version:
+def _serving(servable: ServingVersion, stored: Sequence[StoredVersion]) -> Version:
     about = servable.about
     if about is None:  # no model has told it; the folder knows as much as of any other version
         found = next((_stored(version) for version in stored if version.version == servable.version), None)

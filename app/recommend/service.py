@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BadRequest, HistoryBehind, ModelUnavailable, Overloaded, StoreUnavailable
-from app.inference import Engine, Query, SimilarQuery, TopItems, queue_seconds
+from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s
 from app.item_key import ItemKeys, item_keys
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
@@ -84,7 +84,7 @@ class RecommendService:
         )
         asked_at = time.perf_counter()
         top = await self._engine.top(query, deadline)
-        queue_s = queue_seconds(asked_at, top)
+        queue_s = compute_queue_s(asked_at, top)
         times["queue"] = asked_at, queue_s
         times["score"] = asked_at + queue_s, top.score_s
         times["respond"] = time.perf_counter(), 0.0
@@ -120,7 +120,7 @@ class RecommendService:
             return self._engine.popular(query), "overloaded"
         except ModelUnavailable:
             return self._engine.popular(query), "model_unavailable"
-        queue_s = queue_seconds(asked_at, top)
+        queue_s = compute_queue_s(asked_at, top)
         began = asked_at + queue_s  # of the batch: its stages are those of each query in it
         times["queue"] = asked_at, queue_s
         times["encode"] = began, top.encode_s

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 
 BASE_BYTES = 450_000_000
 """Of a worker before it has a model, torch for the most part."""
@@ -25,7 +25,7 @@ def choose_worker_count(artifact: Path, device: str, *, inside: bool = False) ->
     if has_gpu(device):
         return 1 if inside else max(1, min(count_cores() - 1, MAX_WORKERS_PER_MODEL))
     try:
-        folder = VersionFolder(artifact).wanted_folder()
+        folder = ModelRepository(artifact).find_target_folder()
     except ValueError:
         folder = artifact
     files = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())

@@ -12,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from service_tests.end_to_end.test_process import samples
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.constant_load import Tally, constant_requests
@@ -97,7 +97,7 @@ def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever
     with run_service(data, "--artifact", str(shelf)) as served:
         publish = ["publish", str(other), "--into", str(shelf), "--url", served.url, "--wait"]
         with ExitStack() as loading:
-            loading.enter_context(VersionFolder(shelf).alone())
+            loading.enter_context(ModelRepository(shelf).alone())
             gave_up = run_nextup(data, *publish, "3")
             assert gave_up.returncode == 1
             assert "another version is being loaded" in gave_up.stderr

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from app.inference.local_engine import InferenceEngine
 from app.lifespan import State
 from app.main import create_app
-from app.model_server.manager import ModelService
-from app.model_server.process import model_served
+from app.model_server.manager import ModelManager
+from app.model_server.process import serve_model
 from app.settings import Settings
 
 
@@ -24,7 +24,7 @@ class Model:
     """Where the model is, also when the service reaches it over a socket."""
 
     engine: InferenceEngine
-    models: ModelService
+    models: ModelManager
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as running:
         elsewhere: Model | None = None
         if settings.model_process == "own":
-            engine, models, _ = await running.enter_async_context(model_served(settings))
+            engine, models, _ = await running.enter_async_context(serve_model(settings))
             elsewhere = Model(engine, models)
         opened: Any = await running.enter_async_context(app.router.lifespan_context(app))
 
@@ -81,5 +81,5 @@ def model_of(state: State) -> Model:
     """Of a service with the model inside."""
     engine, models = state["engine"], state["models"]
     assert isinstance(engine, InferenceEngine)
-    assert isinstance(models, ModelService)
+    assert isinstance(models, ModelManager)
     return Model(engine, models)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from app.model_repository.publish import add_version
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
 
 FLIPPED = "model.safetensors"
@@ -23,7 +23,7 @@ def added(folder: Path, *artifacts: Path) -> list[str]:
 def published(folder: Path, *artifacts: Path) -> list[str]:
     """Copy them into the folder, where the first one is wanted; their versions."""
     versions = added(folder, *artifacts)
-    VersionFolder(folder).point_at(versions[0])
+    ModelRepository(folder).set_target_version(versions[0])
     return versions
 
 

@@ -31,7 +31,7 @@ from app.bench.serve.report import (
 from app.bench.serve.rounds import Round, Target, run_interleaved, run_round, run_uvicorn
 from app.bench.serve.service import run_service
 from app.bench.serve.workload import build_profile
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 from models.progress import progress
 
@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     counts = checked(arguments)
     given = {"artifact": arguments.artifact, "workers": counts[-1] if counts else None}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    versions = VersionFolder(settings.artifact)
+    versions = ModelRepository(settings.artifact)
     if versions.has_artifact():  # one version for the service and its peers, whichever is wanted while they run
-        settings = settings.model_copy(update={"artifact": versions.wanted_folder()})
+        settings = settings.model_copy(update={"artifact": versions.find_target_folder()})
     try:
         with ExitStack() as running:
             return _bench_serve(arguments, settings, counts or [settings.workers], running)

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.errors import DeadlineExceeded, Draining, ModelUnavailable, Overloaded
 from app.inference.query import Query, SimilarQuery, TopItems
-from app.inference.remote.framing import Frames
+from app.inference.remote.framing import FramedConnection
 from app.inference.remote.protocol import (
     ActivateRequest,
     CancelRequest,
@@ -46,7 +46,7 @@ class ModelConnection:
         self._news = asyncio.Event()
         self._ended = False
         self._metrics = BatchMetrics()
-        self.frames = Frames(self._arrived, self._lost)
+        self.frames = FramedConnection(self._arrived, self._lost)
 
     @property
     def pending_count(self) -> int:
@@ -91,7 +91,7 @@ class ModelConnection:
         finally:
             self._wishes.pop(number, None)
 
-    async def next_serving(self) -> VersionAnnouncement | None:
+    async def wait_for_announcement(self) -> VersionAnnouncement | None:
         """What the other process says that it serves; messages are held from then until `frames.resume`. None when
         the connection has ended.
         """

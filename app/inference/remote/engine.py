@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from app.errors import ArtifactRejected, Draining, ModelUnavailable
-from app.inference.interfaces import About
+from app.inference.interfaces import ModelInfo
 from app.inference.popularity import popular
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.remote.connection import ModelConnection
-from app.inference.remote.framing import Frames
+from app.inference.remote.framing import FramedConnection
 from app.model_repository.repository import read_version
 from app.telemetry.metrics import INDEX_RECALL
 from models.catalogue.catalogue import Catalogue
@@ -31,16 +31,16 @@ START_S = 5.0
 """A worker that starts waits so long for the model's process, and then begins without it."""
 
 
-class Known:
+class RemoteVersion:
     """What a process without a model knows of a version."""
 
-    def __init__(self, version: str, catalogue: Catalogue, about: About | None = None) -> None:
+    def __init__(self, version: str, catalogue: Catalogue, about: ModelInfo | None = None) -> None:
         self.version = version
         self.catalogue = catalogue
         self.about = about
 
 
-class DistantEngine:
+class RemoteEngine:
     """`max_pending` queries may wait for the model's process. Opened by `connect`, and until then of no use."""
 
     def __init__(self, socket: Path, wanted: Path, *, max_pending: int) -> None:
@@ -73,7 +73,7 @@ class DistantEngine:
         """The model's process refreshes its own."""
 
     async def activate(self, version: str) -> str:
-        """What ModelService.activate says there; ModelUnavailable besides."""
+        """What ModelManager.activate says there; ModelUnavailable besides."""
         if self._connection is None:
             raise ModelUnavailable(self.problem or "the model's process is away")
         return await self._connection.activate(version)
@@ -116,10 +116,10 @@ class DistantEngine:
 
     async def _follow(self, connection: ModelConnection) -> None:
         """Until the connection ends. Answers behind the word of a new version wait until its catalogue is there."""
-        while (serving := await connection.next_serving()) is not None:
+        while (serving := await connection.wait_for_announcement()) is not None:
             about = serving.about
             if about.version == self.servable.version:
-                self.servable = Known(about.version, self.servable.catalogue, about)
+                self.servable = RemoteVersion(about.version, self.servable.catalogue, about)
             else:
                 known = await asyncio.to_thread(_known, Path(serving.folder), about)
                 self._before, self.servable = self.servable, known
@@ -142,11 +142,11 @@ class DistantEngine:
         return None
 
 
-def _itself(frames: Frames) -> Frames:
+def _itself(frames: FramedConnection) -> FramedConnection:
     return frames
 
 
-def _known(folder: Path, about: About | None = None) -> Known:
+def _known(folder: Path, about: ModelInfo | None = None) -> RemoteVersion:
     """ArtifactRejected if there is no such version in the folder, or no catalogue."""
     stored = read_version(folder)
     if stored is None:
@@ -154,6 +154,6 @@ def _known(folder: Path, about: About | None = None) -> Known:
     if about is not None and stored.version != about.version:
         raise ArtifactRejected(f"{folder} was replaced by version {stored.version}; the model is {about.version}")
     try:
-        return Known(stored.version, open_catalogue(folder, stored.files), about)
+        return RemoteVersion(stored.version, open_catalogue(folder, stored.files), about)
     except Exception as error:  # of the file's readers, which have many
         raise ArtifactRejected(f"the catalogue in {folder} cannot be read: {error!r}") from error

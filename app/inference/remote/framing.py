@@ -14,7 +14,7 @@ WRITE_HIGH_WATER_BYTES = 1 << 23
 """From here on the other end counts as not reading."""
 
 
-class Frames(asyncio.Protocol):
+class FramedConnection(asyncio.Protocol):
     """One connection. `arrived` gets each message; `opened` and `ended` are called once, before and after all."""
 
     def __init__(

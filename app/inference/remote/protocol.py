@@ -23,7 +23,7 @@ from app.errors import (
     Overloaded,
     ServiceError,
 )
-from app.inference.interfaces import About
+from app.inference.interfaces import ModelInfo
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.telemetry.request_context import DistantTrace
 from models.catalogue.catalogue import Catalogue
@@ -67,7 +67,7 @@ class VersionAnnouncement(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """The version that answers from here on, first of all on every connection and before any answer of it."""
 
     folder: str
-    about: About
+    about: ModelInfo
 
 
 class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):

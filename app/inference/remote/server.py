@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.errors import Overloaded, ServiceError
 from app.inference.interfaces import Engine
-from app.inference.remote.framing import Frames
+from app.inference.remote.framing import FramedConnection
 from app.inference.remote.protocol import (
     ActivateRequest,
     ActivateResult,
@@ -90,7 +90,7 @@ class _Connection:
     def __init__(self, server: ModelServer) -> None:
         self._server = server
         self.tasks: dict[int, asyncio.Task[None]] = {}
-        self.frames = Frames(self._arrived, self._ended, lambda: server.add_connection(self))
+        self.frames = FramedConnection(self._arrived, self._ended, lambda: server.add_connection(self))
 
     def say(self, said: ServerMessage) -> None:
         self.frames.send(encoder.encode(said))

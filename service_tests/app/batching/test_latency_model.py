@@ -4,10 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.batching.latency_model import LEARNED, BatchForecast
+from app.batching.latency_model import LEARNED, BatchLatencyModel
 
 
-def taught(forecast: BatchForecast, fixed_s: float, entry_s: float, work_s: float, batches: int, seed: int = 0) -> None:
+def taught(
+    forecast: BatchLatencyModel, fixed_s: float, entry_s: float, work_s: float, batches: int, seed: int = 0
+) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(batches):
         entries = int(rng.integers(1, 33))
@@ -21,7 +23,7 @@ def taught(forecast: BatchForecast, fixed_s: float, entry_s: float, work_s: floa
     fixed_s=st.floats(0, 0.01), entry_s=st.floats(1e-5, 0.001), work_s=st.floats(1e-7, 1e-4), seed=st.integers(0, 99)
 )
 def test_it_finds_the_law_that_batches_follow(fixed_s: float, entry_s: float, work_s: float, seed: int) -> None:
-    forecast = BatchForecast()
+    forecast = BatchLatencyModel()
     taught(forecast, fixed_s, entry_s, work_s, 300, seed)
     for entries, work in ((32, 32 * 100.0), (16, 16 * 50.0)):
         expected = fixed_s + entry_s * entries + work_s * work
@@ -31,14 +33,14 @@ def test_it_finds_the_law_that_batches_follow(fixed_s: float, entry_s: float, wo
 
 
 def test_a_slower_machine_is_known_within_some_hundred_batches() -> None:
-    forecast = BatchForecast()
+    forecast = BatchLatencyModel()
     taught(forecast, 0.001, 0.0001, 0.0, 5000)
     taught(forecast, 0.004, 0.0004, 0.0, 400)
     assert 0.9 < forecast.seconds(1, 16, 1600.0) / (0.004 + 16 * 0.0004) < 1.1
 
 
 def test_batches_that_are_all_alike_do_not_make_it_wild() -> None:
-    forecast = BatchForecast()
+    forecast = BatchLatencyModel()
     for _ in range(50_000):
         forecast.observe(8, 800.0, 0.002)
     assert abs(forecast.seconds(1, 8, 800.0) - 0.002) < 1e-5
@@ -47,7 +49,7 @@ def test_batches_that_are_all_alike_do_not_make_it_wild() -> None:
 
 
 def test_nothing_is_foretold_before_some_batches_ran() -> None:
-    forecast = BatchForecast()
+    forecast = BatchLatencyModel()
     taught(forecast, 0.001, 0.0001, 0.0, LEARNED - 1)
     assert not forecast.is_ready
     taught(forecast, 0.001, 0.0001, 0.0, 1)

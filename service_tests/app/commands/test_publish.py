@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.commands.main import main
-from app.model_repository.publish import drop_oldest
-from app.model_repository.repository import VersionFolder
+from app.model_repository.publish import remove_old_versions
+from app.model_repository.repository import ModelRepository
 from service_tests.support.nextup_process import find_free_port
 from service_tests.support.versions import added, change_a_byte, tiny_artifacts, version_of
 
@@ -26,7 +26,7 @@ def test_the_next_service_that_starts_will_serve_what_was_published(
         assert main(["publish", str(artifact)]) == 0
         said = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert (said["version"], said["wanted"], said["active"]) == (version_of(artifact), version_of(artifact), None)
-        served = VersionFolder(folder).wanted_folder()
+        served = ModelRepository(folder).find_target_folder()
         assert version_of(served) == version_of(artifact)
         assert {file.name: file.read_bytes() for file in served.iterdir()} == {
             file.name: file.read_bytes() for file in artifact.iterdir()
@@ -37,8 +37,8 @@ def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
     first, second = tiny_artifacts(tmp_path, 1, 2)
     for artifact in (first, second, first):
         assert main(["publish", str(artifact)]) == 0
-    assert VersionFolder(folder).wanted() == version_of(first)
-    assert len(VersionFolder(folder).versions()) == 2
+    assert ModelRepository(folder).wanted() == version_of(first)
+    assert len(ModelRepository(folder).versions()) == 2
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "golden.json"])
@@ -54,7 +54,7 @@ def test_a_changed_byte_or_a_missing_file_leaves_nothing_behind(
     assert main(["publish", str(bad)]) == 1
     assert f"{name} is missing" in capsys.readouterr().err
     assert sorted(file.name for file in folder.iterdir()) == sorted(["current", version_of(good)])
-    assert VersionFolder(folder).wanted() == version_of(good)
+    assert ModelRepository(folder).wanted() == version_of(good)
 
 
 def test_a_published_version_is_never_changed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_a_service_that_was_named_must_be_there(
     assert main(["publish", str(first)]) == 0
     assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
     assert "no service answers" in capsys.readouterr().err
-    assert VersionFolder(folder).wanted() == version_of(first), "not wanted by a service that did not check it"
+    assert ModelRepository(folder).wanted() == version_of(first), "not wanted by a service that did not check it"
 
 
 def test_the_oldest_published_versions_go_and_the_needed_ones_stay(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_oldest_published_versions_go_and_the_needed_ones_stay(tmp_path: Pat
         told = json.loads((artifact / "manifest.json").read_text())
         (artifact / "manifest.json").write_text(json.dumps(told | {"created": f"2026-01-0{day}"}))
     oldest, second, third, newest = added(own, *others)
-    assert drop_oldest(own, 1, {oldest, newest}) == [second, third]
-    left = {stored.version for stored in VersionFolder(own).versions()}
+    assert remove_old_versions(own, 1, {oldest, newest}) == [second, third]
+    left = {stored.version for stored in ModelRepository(own).versions()}
     assert left == {version_of(own), oldest, newest}
     assert [file.name for file in own.iterdir() if file.name.startswith(".")] == []

@@ -7,40 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from app.model_repository.repository import Busy, VersionFolder
+from app.model_repository.repository import LockHeld, ModelRepository
 from service_tests.support.versions import published, tiny_artifacts, version_of
 
 
 def test_a_single_artifact_is_a_folder_of_one_version(tiny_artifact: Path) -> None:
-    folder = VersionFolder(tiny_artifact)
-    assert folder.wanted_folder() == tiny_artifact
+    folder = ModelRepository(tiny_artifact)
+    assert folder.find_target_folder() == tiny_artifact
     assert [stored.version for stored in folder.versions()] == [folder.wanted()] == [version_of(tiny_artifact)]
 
 
 def test_current_decides_between_the_artifact_of_the_folder_and_those_published_into_it(tmp_path: Path) -> None:
     own, other = tiny_artifacts(tmp_path, 1, 2)
     (published_version,) = published(own, other)
-    folder = VersionFolder(own)
-    assert folder.wanted_folder() == own / published_version
-    folder.point_at(version_of(own))
-    assert folder.wanted_folder() == own
+    folder = ModelRepository(own)
+    assert folder.find_target_folder() == own / published_version
+    folder.set_target_version(version_of(own))
+    assert folder.find_target_folder() == own
     assert {stored.version for stored in folder.versions()} == {version_of(own), published_version}
 
 
 def test_a_current_that_names_nothing_is_told_by_name(tmp_path: Path) -> None:
     (own,) = tiny_artifacts(tmp_path, 1)
-    VersionFolder(own).point_at("gone")
+    ModelRepository(own).set_target_version("gone")
     with pytest.raises(ValueError, match="current names version 'gone'"):
-        VersionFolder(own).wanted_folder()
+        ModelRepository(own).find_target_folder()
     with pytest.raises(ValueError, match="holds no artifact"):
-        VersionFolder(tmp_path / "nowhere").wanted_folder()
+        ModelRepository(tmp_path / "nowhere").find_target_folder()
 
 
 def test_every_wish_has_a_stamp_of_its_own(tmp_path: Path) -> None:
-    folder = VersionFolder(tmp_path)
+    folder = ModelRepository(tmp_path)
     stamps = [folder.stamp()]
     for version in ("a", "b", "b"):
-        folder.point_at(version)
+        folder.set_target_version(version)
         stamps.append(folder.stamp())
     assert stamps[0] is None
     assert all(before != after for before, after in itertools.pairwise(stamps))
@@ -54,7 +54,7 @@ def test_a_manifest_whose_names_lead_elsewhere_is_no_version(tmp_path: Path, cha
     (made,) = tiny_artifacts(tmp_path, 1)
     manifest = made / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
-    assert VersionFolder(made).versions() == []
+    assert ModelRepository(made).versions() == []
 
 
 def test_what_is_only_half_there_is_not_listed(tmp_path: Path) -> None:
@@ -62,12 +62,12 @@ def test_what_is_only_half_there_is_not_listed(tmp_path: Path) -> None:
     (tmp_path / "models" / second).rename(tmp_path / "models" / f".incoming-{second}")
     shutil.copytree(tmp_path / "models" / first, tmp_path / "models" / "half")
     (tmp_path / "models" / "half" / "manifest.json").unlink()
-    assert [stored.version for stored in VersionFolder(tmp_path / "models").versions()] == [first]
+    assert [stored.version for stored in ModelRepository(tmp_path / "models").versions()] == [first]
 
 
 def test_only_one_at_a_time_may_be_alone(tmp_path: Path) -> None:
-    folder, same = VersionFolder(tmp_path), VersionFolder(tmp_path)
-    with folder.alone(), pytest.raises(Busy), same.alone():
+    folder, same = ModelRepository(tmp_path), ModelRepository(tmp_path)
+    with folder.alone(), pytest.raises(LockHeld), same.alone():
         pass
     with same.alone():
         pass

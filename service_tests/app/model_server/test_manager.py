@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from service_tests.support.service import Service
 from service_tests.support.versions import change_a_byte, published, tiny_artifacts
 
@@ -30,7 +30,7 @@ async def test_a_worker_comes_to_the_version_that_another_process_wants(
     first, second = published(folder, *tiny_artifacts(tmp_path, 1, 2))
     async with service_with(artifact=folder) as service:
         assert await serving(service) == first
-        VersionFolder(folder).point_at(second)
+        ModelRepository(folder).set_target_version(second)
         async with asyncio.timeout(20):
             while await serving(service) != second:  # noqa: ASYNC110 - another process cannot set an event
                 await asyncio.sleep(0.05)
@@ -41,10 +41,10 @@ async def test_a_wish_that_came_while_the_service_started_is_heard(tmp_path: Pat
     first, second = published(folder, *tiny_artifacts(tmp_path, 1, 2))
     async with service_with(artifact=folder) as service:
         models = service.model.models
-        VersionFolder(folder).point_at(second)
+        ModelRepository(folder).set_target_version(second)
         await models.follow()
         assert await serving(service) == second
-        VersionFolder(folder).point_at(first)
+        ModelRepository(folder).set_target_version(first)
         await models.follow()
         assert await serving(service) == first
 
@@ -57,7 +57,7 @@ async def test_a_wanted_version_that_is_broken_is_refused_once_and_the_old_one_g
     change_a_byte(folder / second)
     async with service_with(artifact=folder) as service:
         before = await service.metric(REJECTED)
-        VersionFolder(folder).point_at(second)
+        ModelRepository(folder).set_target_version(second)
         async with asyncio.timeout(10):  # the service may have begun to follow by itself
             while await service.metric(REJECTED) == before:
                 await service.model.models.follow()
@@ -75,6 +75,6 @@ async def test_a_wanted_version_that_is_not_there_moves_nobody(tmp_path: Path, s
     first, second = published(folder, *tiny_artifacts(tmp_path, 1, 2))
     async with service_with(artifact=folder) as service:
         shutil.rmtree(folder / second)
-        VersionFolder(folder).point_at(second)
+        ModelRepository(folder).set_target_version(second)
         await service.model.models.follow()
         assert await serving(service) == first

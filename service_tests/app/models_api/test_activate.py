@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.model_repository.repository import VersionFolder
+from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.service import Service
 from service_tests.support.versions import added, change_a_byte, published, tiny_artifacts
@@ -139,7 +139,7 @@ async def test_a_second_activation_while_one_runs_is_refused_by_name(running: Ru
 
 
 async def test_an_activation_in_another_process_is_refused_just_so(running: Running) -> None:
-    with VersionFolder(running.folder).alone():
+    with ModelRepository(running.folder).alone():
         assert (await running.activate(running.second)).json()["title"] == "Activation runs"
     assert await running.serving() == running.first
     assert (await running.activate(running.second)).status_code == 200

@@ -13,10 +13,10 @@ from app.errors import ArtifactRejected, DeadlineExceeded, Draining, ModelUnavai
 from app.inference import Query, SimilarQuery, TopItems
 from app.inference.local_engine import InferenceEngine
 from app.inference.remote import engine as elsewhere
-from app.inference.remote.engine import DistantEngine
+from app.inference.remote.engine import RemoteEngine
 from app.inference.remote.server import ModelServer
 from app.item_key import item_keys
-from app.model_server.process import model_served
+from app.model_server.process import serve_model
 from app.settings import Settings
 from service_tests.failures.test_overload import busy_model, until
 from service_tests.support.artifacts import write_tiny_artifact
@@ -29,7 +29,7 @@ MOST = 4
 
 @dataclass
 class Pair:
-    distant: DistantEngine
+    distant: RemoteEngine
     engine: InferenceEngine
     server: ModelServer
 
@@ -54,8 +54,8 @@ async def pair(settings: Settings) -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def _pair(settings: Settings) -> AsyncIterator[Pair]:
-    async with model_served(settings) as (engine, _, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+    async with serve_model(settings) as (engine, _, server):
+        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
         async with distant.connect(5):
             yield Pair(distant, engine, server)
 
@@ -124,8 +124,8 @@ async def test_a_deadline_is_kept_on_both_sides_and_one_that_has_passed_asks_nob
 
 
 async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings) -> None:
-    async with model_served(settings) as (engine, models, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+    async with serve_model(settings) as (engine, models, server):
+        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
         with Pair(distant, engine, server).busy():
             async with distant.connect(0.1):
                 deadline = asyncio.get_running_loop().time() + 20
@@ -144,14 +144,14 @@ async def test_without_a_model_a_worker_starts_answers_by_popularity_and_finds_t
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere, "START_S", 0.05)
-    distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+    distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
     soon = asyncio.get_running_loop().time() + 60
     async with distant.connect(1):
         assert distant.popular(Query(item_keys([]), 3)).item_ids == ["i1", "i2", "i3"]
         assert str(settings.socket_of_model) in (distant.problem or "")
         with pytest.raises(ModelUnavailable):
             await distant.top(Query(item_keys(["i3"]), 3), soon)
-        async with model_served(settings):
+        async with serve_model(settings):
             await until(lambda: distant.problem is None)
             assert (await distant.top(Query(item_keys(["i3"]), 3), soon)).source == "model"
         await until(lambda: distant.problem is not None)
@@ -166,25 +166,25 @@ async def test_a_folder_that_holds_another_version_by_now_is_not_taken_for_the_m
     folder = tmp_path / "replaced"
     shutil.copytree(settings.artifact, folder)
     settings = settings.model_copy(update={"artifact": folder})
-    async with model_served(settings):
+    async with serve_model(settings):
         write_tiny_artifact(folder, seed=7)
-        distant = DistantEngine(settings.socket_of_model, folder, max_pending=MOST)
+        distant = RemoteEngine(settings.socket_of_model, folder, max_pending=MOST)
         async with distant.connect(1):
             await until(lambda: "was replaced by version" in (distant.problem or ""))
 
 
 async def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ArtifactRejected, match="holds no artifact"):
-        DistantEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
+        RemoteEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
     write_tiny_artifact(tmp_path)
     (tmp_path / "catalogue.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(ArtifactRejected, match=r"the catalogue in .* cannot be read"):
-        DistantEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
+        RemoteEngine(tmp_path / "socket", tmp_path, max_pending=MOST)
 
 
 async def test_what_is_asked_is_answered_before_a_worker_ends(settings: Settings) -> None:
-    async with model_served(settings) as (engine, _, server):
-        distant = DistantEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+    async with serve_model(settings) as (engine, _, server):
+        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
         found = Pair(distant, engine, server)
         async with distant.connect(10):
             with found.busy():

@@ -14,7 +14,7 @@ from app import errors
 from app.errors import ServiceError
 from app.inference import Query, SimilarQuery, TopItems
 from app.inference.query import Source
-from app.inference.remote.framing import MAX_MESSAGE_BYTES, Frames
+from app.inference.remote.framing import MAX_MESSAGE_BYTES, FramedConnection
 from app.inference.remote.protocol import (
     ErrorResult,
     QueryRequest,
@@ -130,7 +130,7 @@ def test_an_error_that_nobody_expected_is_no_answer_of_the_service() -> None:
 def test_messages_come_whole_and_in_order_wherever_the_stream_is_cut(messages: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(len(message).to_bytes(4, "little") + message for message in messages)
     came: list[bytes] = []
-    frames = Frames(came.append, lambda: None)
+    frames = FramedConnection(came.append, lambda: None)
     ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     for begin, end in pairwise(ends):
         frames.data_received(stream[begin:end])
@@ -147,7 +147,10 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
         if message == b"stop":
             frames.pause()
 
-    frames, other = Frames(arrived, lambda: ended.append(True)), Frames(lambda _: None, lambda: None)
+    frames, other = (
+        FramedConnection(arrived, lambda: ended.append(True)),
+        FramedConnection(lambda _: None, lambda: None),
+    )
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     await loop.create_connection(lambda: frames, sock=ours)
@@ -166,4 +169,4 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
 
 def test_a_message_that_is_too_long_is_not_sent() -> None:
     with pytest.raises(ValueError, match="are the most"):
-        Frames(lambda _: None, lambda: None).send(bytes(MAX_MESSAGE_BYTES + 1))
+        FramedConnection(lambda _: None, lambda: None).send(bytes(MAX_MESSAGE_BYTES + 1))
