@@ -34,7 +34,7 @@ from models.catalogue.open import ARRAYS, TABLE, open_catalogue
 from models.catalogue.parquet import write_table
 from models.config import ModelConfig
 from models.device import choose_device
-from models.golden import golden_answers, golden_difference
+from models.golden import check_golden_outputs, compute_golden_outputs
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
@@ -89,7 +89,7 @@ def save_artifact(
     for name in (WEIGHTS, ARRAYS):
         copymode(folder / CONFIG, folder / name)  # safetensors writes for the owner alone
     predictor = Predictor(model, torch.device("cpu"))
-    _write_json(folder / GOLDEN, golden_answers(predictor, golden_histories))
+    _write_json(folder / GOLDEN, compute_golden_outputs(predictor, golden_histories))
     created = datetime.now(UTC)
     files = {name: describe_file(folder / name) for name in (*REQUIRED_FILES, ARRAYS)}
     version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"
@@ -128,7 +128,7 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
     chosen = choose_device(device)
     predictor = Predictor(model, chosen, choose_runner(model, chosen, native=native))
     predictor.choose_scorers(native=native)  # first, so that the golden questions go to those that will serve
-    if difference := golden_difference(predictor, json.loads((folder / GOLDEN).read_text())):
+    if difference := check_golden_outputs(predictor, json.loads((folder / GOLDEN).read_text())):
         raise ArtifactError(f"{folder}: the model does not answer as when it was written: {difference}")
     if INDEX in manifest["files"] and predictor.device == "cpu":
         try:
@@ -138,14 +138,14 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
         if index is not None:
             predictor.use_index(index)
     vectors = 4 * (catalogue.num_items + 1) * config.dim
-    parts = predictor.model_bytes()
+    parts = predictor.count_model_bytes()
     return Artifact(
         folder=folder,
         version=manifest["version"],
         preset=manifest["preset"],
         catalogue=catalogue,
         predictor=predictor,
-        bytes_by_part=parts | {"catalogue": catalogue.nbytes, "workspace": predictor.workspace_bytes()},
+        bytes_by_part=parts | {"catalogue": catalogue.nbytes, "workspace": predictor.estimate_workspace_bytes()},
         uncompressed_bytes=2 * vectors + parts["encoder"],
         manifest=manifest,
     )

@@ -12,17 +12,17 @@ from models.batch import History
 from models.predictor import Predictor
 from models.scorers.filter import Indices
 
-HISTORIES, K = 32, 10
-LONGEST = 50
+NUM_GOLDEN_HISTORIES, GOLDEN_K = 32, 10
+GOLDEN_MAX_LEN = 50
 TOGETHER = 8
 """Histories asked in one call: the scores of 32 over ten million items would be more than a gigabyte."""
 TOLERANCE = 1e-3
 """Of scores, relative to their spread; float32 on different hardware stays a hundred times below."""
 
 
-def golden_answers(predictor: Predictor, histories: list[History]) -> dict[str, Any]:
-    """The newest `LONGEST` items of up to `HISTORIES` histories, and the top 10 after each."""
-    asked = [history[-LONGEST:] for history in histories[:HISTORIES]]
+def compute_golden_outputs(predictor: Predictor, histories: list[History]) -> dict[str, Any]:
+    """The newest `GOLDEN_MAX_LEN` items of up to `NUM_GOLDEN_HISTORIES` histories, and the top 10 after each."""
+    asked = [history[-GOLDEN_MAX_LEN:] for history in histories[:NUM_GOLDEN_HISTORIES]]
     items, scores = _top(predictor, asked)
     return {
         "histories": [history.tolist() for history in asked],
@@ -31,7 +31,7 @@ def golden_answers(predictor: Predictor, histories: list[History]) -> dict[str, 
     }
 
 
-def golden_difference(predictor: Predictor, golden: dict[str, Any]) -> str | None:
+def check_golden_outputs(predictor: Predictor, golden: dict[str, Any]) -> str | None:
     """The first place where the predictor answers otherwise, in words; None if there is none."""
     histories = [np.array(history, dtype=np.int64) for history in golden["histories"]]
     top_items, top_scores = _top(predictor, histories)
@@ -53,5 +53,5 @@ def golden_difference(predictor: Predictor, golden: dict[str, Any]) -> str | Non
 
 def _top(predictor: Predictor, histories: list[History]) -> tuple[Indices, NDArray[np.float32]]:
     """(n, K) items and their scores."""
-    parts = [predictor.top_k(histories[at : at + TOGETHER], K) for at in range(0, len(histories), TOGETHER)]
+    parts = [predictor.top_k(histories[at : at + TOGETHER], GOLDEN_K) for at in range(0, len(histories), TOGETHER)]
     return np.concatenate([part.indices for part in parts]), np.concatenate([part.scores for part in parts])

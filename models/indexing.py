@@ -11,7 +11,7 @@ from models.artifact import INDEX, MANIFEST, Artifact, describe_file, replace_at
 from models.batch import History
 from models.scorers.base import Told
 
-WORTH_FROM = 1_000_000  # items
+MIN_INDEX_ITEMS = 1_000_000  # items
 
 
 def add_index(artifact: Artifact, histories: Sequence[History]) -> Told | None:

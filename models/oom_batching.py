@@ -14,7 +14,7 @@ Part = TypeVar("Part")
 log = logging.getLogger(__name__)
 
 
-class FittingBatch:
+class AdaptiveBatchSize:
     """`largest` is None as long as everything fitted."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.batch import History, Times
-from models.oom_batching import FittingBatch
+from models.oom_batching import AdaptiveBatchSize
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
@@ -52,7 +52,7 @@ class Predictor:
         self.reads_times = model.reads_times
         self.torch_device = device
         self._cosines: CosineScan | None = None
-        self._fitting = FittingBatch()
+        self._fitting = AdaptiveBatchSize()
         self._exact = self._scoring = plain_scoring(self.model)
 
     @property
@@ -109,7 +109,7 @@ class Predictor:
         return RankedItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
     @torch.inference_mode()
-    def similar(
+    def find_similar(
         self,
         items: Indices,
         k: int,
@@ -156,7 +156,7 @@ class Predictor:
             self._exact = Scoring(shared, shared, {})  # what was kept for exact answers can go
         self._scoring = self._exact.with_index(self.model, index)
 
-    def model_bytes(self) -> dict[str, int]:
+    def count_model_bytes(self) -> dict[str, int]:
         """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""
         found = dict.fromkeys(("embedding", "encoder", "head"), 0)
         for name, weights in self.model.state_dict().items():
@@ -164,7 +164,7 @@ class Predictor:
             found["encoder" if room == "intervals" else room] += weights.nbytes
         return found
 
-    def device_memory(self) -> dict[str, int]:
+    def read_device_memory(self) -> dict[str, int]:
         """Bytes on an accelerator: allocated, reserved, peak, total; nothing on a CPU."""
         if self.torch_device.type != "cuda":
             return {}
@@ -175,7 +175,7 @@ class Predictor:
             "total": torch.cuda.get_device_properties(self.torch_device).total_memory,
         }
 
-    def workspace_bytes(self, batch_size: int = 32) -> int:
+    def estimate_workspace_bytes(self, batch_size: int = 32) -> int:
         """Bytes that are needed beside the weights: what scorers keep, and the largest tensors of one batch.
 
         Those are scores, as many as the scorer holds at once, and hidden vectors of all positions.

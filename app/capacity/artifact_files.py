@@ -9,7 +9,7 @@ from app.capacity import constants as measured
 from app.capacity.shapes import ModelShape
 from models.artifact import CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
 from models.catalogue.open import ARRAYS, TABLE
-from models.golden import HISTORIES, LONGEST, K
+from models.golden import GOLDEN_K, GOLDEN_MAX_LEN, NUM_GOLDEN_HISTORIES
 
 COUNTS = 8  # per item: read at the load, to see that they fall
 ARRAY_BYTES = COUNTS + 1 + 8 + 8 + 8 + 8 + 4
@@ -49,12 +49,12 @@ def compute_catalogue_bytes(items: int, text: ItemText) -> int:
 def artifact_files(shape: ModelShape, text: ItemText, *, index: bool = False) -> dict[str, int]:
     """Bytes by name of file, the largest first."""
     table = measured.PARQUET_SHARE * shape.items * (text.id_bytes + text.title_bytes)
-    numbers = HISTORIES * (LONGEST + K) * (len(str(shape.items)) + NUMBER_BYTES)
+    numbers = NUM_GOLDEN_HISTORIES * (GOLDEN_MAX_LEN + GOLDEN_K) * (len(str(shape.items)) + NUMBER_BYTES)
     found = {
         WEIGHTS: shape.weights + HEADER_BYTES * len(shape.tensors),
         ARRAYS: compute_catalogue_bytes(shape.items, text) + HEADER_BYTES * 10,
         TABLE: round(table) + measured.PARQUET_LEAST,
-        GOLDEN: numbers + HISTORIES * K * (SCORE_DIGITS + NUMBER_BYTES),
+        GOLDEN: numbers + NUM_GOLDEN_HISTORIES * GOLDEN_K * (SCORE_DIGITS + NUMBER_BYTES),
         **SMALL,
     }
     if index:

@@ -12,7 +12,7 @@ from models.artifact import MIN_MMAP_BYTES
 from models.build import unfilled_model
 from models.config import ModelConfig
 from models.embeddings.codes import CodesEmbedding
-from models.indexing import WORTH_FROM
+from models.indexing import MIN_INDEX_ITEMS
 from models.scorers.ann.indexes import ForeseenIndex, foreseen_index
 from models.scorers.selection import Foreseen, foreseen
 
@@ -51,8 +51,8 @@ class ModelShape:
         """ValueError for a catalogue or a head that gets no index."""
         if self.planned_index is None:
             raise ValueError(f"--index: {self.preset} scores no inner products, so no index fits")
-        if self.items < WORTH_FROM:
-            raise ValueError(f"--index: an index is made from {WORTH_FROM:,} items on, not for {self.items:,}")
+        if self.items < MIN_INDEX_ITEMS:
+            raise ValueError(f"--index: an index is made from {MIN_INDEX_ITEMS:,} items on, not for {self.items:,}")
         return self.planned_index
 
 

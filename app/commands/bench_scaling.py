@@ -29,7 +29,7 @@ from app.settings import Settings
 from models.artifact import load_artifact
 from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
 from models.benchmarks.synthetic_index import make_synthetic_index
-from models.indexing import WORTH_FROM, drop_index
+from models.indexing import MIN_INDEX_ITEMS, drop_index
 from models.scorers.ann.ivf_index import has_faiss
 
 K = 10
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="measured per rung (30)")
     parser.add_argument("--users", type=int, default=20_000, help="with histories, who ask (20000)")
     parser.add_argument("--sample", type=int, default=100, help="histories asked for recall (100); 0: none")
-    parser.add_argument("--no-index", action="store_true", help=f"exact answers from {WORTH_FROM:,} items on too")
+    parser.add_argument("--no-index", action="store_true", help=f"exact answers from {MIN_INDEX_ITEMS:,} items on too")
     parser.add_argument("--out", type=Path, default=Path("var/ladder"), help="where artifacts are kept (var/ladder)")
     parser.add_argument("--seed", type=int, default=0, help="of the artifacts, histories and requests")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write ladder.md and ladder.json there")
@@ -99,7 +99,7 @@ def _climb(arguments: argparse.Namespace, settings: Settings, rung: ScaleStep) -
     told = None
     if arguments.no_index:
         drop_index(folder)
-    elif rung.items >= WORTH_FROM and has_faiss():
+    elif rung.items >= MIN_INDEX_ITEMS and has_faiss():
         told = make_synthetic_index(folder, events)
     index_s = time.monotonic() - began
     with ExitStack() as running:

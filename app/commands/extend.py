@@ -14,7 +14,7 @@ from models.catalogue.catalogue import Catalogue
 from models.cold_start import NewItem, find_neighbours, with_new_items
 from models.data.dataset import encode
 from models.data.items import read_items
-from models.golden import HISTORIES
+from models.golden import NUM_GOLDEN_HISTORIES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     placed = new.join(pl.DataFrame({"item_id": [item.item_id for item in found]}), on="item_id", maintain_order="left")
     catalogue = _extended(old.catalogue, placed)
     model = with_new_items(old.predictor.model, [item.neighbours for item in found])
-    rows = np.linspace(0, len(histories) - 1, min(HISTORIES, len(histories))).astype(int)
+    rows = np.linspace(0, len(histories) - 1, min(NUM_GOLDEN_HISTORIES, len(histories))).astype(int)
     golden = [known for row in rows if len(known := histories[row][histories[row] <= old.catalogue.num_items])]
     version = save_artifact(arguments.out, model, catalogue, golden_histories=golden, metrics=old.manifest["figures"])
     _tell(found, len(new), version, arguments.out)

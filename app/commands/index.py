@@ -10,7 +10,7 @@ import torch
 from app.commands.log_files import add_log_arguments, read_log
 from models.artifact import load_artifact
 from models.data.dataset import encode
-from models.indexing import WORTH_FROM, add_index
+from models.indexing import MIN_INDEX_ITEMS, add_index
 from models.scorers.ann.ivf_index import has_faiss
 
 QUERIES = 1_000
@@ -22,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--queries", type=int, default=QUERIES, help=f"histories that recall is measured on ({QUERIES})"
     )
-    parser.add_argument("--min-items", type=int, default=WORTH_FROM, help=f"refuse smaller catalogues ({WORTH_FROM:,})")
+    parser.add_argument(
+        "--min-items", type=int, default=MIN_INDEX_ITEMS, help=f"refuse smaller catalogues ({MIN_INDEX_ITEMS:,})"
+    )
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves it to torch")
 
 

@@ -71,7 +71,7 @@ class InferenceEngine:
 
     def sample(self) -> None:
         QUEUE_DEPTH.set(self._batcher.depth)
-        for kind, size in self.servable.artifact.predictor.device_memory().items():
+        for kind, size in self.servable.artifact.predictor.read_device_memory().items():
             DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
 
     def _positions(self, query: Query | SimilarQuery) -> float:

@@ -117,7 +117,7 @@ class Servable:
             NotFound(f"the catalogue has no item {query.item!r}") for query in queries
         ]
         if asked:
-            top = self._predictor.similar(
+            top = self._predictor.find_similar(
                 np.array([index for _, index in asked]),
                 max(queries[row].k for row, _ in asked),
                 excluded=[known(self._index.of(queries[row].exclude)) for row, _ in asked],

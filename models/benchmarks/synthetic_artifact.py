@@ -15,7 +15,7 @@ from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
 from models.catalogue.string_array import StringArray
 from models.data.synthetic_law import SyntheticLogConfig
-from models.golden import HISTORIES
+from models.golden import NUM_GOLDEN_HISTORIES
 from models.presets import preset
 
 USERS = 20_000
@@ -41,7 +41,7 @@ def make_synthetic_artifact(out: Path, preset_name: str, num_items: int, *, seed
     catalogue = make_synthetic_catalogue(make_law(num_items, seed=seed))
     model = make_synthetic_model(config, catalogue, seed)
     rng = np.random.default_rng(seed)
-    histories = [rng.integers(1, num_items + 1, size=GOLDEN_LENGTH) for _ in range(HISTORIES)]
+    histories = [rng.integers(1, num_items + 1, size=GOLDEN_LENGTH) for _ in range(NUM_GOLDEN_HISTORIES)]
     save_artifact(folder, model, catalogue, golden_histories=histories, metrics={})
     return folder
 

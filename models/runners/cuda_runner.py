@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.batch import History, SequenceBatch, Times
 from models.encoders.base import SequenceEncoder
-from models.oom_batching import FittingBatch
+from models.oom_batching import AdaptiveBatchSize
 from models.recommender import SequentialRecommender
 from models.runners.base import Encoded, Runner
 from models.runners.buckets import Bucket, bucket_of, length_of
@@ -61,14 +61,14 @@ class CudaRunner(Runner):
         self.name = f"torch with {self._capture.name}, {str(dtype).removeprefix('torch.')}"
         self._prepared: LastUsed[Bucket, Prepared] = LastUsed(most)
         self._unrecorded: set[Bucket] = set()
-        self._fitting: dict[int, FittingBatch] = {}  # by length of the bucket
+        self._fitting: dict[int, AdaptiveBatchSize] = {}  # by length of the bucket
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
         if not histories:
             raise ValueError("no history was given")
         max_len = self._model.config.max_len
-        fitting = self._fitting.setdefault(length_of(max(map(len, histories)), max_len), FittingBatch())
+        fitting = self._fitting.setdefault(length_of(max(map(len, histories)), max_len), AdaptiveBatchSize())
         parts = fitting.run(
             len(histories), lambda rows: self._part(histories[rows], None if times is None else times[rows])
         )

@@ -18,7 +18,7 @@ from models.data.dataset import Dataset
 from models.data.splits import select_training_histories
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.evaluation.report import render_html_report
-from models.golden import HISTORIES
+from models.golden import NUM_GOLDEN_HISTORIES
 from models.predictor import Predictor
 from models.ranks import SINGLE_PROCESS, Ranks
 from models.training.checkpoint import CHECKPOINT_FILE as CHECKPOINT
@@ -70,7 +70,7 @@ def train_artifact(
     )
     predictor = Predictor(model, device)
     test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
-    bytes_by_part = predictor.model_bytes()
+    bytes_by_part = predictor.count_model_bytes()
     version = ""
     if ranks.is_first:
         version = save_artifact(
@@ -89,7 +89,7 @@ def train_artifact(
 
 def _golden_histories(dataset: Dataset) -> list[History]:
     histories = select_training_histories(dataset)
-    rows = np.linspace(0, len(histories) - 1, min(HISTORIES, len(histories))).astype(int)
+    rows = np.linspace(0, len(histories) - 1, min(NUM_GOLDEN_HISTORIES, len(histories))).astype(int)
     return [histories[row] for row in rows]
 
 

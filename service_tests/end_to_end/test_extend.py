@@ -41,7 +41,7 @@ def test_a_new_item_stands_with_the_items_it_was_seen_with_and_the_others_stay(
     before, after = load_artifact(trained, device="cpu"), load_artifact(out, device="cpu")
     assert after.catalogue.item_ids == [*before.catalogue.item_ids, "new"]
     new = after.catalogue.num_items
-    near = [after.catalogue.item_id(index) for index in after.predictor.similar(np.array([new]), 4).indices[0]]
+    near = [after.catalogue.item_id(index) for index in after.predictor.find_similar(np.array([new]), 4).indices[0]]
     assert set(near) <= {f"i{n}" for n in range(2, 9)}, "no item from elsewhere on the walk"
     history = np.array([before.catalogue.find_index(f"i{n}") for n in (1, 2, 3)], dtype=np.int64)
     old, now = (one.predictor.top_k([history], 40).indices[0].tolist() for one in (before, after))

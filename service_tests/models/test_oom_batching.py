@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.oom_batching import FittingBatch
+from models.oom_batching import AdaptiveBatchSize
 from models.predictor import Predictor
 from models.runners.torch_runner import TorchRunner
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
@@ -14,7 +14,7 @@ from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_mo
 
 @given(count=st.integers(1, 100), room=st.integers(1, 100))
 def test_every_row_is_answered_once_and_in_order(count: int, room: int) -> None:
-    fitting = FittingBatch()
+    fitting = AdaptiveBatchSize()
 
     def ask(rows: slice) -> list[int]:
         if rows.stop - rows.start > room:
@@ -28,7 +28,7 @@ def test_every_row_is_answered_once_and_in_order(count: int, room: int) -> None:
 
 
 def test_what_was_found_out_is_not_tried_again() -> None:
-    fitting, sizes = FittingBatch(), []
+    fitting, sizes = AdaptiveBatchSize(), []
 
     def ask(rows: slice) -> None:
         sizes.append(rows.stop - rows.start)
@@ -47,7 +47,7 @@ def test_one_row_that_does_not_fit_is_an_error() -> None:
         raise torch.OutOfMemoryError("full")
 
     with pytest.raises(torch.OutOfMemoryError):
-        FittingBatch().run(8, ask)
+        AdaptiveBatchSize().run(8, ask)
 
 
 class SmallDevice(TorchRunner):

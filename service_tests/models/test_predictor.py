@@ -80,7 +80,7 @@ def test_similar_items_are_those_of_the_largest_cosine_without_the_item_itself()
     unit = torch.nn.functional.normalize(table)
     cosine = unit @ unit.T
     cosine.fill_diagonal_(-2.0)
-    found = PREDICTOR.similar(np.array([4, 11]), 5)
+    found = PREDICTOR.find_similar(np.array([4, 11]), 5)
     expected = cosine[[3, 10]].topk(5)
     assert np.array_equal(found.indices, expected.indices.numpy() + 1)
     np.testing.assert_allclose(found.scores, expected.values.numpy(), rtol=1e-5)
@@ -109,7 +109,7 @@ def test_an_empty_history_is_an_error() -> None:
 
 
 def test_bytes_are_those_of_the_tensors() -> None:
-    counted = PREDICTOR.model_bytes()
+    counted = PREDICTOR.count_model_bytes()
     assert counted["embedding"] == 4 * (NUM_ITEMS + 1) * 16
     assert counted["head"] == 0
     assert sum(counted.values()) == sum(p.nbytes for p in PREDICTOR.model.parameters())

@@ -98,11 +98,13 @@ def test_a_predictor_tells_what_it_chose_and_answers_as_before() -> None:
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, MEASURED_FROM + 1, 5) for _ in range(LARGE_FROM)]
     before = predictor.top_k(histories, 10, excluded=histories)
-    plain = predictor.workspace_bytes()
+    plain = predictor.estimate_workspace_bytes()
     assert predictor.scoring["timings_ms"] == {}
     predictor.choose_scorers()
     assert predictor.scoring["timings_ms"]
     after = predictor.top_k(histories, 10, excluded=histories)
     assert np.array_equal(before.indices, after.indices)
     np.testing.assert_allclose(before.scores, after.scores, rtol=1e-5)
-    assert predictor.workspace_bytes() != plain or predictor.scoring["large"] == Scorer.describe(PlainScorer(model))
+    assert predictor.estimate_workspace_bytes() != plain or predictor.scoring["large"] == Scorer.describe(
+        PlainScorer(model)
+    )

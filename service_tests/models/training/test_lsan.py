@@ -124,7 +124,7 @@ def test_input_output_and_the_rest_are_told_apart() -> None:
         "full": dataclasses.replace(tied, embedding=Part("full")),
     }.items():
         made = build_model(sized_config(config, catalogue), catalogue.num_items)
-        sizes[name] = Predictor(made, CPU).model_bytes()
+        sizes[name] = Predictor(made, CPU).count_model_bytes()
     assert sizes["tied"]["head"] == 0
     assert sizes["dense"] == sizes["tied"] | {"head": 4 * 3_416 * (16 + 1)}
     assert sizes["full"]["embedding"] == 4 * 3_417 * 16
