@@ -14,7 +14,7 @@ from typing import Literal
 
 from app.capacity import constants as measured
 from app.stores.entries import ENTRY_BYTES
-from app.stores.keys import user_keys
+from app.stores.keys import build_user_keys
 from app.stores.records import EVENTS_HEADER, RECORD
 
 Allocator = Literal["server", "embedded"]
@@ -79,7 +79,7 @@ def estimate_histories(
     rounded = ALLOCATORS[allocator]
     reach = min(length - 1, max_events - length, length // 2) if spread else 0
     lengths = sorted({length - reach + round(2 * reach * step / STEPS) for step in range(STEPS + 1)})
-    keys = sum(rounded(_key_bytes(len(key), user_bytes)) + 2 * rounded(ENTRY) for key in user_keys("u")[:2])
+    keys = sum(rounded(_key_bytes(len(key), user_bytes)) + 2 * rounded(ENTRY) for key in build_user_keys("u")[:2])
     loaded = grown = float(keys)
     record = RECORD.size + id_bytes + more
     for header, event in ((ITEMS_HEADER, float(ENTRY_BYTES)), (EVENTS_HEADER.size, record)):

@@ -47,4 +47,4 @@ def load_demo_histories(settings: Settings) -> None:
 
 async def _is_empty(url: str, settings: Settings) -> bool:
     async with open_store(url, settings) as store:
-        return await anext(store.users(), None) is None
+        return await anext(store.iter_users(), None) is None

@@ -70,13 +70,13 @@ async def dump_events(url: str, settings: Settings, out: Path) -> tuple[int, int
 
 
 async def _rows(store: HistoryStore, user_id: str) -> list[Row]:
-    history = await store.read(user_id)
+    history = await store.read_history(user_id)
     return [(user_id, e.item_id, e.timestamp_ms, e.type, e.recommendation_id) for e in history.events]
 
 
 async def _batches(store: HistoryStore) -> AsyncIterator[list[str]]:
     batch: list[str] = []
-    async for user_id in store.users():
+    async for user_id in store.iter_users():
         batch.append(user_id)
         if len(batch) == READS_AT_ONCE:
             yield batch

@@ -20,7 +20,7 @@ def redis_url(settings: Settings) -> Iterator[str]:
     """Where Redis is: as set, else the embedded one of a running service, else one started for this command."""
     if settings.redis_url is not None:
         yield settings.redis_url
-    elif (running := EmbeddedRedis.running_at(settings.data_dir)) is not None:
+    elif (running := EmbeddedRedis.find_running_url(settings.data_dir)) is not None:
         yield running
     else:
         with EmbeddedRedis.start(settings.data_dir, settings.durability) as server:

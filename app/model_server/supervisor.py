@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.settings import Settings
-from app.stores.redis.embedded import END_WITH_PARENT, LONGEST_SOCKET_PATH
+from app.stores.redis.embedded import END_WITH_PARENT, MAX_SOCKET_PATH_BYTES
 
 START_S = 900.0
 """A large artifact on a busy machine."""
@@ -99,9 +99,9 @@ class ModelSupervisor:
 def supervise_model_process(settings: Settings) -> Iterator[None]:
     """Serving when the block begins, alive while it runs. ModelStartFailed; ValueError for a path that no socket may have."""
     path = settings.socket_of_model
-    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise ValueError(
-            f"NEXTUP_DATA_DIR is too long for a socket in it: {path} has more than {LONGEST_SOCKET_PATH} bytes; "
+            f"NEXTUP_DATA_DIR is too long for a socket in it: {path} has more than {MAX_SOCKET_PATH_BYTES} bytes; "
             "set NEXTUP_MODEL_SOCKET"
         )
     path.parent.mkdir(parents=True, exist_ok=True)

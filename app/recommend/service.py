@@ -21,7 +21,7 @@ from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
 from app.stores.history import HistoryStore
-from app.stores.results import UNKNOWN, StoredHistory
+from app.stores.results import EMPTY_HISTORY, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, recommendations
 from app.telemetry.random_id import random_id
 from app.telemetry.request_context import CURRENT_TRACE, Stage
@@ -95,14 +95,14 @@ class RecommendService:
     ) -> tuple[StoredHistory, str | None]:
         """The stored history, and why the model cannot be asked about it."""
         if request.history is not None or request.user_id is None:
-            return UNKNOWN, None if request.history else "no_known_items"
+            return EMPTY_HISTORY, None if request.history else "no_known_items"
         began = time.perf_counter()
         try:
-            stored = await self._store.recent(request.user_id, deadline)
+            stored = await self._store.read_recent(request.user_id, deadline)
         except (StoreUnavailable, Overloaded):
             if request.min_history_version:
                 raise
-            return UNKNOWN, "store_unavailable"
+            return EMPTY_HISTORY, "store_unavailable"
         times["store"] = began, time.perf_counter() - began
         if request.min_history_version is not None and stored.version < request.min_history_version:
             raise HistoryBehind(f"the stored history has version {stored.version}, not {request.min_history_version}")

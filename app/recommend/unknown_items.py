@@ -33,7 +33,7 @@ class UnknownItemResolver:
         if not late and any(key not in self._names for key in asked):
             try:
                 async with asyncio.timeout_at(deadline):
-                    stored = await self._store.read(user_id)
+                    stored = await self._store.read_history(user_id)
             except (StoreUnavailable, Overloaded, TimeoutError):
                 pass
             else:

@@ -23,18 +23,18 @@ EventTimes = NDArray[np.uint32]
 
 ENTRY: np.dtype[Any] = np.dtype([("key", "<u8"), ("time", "<u4")])
 ENTRY_BYTES = ENTRY.itemsize
-LATEST = 2**32 - 1
+MAX_TIME_S = 2**32 - 1
 _HEADER = struct.Struct("<QII")
 _ENTRY = struct.Struct("<8sI")
 NO_ENTRIES: Entries = np.empty(0, dtype=ENTRY)
 
 
-def entry(item_id: str, timestamp_ms: int) -> bytes:
+def encode_entry(item_id: str, timestamp_ms: int) -> bytes:
     """The entry of an event."""
-    return _ENTRY.pack(item_key(item_id), min(max(timestamp_ms // 1000, 0), LATEST))
+    return _ENTRY.pack(item_key(item_id), min(max(timestamp_ms // 1000, 0), MAX_TIME_S))
 
 
-def version_and_entries(items_value: bytes) -> tuple[int, Entries]:
+def decode_items_value(items_value: bytes) -> tuple[int, Entries]:
     """The version, and the entries of the retained events: without those that are trimmed but not yet cut off."""
     version, dead, size = _HEADER.unpack_from(items_value)
     if size != ENTRY_BYTES:

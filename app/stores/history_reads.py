@@ -11,36 +11,41 @@ from collections.abc import Sequence
 from app.batching.batcher import Batcher
 from app.batching.observer import BatchObserver
 from app.errors import Draining
-from app.stores.keys import items_key
-from app.stores.redis.client import Gate
-from app.stores.redis.pipelines import RoundTrips
-from app.stores.results import StoredHistory, stored_history
+from app.stores.keys import build_items_key
+from app.stores.redis.client import ConcurrencyLimiter
+from app.stores.redis.pipelines import CommandPipeline
+from app.stores.results import StoredHistory, decode_history
 
-MOST_USERS = 256  # in one MGET: some 3 MB of histories at their longest usual length
-MANY_SERVERS = 64
-IN_FLIGHT = 2  # of a server, so that an answer on its way does not keep the next question back
+MAX_USERS_PER_READ = 256  # in one MGET: some 3 MB of histories at their longest usual length
+MAX_IDLE_READERS = 64
+MAX_READS_IN_FLIGHT = 2  # of a server, so that an answer on its way does not keep the next question back
 
 
 class HistoryReads:
     def __init__(
-        self, redis: RoundTrips, gate: Gate, *, queue_limit: int, observer: BatchObserver | None = None
+        self,
+        redis: CommandPipeline,
+        limiter: ConcurrencyLimiter,
+        *,
+        queue_limit: int,
+        observer: BatchObserver | None = None,
     ) -> None:
         self._redis = redis
-        self._gate = gate
+        self._limiter = limiter
         self._queue_limit = queue_limit
         self._observer = observer
         self._batchers: dict[str, Batcher[str, StoredHistory]] = {}
         """By server: who waits for one that is silent keeps nobody from the others."""
         self._closed = False
 
-    async def of(self, user_id: str, deadline: float | None = None) -> StoredHistory:
+    async def read(self, user_id: str, deadline: float | None = None) -> StoredHistory:
         """StoreUnavailable reaches everyone whose read was in a command that failed.
 
         DeadlineExceeded at the deadline, Overloaded when too many wait, Draining after `close`, BadRequest for an id
         that is no text.
         """
-        key = items_key(user_id)  # an impossible id fails its own caller, not the others of the command
-        return await self._batcher_of(self._redis.server_of(key)).submit(user_id, deadline)
+        key = build_items_key(user_id)  # an impossible id fails its own caller, not the others of the command
+        return await self._batcher_of(self._redis.node_for(key)).submit(user_id, deadline)
 
     async def close(self, timeout_s: float) -> None:
         """Finish what waits, for at most `timeout_s`."""
@@ -52,14 +57,14 @@ class HistoryReads:
             return self._batchers[server]
         if self._closed:
             raise Draining
-        if len(self._batchers) >= MANY_SERVERS:  # they come and go over the years
+        if len(self._batchers) >= MAX_IDLE_READERS:  # they come and go over the years
             self._batchers = {name: other for name, other in self._batchers.items() if not other.is_idle}
         self._batchers[server] = Batcher(
             self._together,
-            max_batch=MOST_USERS,
+            max_batch=MAX_USERS_PER_READ,
             queue_limit=self._queue_limit,
             name="history",
-            concurrency=IN_FLIGHT,
+            concurrency=MAX_READS_IN_FLIGHT,
             observer=self._observer,
         )
         return self._batchers[server]
@@ -67,14 +72,14 @@ class HistoryReads:
     async def _together(self, user_ids: list[str]) -> Sequence[StoredHistory | Exception]:
         """One history per id, in their order; a user asked about by several is read once and told to all."""
         users = list(dict.fromkeys(user_ids))
-        async with self._gate.operation("recent") as operation:
-            values = await self._redis.values([items_key(user_id) for user_id in users])
+        async with self._limiter.slot("recent") as operation:
+            values = await self._redis.values([build_items_key(user_id) for user_id in users])
             errors = [value for value in values if isinstance(value, Exception)]
             if len(errors) == len(values):
                 raise errors[0]
-            operation.failed_in_part = bool(errors)
+            operation.partially_failed = bool(errors)
         answers: dict[str, StoredHistory | Exception] = {
-            user: operation.unavailable(value) if isinstance(value, Exception) else stored_history(value)
+            user: operation.to_store_unavailable(value) if isinstance(value, Exception) else decode_history(value)
             for user, value in zip(users, values, strict=True)
         }
         return [answers[user_id] for user_id in user_ids]

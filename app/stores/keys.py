@@ -23,17 +23,17 @@ class UserKeys(NamedTuple):
     seen: bytes
 
 
-def user_keys(user_id: str) -> UserKeys:
+def build_user_keys(user_id: str) -> UserKeys:
     """The keys of one user, in the order in which the scripts take them."""
     tag = _tag(user_id)
     return UserKeys(b"n:{%b}:items" % tag, b"n:{%b}:events" % tag, b"n:{%b}:seen" % tag)
 
 
-def items_key(user_id: str) -> bytes:
+def build_items_key(user_id: str) -> bytes:
     return b"n:{%b}:items" % _tag(user_id)
 
 
-def user_of(events_key: bytes) -> str:
+def parse_user_id(events_key: bytes) -> str:
     """The user behind a key that EVENTS_PATTERN found."""
     return unquote(events_key.removeprefix(b"n:{").removesuffix(b"}:events").decode())
 

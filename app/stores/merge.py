@@ -8,14 +8,14 @@ from hashlib import sha1
 
 from app.errors import BadRequest, StoreUnavailable
 from app.stores.entries import ENTRY_BYTES
-from app.stores.history import CALL_EVENTS, HistoryStore
-from app.stores.records import RECORD, live_records
-from app.stores.results import Merged, stored_history
+from app.stores.history import MAX_EVENTS_PER_CALL, HistoryStore
+from app.stores.records import RECORD, get_retained_records
+from app.stores.results import MergeResult, decode_history
 
 ATTEMPTS = 10
 
 
-async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged:
+async def merge_histories(store: HistoryStore, into: str, source: str) -> MergeResult:
     """Put the events of `source` into `into`, then erase `source`.
 
     Events enter under the identities they already have, so a repetition after a crash finds them as duplicates. The
@@ -26,15 +26,15 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> Merged
     stored = 0
     for _ in range(ATTEMPTS):
         items, events = await store.read_values(source)
-        records, entries = _whole(live_records(events), stored_history(items).entries.tobytes())
+        records, entries = _whole(get_retained_records(events), decode_history(items).entries.tobytes())
         for some_entries, some_records in _runs(entries, records):
             (outcomes,) = await store.append_records([(into, some_entries, some_records)])
             stored += sum(outcome.status == "stored" for outcome in outcomes)
         unchanged = sha1(events or b"", usedforsecurity=False).hexdigest()
-        async with store.gate.operation("merge"):
+        async with store.limiter.slot("merge"):
             removed = await store.erase_if(source, unchanged)
         if removed >= 0:
-            return Merged(stored, (await store.recent(into)).version, removed)
+            return MergeResult(stored, (await store.read_recent(into)).version, removed)
     raise StoreUnavailable(f"the source of a merge changed {ATTEMPTS} times in a row")
 
 
@@ -52,6 +52,9 @@ def _whole(joined: bytes, entries: bytes) -> tuple[list[bytes], bytes]:
 
 def _runs(entries: bytes, records: list[bytes]) -> list[tuple[bytes, bytes]]:
     return [
-        (entries[ENTRY_BYTES * at : ENTRY_BYTES * (at + CALL_EVENTS)], b"".join(records[at : at + CALL_EVENTS]))
-        for at in range(0, len(records), CALL_EVENTS)
+        (
+            entries[ENTRY_BYTES * at : ENTRY_BYTES * (at + MAX_EVENTS_PER_CALL)],
+            b"".join(records[at : at + MAX_EVENTS_PER_CALL]),
+        )
+        for at in range(0, len(records), MAX_EVENTS_PER_CALL)
     ]

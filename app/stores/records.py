@@ -41,7 +41,7 @@ class HistoryEvent:
     recommendation_id: str | None
 
 
-def identity(event: NewEvent) -> bytes:
+def compute_identity(event: NewEvent) -> bytes:
     """Eight bytes; the two kinds are hashed apart, so that no event_id can pose as an (item, time)."""
     if event.event_id is not None:
         return blake2b(_text(event.event_id, "event_id"), digest_size=8, person=b"event_id").digest()
@@ -61,7 +61,7 @@ def encode(event: NewEvent) -> bytes:
         flags |= HAS_RECOMMENDATION
         rest += _prefixed(event.recommendation_id, "recommendation_id")
     rest += _text(event.item_id, "item_id", MAX_TEXT)
-    return RECORD.pack(event.timestamp_ms, identity(event), flags, len(rest)) + rest
+    return RECORD.pack(event.timestamp_ms, compute_identity(event), flags, len(rest)) + rest
 
 
 def decode(records: bytes) -> Iterator[HistoryEvent]:
@@ -78,7 +78,7 @@ def decode(records: bytes) -> Iterator[HistoryEvent]:
         yield HistoryEvent(rest.decode(), timestamp_ms, kind, recommendation_id)
 
 
-def live_records(events_value: bytes | None) -> bytes:
+def get_retained_records(events_value: bytes | None) -> bytes:
     """The records of the retained events: without the header and without what is trimmed but not yet cut off."""
     if not events_value:
         return b""

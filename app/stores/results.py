@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from app.item_key import ItemKeys
-from app.stores.entries import NO_ENTRIES, Entries, EventTimes, version_and_entries
+from app.stores.entries import NO_ENTRIES, Entries, EventTimes, decode_items_value
 from app.stores.records import HistoryEvent
 
 Status = Literal["stored", "duplicate", "late"]
 _STATUS: dict[int, Status] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}
 
 
-class Usage(NamedTuple):
+class StoreUsage(NamedTuple):
     """What the store takes, all primaries together."""
 
     memory_bytes: int
@@ -44,7 +44,7 @@ class StoredHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class UserHistory:
+class EventHistory:
     """What people and dumps read."""
 
     version: int
@@ -52,29 +52,29 @@ class UserHistory:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppendResult:
     status: Status
     history_version: int  # after this event
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     stored: int
     history_version: int
     keys_removed: int
 
 
-UNKNOWN = StoredHistory(0, NO_ENTRIES)
+EMPTY_HISTORY = StoredHistory(0, NO_ENTRIES)
 
 
-def stored_history(items_value: bytes | None) -> StoredHistory:
-    return StoredHistory(*version_and_entries(items_value)) if items_value else UNKNOWN
+def decode_history(items_value: bytes | None) -> StoredHistory:
+    return StoredHistory(*decode_items_value(items_value)) if items_value else EMPTY_HISTORY
 
 
-def applied(version: int, codes: bytes) -> list[Applied]:
+def decode_append_results(version: int, codes: bytes) -> list[AppendResult]:
     outcomes = []
     for code in codes:
         status = _STATUS[code]
         version += status == "stored"
-        outcomes.append(Applied(status, version))
+        outcomes.append(AppendResult(status, version))
     return outcomes

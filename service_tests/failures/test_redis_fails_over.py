@@ -72,15 +72,15 @@ def load_of(store: HistoryStore, run: str) -> Load:
             raise NotAnswered(f"events: {_kind(error)}") from error
         assert outcome.status in ("stored", "duplicate"), "late would be a lost event"
 
-    async def read(user: str, sent: Callable[[], int], acknowledged: int) -> str:
+    async def read_history(user: str, sent: Callable[[], int], acknowledged: int) -> str:
         try:
-            history = await store.recent(run + user)
+            history = await store.read_recent(run + user)
         except StoreUnavailable as error:
             raise NotAnswered(f"reads: {_kind(error)}") from error
         assert acknowledged <= history.version <= sent(), "neither older than what was acknowledged nor made up"
         return "store"
 
-    return Load(USERS, send, read, writers=2)
+    return Load(USERS, send, read_history, writers=2)
 
 
 async def read_from_the_new_primary(store: HistoryStore, user: str) -> None:
@@ -88,7 +88,7 @@ async def read_from_the_new_primary(store: HistoryStore, user: str) -> None:
     async with asyncio.timeout(BACK_WITHIN_S):
         while True:
             with suppress(StoreUnavailable):
-                assert (await store.recent(user)).version
+                assert (await store.read_recent(user)).version
                 return
             await asyncio.sleep(0.05)
 
@@ -98,7 +98,7 @@ def _kind(error: StoreUnavailable) -> str:
 
 
 async def found(store: HistoryStore, run: str) -> dict[str, list[int]]:
-    return {user: [int(e.item_id[1:]) for e in (await store.read(run + user)).events] for user in USERS}
+    return {user: [int(e.item_id[1:]) for e in (await store.read_history(run + user)).events] for user in USERS}
 
 
 def check(figures: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis.crc import key_slot
 
-from app.stores.keys import items_key
+from app.stores.keys import build_items_key
 from service_tests.support.redis_processes import RedisProcess, until
 
 SLOTS = 16_384
@@ -55,10 +55,10 @@ class RedisCluster:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def primary_of(self, user_id: str) -> RedisProcess:
-        return self.node(self._owner(key_slot(items_key(user_id)))[0])
+        return self.node(self._owner(key_slot(build_items_key(user_id)))[0])
 
     def replica_of(self, user_id: str) -> RedisProcess:
-        return self.node(self._owner(key_slot(items_key(user_id)))[1])
+        return self.node(self._owner(key_slot(build_items_key(user_id)))[1])
 
     def primaries(self) -> list[RedisProcess]:
         return [self.node(port) for port in {self._owner(slot)[0] for slot in _first_slots()}]
@@ -67,7 +67,7 @@ class RedisCluster:
         """The user's slot, to another node than it is on."""
         source = self.primary_of(user_id)
         target = next(node for node in self.primaries() if node is not source)
-        return SlotMove(key_slot(items_key(user_id)), source, target, self.ids)
+        return SlotMove(key_slot(build_items_key(user_id)), source, target, self.ids)
 
     def node(self, port: int) -> RedisProcess:
         return next(node for node in self.nodes if node.port == port)

@@ -40,7 +40,7 @@ async def read_users(url: str, settings: Settings) -> list[str]:
     """Some users of the store, sorted, so that a seed draws the same ones again."""
     found: list[str] = []
     async with open_store(url, settings) as store:
-        async for user in store.users():
+        async for user in store.iter_users():
             found.append(user)
             if len(found) == MOST_USERS:
                 break
@@ -50,7 +50,7 @@ async def read_users(url: str, settings: Settings) -> list[str]:
 async def read_histories(url: str, settings: Settings, users: Sequence[str]) -> dict[str, tuple[ItemKeys, Times]]:
     """(keys, times) of each user, oldest first, as the service reads them."""
     async with open_store(url, settings) as store:
-        found = {user: await store.recent(user) for user in users}
+        found = {user: await store.read_recent(user) for user in users}
     return {user: (history.item_keys, history.times) for user, history in found.items()}
 
 
@@ -59,6 +59,6 @@ async def read_history_lengths(url: str, settings: Settings, users: Sequence[str
     lengths: list[int] = []
     async with open_store(url, settings) as store:
         for some in (users[at : at + AT_ONCE] for at in range(0, len(users), AT_ONCE)):
-            histories = await asyncio.gather(*(store.recent(user) for user in some))
+            histories = await asyncio.gather(*(store.read_recent(user) for user in some))
             lengths += [len(history.entries) for history in histories]
     return np.array(lengths, dtype=np.float64)

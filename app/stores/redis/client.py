@@ -16,15 +16,15 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError
 
 from app.errors import StoreUnavailable
-from app.stores.redis.cluster_pipelines import ClusterRoundTrips
-from app.stores.redis.pipelines import REDIS_ERRORS, Command, Replicas, RoundTrips, ServerRoundTrips
+from app.stores.redis.cluster_pipelines import ClusterCommandPipeline
+from app.stores.redis.pipelines import REDIS_ERRORS, Command, CommandPipeline, ReplicaAcks, ServerCommandPipeline
 
 RedisClient = Redis | RedisCluster
 
 
-def round_trips(client: RedisClient) -> RoundTrips:
+def make_pipeline(client: RedisClient) -> CommandPipeline:
     """The way to the servers of this client."""
-    return ClusterRoundTrips(client) if isinstance(client, RedisCluster) else ServerRoundTrips(client)
+    return ClusterCommandPipeline(client) if isinstance(client, RedisCluster) else ServerCommandPipeline(client)
 
 
 class StoreObserver(Protocol):
@@ -33,23 +33,23 @@ class StoreObserver(Protocol):
     def observe(self, operation: str, seconds: float, error: bool) -> None: ...
 
 
-class Unobserved:
+class NullStoreObserver:
     def observe(self, operation: str, seconds: float, error: bool) -> None: ...
 
 
-class Operation:
-    """One that runs. `failed_in_part`: it counts as failed, though some of its callers have their answer."""
+class StoreOperation:
+    """One that runs. `partially_failed`: it counts as failed, though some of its callers have their answer."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.failed_in_part = False
+        self.partially_failed = False
 
-    def unavailable(self, error: Exception) -> StoreUnavailable:
+    def to_store_unavailable(self, error: Exception) -> StoreUnavailable:
         """What its callers are told."""
         return StoreUnavailable(f"Redis did not do {self._name!r}: {(str(error) or type(error).__name__)[:200]}")
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Lets at most `max_in_flight` operations in at once, each waiting at most `wait_s`.
 
     The pools of Sentinel and Cluster raise at once when they are exhausted; with the gate no pool gets there.
@@ -58,12 +58,12 @@ class Gate:
     def __init__(self, *, max_in_flight: int, wait_s: float, observer: StoreObserver | None = None) -> None:
         self._free = asyncio.Semaphore(max_in_flight)
         self._wait_s = wait_s
-        self._observer: StoreObserver = observer or Unobserved()
+        self._observer: StoreObserver = observer or NullStoreObserver()
 
     @asynccontextmanager
-    async def operation(self, name: str) -> AsyncIterator["Operation"]:
+    async def slot(self, name: str) -> AsyncIterator["StoreOperation"]:
         began = time.perf_counter()
-        operation = Operation(name)
+        operation = StoreOperation(name)
         failed = True
         try:
             await self._enter()
@@ -71,9 +71,9 @@ class Gate:
                 yield operation
             finally:
                 self._free.release()
-            failed = operation.failed_in_part
+            failed = operation.partially_failed
         except REDIS_ERRORS as error:
-            raise operation.unavailable(error) from error
+            raise operation.to_store_unavailable(error) from error
         except asyncio.CancelledError:
             failed = False  # the caller left; that says nothing about the store
             raise
@@ -97,9 +97,9 @@ class Script:
 
     async def run(
         self,
-        redis: RoundTrips,
+        redis: CommandPipeline,
         calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
-        replicas: Replicas | None = None,
+        replicas: ReplicaAcks | None = None,
     ) -> list[Any]:
         """The answers to (keys, arguments) pairs, in order; every call is atomic, the whole is not.
 

@@ -19,32 +19,32 @@ from redis.exceptions import AskError, MovedError, SlotNotCoveredError, TryAgain
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.stores.redis.cluster_topology import ClusterView
-from app.stores.redis.pipelines import REDIS_ERRORS, Command, Replicas, Words, all_words, own_answers
+from app.stores.redis.cluster_topology import ClusterTopology
+from app.stores.redis.pipelines import REDIS_ERRORS, Args, Command, ReplicaAcks, add_load_and_wait, unwrap_replies
 
 TRIES = 4  # a connection that died, then a slot that moved; or twice where a slot goes and what is said there
 TRY_AGAIN_S = 0.05
 TRY_AGAIN = (AskError, MovedError, TryAgainError, RedisConnectionError)
 
-Asked = list[tuple[int, list[Words]]]
+Asked = list[tuple[int, list[Args]]]
 """For one node: the place of a command in the call, and what is sent for it."""
 
 
-class ClusterRoundTrips:
+class ClusterCommandPipeline:
     def __init__(self, client: RedisCluster) -> None:
         self._client = client
-        self._view = ClusterView(client)
+        self._topology = ClusterTopology(client)
 
     async def send(
-        self, commands: Sequence[Command], *, script: str | None = None, replicas: Replicas | None = None
+        self, commands: Sequence[Command], *, script: str | None = None, replicas: ReplicaAcks | None = None
     ) -> list[Any]:
-        """As RoundTrips says."""
+        """As CommandPipeline says."""
         answers: list[Any] = [None] * len(commands)
         left = list(range(len(commands)))
-        await self._view.look_if_stale()
+        await self._topology.refresh_if_stale()
         for tries_left in reversed(range(TRIES)):
             groups = self._by_node(commands, answers, left)
-            asked = (self._ask(node, [words for _, words in group], script, replicas) for node, group in groups)
+            asked = (self._ask(node, [args for _, args in group], script, replicas) for node, group in groups)
             for (_, group), given in zip(groups, await asyncio.gather(*asked), strict=True):
                 for (place, _), answer in zip(group, given, strict=True):
                     answers[place] = answer
@@ -55,19 +55,19 @@ class ClusterRoundTrips:
         return answers
 
     async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
-        """As RoundTrips says; one pipeline per node, because MGET is for keys of one slot."""
+        """As CommandPipeline says; one pipeline per node, because MGET is for keys of one slot."""
         return await self.send([Command(key, ("GET", key)) for key in keys])
 
-    async def everywhere(self, words: Sequence[Words]) -> list[list[Any]]:
-        """As RoundTrips says."""
-        await self._view.look_if_stale()
-        asked = (self._ask(node, [[one] for one in words], None, None) for node in self._client.get_primaries())
+    async def broadcast(self, args: Sequence[Args]) -> list[list[Any]]:
+        """As CommandPipeline says."""
+        await self._topology.refresh_if_stale()
+        asked = (self._ask(node, [[one] for one in args], None, None) for node in self._client.get_primaries())
         return list(await asyncio.gather(*asked))
 
-    def server_of(self, key: bytes) -> str:
-        """As RoundTrips says."""
+    def node_for(self, key: bytes) -> str:
+        """As CommandPipeline says."""
         try:
-            return self._view.node_of(key).name
+            return self._topology.get_primary(key).name
         except SlotNotCoveredError:
             return ""
 
@@ -78,41 +78,41 @@ class ClusterRoundTrips:
         groups: dict[str, tuple[ClusterNode, Asked]] = {}
         for place in left:
             command, before = commands[place], answers[place]
-            words: list[Words] = [command.words]
+            args: list[Args] = [command.args]
             try:
-                node = self._view.node_of(command.key)
+                node = self._topology.get_primary(command.key)
             except SlotNotCoveredError as error:
                 answers[place] = error
-                self._view.is_stale = True
+                self._topology.is_stale = True
                 continue
             to = self._client.get_node(before.host, before.port) if _is_ask(before) else None
             if to is not None:
-                node, words = to, [("ASKING",), command.words]  # on one connection: it is for the next command alone
-            groups.setdefault(node.name, (node, []))[1].append((place, words))
+                node, args = to, [("ASKING",), command.args]  # on one connection: it is for the next command alone
+            groups.setdefault(node.name, (node, []))[1].append((place, args))
         return list(groups.values())
 
     async def _ask(
-        self, node: ClusterNode, words: list[list[Words]], script: str | None, replicas: Replicas | None
+        self, node: ClusterNode, args: list[list[Args]], script: str | None, replicas: ReplicaAcks | None
     ) -> list[Any]:
         """The last answer to each list of words."""
-        if not self._view.may_ask(node):
-            return [RedisTimeoutError(f"{node.name} did not answer a moment ago")] * len(words)
+        if not self._topology.is_available(node):
+            return [RedisTimeoutError(f"{node.name} did not answer a moment ago")] * len(args)
         pipeline: Any = self._client.pipeline(transaction=False)
-        for one in all_words([one for some in words for one in some], script, replicas):
+        for one in add_load_and_wait([one for some in args for one in some], script, replicas):
             pipeline.execute_command(*one, target_nodes=node)
         try:
             # Redirections are followed by `send`: the client would do it one command after the other, and without WAIT.
             answers = await pipeline.execute(raise_on_error=False, allow_redirections=False)
         except REDIS_ERRORS as error:
-            answers = [error] * len(words)
+            answers = [error] * len(args)
         else:
-            flat = iter(own_answers(answers, script, replicas))
-            answers = [[next(flat) for _ in some][-1] for some in words]
-        self._view.heard(node, answers)
+            flat = iter(unwrap_replies(answers, script, replicas))
+            answers = [[next(flat) for _ in some][-1] for some in args]
+        self._topology.record_replies(node, answers)
         return answers
 
     async def _before_the_next_try(self, errors: list[Any]) -> None:
-        await self._view.look_if_stale()
+        await self._topology.refresh_if_stale()
         for error in errors:
             if isinstance(error, MovedError):  # newer than what an arbitrary node may have told
                 await self._client.nodes_manager.move_slot(error)

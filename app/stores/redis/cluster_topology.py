@@ -16,9 +16,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.stores.redis.pipelines import REDIS_ERRORS
 
-LOOK_EVERY_S = 0.1  # each look makes the client connect anew to every node
-LOOK_S = 1.0
-SPARE_S = 0.1
+REFRESH_INTERVAL_S = 0.1  # each look makes the client connect anew to every node
+REFRESH_TIMEOUT_S = 1.0
+CIRCUIT_OPEN_S = 0.1
 """A node that was silent is asked by one call in this time; the others are told at once.
 
 Else every connection that the service may use would soon wait for that node, and none for the others.
@@ -29,7 +29,7 @@ LOST = (*SILENT, RedisConnectionError, OSError, ClusterDownError, MovedError)
 """After these, another node may hold the slot."""
 
 
-class ClusterView:
+class ClusterTopology:
     """`is_stale`: look before the next command."""
 
     def __init__(self, client: RedisCluster, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,41 +40,41 @@ class ClusterView:
         self._silent_until: dict[str, float] = {}
         self.is_stale = False
 
-    def node_of(self, key: bytes) -> ClusterNode:
+    def get_primary(self, key: bytes) -> ClusterNode:
         """The primary of the key's slot; SlotNotCoveredError if there is none."""
         node = self._client.get_node_from_key(key)  # type: ignore[arg-type]  # it takes bytes as well
         assert node is not None, "a slot that is covered has a primary"
         return node
 
-    def may_ask(self, node: ClusterNode) -> bool:
+    def is_available(self, node: ClusterNode) -> bool:
         """Not while it is silent, but for one call now and then."""
         until = self._silent_until.get(node.name)
         if until is None:
             return True
         if self._clock() < until:
             return False
-        self._silent_until[node.name] = self._clock() + SPARE_S
+        self._silent_until[node.name] = self._clock() + CIRCUIT_OPEN_S
         return True
 
-    def heard(self, node: ClusterNode, answers: Sequence[Any]) -> None:
+    def record_replies(self, node: ClusterNode, answers: Sequence[Any]) -> None:
         """Take note of what a node answered."""
         if any(isinstance(answer, SILENT) for answer in answers):
-            self._silent_until[node.name] = self._clock() + SPARE_S
+            self._silent_until[node.name] = self._clock() + CIRCUIT_OPEN_S
         else:
             self._silent_until.pop(node.name, None)
         if any(isinstance(answer, LOST) for answer in answers):
             self.is_stale = True
 
-    async def look_if_stale(self) -> None:
+    async def refresh_if_stale(self) -> None:
         """Learn who holds what, unless that was done a moment ago. Whatever fails here, the commands will tell."""
         if not self.is_stale:
             return
         async with self._looking:
-            if self._clock() < self._looked_at + LOOK_EVERY_S:
+            if self._clock() < self._looked_at + REFRESH_INTERVAL_S:
                 return
             self.is_stale = False
             with suppress(*REDIS_ERRORS):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(REFRESH_TIMEOUT_S):
                     await self._client.nodes_manager.initialize(
                         last_failed_node_name=next(iter(self._silent_until), None)
                     )

@@ -23,12 +23,12 @@ from redis.exceptions import ResponseError
 from app.errors import StoreUnavailable
 from app.stores.redis.client import RedisClient
 from app.stores.redis.pipelines import REDIS_ERRORS
-from app.stores.redis.sentinel import SharedSentinel
+from app.stores.redis.sentinel import SingleFlightSentinel
 
 RETRIES = 1
 SENTINEL_PORT, REDIS_PORT = 26379, 6379
 LAST_PORT = 65535
-ANOTHER_SCHEME = {
+SCHEME_HINTS = {
     "cluster": "a node of a cluster: say redis+cluster://host:port",
     "sentinel": "a Sentinel: say redis+sentinel://host:port/service",
 }
@@ -39,17 +39,17 @@ async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 
     try:
         client = _client(url, max_connections, timeout_s)
     except ValueError as error:
-        raise StoreUnavailable(f"not a Redis URL: {redacted(url)}: {error}") from error
+        raise StoreUnavailable(f"not a Redis URL: {redact_url(url)}: {error}") from error
     try:
         await client.execute_command("PING")
         mode = None if isinstance(client, RedisCluster) else await _mode(client)
     except REDIS_ERRORS as error:
         await close_redis(client)
         reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"Redis does not answer at {redacted(url)}: {reason}") from error
-    if mode in ANOTHER_SCHEME:
+        raise StoreUnavailable(f"Redis does not answer at {redact_url(url)}: {reason}") from error
+    if mode in SCHEME_HINTS:
         await close_redis(client)
-        raise StoreUnavailable(f"{redacted(url)} is {ANOTHER_SCHEME[mode]}")
+        raise StoreUnavailable(f"{redact_url(url)} is {SCHEME_HINTS[mode]}")
     return client
 
 
@@ -69,14 +69,14 @@ async def close_redis(client: RedisClient) -> None:
         await pool.sentinel_manager.aclose()
 
 
-def redacted(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without its password, for logs and errors."""
     without_userinfo = re.sub(r"://[^/?#]*@", "://***@", url)
     return re.sub(r"(password=)[^&#]*", r"\1***", without_userinfo)
 
 
 @dataclass(frozen=True, slots=True)
-class ManyHosts:
+class MultiHostUrl:
     """A URL that names more than one host."""
 
     hosts: tuple[tuple[str, int], ...]
@@ -85,14 +85,14 @@ class ManyHosts:
     path: tuple[str, ...]
 
 
-def parse_many_hosts(url: str, default_port: int) -> ManyHosts:
+def parse_multi_host_url(url: str, default_port: int) -> MultiHostUrl:
     """ValueError says what is wrong with it; nothing that stands there is passed over."""
     parts = urlsplit(url)
     if parts.query or parts.fragment:
         raise ValueError(f"it takes no options ({parts.query or parts.fragment})")
     userinfo, _, hosts = parts.netloc.rpartition("@")
     username, _, password = userinfo.partition(":")
-    return ManyHosts(
+    return MultiHostUrl(
         tuple(_host_and_port(host, default_port) for host in hosts.split(",")),
         unquote(username) or None,
         unquote(password) or None,
@@ -128,7 +128,7 @@ def _client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
 
 
 def _cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> RedisCluster:
-    many = parse_many_hosts(url, REDIS_PORT)
+    many = parse_multi_host_url(url, REDIS_PORT)
     if many.path not in ((), ("0",)):
         raise ValueError(f"a cluster has no databases (/{'/'.join(many.path)})")
     return RedisCluster(
@@ -143,11 +143,11 @@ def _cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> R
 
 
 def _sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> Redis:
-    many = parse_many_hosts(url, SENTINEL_PORT)
+    many = parse_multi_host_url(url, SENTINEL_PORT)
     if not 1 <= len(many.path) <= 2 or not all(db.isdecimal() for db in many.path[1:]):
         raise ValueError("the path names the service, and perhaps a database: /mymaster/0")
     service, db = many.path[0], int(many.path[1]) if len(many.path) == 2 else 0
-    sentinel = SharedSentinel(many.hosts, sentinel_kwargs=dict(common))
+    sentinel = SingleFlightSentinel(many.hosts, sentinel_kwargs=dict(common))
     client: Redis = sentinel.master_for(
         service,
         db=db,

@@ -27,7 +27,7 @@ from app.errors import StoreUnavailable
 ADDRESS = "address"
 """File in the folder that says where the socket is, for other commands on the same data."""
 
-LONGEST_SOCKET_PATH = 107  # bytes, a limit of the operating system
+MAX_SOCKET_PATH_BYTES = 107  # bytes, a limit of the operating system
 LOCK_WAIT_S = 3.0
 START_S = 60.0  # reading a large append-only file takes time
 STOP_S = 20.0
@@ -106,7 +106,7 @@ class EmbeddedRedis:
         return redis
 
     @staticmethod
-    def running_at(data_dir: Path) -> str | None:
+    def find_running_url(data_dir: Path) -> str | None:
         """The URL of the server that another process runs on this folder; None if there is none that answers."""
         address = data_dir.resolve() / "redis" / ADDRESS
         try:
@@ -199,7 +199,7 @@ def _url(socket: Path) -> str:
 
 def _socket_path(folder: Path) -> Path:
     wanted = folder / "redis.sock"
-    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
         return wanted
     return Path(tempfile.mkdtemp(prefix="nextup-")) / "redis.sock"
 

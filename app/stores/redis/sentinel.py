@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio.sentinel import Sentinel
 
 
-class SharedSentinel(Sentinel):
+class SingleFlightSentinel(Sentinel):
     """At most one question at a time; who comes while it is under way gets its answer."""
 
     def __init__(self, sentinels: Any, **options: Any) -> None:

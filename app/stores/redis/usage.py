@@ -7,26 +7,28 @@ its users. Knows no key and no history.
 from collections.abc import Sequence
 from typing import Any
 
-from app.stores.redis.pipelines import RoundTrips, Words
-from app.stores.results import Usage
+from app.stores.redis.pipelines import Args, CommandPipeline
+from app.stores.results import StoreUsage
 
 
-async def ping(redis: RoundTrips) -> None:
+async def ping(redis: CommandPipeline) -> None:
     """Raises the error of a primary if all of them fail."""
     await _of_primaries(redis, [("PING",)])
 
 
-async def usage_of(redis: RoundTrips) -> Usage:
+async def collect_usage(redis: CommandPipeline) -> StoreUsage:
     """Sums over the primaries that answer; raises if none does."""
     nodes = await _of_primaries(redis, [("INFO", "memory"), ("DBSIZE",)])
     used, startup, limit = (
         sum(int(memory[name]) for memory, _ in nodes) for name in ("used_memory", "used_memory_startup", "maxmemory")
     )
-    return Usage(memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=sum(int(keys) for _, keys in nodes))
+    return StoreUsage(
+        memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=sum(int(keys) for _, keys in nodes)
+    )
 
 
-async def _of_primaries(redis: RoundTrips, words: Sequence[Words]) -> list[list[Any]]:
-    answers = await redis.everywhere(words)
+async def _of_primaries(redis: CommandPipeline, args: Sequence[Args]) -> list[list[Any]]:
+    answers = await redis.broadcast(args)
     whole = [given for given in answers if not any(isinstance(answer, Exception) for answer in given)]
     if not whole:
         raise next(answer for given in answers for answer in given if isinstance(answer, Exception))

@@ -49,7 +49,7 @@ async def test_a_part_of_a_batch_that_breaks_leaves_the_others_their_answers(
     async def broken(*_: object) -> None:
         raise RuntimeError("the secret inside")
 
-    monkeypatch.setattr(store, "recent", broken)
+    monkeypatch.setattr(store, "read_recent", broken)
     body = {"requests": [{"history": ["i1"], "k": 1}, {"user_id": "u"}, {"history": ["i2"], "k": 1}]}
     response = await service.http.post("/recommend/batch", json=body, headers={"X-Request-ID": "find-me"})
     assert [answer["status"] for answer in response.json()["responses"]] == [200, 500, 200]

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from app.stores.redis.client import RedisClient, round_trips
+from app.stores.redis.client import RedisClient, make_pipeline
 
 
 async def each_primary(client: RedisClient, *words: Any) -> list[Any]:
     """The answer of every primary; raises the first error."""
-    answers = [answer for (answer,) in await round_trips(client).everywhere([words])]
+    answers = [answer for (answer,) in await make_pipeline(client).broadcast([words])]
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from app.errors import StoreUnavailable
 from app.settings import Settings
 from app.stores.history import HistoryStore
-from app.stores.keys import user_keys
+from app.stores.keys import build_user_keys
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.client import RedisClient
 from app.stores.redis.connect import close_redis, open_redis
-from app.stores.results import Applied
+from app.stores.results import AppendResult
 from service_tests.app.stores.servers import calls_of
 from service_tests.support.redis_processes import RedisProcess, until
 
@@ -93,7 +93,7 @@ async def test_an_event_that_dies_with_its_primary_was_acknowledged_only_where_n
 ) -> None:
     store = HistoryStore(client, wait_replicas=wait_replicas, wait_replicas_s=0.2)
     await store.append([NewEvent("u", "before", 1)])
-    until(lambda: pair.replica_has(user_keys("u").items), "a replica that has it")
+    until(lambda: pair.replica_has(build_user_keys("u").items), "a replica that has it")
     pair.cut()
     (answer,) = await asyncio.gather(store.append([NewEvent("u", "after", 2)]), return_exceptions=True)
     pair.primary.kill()
@@ -101,7 +101,7 @@ async def test_an_event_that_dies_with_its_primary_was_acknowledged_only_where_n
     with pair.replica.client() as promoted:
         promoted.execute_command("REPLICAOF", "NO", "ONE")
     other = await open_redis(f"redis://127.0.0.1:{pair.replica.port}")
-    history = await HistoryStore(other).read("u")
+    history = await HistoryStore(other).read_history("u")
     await close_redis(other)
     assert [event.item_id for event in history.events] == ["before"]
     if wait_replicas:
@@ -109,7 +109,7 @@ async def test_an_event_that_dies_with_its_primary_was_acknowledged_only_where_n
         assert "not acknowledged: 0 of 1 replicas" in answer.detail
         assert answer.retry_after_s == 1.0
     else:
-        assert answer == [Applied("stored", 2)], "lost, and the caller was told that it is stored"
+        assert answer == [AppendResult("stored", 2)], "lost, and the caller was told that it is stored"
 
 
 async def test_what_was_not_acknowledged_is_sent_again_and_stored_once(pair: Pair, store: HistoryStore) -> None:
@@ -120,8 +120,8 @@ async def test_what_was_not_acknowledged_is_sent_again_and_stored_once(pair: Pai
             await store.append(events)
     pair.join()
     assert [applied.status for applied in await store.append(events)] == ["duplicate"] * 2
-    assert (await store.recent("u")).version == 2
-    assert pair.replica_has(user_keys("u").events)
+    assert (await store.read_recent("u")).version == 2
+    assert pair.replica_has(build_user_keys("u").events)
 
 
 async def test_waiting_for_a_duplicate_is_waiting_for_a_write_of_this_connection(
@@ -160,7 +160,7 @@ async def test_an_erasure_counts_when_the_replica_has_erased_too(pair: Pair, sto
     before = pair.calls_at_replica("set")
     assert await store.erase("u") == 0, "it was gone, and now it is gone from both"
     assert pair.calls_at_replica("set") == before + 1, "something was written to wait for"
-    assert not any(pair.replica_has(key) for key in user_keys("u")), "and it is gone as well"
+    assert not any(pair.replica_has(key) for key in build_user_keys("u")), "and it is gone as well"
 
 
 async def test_a_merge_that_is_not_acknowledged_keeps_its_source(pair: Pair, store: HistoryStore) -> None:
@@ -169,17 +169,17 @@ async def test_a_merge_that_is_not_acknowledged_keeps_its_source(pair: Pair, sto
     with pytest.raises(StoreUnavailable, match="not acknowledged"):
         await merge_histories(store, "into", "source")
     pair.join()
-    assert [event.item_id for event in (await store.read("source")).events] == ["a"]
+    assert [event.item_id for event in (await store.read_history("source")).events] == ["a"]
     assert (await merge_histories(store, "into", "source")).keys_removed == 2
-    assert [event.item_id for event in (await store.read("into")).events] == ["a", "b"]
+    assert [event.item_id for event in (await store.read_history("into")).events] == ["a", "b"]
 
 
 async def test_a_read_waits_for_nobody(pair: Pair, store: HistoryStore) -> None:
     await store.append([NewEvent("u", "a", 1)])
     pair.cut()
     async with asyncio.timeout(0.15):
-        assert (await store.recent("u")).version == 1
-        assert (await store.read("u")).version == 1
+        assert (await store.read_recent("u")).version == 1
+        assert (await store.read_history("u")).version == 1
 
 
 async def test_replicas_of_the_embedded_redis_are_refused_by_name() -> None:

@@ -44,11 +44,11 @@ async def test_every_operation_on_a_dead_server_is_store_unavailable_and_names_i
     await store.ping()
     own_server.stop()
     operations = {
-        "recent": store.recent("u"),
+        "recent": store.read_recent("u"),
         "append": store.append([NewEvent("u", "a", 1)]),
-        "read": store.read("u"),
+        "read": store.read_history("u"),
         "erase": store.erase("u"),
-        "scan": anext(aiter(store.users())),
+        "scan": anext(aiter(store.iter_users())),
         "info": store.memory_bytes(),
         "ping": store.ping(),
     }
@@ -75,7 +75,7 @@ async def test_a_full_a_read_only_and_a_stopped_server_recover_without_a_new_cli
     own_server.stop()
     with EmbeddedRedis.start(tmp_path):
         assert (await store.append([NewEvent("u", "a", 1)]))[0].status == "stored"
-        assert (await store.recent("u")).version == 1
+        assert (await store.read_recent("u")).version == 1
         await close_redis(client)
 
 
@@ -87,7 +87,7 @@ async def test_a_server_that_hangs_costs_a_caller_only_its_deadline_or_the_timeo
     loop = asyncio.get_running_loop()
     began = loop.time()
     results = await asyncio.gather(
-        store.recent("u", loop.time() + 0.1), store.read("u"), store.ping(), return_exceptions=True
+        store.read_recent("u", loop.time() + 0.1), store.read_history("u"), store.ping(), return_exceptions=True
     )
     assert loop.time() - began < 1
     assert [type(result).__name__ for result in results].count("StoreUnavailable") >= 2
@@ -109,8 +109,8 @@ async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
 
     async def check(user: str) -> None:
         item = f"item-of-{user}"
-        assert [event.item_id for event in (await store.read(user)).events] == [item]
-        assert (await store.recent(user)).item_keys.tolist() == item_keys([item]).tolist()
+        assert [event.item_id for event in (await store.read_history(user)).events] == [item]
+        assert (await store.read_recent(user)).item_keys.tolist() == item_keys([item]).tolist()
         assert [(a.status, a.history_version) for a in await store.append([NewEvent(user, item, 1)])] == [
             ("duplicate", 1)
         ]

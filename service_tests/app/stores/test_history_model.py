@@ -13,7 +13,7 @@ from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
-from app.stores.results import Applied
+from app.stores.results import AppendResult
 from service_tests.app.stores.reference_history import ReferenceHistory
 
 USERS = ["first", "second}%"]
@@ -49,15 +49,15 @@ async def check_steps(url: str, max_events: int, steps: list[list[NewEvent] | st
             histories[source] = ReferenceHistory(max_events)
             assert merged.stored == sum(outcome.status == "stored" for outcome in outcomes)
         else:
-            expected: list[Applied | None] = [None] * len(step)
+            expected: list[AppendResult | None] = [None] * len(step)
             for user in USERS:
                 mine = [index for index, event in enumerate(step) if event.user_id == user]
                 for index, outcome in zip(mine, histories[user].append([step[i] for i in mine]), strict=True):
                     expected[index] = outcome
             assert await store.append([_of_run(run, event) for event in step]) == expected
         for user, history in histories.items():
-            read, recent = await store.read(run + user), await store.recent(run + user)
-            assert (read.version, read.events) == (history.version, history.read())
+            read, recent = await store.read_history(run + user), await store.read_recent(run + user)
+            assert (read.version, read.events) == (history.version, history.read_history())
             assert recent.version == history.version
             assert recent.item_keys.tolist() == item_keys(e.item_id for e in history.events).tolist()
             assert recent.times.tolist() == [max(0, e.timestamp_ms // 1000) for e in history.events]
@@ -126,11 +126,11 @@ def test_events_sent_many_times_at_once_and_in_disorder_are_stored_once_in_time_
         assert sum(outcome.status == "stored" for (outcome,) in outcomes) == 1000
         assert sum(outcome.status == "duplicate" for (outcome,) in outcomes) == 1000 * (times - 1)
         for user in range(5):
-            history = await store.read(f"{run}{user}")
+            history = await store.read_history(f"{run}{user}")
             mine = [event for event in all_events if event.user_id == f"{run}{user}"]
             assert history.version == 200
             assert [(e.item_id, e.timestamp_ms) for e in history.events] == [(e.item_id, e.timestamp_ms) for e in mine]
-            recent = await store.recent(f"{run}{user}")
+            recent = await store.read_recent(f"{run}{user}")
             assert recent.item_keys.tolist() == item_keys(e.item_id for e in mine).tolist()
             assert recent.times.tolist() == [e.timestamp_ms // 1000 for e in mine]
         await store.close()

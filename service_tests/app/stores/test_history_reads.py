@@ -12,9 +12,9 @@ from redis.asyncio.cluster import RedisCluster
 from app.errors import DeadlineExceeded, Draining, Overloaded, StoreUnavailable
 from app.item_key import item_keys
 from app.stores.history import HistoryStore
-from app.stores.history_reads import IN_FLIGHT, MOST_USERS, HistoryReads
+from app.stores.history_reads import MAX_READS_IN_FLIGHT, MAX_USERS_PER_READ, HistoryReads
 from app.stores.records import NewEvent
-from app.stores.redis.client import Gate, RedisClient, round_trips
+from app.stores.redis.client import ConcurrencyLimiter, RedisClient, make_pipeline
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
 from app.stores.results import StoredHistory
@@ -25,7 +25,9 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def reads(redis_client: RedisClient) -> AsyncIterator[HistoryReads]:
-    reads = HistoryReads(round_trips(redis_client), Gate(max_in_flight=8, wait_s=5.0), queue_limit=10_000)
+    reads = HistoryReads(
+        make_pipeline(redis_client), ConcurrencyLimiter(max_in_flight=8, wait_s=5.0), queue_limit=10_000
+    )
     yield reads
     await reads.close(1.0)
 
@@ -70,7 +72,7 @@ async def test_reads_of_one_tick_are_one_command(
 ) -> None:
     users = await users_with_history(store, new_user, 200)
     before = await commands()
-    histories = await asyncio.gather(*(reads.of(user) for user in users))
+    histories = await asyncio.gather(*(reads.read(user) for user in users))
     assert await commands() == before + 1
     assert all(belongs_to(history, user) for history, user in zip(histories, users, strict=True))
 
@@ -87,18 +89,18 @@ async def test_reads_that_come_while_others_are_under_way_go_together(
     await paused(200)
     asked = []
     for user in users:
-        asked.append(asyncio.ensure_future(reads.of(user)))
+        asked.append(asyncio.ensure_future(reads.read(user)))
         await asyncio.sleep(0.001)  # ticks of their own
     histories = await asyncio.gather(*asked)
     assert all(belongs_to(history, user) for history, user in zip(histories, users, strict=True))
-    assert await commands() <= before + IN_FLIGHT + 1
+    assert await commands() <= before + MAX_READS_IN_FLIGHT + 1
 
 
 async def test_a_command_has_a_bounded_number_of_users(
     reads: HistoryReads, new_user: Callable[[], str], commands: Callable[[], Any]
 ) -> None:
     before = await commands()
-    await asyncio.gather(*(reads.of(new_user()) for _ in range(2 * MOST_USERS + 1)))
+    await asyncio.gather(*(reads.read(new_user()) for _ in range(2 * MAX_USERS_PER_READ + 1)))
     assert await commands() == before + 3
 
 
@@ -107,7 +109,7 @@ async def test_a_user_whom_many_ask_about_is_read_once(
 ) -> None:
     popular, other = await users_with_history(store, new_user, 2)
     hits = await statistic(redis_client, "keyspace_hits")
-    histories = await asyncio.gather(*(reads.of(user) for user in [popular] * 50 + [other] + [popular] * 50))
+    histories = await asyncio.gather(*(reads.read(user) for user in [popular] * 50 + [other] + [popular] * 50))
     assert await statistic(redis_client, "keyspace_hits") == hits + 2
     assert [belongs_to(history, popular) for history in histories] == [True] * 50 + [False] + [True] * 50
 
@@ -117,7 +119,7 @@ async def test_who_leaves_takes_nothing_from_the_others(
 ) -> None:
     users = await users_with_history(store, new_user, 20)
     await paused(100)
-    asked = [asyncio.ensure_future(reads.of(user)) for user in users + users]
+    asked = [asyncio.ensure_future(reads.read(user)) for user in users + users]
     await asyncio.sleep(0.02)
     for leaving in asked[:20:2]:
         leaving.cancel()
@@ -133,7 +135,7 @@ async def test_a_deadline_is_kept_while_redis_is_silent_and_costs_only_its_own_c
     await paused(300)
     now = asyncio.get_running_loop().time()
     late, there = await asyncio.gather(
-        reads.of(hurried, now + 0.05), reads.of(patient, now + 5), return_exceptions=True
+        reads.read(hurried, now + 0.05), reads.read(patient, now + 5), return_exceptions=True
     )
     assert isinstance(late, DeadlineExceeded)
     assert isinstance(there, StoredHistory)
@@ -143,22 +145,22 @@ async def test_a_deadline_is_kept_while_redis_is_silent_and_costs_only_its_own_c
 async def test_an_error_reaches_everybody_who_waits_and_the_next_reads_are_fresh(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as server:
         client = await open_redis(server.url)
-        reads = HistoryReads(round_trips(client), Gate(max_in_flight=8, wait_s=1.0), queue_limit=100)
+        reads = HistoryReads(make_pipeline(client), ConcurrencyLimiter(max_in_flight=8, wait_s=1.0), queue_limit=100)
         server.stop()
-        answers = await asyncio.gather(*(reads.of(f"u{number}") for number in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(*(reads.read(f"u{number}") for number in range(20)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [StoreUnavailable] * 20
         with EmbeddedRedis.start(tmp_path):
-            assert (await reads.of("u1")).version == 0
+            assert (await reads.read("u1")).version == 0
             await close_redis(client)
 
 
 async def test_those_beyond_the_limit_are_told_so_and_after_the_end_everybody_is(
     redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
-    reads = HistoryReads(round_trips(redis_client), Gate(max_in_flight=8, wait_s=5.0), queue_limit=5)
+    reads = HistoryReads(make_pipeline(redis_client), ConcurrencyLimiter(max_in_flight=8, wait_s=5.0), queue_limit=5)
     user = new_user()
-    answers = await asyncio.gather(*(reads.of(user) for _ in range(8)), return_exceptions=True)
+    answers = await asyncio.gather(*(reads.read(user) for _ in range(8)), return_exceptions=True)
     assert [isinstance(answer, Overloaded) for answer in answers] == [False] * 5 + [True] * 3
     await reads.close(1.0)
     with pytest.raises(Draining):
-        await reads.of(user)
+        await reads.read(user)

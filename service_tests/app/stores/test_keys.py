@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from app.errors import BadRequest
-from app.stores.keys import user_keys, user_of
+from app.stores.keys import build_user_keys, parse_user_id
 
 users = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
 
@@ -17,20 +17,20 @@ users = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 @example("}{a}")
 @example("%7D")
 def test_all_keys_of_a_user_lie_in_one_slot_and_name_the_user(user: str) -> None:
-    keys = user_keys(user)
+    keys = build_user_keys(user)
     assert len({key_slot(key) for key in keys}) == 1
     tag = keys.items.split(b"{", 1)[1].split(b"}", 1)[0]
     assert {key_slot(key) for key in keys} == {key_slot(tag)}
-    assert user_of(keys.events) == user
+    assert parse_user_id(keys.events) == user
 
 
 @given(users, users)
 @example("}", "%7D")
 def test_two_users_never_share_a_key(one: str, other: str) -> None:
-    assert (one == other) == (user_keys(one).items == user_keys(other).items)
+    assert (one == other) == (build_user_keys(one).items == build_user_keys(other).items)
 
 
 @pytest.mark.parametrize("user", ["", "\ud800"])
 def test_what_cannot_be_a_user_id_is_refused(user: str) -> None:
     with pytest.raises(BadRequest):
-        user_keys(user)
+        build_user_keys(user)

@@ -10,13 +10,13 @@ from app.errors import BadRequest, StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
-from app.stores.results import Applied
+from app.stores.results import AppendResult
 
 pytestmark = pytest.mark.anyio
 
 
 async def items(store: HistoryStore, user: str) -> list[str]:
-    return [event.item_id for event in (await store.read(user)).events]
+    return [event.item_id for event in (await store.read_history(user)).events]
 
 
 async def test_events_of_both_end_up_in_time_order_and_the_source_is_gone(
@@ -28,8 +28,8 @@ async def test_events_of_both_end_up_in_time_order_and_the_source_is_gone(
     merged = await merge_histories(store, known, anonymous)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 4, 2)
     assert await items(store, known) == ["a", "b", "c", "both"]
-    assert (await store.read(known)).events[1].type == "view"
-    assert (await store.recent(known)).times.tolist() == [1, 2, 3, 5]
+    assert (await store.read_history(known)).events[1].type == "view"
+    assert (await store.read_recent(known)).times.tolist() == [1, 2, 3, 5]
     assert await store.erase(anonymous) == 0
 
 
@@ -63,7 +63,7 @@ async def test_no_event_is_lost_while_the_source_still_receives_and_several_merg
     big = HistoryStore(store.client, max_events=1000, wait_s=30.0)
     known, anonymous = new_user(), new_user()
 
-    async def send() -> list[Applied]:
+    async def send() -> list[AppendResult]:
         results = []
         for number in range(300):
             results += await big.append([NewEvent(anonymous, f"item{number}", number, f"e{number}")])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest
-from app.stores.records import MAX_TIMESTAMP_MS, HistoryEvent, NewEvent, decode, encode, identity
+from app.stores.records import MAX_TIMESTAMP_MS, HistoryEvent, NewEvent, compute_identity, decode, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)
 new_events = st.builds(
@@ -26,11 +26,11 @@ def test_every_event_reads_back_as_it_was_written(events: list[NewEvent]) -> Non
 
 
 def test_an_event_id_cannot_pose_as_an_item_at_a_time() -> None:
-    assert identity(NewEvent("u", "a", 5)) != identity(NewEvent("u", "a", 5, event_id="5:a"))
+    assert compute_identity(NewEvent("u", "a", 5)) != compute_identity(NewEvent("u", "a", 5, event_id="5:a"))
 
 
 def test_item_and_time_do_not_run_into_each_other() -> None:
-    assert identity(NewEvent("u", "1:a", 5)) != identity(NewEvent("u", "a", 51))
+    assert compute_identity(NewEvent("u", "1:a", 5)) != compute_identity(NewEvent("u", "a", 51))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from app.bench.serve.echo import EchoItem, EchoRequest, EchoResponse
 from app.inference import Query, TopItems
 from app.inference.servable import open_servable
 from app.settings import Settings
-from app.stores.keys import items_key
-from app.stores.results import stored_history
+from app.stores.keys import build_items_key
+from app.stores.results import decode_history
 
 
 def create_naive() -> FastAPI:
@@ -38,7 +38,7 @@ def create_naive() -> FastAPI:
 
     @app.post("/recommend")
     async def recommend(request: EchoRequest, http: Request) -> EchoResponse:
-        history = stored_history(await http.app.state.redis.get(items_key(request.user_id)))
+        history = decode_history(await http.app.state.redis.get(build_items_key(request.user_id)))
         query = Query(history.item_keys, request.k, times=history.times)
         top = http.app.state.servable.answer([query])[0]
         if not isinstance(top, TopItems):

@@ -13,8 +13,8 @@ from redis import Redis
 
 from app.inference import Query, TopItems
 from app.inference.servable import open_servable
-from app.stores.keys import items_key
-from app.stores.results import stored_history
+from app.stores.keys import build_items_key
+from app.stores.results import decode_history
 
 ARTIFACT, REDIS, BATCH = "NEXTUP_PEER_ARTIFACT", "NEXTUP_PEER_REDIS", "NEXTUP_PEER_BATCH"
 NATIVE = "NEXTUP_PEER_NATIVE"
@@ -34,8 +34,8 @@ class Handler:
         """One answer per request, in their order."""
         del context
         bodies = [_body(row) for row in data]
-        values: Any = self.redis.mget([items_key(body["user_id"]) for body in bodies])
-        histories = [stored_history(value) for value in values]
+        values: Any = self.redis.mget([build_items_key(body["user_id"]) for body in bodies])
+        histories = [decode_history(value) for value in values]
         queries = [
             Query(history.item_keys, body.get("k", 10), times=history.times)
             for body, history in zip(bodies, histories, strict=True)

@@ -10,7 +10,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.item_key import item_keys
 from app.stores.history import HistoryStore
-from app.stores.keys import user_keys
+from app.stores.keys import build_user_keys
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
@@ -41,7 +41,7 @@ async def store(cluster: RedisCluster) -> AsyncIterator[HistoryStore]:
 
 
 @pytest.fixture
-def users(cluster: RedisCluster, new_user: Callable[[], str]) -> list[str]:
+def iter_users(cluster: RedisCluster, new_user: Callable[[], str]) -> list[str]:
     """Thirty, on every node some."""
     users = [new_user() for _ in range(30)]
     assert len({cluster.primary_of(user).port for user in users}) == 3
@@ -65,7 +65,7 @@ async def fill(store: HistoryStore, users: list[str]) -> None:
 async def test_reads_of_one_tick_are_one_round_trip_per_node(store: HistoryStore, users: list[str]) -> None:
     await fill(store, users)
     before = await calls_of(store.client, "get"), await statistic(store.client, "total_reads_processed")
-    histories = await asyncio.gather(*(store.recent(user) for user in users + users))
+    histories = await asyncio.gather(*(store.read_recent(user) for user in users + users))
     after = await calls_of(store.client, "get"), await statistic(store.client, "total_reads_processed")
     assert [h.item_keys.tolist() for h in histories] == [item_keys([f"of-{user}"]).tolist() for user in users + users]
     assert after[0] - before[0] == len(users)
@@ -80,15 +80,15 @@ async def test_users_of_different_nodes_are_merged(
     await fill(store, [into, source])
     merged = await merge_histories(store, into, source)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 2, 2)
-    assert [event.item_id for event in (await store.read(into)).events] == [f"of-{into}", f"of-{source}"]
-    assert (await store.recent(source)).version == 0
+    assert [event.item_id for event in (await store.read_history(into)).events] == [f"of-{into}", f"of-{source}"]
+    assert (await store.read_recent(source)).version == 0
 
 
 async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     """ASK for keys that have left, TRYAGAIN for a user of whom one key has left, MOVED when all of it is done."""
-    user, keys = users[0], user_keys(users[0])
+    user, keys = users[0], build_user_keys(users[0])
     move = cluster.move_of(user)
     numbers = itertools.count(1)
 
@@ -97,8 +97,8 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
         answers = await asyncio.gather(*(store.append([NewEvent(user, "a", number, f"e{number}")]) for _ in range(3)))
         assert sorted(applied.status for (applied,) in answers) == ["duplicate", "duplicate", "stored"]
         read, recent = await asyncio.gather(
-            asyncio.gather(*(store.read(user) for _ in range(3))),
-            asyncio.gather(*(store.recent(user) for _ in range(3))),
+            asyncio.gather(*(store.read_history(user) for _ in range(3))),
+            asyncio.gather(*(store.read_recent(user) for _ in range(3))),
         )
         assert [history.version for history in read] + [history.version for history in recent] == [number] * 6
 
@@ -110,8 +110,8 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.append([NewEvent(user, "a", 100)])
     with pytest.raises(StoreUnavailable, match="rehashing"):
-        await store.read(user)
-    assert (await store.recent(user)).version == 9, "what a recommendation reads is one key, here or there"
+        await store.read_history(user)
+    assert (await store.read_recent(user)).version == 9, "what a recommendation reads is one key, here or there"
     move.migrate(keys.items, keys.seen)
     for _ in range(5):
         await append_and_read()
@@ -131,7 +131,7 @@ async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
     move.begin()
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.append([NewEvent(user, "a", 1)])
-    assert (await store.recent(user)).version == 0
+    assert (await store.read_recent(user)).version == 0
     move.end()
     assert (await store.append([NewEvent(user, "a", 1)]))[0].history_version == 1
 
@@ -146,7 +146,7 @@ async def test_a_planned_change_of_the_primary_costs_no_caller_anything(
     number = 0
     while new.role() != "master" or number < 20:
         await store.append([NewEvent(user, f"i{number}", number) for user in users])
-        assert {(await store.recent(user)).version for user in users} == {number + 1}
+        assert {(await store.read_recent(user)).version for user in users} == {number + 1}
         number += 1
     assert old.role() == "slave"
     cluster.wait_until_whole()
@@ -161,15 +161,15 @@ async def test_a_silent_node_costs_its_own_users_an_error_and_the_others_nothing
     away = [user for user in users if cluster.primary_of(user) is silent]
     there = [user for user in users if user not in away]
     with hanging(silent):
-        waiting = asyncio.gather(*(store.recent(user) for user in away), return_exceptions=True)
+        waiting = asyncio.gather(*(store.read_recent(user) for user in away), return_exceptions=True)
         for number in range(40):
             user = there[number % len(there)]
-            assert (await store.recent(user)).version == 1
+            assert (await store.read_recent(user)).version == 1
             assert (await store.append([NewEvent(user, f"of-{user}", 1)]))[0].status == "duplicate"
         assert not waiting.done(), "nobody else waits for the silent one"
         assert {type(answer) for answer in await waiting} == {StoreUnavailable}
 
-        together = asyncio.gather(*(store.recent(user) for user in users), return_exceptions=True)
+        together = asyncio.gather(*(store.read_recent(user) for user in users), return_exceptions=True)
         assert [isinstance(answer, StoredHistory) for answer in await together] == [user in there for user in users]
         await store.ping()
         assert (await store.usage()).keys >= 2 * len(there)
@@ -194,8 +194,8 @@ async def test_a_shard_without_any_node_fails_its_users_by_name_and_comes_back(
     with pytest.raises(StoreUnavailable, match=f"append.*{gone.port}"):
         await store.append([NewEvent(users[0], "x", 2)])
     with pytest.raises(StoreUnavailable, match=f"recent.*{gone.port}"):
-        await store.recent(users[0])
-    assert (await store.recent(there)).version == 1
+        await store.read_recent(users[0])
+    assert (await store.read_recent(there)).version == 1
     await store.ping()
     gone.start()
     assert (await store.append([NewEvent(there, "x", 2)]))[0].status == "stored"

@@ -10,7 +10,7 @@ from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
-from app.stores.redis.connect import close_redis, open_redis, parse_many_hosts, redacted
+from app.stores.redis.connect import close_redis, open_redis, parse_multi_host_url, redact_url
 from service_tests.support.redis_cluster import RedisCluster
 from service_tests.support.redis_sentinel import RedisSentinel
 
@@ -22,9 +22,9 @@ async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
     events = [NewEvent(user, f"item{number}", number, f"e{number}") for user in users for number in range(8)]
     assert {applied.status for applied in await store.append(events)} == {"stored"}
     assert {applied.status for applied in await store.append(events)} == {"duplicate"}
-    assert (await store.recent(users[0])).version == 8
-    assert len((await store.read(users[-1])).events) == 5
-    assert {user async for user in store.users()} >= set(users)
+    assert (await store.read_recent(users[0])).version == 8
+    assert len((await store.read_history(users[-1])).events) == 5
+    assert {user async for user in store.iter_users()} >= set(users)
     assert (await merge_histories(store, users[0], users[1])).keys_removed == 3
     assert await store.erase(users[2]) == 3
     usage = await store.usage()
@@ -105,12 +105,12 @@ async def test_a_server_of_another_kind_than_the_url_says_is_named(
 
 
 async def test_urls_with_many_hosts_are_taken_apart() -> None:
-    many = parse_many_hosts("redis+sentinel://u:p%40ss@a:1,b,[::1]:2/my%2Fshop/3", 26379)
+    many = parse_multi_host_url("redis+sentinel://u:p%40ss@a:1,b,[::1]:2/my%2Fshop/3", 26379)
     assert many.hosts == (("a", 1), ("b", 26379), ("::1", 2))
     assert (many.username, many.password, many.path) == ("u", "p@ss", ("my/shop", "3"))
-    assert parse_many_hosts("redis+cluster://:p@a", 6379).username is None
+    assert parse_multi_host_url("redis+cluster://:p@a", 6379).username is None
 
 
 async def test_passwords_are_redacted_wherever_they_stand() -> None:
-    assert redacted("redis://u:a@b@host/0?password=x&db=1") == "redis://***@host/0?password=***&db=1"
-    assert redacted("unix:///a@b/c") == "unix:///a@b/c"
+    assert redact_url("redis://u:a@b@host/0?password=x&db=1") == "redis://***@host/0?password=***&db=1"
+    assert redact_url("unix:///a@b/c") == "unix:///a@b/c"

@@ -33,7 +33,7 @@ async def append_and_read(url: str, item: str, time_ms: int) -> list[str]:
     client = await open_redis(url, timeout_s=5.0)
     store = HistoryStore(client)
     await store.append([NewEvent("u", item, time_ms)])
-    items = [event.item_id for event in (await store.read("u")).events]
+    items = [event.item_id for event in (await store.read_history("u")).events]
     await store.close()
     await close_redis(client)
     return items

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.stores.redis.sentinel import SharedSentinel
+from app.stores.redis.sentinel import SingleFlightSentinel
 from service_tests.support.redis_sentinel import SERVICE, RedisSentinel
 
 pytestmark = pytest.mark.anyio
@@ -18,8 +18,10 @@ NOBODY = ("127.0.0.1", 1)
 
 
 @asynccontextmanager
-async def asking(*sentinels: tuple[str, int]) -> AsyncIterator[SharedSentinel]:
-    shared = SharedSentinel(list(sentinels), sentinel_kwargs={"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)})
+async def asking(*sentinels: tuple[str, int]) -> AsyncIterator[SingleFlightSentinel]:
+    shared = SingleFlightSentinel(
+        list(sentinels), sentinel_kwargs={"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
+    )
     yield shared
     await shared.aclose()
 
