@@ -26,7 +26,7 @@ Times = NDArray[np.uint32]
 class SequenceBatch:
     """`items` (B, T) catalogue indices with 0 behind the end; `lengths` (B,), each from 1 to T.
 
-    `times` (B, T): seconds scheduled_at 1970 of each event; `NO_TIME` where nobody knows and behind the end.
+    `times` (B, T): seconds since 1970 of each event; `NO_TIME` where nobody knows and behind the end.
     None: no time is known, or the model does not read them.
     """
 
