@@ -18,10 +18,10 @@ from models.oom_batching import AdaptiveBatchSize
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.torch_runner import TorchRunner
-from models.scorers.ann.indexes import Index, build_index, exact_by
+from models.scorers.ann.indexes import Index, build_index, make_exact_index_scorer
 from models.scorers.exact.cosine import CosineScan
 from models.scorers.filter import Indices, ItemFilter, Mask
-from models.scorers.selection import Scoring, choose, plain_scoring
+from models.scorers.selection import ScorerSelection, select_plain_scorer, select_scorers
 
 Row = TypeVar("Row")
 
@@ -53,7 +53,7 @@ class Predictor:
         self.torch_device = device
         self._cosines: CosineScan | None = None
         self._fitting = AdaptiveBatchSize()
-        self._exact = self._scoring = plain_scoring(self.model)
+        self._exact = self._scoring = select_plain_scorer(self.model)
 
     @property
     def device(self) -> str:
@@ -138,7 +138,7 @@ class Predictor:
 
     def choose_scorers(self, *, native: bool = True) -> None:
         """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
-        self._exact = self._scoring = choose(self.model, native=native)
+        self._exact = self._scoring = select_scorers(self.model, native=native)
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> Index | None:
@@ -152,8 +152,8 @@ class Predictor:
     @torch.inference_mode()
     def use_index(self, index: Index) -> None:
         """Answer approximately where that is faster, but for histories with filters that the index cannot serve."""
-        if (shared := exact_by(self.model, index)) is not None:
-            self._exact = Scoring(shared, shared, {})  # what was kept for exact answers can go
+        if (shared := make_exact_index_scorer(self.model, index)) is not None:
+            self._exact = ScorerSelection(shared, shared, {})  # what was kept for exact answers can go
         self._scoring = self._exact.with_index(self.model, index)
 
     def count_model_bytes(self) -> dict[str, int]:

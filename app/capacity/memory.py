@@ -67,7 +67,7 @@ def estimate_worker_memory(
         base=base.own,
         service=measured.SERVICE_OWN,
         model=measured.MODEL_OWN + shape.weights - shape.mapped_weights,
-        scorers=shape.index.kept if index else shape.scorers.kept,
+        scorers=shape.index.extra_bytes if index else shape.scorers.extra_bytes,
         heap=heap,
         libraries=base.mapped + measured.MODEL_MAPPED,
         weights=shape.mapped_weights,

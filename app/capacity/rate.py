@@ -61,7 +61,7 @@ def estimate_rate(shape: ModelShape, rate: float, length: int, device: str, *, i
         raise NotMeasured(f"requests per second of {shape.preset}; there are figures for {known}")
     fixed, per_event = measured.ENCODE_S[shape.preset]
     with_int8, without = measured.SCAN_S[shape.table_form]
-    of_batch, of_history = with_int8 if shape.scorers.kept else without
+    of_batch, of_history = with_int8 if shape.scorers.extra_bytes else without
     batch_s, score_s = of_batch * shape.items, of_history * shape.items
     if index and shape.table_form == "codes":
         batch_s, score_s = (measured.READ_SHARE * shape.items * seconds for seconds in measured.LISTS_S)

@@ -13,8 +13,8 @@ from models.build import unfilled_model
 from models.config import ModelConfig
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import MIN_INDEX_ITEMS
-from models.scorers.ann.indexes import ForeseenIndex, foreseen_index
-from models.scorers.selection import Foreseen, foreseen
+from models.scorers.ann.indexes import IndexEstimate, estimate_index
+from models.scorers.selection import ScorerEstimate, estimate_scorers
 
 MIN_ITEMS, MAX_ITEMS = 64, 1_000_000_000
 """Fewer give a smaller codebook, which the data decides."""
@@ -28,9 +28,9 @@ class ModelShape:
     preset: str
     items: int
     tensors: dict[str, int]
-    scorers: Foreseen
+    scorers: ScorerEstimate
     table_form: str
-    planned_index: ForeseenIndex | None
+    planned_index: IndexEstimate | None
     """None where no index fits."""
     score_bytes: int
     """Of a batch of 32, where everything is scored at once."""
@@ -47,7 +47,7 @@ class ModelShape:
         return sum(size for size in self.tensors.values() if size >= MIN_MMAP_BYTES)
 
     @property
-    def index(self) -> ForeseenIndex:
+    def index(self) -> IndexEstimate:
         """ValueError for a catalogue or a head that gets no index."""
         if self.planned_index is None:
             raise ValueError(f"--index: {self.preset} scores no inner products, so no index fits")
@@ -60,14 +60,14 @@ def compute_shape(config: ModelConfig, items: int) -> ModelShape:
     """Without categories, which is what a model without its data has; ValueError for parts that do not fit."""
     with torch.device("meta"):
         model = unfilled_model(config, items)
-    scorers = foreseen(model)
+    scorers = estimate_scorers(model)
     return ModelShape(
         preset=config.preset,
         items=items,
         tensors={name: tensor.nbytes for name, tensor in model.state_dict().items()},
         scorers=scorers,
         table_form="codes" if isinstance(model.embedding, CodesEmbedding) else config.embedding.name,
-        planned_index=foreseen_index(model, scorers.kept),
+        planned_index=estimate_index(model, scorers.extra_bytes),
         score_bytes=4 * BATCH * (items + 1),
         hidden_bytes=4 * BATCH * config.max_len * config.dim,
     )

@@ -27,7 +27,7 @@ from models.runners.torch_runner import TorchRunner
 from models.scorers.base import Scorer
 from models.scorers.exact.grouped import GroupedScorer
 from models.scorers.filter import Indices, ItemFilter
-from models.scorers.selection import DENIED, EXACT, K
+from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K
 from models.scorers.vectors import ItemVectors
 
 PRESETS = ("blossom", "sasrec")
@@ -76,17 +76,17 @@ def measure_encoding(
 def measure_scoring(
     device: torch.device, ceilings: Ceilings, sizes: Sequence[int], batches: Sequence[int], dim: int, rounds: int
 ) -> Iterator[GpuCase]:
-    """Every exact scorer that the device has; histories deny `DENIED` items each."""
+    """Every exact scorer that the device has; histories deny `NUM_EXCLUDED` items each."""
     for items in sizes:
         for form in FORMS:
             with device, torch.no_grad():
                 model = build_random_model(form, items, dim)
-            scorers = [scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None]
+            scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
             if device.type != "cuda":  # which offers it to GPUs alone
                 scorers.append(GroupedScorer(ItemVectors(model)))
             for batch in batches:
                 rng = np.random.default_rng(batch)
-                excluded = [rng.integers(1, items + 1, DENIED) for _ in range(batch)]
+                excluded = [rng.integers(1, items + 1, NUM_EXCLUDED) for _ in range(batch)]
                 hidden = torch.randn(batch, dim, generator=torch.Generator().manual_seed(batch)).to(device)
                 work = _scoring(model, batch)
                 for scorer in scorers:

@@ -17,11 +17,11 @@ from models.build import build_model
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
-from models.scorers.ann.indexes import approximate_of, build_index
+from models.scorers.ann.indexes import build_index, make_approximate_scorer
 from models.scorers.ann.ivf_index import has_faiss
 from models.scorers.base import Scorer
 from models.scorers.filter import ItemFilter
-from models.scorers.selection import DENIED, EXACT, K, choose, timed
+from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers, time_batch
 
 FORMS: dict[str, tuple[Part, str]] = {  # what is scored: embedding and head
     "full": (Part("full"), "tied"),
@@ -52,9 +52,9 @@ class ScorerTiming:
 def measure_scorers(
     form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool
 ) -> list[ScorerTiming]:
-    """One line per scorer that fits the form, and batch size; histories deny `DENIED` items each."""
+    """One line per scorer that fits the form, and batch size; histories deny `NUM_EXCLUDED` items each."""
     model = build_random_model(form, items, dim)
-    scorers = [scorer for kind in EXACT if (scorer := kind.for_model(model)) is not None]
+    scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
     found = _timed_in_turn(form, model, scorers, queries, rounds)
     if approximate and form != "adaptive" and has_faiss():
@@ -96,9 +96,9 @@ def cluster_items(model: SequentialRecommender) -> Tensor:
 
 
 def _approximate(model: SequentialRecommender, near: Tensor) -> Scorer | None:
-    exact = choose(model).large
+    exact = select_scorers(model).large
     index = build_index(model, near, exact)
-    return None if index is None else approximate_of(model, index, exact)
+    return None if index is None else make_approximate_scorer(model, index, exact)
 
 
 def _timed_in_turn(
@@ -110,11 +110,11 @@ def _timed_in_turn(
     found = []
     for size, hidden in queries.items():
         rng = np.random.default_rng(size)
-        excluded = [rng.integers(1, items + 1, DENIED) for _ in range(size)]
+        excluded = [rng.integers(1, items + 1, NUM_EXCLUDED) for _ in range(size)]
         times: dict[str, list[float]] = {scorer.name: [] for scorer in scorers}
         for turn in range(rounds + 1):  # the first only warms up
             for scorer in scorers:
-                took = timed(scorer, hidden, min(K, items), ItemFilter(items, excluded))
+                took = time_batch(scorer, hidden, min(K, items), ItemFilter(items, excluded))
                 if turn:
                     times[scorer.name].append(1e3 * took)
         for scorer in scorers:

@@ -40,7 +40,7 @@ class Scorer(ABC):
         """None where this way of scoring cannot give the model's scores, or not on this device."""
 
     @classmethod
-    def would_keep(cls, model: SequentialRecommender) -> int:  # noqa: ARG003
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:  # noqa: ARG003
         """Bytes that it would keep for this model, told without building it."""
         return 0
 

@@ -16,10 +16,10 @@ from models.recommender import SequentialRecommender
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
-from models.scorers.selection import EXACT
+from models.scorers.selection import EXACT_SCORERS
 
 DIM = 16
-SCORERS: Mapping[str, type[Scorer]] = {kind.name: kind for kind in EXACT}
+SCORERS: Mapping[str, type[Scorer]] = {kind.name: kind for kind in EXACT_SCORERS}
 FORMS = [  # scorer, embedding and its options, head
     ("blocked", Part("full"), "tied"),
     ("blocked", Part("full"), "dense"),

@@ -42,14 +42,14 @@ def build_index(
     )
 
 
-class ForeseenIndex(NamedTuple):
-    """`file_bytes` are mapped and shared; `kept` is each worker's own, what exact answers take among it."""
+class IndexEstimate(NamedTuple):
+    """`file_bytes` are mapped and shared; `extra_bytes` is each worker's own, what exact answers take among it."""
 
     file_bytes: int
-    kept: int
+    extra_bytes: int
 
 
-def foreseen_index(model: SequentialRecommender, exact_bytes: int) -> ForeseenIndex | None:
+def estimate_index(model: SequentialRecommender, exact_bytes: int) -> IndexEstimate | None:
     """What `build_index` will come to, told by shapes; None where no index fits.
 
     `exact_bytes`: what the exact scorer keeps, which goes where lists of codes come.
@@ -58,21 +58,21 @@ def foreseen_index(model: SequentialRecommender, exact_bytes: int) -> ForeseenIn
     if vectors is None:
         return None
     if codes is None or library() is None:
-        return ForeseenIndex(vectors.num_items * (vectors.width + 8), exact_bytes)
+        return IndexEstimate(vectors.num_items * (vectors.width + 8), exact_bytes)
     lists = number_of_lists(codes.num_items)
     places = codes.num_items + lists * PLACES // 2  # the last block of a list is half empty
     row = 4 * (vectors.width + 1)
-    return ForeseenIndex(places * codes.splits * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
+    return IndexEstimate(places * codes.splits * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
 
 
-def approximate_of(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:
+def make_approximate_scorer(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:
     """The scorer that reads it, with `otherwise` for what it cannot answer; None where it cannot serve this model."""
     if isinstance(index, ListsIndex):
         return ListsScorer.of(model, index, otherwise)
     return IvfScorer.of(model, index, otherwise)
 
 
-def exact_by(model: SequentialRecommender, index: Index) -> Scorer | None:
+def make_exact_index_scorer(model: SequentialRecommender, index: Index) -> Scorer | None:
     """An exact scorer that reads the same file, and so keeps nothing; None where there is none."""
     return exact_of(model, index) if isinstance(index, ListsIndex) else None
 

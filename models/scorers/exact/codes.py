@@ -46,7 +46,7 @@ class CodesScorer(Scorer):
         return cls(model.embedding) if is_tied and isinstance(model.embedding, CodesEmbedding) else None
 
     @classmethod
-    def would_keep(cls, model: SequentialRecommender) -> int:
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:
         embedding = model.embedding
         if not isinstance(embedding, CodesEmbedding) or not embedding.is_packed:
             return 0

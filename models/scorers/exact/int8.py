@@ -47,7 +47,7 @@ class Int8Scorer(Scorer):
         return cls(vectors, BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
     @classmethod
-    def would_keep(cls, model: SequentialRecommender) -> int:
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:
         vectors = item_vectors(model)
         return 0 if vectors is None else Int8Table.bytes_of(vectors)
 

@@ -40,7 +40,7 @@ class NativeBlocksScorer(Scorer):
         return cls(embedding, BlocksScan(native, blocks, embedding.num_items, embedding.codebook), blocks.nbytes)
 
     @classmethod
-    def would_keep(cls, model: SequentialRecommender) -> int:
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:
         embedding = six_bit_codes(model)
         return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.splits * ROW
 

@@ -25,7 +25,7 @@ def test_every_preset_has_the_tensors_that_it_is_built_with(name: str) -> None:
 def test_a_hundred_million_items_need_no_memory_to_be_planned() -> None:
     shape = compute_shape(preset("sasrec"), 100_000_000)
     assert shape.mapped_weights == 4 * 64 * 100_000_001
-    assert shape.scorers.kept == 0, "a table of integers would be larger than a worker may keep"
+    assert shape.scorers.extra_bytes == 0, "a table of integers would be larger than a worker may keep"
 
 
 def test_ids_are_as_long_as_their_numbers() -> None:

@@ -11,7 +11,14 @@ from models.scorers.base import Scorer
 from models.scorers.exact.codes import CodesScorer
 from models.scorers.exact.native_blocks import NativeBlocksScorer
 from models.scorers.exact.plain import PlainScorer
-from models.scorers.selection import BATCHES, EXACT, LARGE_FROM, MEASURED_FROM, Scoring, choose
+from models.scorers.selection import (
+    BATCHES,
+    BENCHMARK_MIN_ITEMS,
+    EXACT_SCORERS,
+    LARGE_FROM,
+    ScorerSelection,
+    select_scorers,
+)
 from service_tests.contracts.test_scorers import model_of
 
 
@@ -28,7 +35,7 @@ def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
     embedding: str, head: str, names: set[str]
 ) -> None:
     model = model_of(Part(embedding), head, 3_000, 0, whole=False)
-    scoring = choose(model, budget_s=0.05, measured_from=1)
+    scoring = select_scorers(model, budget_s=0.05, benchmark_min_items=1)
     assert tuple(scoring.timings_ms) == BATCHES
     for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
         timings = scoring.timings_ms[size]
@@ -43,7 +50,7 @@ def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
 
 
 def test_what_has_no_rival_is_not_measured() -> None:
-    scoring = choose(model_of(Part("full"), "popularity", 3_000, 0, whole=False), measured_from=1)
+    scoring = select_scorers(model_of(Part("full"), "popularity", 3_000, 0, whole=False), benchmark_min_items=1)
     assert isinstance(scoring.small, PlainScorer)
     assert scoring.timings_ms == {}
 
@@ -51,18 +58,18 @@ def test_what_has_no_rival_is_not_measured() -> None:
 @pytest.mark.parametrize(("embedding", "keeping"), [("full", {"int8"}), ("codes", {"int8", "codes", "native blocks"})])
 def test_who_would_keep_more_than_is_allowed_is_not_built(embedding: str, keeping: set[str]) -> None:
     model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
-    least = min(kind.would_keep(model) for kind in EXACT if kind.name in keeping)
-    named = choose(model, budget_s=0.05, measured_from=1, kept_bytes=least - 1).timings_ms.get(1, {})
+    least = min(kind.estimate_extra_bytes(model) for kind in EXACT_SCORERS if kind.name in keeping)
+    named = select_scorers(model, budget_s=0.05, benchmark_min_items=1, max_extra_bytes=least - 1).timings_ms.get(1, {})
     assert not keeping & named.keys()
 
 
 @pytest.mark.parametrize("embedding", ["full", "codes"])
-@pytest.mark.parametrize("kind", EXACT)
+@pytest.mark.parametrize("kind", EXACT_SCORERS)
 def test_what_a_scorer_keeps_is_what_it_said_it_would(kind: type[Scorer], embedding: str) -> None:
     model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
     made = kind.for_model(model)
     if made is not None:
-        assert made.nbytes == kind.would_keep(model)
+        assert made.nbytes == kind.estimate_extra_bytes(model)
 
 
 def test_small_catalogues_are_not_measured() -> None:
@@ -72,7 +79,7 @@ def test_small_catalogues_are_not_measured() -> None:
         ("codes", True, native),
         ("codes", False, CodesScorer),
     ):
-        scoring = choose(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allow_masks)
+        scoring = select_scorers(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allow_masks)
         assert isinstance(scoring.small, kind)
         assert scoring.small is scoring.large
         assert scoring.timings_ms == {}
@@ -83,8 +90,8 @@ def test_what_is_kept_is_counted_once_and_told() -> None:
     codes = CodesScorer.for_model(model)
     assert codes is not None
     assert codes.nbytes == 61 * 8  # a byte for each of eight codes
-    assert Scoring(codes, codes, {}).nbytes == 61 * 8
-    assert Scoring(PlainScorer(model), codes, {}).describe() == {
+    assert ScorerSelection(codes, codes, {}).nbytes == 61 * 8
+    assert ScorerSelection(PlainScorer(model), codes, {}).describe() == {
         "small": {"name": "plain", "exact": True, "bytes": 0},
         "large": {"name": "codes", "exact": True, "bytes": 61 * 8},
         "large_from": LARGE_FROM,
@@ -93,10 +100,10 @@ def test_what_is_kept_is_counted_once_and_told() -> None:
 
 
 def test_a_predictor_tells_what_it_chose_and_answers_as_before() -> None:
-    model = model_of(Part("full"), "tied", MEASURED_FROM, 0, whole=False)
+    model = model_of(Part("full"), "tied", BENCHMARK_MIN_ITEMS, 0, whole=False)
     predictor = Predictor(model, torch.device("cpu"))
     rng = np.random.default_rng(0)
-    histories = [rng.integers(1, MEASURED_FROM + 1, 5) for _ in range(LARGE_FROM)]
+    histories = [rng.integers(1, BENCHMARK_MIN_ITEMS + 1, 5) for _ in range(LARGE_FROM)]
     before = predictor.top_k(histories, 10, excluded=histories)
     plain = predictor.estimate_workspace_bytes()
     assert predictor.scoring["timings_ms"] == {}

@@ -18,7 +18,7 @@ from models.scorers.ann.ivf_index import IvfIndex, has_faiss
 from models.scorers.base import Best, Scorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
-from models.scorers.selection import BATCHES, plain_scoring
+from models.scorers.selection import BATCHES, select_plain_scorer
 from models.scorers.vectors import ItemVectors
 from service_tests.contracts.test_scorers import DIM, filters, model_of
 
@@ -120,14 +120,14 @@ def test_a_mask_sends_only_its_own_history_to_the_exact_scorer(index: IvfIndex) 
 
 
 def test_batches_for_which_a_scan_is_faster_stay_exact(index: IvfIndex) -> None:
-    found = plain_scoring(MODEL).with_index(MODEL, index, measured_from=1)
+    found = select_plain_scorer(MODEL).with_index(MODEL, index, benchmark_min_items=1)
     for size, scorer in zip(BATCHES, (found.small, found.large), strict=True):
         timings = found.timings_ms[size]
         assert timings.keys() == {"plain", "ivf"}
         assert scorer.name == min(timings, key=timings.__getitem__)
     slow = dataclasses.replace(index, index=Slow(index.index))
-    assert plain_scoring(MODEL).with_index(MODEL, slow, measured_from=1).recall == 1.0
-    assert plain_scoring(MODEL).with_index(MODEL, slow).recall == index.recall, "small ones are not measured"
+    assert select_plain_scorer(MODEL).with_index(MODEL, slow, benchmark_min_items=1).recall == 1.0
+    assert select_plain_scorer(MODEL).with_index(MODEL, slow).recall == index.recall, "small ones are not measured"
 
 
 class Slow:

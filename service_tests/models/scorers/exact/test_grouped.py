@@ -13,7 +13,7 @@ from models.scorers.exact.grouped import GroupedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.triton_scorer import TritonScorer
 from models.scorers.filter import ItemFilter
-from models.scorers.selection import choose
+from models.scorers.selection import select_scorers
 from service_tests.contracts.test_scorers import assert_same, filters, model_of, queries, shares
 from service_tests.models.scorers.exact.grouped_scorers import DEVICE, grouped_scorer
 
@@ -90,13 +90,13 @@ def test_a_cpu_never_measures_what_is_made_for_a_gpu() -> None:
     model = model_of(Part("full"), "tied", 3_000, 0, whole=False)
     assert GroupedScorer.for_model(model) is None
     assert TritonScorer.for_model(model) is None
-    assert not {"grouped", "triton"} & choose(model, budget_s=0.02, measured_from=1).timings_ms[1].keys()
+    assert not {"grouped", "triton"} & select_scorers(model, budget_s=0.02, benchmark_min_items=1).timings_ms[1].keys()
 
 
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="there is no GPU")
 @pytest.mark.parametrize(("embedding", "native"), [("full", True), ("codes", True), ("full", False)])
 def test_a_gpu_measures_them(embedding: str, native: bool) -> None:
     model = model_of(Part(embedding), "tied", 30_000, 0, whole=False).to(DEVICE)
-    named = choose(model, native=native).timings_ms[1].keys()
+    named = select_scorers(model, native=native).timings_ms[1].keys()
     assert "grouped" in named
     assert ("triton" in named) == native
