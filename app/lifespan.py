@@ -1,4 +1,4 @@
-"""What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the watch."""
+"""What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the health_monitor."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -7,7 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app.events.service import EventService
-from app.health.monitor import Watch
+from app.health.monitor import HealthMonitor
 from app.inference import Engine
 from app.inference.remote.engine import RemoteEngine
 from app.model_repository.repository import ModelRepository
@@ -35,7 +35,7 @@ class State(TypedDict):
     events: EventService
     users: UserService
     models: Models
-    watch: Watch
+    health_monitor: HealthMonitor
 
 
 def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
@@ -46,8 +46,8 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             tracing = await opened.enter_async_context(tracing_of(settings))
             store = await _open_store(settings, opened)
             engine, models = await _open_model(settings, opened, tracing)
-            watch = Watch(store, engine)
-            await opened.enter_async_context(watch.looking())
+            health_monitor = HealthMonitor(store, engine)
+            await opened.enter_async_context(health_monitor.run())
             opened.enter_context(freeze_heap())
             yield State(
                 settings=settings,
@@ -57,9 +57,9 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
                 events=EventService(store),
                 users=UserService(store),
                 models=models,
-                watch=watch,
+                health_monitor=health_monitor,
             )
-            watch.draining = True
+            health_monitor.draining = True
 
     return lifespan
 

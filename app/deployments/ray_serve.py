@@ -16,7 +16,7 @@ from ray.serve.config import AutoscalingConfig
 from app.deployments.ray_settings import RaySettings, settings_for_replicas
 from app.deployments.stateful import Stateful
 from app.errors import StoreUnavailable
-from app.health.monitor import Watch
+from app.health.monitor import HealthMonitor
 from app.main import create_app
 from app.settings import Settings
 
@@ -79,9 +79,9 @@ def _replica(settings: Settings, ray: RaySettings) -> type:
             Ray replaces a replica that fails here. While Redis is away that would end every replica, and with them
             the answers by popularity; /readyz tells of it all the same.
             """
-            watch: Watch = self.app.state["watch"]
-            if not self._was_ready and watch.store_problem is not None:
-                raise StoreUnavailable(watch.store_problem)
+            health_monitor: HealthMonitor = self.app.state["health_monitor"]
+            if not self._was_ready and health_monitor.store_problem is not None:
+                raise StoreUnavailable(health_monitor.store_problem)
             self._was_ready = True
 
     return Replica

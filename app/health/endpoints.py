@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics: for machines that watch."""
+"""/livez, /readyz and /metrics: for machines that health_monitor."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.errors import Draining, ModelUnavailable, StoreUnavailable
-from app.health.monitor import Watch
+from app.health.monitor import HealthMonitor
 from app.http.dependencies import state
 from app.http.problems import declared
 from app.telemetry.exposition import exposed
@@ -27,20 +27,22 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", responses=declared(500, 503))
-async def readyz(watch: Annotated[Watch, Depends(state("watch"))]) -> Health:
+async def readyz(health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Health:
     """Send requests here: the model is warm and Redis answers. 503 while one is away, and during shutdown."""
-    if watch.draining:
+    if health_monitor.draining:
         raise Draining
-    if watch.store_problem is not None:
-        raise StoreUnavailable(watch.store_problem)
-    if watch.model_problem is not None:
-        raise ModelUnavailable(watch.model_problem)
+    if health_monitor.store_problem is not None:
+        raise StoreUnavailable(health_monitor.store_problem)
+    if health_monitor.model_problem is not None:
+        raise ModelUnavailable(health_monitor.model_problem)
     return Health()
 
 
 @router.get("/metrics", response_class=Response, responses=declared(500))
-async def metrics(request: Request, watch: Annotated[Watch, Depends(state("watch"))]) -> Response:
+async def metrics(
+    request: Request, health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]
+) -> Response:
     """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
-    watch.sample()
+    health_monitor.sample()
     content, content_type = exposed(request.headers.get("accept", ""))
     return Response(content, headers={"Content-Type": content_type})

@@ -19,12 +19,12 @@ from app.telemetry.metrics import (
 
 log = logging.getLogger("nextup")
 
-EVERY_S = 2.0
-END_S = 2.0
-NOT_ASKED = "Redis was not asked yet"
+POLL_INTERVAL_S = 2.0
+STOP_TIMEOUT_S = 2.0
+NOT_POLLED = "Redis was not asked yet"
 
 
-class Watch:
+class HealthMonitor:
     """`draining` is set when the service begins to shut down; `store_problem` is None while Redis answers."""
 
     def __init__(self, store: HistoryStore, engine: Engine) -> None:
@@ -32,19 +32,19 @@ class Watch:
         self._engine = engine
         self._ended = asyncio.Event()
         self.draining = False
-        self.store_problem: str | None = NOT_ASKED
+        self.store_problem: str | None = NOT_POLLED
 
     @asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
-        """Look once before the block begins, and then every `EVERY_S` until it ends."""
-        await self.look()
-        task = asyncio.create_task(self._keep_looking(), name="watch")
+    async def run(self) -> AsyncIterator[None]:
+        """Look once before the block begins, and then every `POLL_INTERVAL_S` until it ends."""
+        await self.poll()
+        task = asyncio.create_task(self._poll_periodically(), name="watch")
         try:
             yield
         finally:
             # Told to end and not just cancelled: a cancellation may get lost in the middle of a Redis command.
             self._ended.set()
-            await asyncio.wait([task], timeout=END_S)
+            await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
             task.cancel()
 
     def sample(self) -> None:
@@ -57,7 +57,7 @@ class Watch:
         """Why the model cannot be asked; None if it can."""
         return self._engine.problem
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         self.sample()
         try:
             await self._store.ping()
@@ -72,18 +72,18 @@ class Watch:
             self.store_problem = error.detail
             STORE_UP.set(0)
         else:
-            if self.store_problem not in (None, NOT_ASKED):
+            if self.store_problem not in (None, NOT_POLLED):
                 log.warning("Redis answers again")
             self.store_problem = None
             STORE_UP.set(1)
 
-    async def _keep_looking(self) -> None:
+    async def _poll_periodically(self) -> None:
         while not self._ended.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(POLL_INTERVAL_S):
                     await self._ended.wait()
             if not self._ended.is_set():
                 try:
-                    await self.look()
+                    await self.poll()
                 except Exception:  # of ours; a watch that ends would leave its last word standing for ever
                     log.exception("the watch could not look")

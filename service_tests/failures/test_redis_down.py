@@ -31,14 +31,14 @@ async def test_the_service_outlives_its_redis(service_with: Callable[..., Any], 
                 assert (response.status_code, response.json()["title"]) == (503, "Store unavailable")
                 assert int(response.headers["retry-after"]) >= 1
             assert (await service.recommend(history=["i7", "i8"]))["items"] == before["items"], "needs no store"
-            await service.state["watch"].look()
+            await service.state["health_monitor"].poll()
             assert (await service.http.get("/readyz")).status_code == 503
             assert (await service.http.get("/livez")).status_code == 200
             assert await service.metric("nextup_store_up") == 0
 
             redis = EmbeddedRedis.start(tmp_path / "redis")
             assert (await service.recommend(user_id="u"))["items"] == before["items"]
-            await service.state["watch"].look()
+            await service.state["health_monitor"].poll()
             assert (await service.http.get("/readyz")).status_code == 200
     finally:
         redis.stop()

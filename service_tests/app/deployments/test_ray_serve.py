@@ -42,13 +42,13 @@ async def test_a_replica_must_be_ready_once_and_is_not_replaced_while_redis_is_a
     replica = _replica(settings, RaySettings())()
     replica.app = Stateful(create_app(settings))
     replica.app.state.update(service.state)
-    watch = service.state["watch"]
-    watch.store_problem = "Redis does not answer"
+    health_monitor = service.state["health_monitor"]
+    health_monitor.store_problem = "Redis does not answer"
     with pytest.raises(StoreUnavailable):
         await replica.check_health()
-    watch.store_problem = None
+    health_monitor.store_problem = None
     await replica.check_health()
-    watch.store_problem = "Redis does not answer"
+    health_monitor.store_problem = "Redis does not answer"
     await replica.check_health()
 
 

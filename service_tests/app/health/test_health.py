@@ -29,7 +29,7 @@ async def test_a_service_that_runs_is_alive_and_ready(service: Service) -> None:
 
 
 async def test_a_service_that_shuts_down_is_alive_but_not_ready(service: Service) -> None:
-    service.state["watch"].draining = True
+    service.state["health_monitor"].draining = True
     assert (await service.http.get("/livez")).status_code == 200
     response = await service.http.get("/readyz")
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
@@ -42,10 +42,10 @@ async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None
 
 
 async def test_the_store_is_told_by_what_it_takes_and_holds(service: Service, new_user: Callable[[], str]) -> None:
-    await service.state["watch"].look()
+    await service.state["health_monitor"].poll()
     keys = await service.metric("nextup_store_keys")
     await service.take(new_user(), "i7", "i8")
-    await service.state["watch"].look()
+    await service.state["health_monitor"].poll()
     assert await service.metric("nextup_store_keys") == keys + 2, "two keys per user"
     startup = await service.metric("nextup_store_startup_memory_bytes")
     assert 100_000 < startup < await service.metric("nextup_store_memory_bytes")

@@ -127,9 +127,9 @@ async def test_the_watch_tells_once_that_redis_left_and_once_that_it_is_back(
     async with service_with(redis_url=redis.url, redis_timeout_ms=300) as service:
         redis.stop()
         for _ in range(3):
-            await service.state["watch"].look()
+            await service.state["health_monitor"].poll()
         with EmbeddedRedis.start(tmp_path / "redis"):
             for _ in range(3):
-                await service.state["watch"].look()
+                await service.state["health_monitor"].poll()
     told = [record.getMessage() for record in caplog.records if record.name == "nextup"]
     assert [line.split(":")[0] for line in told] == ["Redis stopped answering", "Redis answers again"]
