@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 PREFIX = "nextup_"
 SCOPES = ("read", "write", "admin")
-"""`admin` may do everything; `write` does not include `read`."""
+"""`admin` allows do everything; `write` does not include `read`."""
 
 
 @dataclass(slots=True)
@@ -25,10 +25,10 @@ class ApiKey:
     _left: float = field(default=0.0, repr=False)
     _seen_at: float = field(default=float("-inf"), repr=False)
 
-    def may(self, scope: str) -> bool:
+    def allows(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
 
-    def wait_s(self, now: float) -> float:
+    def take_token(self, now: float) -> float:
         """0 and one request less to spend, or the seconds until there is one."""
         if not self.rate:
             return 0.0
@@ -59,21 +59,21 @@ class ApiKeys:
         return len(self._by_hash)
 
     def find(self, token: str) -> ApiKey | None:
-        return self._by_hash.get(hash_of(token))
+        return self._by_hash.get(hash_token(token))
 
-    def wait_s(self, key: ApiKey) -> float:
-        return key.wait_s(self._clock())
+    def take_token(self, key: ApiKey) -> float:
+        return key.take_token(self._clock())
 
 
-def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
+def generate_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     """The key itself, which is kept nowhere, and the entry that lets it in."""
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"a key's name is letters, digits, - and _, not {name!r}")
     token = PREFIX + secrets.token_urlsafe(32)
-    return token, f"{name}:{'+'.join(sorted(_checked_scopes(name, scopes)))}:{hash_of(token)}"
+    return token, f"{name}:{'+'.join(sorted(_checked_scopes(name, scopes)))}:{hash_token(token)}"
 
 
-def hash_of(token: str) -> str:
+def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,14 +1,14 @@
 """Every error the service tells its callers, and the only map from an error to an HTTP status.
 
 ServiceError
-├── BadRequest 422            a field is wrong in a way the schema cannot say
+├── InvalidRequest 422            a field is wrong in a way the schema cannot say
 ├── Unauthorized 401          no key, or not a known one
 ├── Forbidden 403             a known key without the scope
 ├── NotFound 404              no such item, user or version
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── BodyTooLarge 413
 ├── ArtifactRejected 409      a version that does not load, or answers wrongly
-├── ActivationRuns 409        another version is being loaded; Retry-After
+├── ActivationInProgress 409        another version is being loaded; Retry-After
 ├── TooManyRequests 429      this key asks too often; Retry-After says when to come back
 ├── Overloaded 503            the queue is full; Retry-After says when to come back
 ├── Draining 503              shutting down
@@ -32,7 +32,7 @@ class ServiceError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class BadRequest(ServiceError):
+class InvalidRequest(ServiceError):
     status, title = 422, "Invalid request"
 
 
@@ -56,7 +56,7 @@ class ArtifactRejected(ServiceError):
     status, title = 409, "Artifact rejected"
 
 
-class ActivationRuns(ServiceError):
+class ActivationInProgress(ServiceError):
     status, title = 409, "Activation runs"
 
     def __init__(self) -> None:

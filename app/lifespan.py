@@ -25,7 +25,7 @@ from app.telemetry.tracing.setup import tracing_of
 from app.users.service import UserService
 
 
-class State(TypedDict):
+class AppState(TypedDict):
     """What `dependencies.state(name)` reaches."""
 
     settings: Settings
@@ -38,9 +38,9 @@ class State(TypedDict):
     health_monitor: HealthMonitor
 
 
-def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(handing_over())  # these two first, so that they end last
             tracing = await opened.enter_async_context(tracing_of(settings))
@@ -49,7 +49,7 @@ def lifespan_of(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextM
             health_monitor = HealthMonitor(store, engine)
             await opened.enter_async_context(health_monitor.run())
             opened.enter_context(freeze_heap())
-            yield State(
+            yield AppState(
                 settings=settings,
                 tracing=tracing,
                 engine=engine,
@@ -72,7 +72,7 @@ async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Traci
         return await opened.enter_async_context(open_local_model(settings, tracing))
     versions = ModelRepository(settings.artifact)
     max_pending = settings.queue_limit + settings.max_batch
-    engine = RemoteEngine(settings.socket_of_model, resolve_target_folder(versions), max_pending=max_pending)
+    engine = RemoteEngine(settings.model_socket_path, resolve_target_folder(versions), max_pending=max_pending)
     await opened.enter_async_context(engine.connect(settings.drain_s))
     return engine, RemoteModelManager(versions, engine)
 

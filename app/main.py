@@ -10,11 +10,11 @@ from app.errors import ServiceError
 from app.events.endpoints import router as events
 from app.health.endpoints import router as health
 from app.home.endpoints import router as home
-from app.http.auth import Access
+from app.http.auth import AuthMiddleware
 from app.http.middleware import RequestMiddleware
-from app.http.problems import describe_keys, describe_problems, on_http_error, on_invalid_request, on_service_error
+from app.http.problems import add_key_security, add_problem_schemas, on_http_error, on_invalid_request, on_service_error
 from app.items.endpoints import router as items
-from app.lifespan import lifespan_of
+from app.lifespan import build_lifespan
 from app.models_api.endpoints import router as admin
 from app.recommend.endpoints import router as recommend
 from app.recommend.hot_path import HotPath
@@ -29,20 +29,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="nextup",
         version=__version__,
         summary="Online next-item recommendation.",
-        lifespan=lifespan_of(settings),
+        lifespan=build_lifespan(settings),
         # The framework's own would put paths, which name users, into spans, and bodies that are refused into logs.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (recommend, events, users, items, admin, health, home):
         app.include_router(router)
-    describe_problems(app)
+    add_problem_schemas(app)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(HotPath)
-    if Access.is_needed(settings):
+    if AuthMiddleware.is_needed(settings):
         keys = ApiKeys(settings.api_keys, rate=settings.rate_limit)
-        app.add_middleware(Access, keys=keys, metrics_key=settings.metrics_key)
-        describe_keys(app)
+        app.add_middleware(AuthMiddleware, keys=keys, metrics_key=settings.metrics_key)
+        add_key_security(app)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     return app

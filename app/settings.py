@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         return {**given, "workers": choose_worker_count(Path(artifact), given.get("device", "auto"), inside=inside)}
 
     @property
-    def socket_of_model(self) -> Path:
+    def model_socket_path(self) -> Path:
         return self.model_socket or self.data_dir.resolve() / "model.sock"
 
     @model_validator(mode="after")

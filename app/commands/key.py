@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from app.api_keys import SCOPES, new_key
+from app.api_keys import SCOPES, generate_key
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    token, entry = new_key(arguments.name, arguments.scopes)
+    token, entry = generate_key(arguments.name, arguments.scopes)
     print(f"key, kept nowhere:         {token}\nentry of NEXTUP_API_KEYS:  {entry}")
     print(json.dumps({"name": arguments.name, "key": token, "entry": entry}))
     return 0

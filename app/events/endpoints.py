@@ -9,13 +9,15 @@ from starlette.responses import JSONResponse
 from app.events.schemas import EventsRequest, EventsResponse
 from app.events.service import EventService
 from app.http.dependencies import state
-from app.http.problems import declared
+from app.http.problems import declare_errors
 
 router = APIRouter(tags=["events"])
 Service = Annotated[EventService, Depends(state("events"))]
 
 
-@router.post("/events", status_code=202, response_model=EventsResponse, responses=declared(413, 415, 422, 500, 503))
+@router.post(
+    "/events", status_code=202, response_model=EventsResponse, responses=declare_errors(413, 415, 422, 500, 503)
+)
 async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
     """1 to 1,000 events of any users, in any order; the same event again is a duplicate and changes nothing."""
     results = await service.ingest(body.events)

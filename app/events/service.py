@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.errors import BadRequest
+from app.errors import InvalidRequest
 from app.events.schemas import Event, EventResult
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent, encode
@@ -36,7 +36,7 @@ class EventService:
             try:
                 good.append(_event(raw, now_ms))
                 results.append(None)
-            except BadRequest as error:
+            except InvalidRequest as error:
                 results.append(EventResult(status="invalid", detail=error.detail))
         applied = iter(await self._store.append(good) if good else [])
         if good:
@@ -52,16 +52,16 @@ def _result(applied: Any) -> EventResult:
 
 
 def _event(raw: Any, now_ms: int) -> NewEvent:
-    """BadRequest names the field."""
+    """InvalidRequest names the field."""
     try:
         event = _EVENT.validate_python(raw)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "event"
-        raise BadRequest(f"{field}: {first['msg']}") from error
+        raise InvalidRequest(f"{field}: {first['msg']}") from error
     timestamp_ms = now_ms if event.timestamp is None else _milliseconds(event.timestamp)
     if timestamp_ms > now_ms + FUTURE_MS:
-        raise BadRequest("timestamp: more than a day in the future")
+        raise InvalidRequest("timestamp: more than a day in the future")
     new = NewEvent(event.user_id, event.item_id, timestamp_ms, event.event_id, event.type, event.recommendation_id)
     encode(new)  # what cannot be stored fails here, for this event alone
     return new
@@ -73,4 +73,4 @@ def _milliseconds(timestamp: float | datetime) -> int:
     try:
         return round(timestamp if abs(timestamp) >= MILLISECONDS_FROM else timestamp * 1000)
     except (OverflowError, ValueError):
-        raise BadRequest("timestamp: not a finite number") from None
+        raise InvalidRequest("timestamp: not a finite number") from None

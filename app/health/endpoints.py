@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.errors import Draining, ModelUnavailable, StoreUnavailable
 from app.health.monitor import HealthMonitor
 from app.http.dependencies import state
-from app.http.problems import declared
+from app.http.problems import declare_errors
 from app.telemetry.exposition import exposed
 
 router = APIRouter(tags=["health"])
@@ -19,14 +19,14 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/livez", responses=declared(500))
-@router.get("/healthz", responses=declared(500))
+@router.get("/livez", responses=declare_errors(500))
+@router.get("/healthz", responses=declare_errors(500))
 async def livez() -> Health:
     """The process answers. Restart it if it does not; nothing else belongs here."""
     return Health()
 
 
-@router.get("/readyz", responses=declared(500, 503))
+@router.get("/readyz", responses=declare_errors(500, 503))
 async def readyz(health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Health:
     """Send requests here: the model is warm and Redis answers. 503 while one is away, and during shutdown."""
     if health_monitor.draining:
@@ -38,7 +38,7 @@ async def readyz(health_monitor: Annotated[HealthMonitor, Depends(state("health_
     return Health()
 
 
-@router.get("/metrics", response_class=Response, responses=declared(500))
+@router.get("/metrics", response_class=Response, responses=declare_errors(500))
 async def metrics(
     request: Request, health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]
 ) -> Response:

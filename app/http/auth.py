@@ -7,22 +7,24 @@ and the documentation, which show nothing of anybody.
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api_keys import ApiKeys, hash_of
+from app.api_keys import ApiKeys, hash_token
 from app.errors import Forbidden, ServiceError, TooManyRequests, Unauthorized
 from app.http.problems import on_service_error
 from app.settings import Settings
 from app.telemetry.metrics import REJECTED
 
-OPEN = frozenset({"/", "/livez", "/readyz", "/healthz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-METRICS = "/metrics"
+PUBLIC_PATHS = frozenset(
+    {"/", "/livez", "/readyz", "/healthz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+)
+METRICS_PATH = "/metrics"
 _BEARER = "bearer "
 
 
-class Access:
+class AuthMiddleware:
     def __init__(self, app: ASGIApp, *, keys: ApiKeys, metrics_key: str | None) -> None:
         self._app = app
         self._keys = keys
-        self._metrics_hash = None if metrics_key is None else hash_of(metrics_key)
+        self._metrics_hash = None if metrics_key is None else hash_token(metrics_key)
 
     @classmethod
     def is_needed(cls, settings: Settings) -> bool:
@@ -39,10 +41,10 @@ class Access:
 
     def _check(self, scope: Scope) -> None:
         path = scope["path"]
-        if path in OPEN:
+        if path in PUBLIC_PATHS:
             return
-        if path == METRICS:
-            if self._metrics_hash is not None and hash_of(_token(scope)) != self._metrics_hash:
+        if path == METRICS_PATH:
+            if self._metrics_hash is not None and hash_token(_token(scope)) != self._metrics_hash:
                 raise Unauthorized("the metrics need their own key (NEXTUP_METRICS_KEY)")
             return
         if not len(self._keys):
@@ -50,15 +52,15 @@ class Access:
         key = self._keys.find(_token(scope))
         if key is None:
             raise Unauthorized("this API key is not known")
-        wanted = scope_of(scope["method"], path)
-        if not key.may(wanted):
+        wanted = get_required_scope(scope["method"], path)
+        if not key.allows(wanted):
             raise Forbidden(f"the API key {key.name!r} has not the scope {wanted!r}")
-        if (wait_s := self._keys.wait_s(key)) > 0:
+        if (wait_s := self._keys.take_token(key)) > 0:
             REJECTED.labels("rate").inc()
             raise TooManyRequests(f"the API key {key.name!r} may ask {key.rate:g} times a second", retry_after_s=wait_s)
 
 
-def scope_of(method: str, path: str) -> str:
+def get_required_scope(method: str, path: str) -> str:
     """What a key must be allowed to do. Asking is reading, whatever the method; what is not known is reading, too."""
     if path.startswith("/models/"):
         return "admin"

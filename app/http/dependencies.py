@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 from starlette.types import Receive
 
-from app.http.middleware import ClientLeft
+from app.http.middleware import ClientDisconnected
 from app.settings import Settings
 
 DEADLINE_HEADER = "x-request-deadline-ms"
-LONGEST_DEADLINE_MS = 600_000
-LISTEN_AFTER_S = 0.05
+MAX_DEADLINE_MS = 600_000
+LISTEN_DELAY_S = 0.05
 
 
 def state(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -33,26 +33,26 @@ async def _deadline(
         int | None,
         Header(
             ge=1,
-            le=LONGEST_DEADLINE_MS,
+            le=MAX_DEADLINE_MS,
             description="answer within this, or 504; at most the service's own limit",
         ),
     ] = None,
 ) -> float:
-    return deadline_after(request.state.settings, x_request_deadline_ms)
+    return compute_deadline(request.state.settings, x_request_deadline_ms)
 
 
 Deadline = Annotated[float, Depends(_deadline)]
 """When the answer must be there, as a value of the event loop's `time()`."""
 
 
-def deadline_after(settings: Settings, asked_ms: int | None) -> float:
+def compute_deadline(settings: Settings, asked_ms: int | None) -> float:
     """The deadline of a request that has just come, whose caller asked for `asked_ms`."""
     own = settings.request_deadline_ms
     return asyncio.get_running_loop().time() + min(own, asked_ms or own) / 1000
 
 
-class WhileConnected:
-    """Cancels the block when the caller leaves, which then ends in ClientLeft; servers do not do that by themselves.
+class DisconnectGuard:
+    """Cancels the block when the caller leaves, which then ends in ClientDisconnected; servers do not do that by themselves.
 
     For reads only: what writes is better finished. The body must have been read. Nobody listens in the first moments,
     in which most answers are there: a listener is a task, and costs more than a timer that is called off.
@@ -67,7 +67,7 @@ class WhileConnected:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._start)
+        self._timer = asyncio.get_running_loop().call_later(LISTEN_DELAY_S, self._start)
 
     async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
@@ -75,7 +75,7 @@ class WhileConnected:
             self._listener.cancel()
         if self._left:  # however the block took its cancellation
             self._task.uncancel()
-            raise ClientLeft from None
+            raise ClientDisconnected from None
 
     def _start(self) -> None:
         self._listener = asyncio.create_task(self._listen(), name="while-connected")

@@ -13,19 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.http.problems import problem
+from app.http.problems import build_problem
 from app.telemetry.metrics import STAGE_SECONDS, request_seconds
 from app.telemetry.random_id import random_id
 from app.telemetry.request_context import CURRENT_ID, CURRENT_TRACE, Stage
 
 log = logging.getLogger("nextup")
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-CLIENT_LEFT = "499"
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+CLIENT_CLOSED_REQUEST = "499"
 """Not an HTTP status: what proxies write for a caller that left before the answer."""
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The caller closed the connection: nobody waits for an answer, so none is given."""
 
 
@@ -48,7 +48,7 @@ class RequestMiddleware:
         trace_before = CURRENT_TRACE.set(trace)
         stages: dict[str, Stage] = {}
         state["stages"] = stages
-        code = CLIENT_LEFT
+        code = CLIENT_CLOSED_REQUEST
 
         async def answer(message: Message) -> None:
             nonlocal code
@@ -67,14 +67,14 @@ class RequestMiddleware:
                 await refused(scope, receive, answer)
             else:
                 await self._app(scope, self._bounded(receive), answer)
-        except ClientLeft:
-            pass  # counted below under CLIENT_LEFT
+        except ClientDisconnected:
+            pass  # counted below under CLIENT_CLOSED_REQUEST
         except Exception:
             log.exception("request %s failed", request_id)
-            if code != CLIENT_LEFT:  # the answer has begun; all that is left is to break the connection
+            if code != CLIENT_CLOSED_REQUEST:  # the answer has begun; all that is left is to break the connection
                 raise
             detail = "something went wrong here; the log has more under this request_id"
-            await problem(500, "Internal error", detail, request_id)(scope, receive, answer)
+            await build_problem(500, "Internal error", detail, request_id)(scope, receive, answer)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = _route(scope)
@@ -88,12 +88,12 @@ class RequestMiddleware:
         """The answer to what need not be read at all."""
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
-            return problem(413, "Content Too Large", self._too_large, request_id)
+            return build_problem(413, "Content Too Large", self._too_large, request_id)
         if scope["method"] == "POST" and (int(length) or b"transfer-encoding" in headers):
             kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
             if kind != b"application/json":
                 told = kind.decode("latin-1") or "nothing"
-                return problem(
+                return build_problem(
                     415, "Unsupported Media Type", f"send Content-Type: application/json, not {told}", request_id
                 )
         return None
@@ -143,7 +143,7 @@ def _one_line(send: Send) -> Send:
 
 def _request_id(given: bytes | None) -> str:
     """The caller's own id if it is harmless in a log, else a new one."""
-    if given is not None and REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+    if given is not None and REQUEST_ID_PATTERN.fullmatch(text := given.decode("latin-1")):
         return text
     return random_id()
 

@@ -35,14 +35,14 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = None
 
 
-def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def declare_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of a route that may answer with these errors."""
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Put the body that `declared` refers to into the schema; given as a model, it would be told as plain JSON too."""
+def add_problem_schemas(app: FastAPI) -> None:
+    """Put the body that `declare_errors` refers to into the schema; given as a model, it would be told as plain JSON too."""
     generate = app.openapi
 
     def with_problems() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def describe_problems(app: FastAPI) -> None:
     app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
-def describe_keys(app: FastAPI) -> None:
+def add_key_security(app: FastAPI) -> None:
     """Tell the schema, and so the page under /docs, that calls carry an API key."""
     generate = app.openapi
 
@@ -69,7 +69,7 @@ def describe_keys(app: FastAPI) -> None:
     app.openapi = with_keys  # type: ignore[method-assign]  # as above
 
 
-def problem(
+def build_problem(
     status: int,
     title: str,
     detail: str,
@@ -85,7 +85,7 @@ def problem(
     return Response(json.dumps(body), status_code=status, media_type=CONTENT_TYPE, headers=dict(headers or {}))
 
 
-def field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
+def format_field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Pydantic's errors as field path and sentence; at most 50, however many there are."""
     return [{"field": _path(error), "detail": _sentence(error)} for error in errors[:50]]
 
@@ -109,20 +109,20 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.status, error.title, error.detail, request.state.request_id, headers=headers)
+    return build_problem(error.status, error.title, error.detail, request.state.request_id, headers=headers)
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = field_problems(error.errors())
+    errors = format_field_problems(error.errors())
     detail = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:3])
-    return problem(422, "Invalid request", detail, request.state.request_id, errors=errors)
+    return build_problem(422, "Invalid request", detail, request.state.request_id, errors=errors)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown routes, methods, bodies that are too large."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400:  # not even text, or nested too deep: a wrong body like any other
-        return problem(422, "Invalid request", "body: not JSON that can be read", request.state.request_id)
+        return build_problem(422, "Invalid request", "body: not JSON that can be read", request.state.request_id)
     title = HTTPStatus(error.status_code).phrase
-    return problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)
+    return build_problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)

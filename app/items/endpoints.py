@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path
 
 from app.errors import NotFound
 from app.http.dependencies import state
-from app.http.problems import declared
+from app.http.problems import declare_errors
 from app.inference import Engine as AnyEngine
 from app.items.schemas import CatalogueItem
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/items", tags=["items"])
 Engine = Annotated[AnyEngine, Depends(state("engine"))]
 
 
-@router.get("/{item_id:path}", responses=declared(404, 422, 500))
+@router.get("/{item_id:path}", responses=declare_errors(404, 422, 500))
 async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
     """Title, categories and popularity of an item."""
     servable = engine.servable  # once: another may take its place

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from app.errors import ActivationRuns, ArtifactRejected, NotFound
+from app.errors import ActivationInProgress, ArtifactRejected, NotFound
 from app.inference.local_engine import InferenceEngine
 from app.inference.servable import Servable
 from app.model_repository.repository import LockHeld, ModelRepository, PointerStamp, StoredVersion
@@ -49,7 +49,7 @@ class ModelManager:
         return await asyncio.to_thread(self._versions.wanted) or self.servable.version
 
     async def activate(self, version: str) -> str:
-        """The version that served before. NotFound, ArtifactRejected, or ActivationRuns: nothing has changed then."""
+        """The version that served before. NotFound, ArtifactRejected, or ActivationInProgress: nothing has changed then."""
         if self.is_loading:
             raise self._busy()
         async with self._loading:
@@ -139,6 +139,6 @@ class ModelManager:
         self._engine.use(servable)
         MODEL_RELOADS.labels("ok").inc()
 
-    def _busy(self) -> ActivationRuns:
+    def _busy(self) -> ActivationInProgress:
         MODEL_RELOADS.labels("busy").inc()
-        return ActivationRuns()
+        return ActivationInProgress()

@@ -30,7 +30,7 @@ START_FAILED_STATUS = 3
 
 @asynccontextmanager
 async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelManager, ModelServer]]:
-    """The model at `settings.socket_of_model` until the block ends. ArtifactRejected."""
+    """The model at `settings.model_socket_path` until the block ends. ArtifactRejected."""
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(handing_over())  # these two first, so that they end last
         tracing = await opened.enter_async_context(tracing_of(settings))
@@ -42,8 +42,8 @@ async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine
             max_pending=settings.queue_limit + settings.max_batch,
         )
         engine.on_swap(server.announce_version)
-        settings.socket_of_model.parent.mkdir(parents=True, exist_ok=True)
-        await opened.enter_async_context(server.listen(settings.socket_of_model))
+        settings.model_socket_path.parent.mkdir(parents=True, exist_ok=True)
+        await opened.enter_async_context(server.listen(settings.model_socket_path))
         yield engine, models, server
 
 

@@ -23,7 +23,7 @@ class Models(Protocol):
     async def wanted(self) -> str: ...
 
     async def activate(self, version: str) -> str:
-        """The version that served before. NotFound, ArtifactRejected, ActivationRuns, or with the model in another
+        """The version that served before. NotFound, ArtifactRejected, ActivationInProgress, or with the model in another
         process ModelUnavailable: nothing has changed then, as far as anybody here knows.
         """
 

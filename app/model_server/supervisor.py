@@ -98,7 +98,7 @@ class ModelSupervisor:
 @contextmanager
 def supervise_model_process(settings: Settings) -> Iterator[None]:
     """Serving when the block begins, alive while it runs. ModelStartFailed; ValueError for a path that no socket may have."""
-    path = settings.socket_of_model
+    path = settings.model_socket_path
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise ValueError(
             f"NEXTUP_DATA_DIR is too long for a socket in it: {path} has more than {MAX_SOCKET_PATH_BYTES} bytes; "

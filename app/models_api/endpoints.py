@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path
 
 from app.errors import ModelUnavailable
 from app.http.dependencies import state
-from app.http.problems import declared
+from app.http.problems import declare_errors
 from app.inference import ServingVersion
 from app.model_repository.repository import StoredVersion
 from app.model_server.remote_manager import Models
@@ -17,7 +17,7 @@ router = APIRouter(tags=["models"])
 Service = Annotated[Models, Depends(state("models"))]
 
 
-@router.get("/models", responses=declared(500, 503))
+@router.get("/models", responses=declare_errors(500, 503))
 async def models(service: Service) -> Versions:
     """Every version that could serve, the oldest first, and which one does. Several workers change one by one."""
     stored, wanted = await service.stored(), await service.wanted()
@@ -27,7 +27,7 @@ async def models(service: Service) -> Versions:
     return Versions(models=found, active=servable.version, wanted=wanted)
 
 
-@router.post("/models/{version}/activate", responses=declared(404, 409, 422, 500, 503))
+@router.post("/models/{version}/activate", responses=declare_errors(404, 409, 422, 500, 503))
 async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], service: Service) -> Activated:
     """Load a version beside the one that serves, check it, and let it serve; no request is lost.
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
-from app.http.dependencies import DEADLINE_HEADER, LONGEST_DEADLINE_MS, WhileConnected, deadline_after
+from app.http.dependencies import DEADLINE_HEADER, MAX_DEADLINE_MS, DisconnectGuard, compute_deadline
 from app.http.problems import on_http_error, on_service_error
 from app.recommend.fast_responses import encode_response
 from app.recommend.fast_schema import StrictRequest, parse_strict
@@ -58,8 +58,8 @@ class HotPath:
 async def _answer(asked: StrictRequest, deadline_ms: int, scope: Scope, receive: Receive, send: Send) -> None:
     state = scope["state"]
     service = state["recommend"]
-    deadline = deadline_after(state["settings"], deadline_ms or None)
-    async with WhileConnected(receive):
+    deadline = compute_deadline(state["settings"], deadline_ms or None)
+    async with DisconnectGuard(receive):
         found = await service.recommend(asked, deadline, state["stages"])
     state["answered"] = found.top.source, found.reason
     body = encode_response(found, explain=asked.explain)
@@ -84,7 +84,7 @@ def _deadline_of_plain(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
             if deadline_ms or not value.isdigit() or len(value) > 6:
                 return None
             deadline_ms = int(value)
-            if not 1 <= deadline_ms <= LONGEST_DEADLINE_MS:
+            if not 1 <= deadline_ms <= MAX_DEADLINE_MS:
                 return None
     return deadline_ms if kinds == 1 else None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import BadRequest, HistoryBehind, ModelUnavailable, Overloaded, StoreUnavailable
+from app.errors import HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
 from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s
 from app.item_key import ItemKeys, item_keys
 from app.recommend.fast_schema import RecommendParams
@@ -141,7 +141,7 @@ class RecommendService:
 
     def _check_k(self, k: int) -> None:
         if k > self._max_k:
-            raise BadRequest(f"k: at most {self._max_k} (NEXTUP_MAX_K), not {k}")
+            raise InvalidRequest(f"k: at most {self._max_k} (NEXTUP_MAX_K), not {k}")
 
 
 def _keys(item_ids: list[str]) -> ItemKeys:

@@ -41,7 +41,7 @@ class HistoryReads:
     async def read(self, user_id: str, deadline: float | None = None) -> StoredHistory:
         """StoreUnavailable reaches everyone whose read was in a command that failed.
 
-        DeadlineExceeded at the deadline, Overloaded when too many wait, Draining after `close`, BadRequest for an id
+        DeadlineExceeded at the deadline, Overloaded when too many wait, Draining after `close`, InvalidRequest for an id
         that is no text.
         """
         key = build_items_key(user_id)  # an impossible id fails its own caller, not the others of the command

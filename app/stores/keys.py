@@ -10,7 +10,7 @@ The braces are a Cluster hash tag: all keys of a user lie in one slot, so one sc
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from app.errors import BadRequest
+from app.errors import InvalidRequest
 
 EVENTS_PATTERN = "n:{*}:events"
 DAY_MS = 86_400_000
@@ -41,8 +41,8 @@ def parse_user_id(events_key: bytes) -> str:
 def _tag(user_id: str) -> bytes:
     """The user id with `}` escaped, as the first one ends the hash tag, and with `%`, which escapes."""
     if not user_id:
-        raise BadRequest("a user id has at least one character")  # an empty tag would spread the keys over slots
+        raise InvalidRequest("a user id has at least one character")  # an empty tag would spread the keys over slots
     try:
         return user_id.replace("%", "%25").replace("}", "%7D").encode()
     except UnicodeEncodeError as error:
-        raise BadRequest("a user id is valid Unicode text") from error
+        raise InvalidRequest("a user id is valid Unicode text") from error

@@ -6,7 +6,7 @@ repeated. Knows HistoryStore and its scripts; does not know why two ids are the 
 
 from hashlib import sha1
 
-from app.errors import BadRequest, StoreUnavailable
+from app.errors import InvalidRequest, StoreUnavailable
 from app.stores.entries import ENTRY_BYTES
 from app.stores.history import MAX_EVENTS_PER_CALL, HistoryStore
 from app.stores.records import RECORD, get_retained_records
@@ -22,7 +22,7 @@ async def merge_histories(store: HistoryStore, into: str, source: str) -> MergeR
     source is erased only if it still is what was read: an event that arrives meanwhile is merged by the next attempt.
     """
     if into == source:
-        raise BadRequest("a user cannot be merged into itself")
+        raise InvalidRequest("a user cannot be merged into itself")
     stored = 0
     for _ in range(ATTEMPTS):
         items, events = await store.read_values(source)

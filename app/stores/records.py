@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from app.errors import BadRequest
+from app.errors import InvalidRequest
 
 RECORD = struct.Struct("<q8sBH")
 # Of the `events` value: watermark i64, time of the last event i64, dead u32, live u32, offset of the first live u32.
@@ -51,7 +51,7 @@ def compute_identity(event: NewEvent) -> bytes:
 
 def encode(event: NewEvent) -> bytes:
     if not -MAX_TIMESTAMP_MS <= event.timestamp_ms <= MAX_TIMESTAMP_MS:
-        raise BadRequest(f"timestamp {event.timestamp_ms} is out of range")
+        raise InvalidRequest(f"timestamp {event.timestamp_ms} is out of range")
     flags = 0 if event.event_id is None else HAS_EVENT_ID
     rest = b""
     if event.type is not None:
@@ -98,8 +98,8 @@ def _take(rest: bytes) -> tuple[str, bytes]:
 
 def _text(text: str, field: str, longest: int | None = None) -> bytes:
     if longest is not None and len(text) > longest:
-        raise BadRequest(f"{field} is longer than {longest} characters")
+        raise InvalidRequest(f"{field} is longer than {longest} characters")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise BadRequest(f"{field} is not valid Unicode text") from error
+        raise InvalidRequest(f"{field} is not valid Unicode text") from error

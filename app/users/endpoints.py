@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from app.http.dependencies import state
-from app.http.problems import declared
+from app.http.problems import declare_errors
 from app.users.schemas import ErasureReceipt, MergeReceipt, MergeRequest, StoredEvent, UserHistory
 from app.users.service import UserService
 
@@ -15,7 +15,7 @@ Service = Annotated[UserService, Depends(state("users"))]
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
-@router.get("/{user_id:path}/history", responses=declared(422, 500, 503))
+@router.get("/{user_id:path}/history", responses=declare_errors(422, 500, 503))
 async def history(user_id: UserId, service: Service) -> UserHistory:
     """The retained events of a user, oldest first."""
     stored = await service.history(user_id)
@@ -31,13 +31,13 @@ async def history(user_id: UserId, service: Service) -> UserHistory:
     return UserHistory(user_id=user_id, history_version=stored.version, events=events)
 
 
-@router.delete("/{user_id:path}", responses=declared(422, 500, 503))
+@router.delete("/{user_id:path}", responses=declare_errors(422, 500, 503))
 async def erase(user_id: UserId, service: Service) -> ErasureReceipt:
     """Remove every key of a user; the receipt counts them. A second time removes nothing and is no error."""
     return ErasureReceipt(user_id=user_id, keys_removed=await service.erase(user_id))
 
 
-@router.post("/{user_id:path}/merge", responses=declared(413, 415, 422, 500, 503))
+@router.post("/{user_id:path}/merge", responses=declare_errors(413, 415, 422, 500, 503))
 async def merge(user_id: UserId, body: MergeRequest, service: Service) -> MergeReceipt:
     """An anonymous id turned out to be this user: its events move here, and it ends."""
     merged = await service.merge(user_id, body.from_user)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.lifespan import State
+from app.lifespan import AppState
 from app.main import create_app
 from app.settings import Settings
 from service_tests.failures.test_overload import busy_model, until
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 class SocketService:
     server: uvicorn.Server
     port: int
-    state: State
+    state: AppState
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from app.inference.local_engine import InferenceEngine
-from app.lifespan import State
+from app.lifespan import AppState
 from app.main import create_app
 from app.model_server.manager import ModelManager
 from app.model_server.process import serve_model
@@ -30,7 +30,7 @@ class Model:
 @dataclass(frozen=True)
 class Service:
     http: httpx.AsyncClient
-    state: State
+    state: AppState
     model: "Model"
 
     async def recommend(self, **body: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             yield Service(http, opened, elsewhere or model_of(opened))
 
 
-def model_of(state: State) -> Model:
+def model_of(state: AppState) -> Model:
     """Of a service with the model inside."""
     engine, models = state["engine"], state["models"]
     assert isinstance(engine, InferenceEngine)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import (
-    ActivationRuns,
+    ActivationInProgress,
     ArtifactRejected,
     DeadlineExceeded,
     Draining,
@@ -109,7 +109,7 @@ client_message_decoder = msgspec.msgpack.Decoder(ClientMessage)
 server_message_decoder = msgspec.msgpack.Decoder(ServerMessage)
 
 _ERRORS: tuple[type[ServiceError], ...] = (
-    ActivationRuns,
+    ActivationInProgress,
     ArtifactRejected,
     DeadlineExceeded,
     Draining,

@@ -8,7 +8,7 @@ from uvicorn import Config
 from uvicorn.lifespan.on import LifespanOn
 
 from app.deployments.stateful import Stateful
-from app.lifespan import State
+from app.lifespan import AppState
 from app.main import create_app
 from app.settings import Settings
 
@@ -42,4 +42,4 @@ async def test_requests_find_what_the_lifespan_opened(http: httpx.AsyncClient, b
 async def test_what_a_request_notes_is_its_own(app: Stateful, http: httpx.AsyncClient) -> None:
     opened = set(app.state)
     await http.post("/recommend", json={"history": ["i7"]})
-    assert set(app.state) == opened == set(State.__annotations__)
+    assert set(app.state) == opened == set(AppState.__annotations__)

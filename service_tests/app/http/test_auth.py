@@ -6,18 +6,18 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from app.api_keys import new_key
+from app.api_keys import generate_key
 from app.commands.main import main
-from app.http.auth import OPEN, scope_of
+from app.http.auth import PUBLIC_PATHS, get_required_scope
 from app.main import create_app
 from app.settings import Settings
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 
-READ, READ_ENTRY = new_key("reader", ["read"])
-WRITE, WRITE_ENTRY = new_key("writer", ["write"])
-ADMIN, ADMIN_ENTRY = new_key("admin", ["admin"])
+READ, READ_ENTRY = generate_key("reader", ["read"])
+WRITE, WRITE_ENTRY = generate_key("writer", ["write"])
+ADMIN, ADMIN_ENTRY = generate_key("admin", ["admin"])
 ENTRIES = ",".join((READ_ENTRY, WRITE_ENTRY, ADMIN_ENTRY))
 CALLS = [  # method, path, body, scope
     ("POST", "/recommend", {"history": ["i1"]}, "read"),
@@ -49,7 +49,7 @@ def bearer(token: str) -> dict[str, str]:
 async def test_each_call_needs_a_key_with_its_scope(
     method: str, path: str, body: object, scope: str, guarded: Service
 ) -> None:
-    assert scope_of(method, path) == scope
+    assert get_required_scope(method, path) == scope
     for headers in ({}, bearer("wrong"), {"Authorization": f"Basic {READ}"}, {"Authorization": READ}):
         refused = await guarded.http.request(method, path, json=body, headers=headers)
         assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer"), refused.text
@@ -66,7 +66,7 @@ async def test_each_call_needs_a_key_with_its_scope(
 
 async def test_health_stays_open_and_metrics_have_their_own_key(guarded: Service) -> None:
     for path in ("/livez", "/readyz", "/healthz", "/", "/docs", "/openapi.json"):
-        assert path in OPEN
+        assert path in PUBLIC_PATHS
         assert (await guarded.http.get(path)).status_code == 200
     assert (await guarded.http.get("/metrics")).status_code == 401
     assert (await guarded.http.get("/metrics", headers=bearer(ADMIN))).status_code == 401
@@ -76,7 +76,7 @@ async def test_health_stays_open_and_metrics_have_their_own_key(guarded: Service
 async def test_every_path_of_the_service_is_either_open_or_has_a_scope_on_purpose() -> None:
     """A new endpoint must be added to the calls above, and so be thought about."""
     paths = create_app(Settings()).openapi()["paths"]
-    known = OPEN | {"/metrics"} | {scope_path for _, scope_path, _, _ in CALLS}
+    known = PUBLIC_PATHS | {"/metrics"} | {scope_path for _, scope_path, _, _ in CALLS}
     named = {
         path.replace("nobody", "{user_id}").replace("/i1", "/{item_id}").replace("/none/", "/{version}/")
         for path in known

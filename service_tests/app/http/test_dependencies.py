@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from app.http.dependencies import LISTEN_AFTER_S, WhileConnected
-from app.http.middleware import ClientLeft
+from app.http.dependencies import LISTEN_DELAY_S, DisconnectGuard
+from app.http.middleware import ClientDisconnected
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +29,9 @@ async def nothing_is_left_of_it() -> None:
 
 async def test_the_block_of_a_caller_that_leaves_is_broken_off() -> None:
     moment = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(2 * LISTEN_AFTER_S, moment.set_result, None)
-    with pytest.raises(ClientLeft):
-        async with WhileConnected(leaving_at(moment)):
+    asyncio.get_running_loop().call_later(2 * LISTEN_DELAY_S, moment.set_result, None)
+    with pytest.raises(ClientDisconnected):
+        async with DisconnectGuard(leaving_at(moment)):
             await asyncio.sleep(60)
     await nothing_is_left_of_it()
 
@@ -48,19 +48,19 @@ async def test_a_block_that_takes_its_end_for_something_else_ends_the_same(error
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(ClientLeft):
-        async with WhileConnected(receive):
+    with pytest.raises(ClientDisconnected):
+        async with DisconnectGuard(receive):
             await block()
     await nothing_is_left_of_it()
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def block() -> None:
-        async with WhileConnected(leaving_at(asyncio.get_running_loop().create_future())):
+        async with DisconnectGuard(leaving_at(asyncio.get_running_loop().create_future())):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(block())
-    await asyncio.sleep(2 * LISTEN_AFTER_S)
+    await asyncio.sleep(2 * LISTEN_DELAY_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -70,6 +70,6 @@ async def test_nobody_listens_to_the_caller_of_a_quick_block() -> None:
     async def receive() -> Message:
         raise AssertionError("listened")
 
-    async with WhileConnected(receive):
+    async with DisconnectGuard(receive):
         await asyncio.sleep(0)
-    await asyncio.sleep(2 * LISTEN_AFTER_S)
+    await asyncio.sleep(2 * LISTEN_DELAY_S)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.errors import BadRequest, StoreUnavailable
+from app.errors import InvalidRequest, StoreUnavailable
 from app.item_key import item_keys
 from app.stores.entries import ENTRY_BYTES, encode_entry
 from app.stores.history import HistoryStore
@@ -144,9 +144,9 @@ async def test_one_impossible_event_is_refused_before_anything_is_written(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    with pytest.raises(BadRequest):
+    with pytest.raises(InvalidRequest):
         await store.append([NewEvent(user, "a", 1), NewEvent(user, "\ud800", 2)])
-    with pytest.raises(BadRequest):
+    with pytest.raises(InvalidRequest):
         await store.read_recent("\ud800")
     assert (await store.read_history(user)).version == 0
 

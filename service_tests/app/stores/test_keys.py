@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from app.errors import BadRequest
+from app.errors import InvalidRequest
 from app.stores.keys import build_user_keys, parse_user_id
 
 users = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
@@ -32,5 +32,5 @@ def test_two_users_never_share_a_key(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("user", ["", "\ud800"])
 def test_what_cannot_be_a_user_id_is_refused(user: str) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(InvalidRequest):
         build_user_keys(user)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.errors import BadRequest, StoreUnavailable
+from app.errors import InvalidRequest, StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
@@ -51,7 +51,7 @@ async def test_a_user_merged_into_itself_is_refused_and_keeps_everything(
 ) -> None:
     user = new_user()
     await store.append([NewEvent(user, "a", 1)])
-    with pytest.raises(BadRequest):
+    with pytest.raises(InvalidRequest):
         await merge_histories(store, user, user)
     assert await items(store, user) == ["a"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import BadRequest
+from app.errors import InvalidRequest
 from app.stores.records import MAX_TIMESTAMP_MS, HistoryEvent, NewEvent, compute_identity, decode, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)
@@ -44,5 +44,5 @@ def test_item_and_time_do_not_run_into_each_other() -> None:
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(event: NewEvent) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(InvalidRequest):
         encode(event)

@@ -55,7 +55,7 @@ async def pair(settings: Settings) -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def _pair(settings: Settings) -> AsyncIterator[Pair]:
     async with serve_model(settings) as (engine, _, server):
-        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+        distant = RemoteEngine(settings.model_socket_path, settings.artifact, max_pending=MOST)
         async with distant.connect(5):
             yield Pair(distant, engine, server)
 
@@ -125,7 +125,7 @@ async def test_a_deadline_is_kept_on_both_sides_and_one_that_has_passed_asks_nob
 
 async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings) -> None:
     async with serve_model(settings) as (engine, models, server):
-        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+        distant = RemoteEngine(settings.model_socket_path, settings.artifact, max_pending=MOST)
         with Pair(distant, engine, server).busy():
             async with distant.connect(0.1):
                 deadline = asyncio.get_running_loop().time() + 20
@@ -144,11 +144,11 @@ async def test_without_a_model_a_worker_starts_answers_by_popularity_and_finds_t
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere, "START_S", 0.05)
-    distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+    distant = RemoteEngine(settings.model_socket_path, settings.artifact, max_pending=MOST)
     soon = asyncio.get_running_loop().time() + 60
     async with distant.connect(1):
         assert distant.popular(Query(item_keys([]), 3)).item_ids == ["i1", "i2", "i3"]
-        assert str(settings.socket_of_model) in (distant.problem or "")
+        assert str(settings.model_socket_path) in (distant.problem or "")
         with pytest.raises(ModelUnavailable):
             await distant.top(Query(item_keys(["i3"]), 3), soon)
         async with serve_model(settings):
@@ -168,7 +168,7 @@ async def test_a_folder_that_holds_another_version_by_now_is_not_taken_for_the_m
     settings = settings.model_copy(update={"artifact": folder})
     async with serve_model(settings):
         write_tiny_artifact(folder, seed=7)
-        distant = RemoteEngine(settings.socket_of_model, folder, max_pending=MOST)
+        distant = RemoteEngine(settings.model_socket_path, folder, max_pending=MOST)
         async with distant.connect(1):
             await until(lambda: "was replaced by version" in (distant.problem or ""))
 
@@ -184,7 +184,7 @@ async def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -
 
 async def test_what_is_asked_is_answered_before_a_worker_ends(settings: Settings) -> None:
     async with serve_model(settings) as (engine, _, server):
-        distant = RemoteEngine(settings.socket_of_model, settings.artifact, max_pending=MOST)
+        distant = RemoteEngine(settings.model_socket_path, settings.artifact, max_pending=MOST)
         found = Pair(distant, engine, server)
         async with distant.connect(10):
             with found.busy():

@@ -104,7 +104,7 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
         errors.NotFound("no item"),
         errors.Draining(),
         errors.ArtifactRejected("a byte"),
-        errors.ActivationRuns(),
+        errors.ActivationInProgress(),
     ],
 )
 def test_an_error_is_the_same_on_the_other_side(error: ServiceError) -> None:
