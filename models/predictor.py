@@ -104,7 +104,7 @@ class Predictor:
         self._wait()
         encoded = time.perf_counter()
         item_filter = ItemFilter(self.num_items, excluded, allow_masks)
-        best = self._scoring.scorer(len(found.hidden)).best(found.hidden, min(k, self.num_items), item_filter)
+        best = self._scoring.scorer(len(found.hidden)).find_top_k(found.hidden, min(k, self.num_items), item_filter)
         indices, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
         return RankedItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
 
@@ -123,7 +123,7 @@ class Predictor:
         rows = torch.from_numpy(items).to(self.torch_device)
         itself = [*items[:, None]]
         excluded = itself if excluded is None else [np.append(a, b) for a, b in zip(excluded, itself, strict=True)]
-        best = self._cosines.best(rows, min(k, self.num_items), ItemFilter(self.num_items, excluded, allow_masks))
+        best = self._cosines.find_top_k(rows, min(k, self.num_items), ItemFilter(self.num_items, excluded, allow_masks))
         return RankedItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
 
     @property

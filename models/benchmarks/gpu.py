@@ -143,7 +143,7 @@ def _encode(runner: Runner, histories: Sequence[History]) -> Callable[[], object
 
 
 def _score(scorer: Scorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> Callable[[], object]:
-    return lambda: scorer.best(hidden, min(K, items), ItemFilter(items, excluded))
+    return lambda: scorer.find_top_k(hidden, min(K, items), ItemFilter(items, excluded))
 
 
 def _encoding(model: SequentialRecommender, batch: int, length: int, dtype: torch.dtype) -> DeviceWork:

@@ -38,6 +38,6 @@ class AdaptiveHead(ScoringHead):
         """Exact over the catalogue, whether there are negatives or not: the tree is what makes that affordable."""
         return self.tree.cross_entropy(hidden, targets)
 
-    def best(self, hidden: Tensor, count: int) -> BestItems:
+    def find_top_k(self, hidden: Tensor, count: int) -> BestItems:
         """The `count` most probable items of each row of (B, dim), opening no tail that cannot hold one of them."""
         return best_items(self.tree, hidden, count)

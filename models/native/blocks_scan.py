@@ -58,7 +58,7 @@ class BlocksScan:
         )
         self._work = aligned(0)
 
-    def best(
+    def find_top_k(
         self,
         products: NDArray[np.float32],
         k: int,

@@ -43,7 +43,7 @@ class CodesScan:
         )
         self._work = aligned(library.scan_workspace(self._table, level))
 
-    def best(
+    def find_top_k(
         self,
         products: NDArray[np.float32],
         k: int,

@@ -102,7 +102,7 @@ class Library:
         scores: NDArray[np.float32],
         items: NDArray[np.int64],
     ) -> None:
-        """Fills `scores` and `items` (asked.count, asked.k), best first; `work` is `aligned`."""
+        """Fills `scores` and `items` (asked.count, asked.k), find_top_k first; `work` is `aligned`."""
         arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
         if self._c.nextup_scan_codes(ctypes.byref(table), level, ctypes.byref(asked), *arrays):
             raise ValueError(f"the native library has no level {level}")

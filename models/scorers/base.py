@@ -13,7 +13,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.filter import ItemFilter
 
 
-class Best(NamedTuple):
+class TopK(NamedTuple):
     """`indices` (B, k) with 0 where no item_filter item is left, `values` (B, k) float32 falling, −inf there."""
 
     indices: Tensor
@@ -45,7 +45,7 @@ class Scorer(ABC):
         return 0
 
     @abstractmethod
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         """The `k` best eligible items of each row of (B, dim), equal scores in catalogue order; 1 ≤ k ≤ num_items."""
 
     def describe(self) -> dict[str, str | bool | int | float]:

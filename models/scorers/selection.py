@@ -190,7 +190,7 @@ def benchmark_scorers(
 def time_batch(scorer: Scorer, hidden: Tensor, k: int, item_filter: ItemFilter) -> float:
     """Seconds of one batch."""
     began = time.perf_counter()
-    scorer.best(hidden, k, item_filter)
+    scorer.find_top_k(hidden, k, item_filter)
     if hidden.device.type == "cuda":
         torch.cuda.synchronize(hidden.device)
     return time.perf_counter() - began

@@ -13,7 +13,7 @@ from models.config import ModelConfig, Part
 from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.selection import EXACT_SCORERS
@@ -74,15 +74,15 @@ def filters(num_items: int, rows: int, seed: int, share_denied: float, share_all
     return ItemFilter(num_items, excluded, masks)
 
 
-def both(form: tuple[str, Part, str], model: SequentialRecommender, *asked: object) -> tuple[Best, Best]:
+def both(form: tuple[str, Part, str], model: SequentialRecommender, *asked: object) -> tuple[TopK, TopK]:
     scorer = SCORERS[form[0]].for_model(model)
     if scorer is None:
         pytest.skip(f"{form[0]} does not run on this machine")
     with torch.inference_mode():
-        return scorer.best(*asked), PlainScorer.for_model(model).best(*asked)  # type: ignore[arg-type]
+        return scorer.find_top_k(*asked), PlainScorer.for_model(model).find_top_k(*asked)  # type: ignore[arg-type]
 
 
-def assert_same(found: Best, expected: Best) -> None:
+def assert_same(found: TopK, expected: TopK) -> None:
     """Up to what float32 is good for."""
     assert found.indices.shape == expected.indices.shape
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)

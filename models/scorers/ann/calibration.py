@@ -66,7 +66,9 @@ def _answers(scorer: Scorer, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
     """(Q, K) items, 0 where none is left."""
     k = min(K, item_filter.num_items)
     parts = (range(first, min(first + ROWS, len(hidden))) for first in range(0, len(hidden), ROWS))
-    return torch.cat([scorer.best(hidden[rows.start : rows.stop], k, item_filter.of(rows)).indices for rows in parts])
+    return torch.cat(
+        [scorer.find_top_k(hidden[rows.start : rows.stop], k, item_filter.of(rows)).indices for rows in parts]
+    )
 
 
 def _rising(most: int) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.batch import PADDING
 from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf_index import IvfIndex
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.blocked import BlockedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
@@ -48,18 +48,18 @@ class IvfScorer(Scorer):
             return None
         return cls(vectors, index, otherwise or BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
-        found = Best(torch.full((len(hidden), k), PADDING, dtype=torch.int64), torch.full((len(hidden), k), -torch.inf))
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        found = TopK(torch.full((len(hidden), k), PADDING, dtype=torch.int64), torch.full((len(hidden), k), -torch.inf))
         query = self._vectors.query(hidden.float()).contiguous()
         masked = item_filter.masked_rows
         left = [row for row in range(len(hidden)) if row not in masked]
         for ahead in (AHEAD, DEEP):
             left = self._answer(found, query, item_filter, left, ahead)
         if rows := masked + left:
-            found.indices[rows], found.values[rows] = self._otherwise.best(hidden[rows], k, item_filter.of(rows))
+            found.indices[rows], found.values[rows] = self._otherwise.find_top_k(hidden[rows], k, item_filter.of(rows))
         return found
 
-    def _answer(self, found: Best, query: Tensor, item_filter: ItemFilter, rows: list[int], ahead: int) -> list[int]:
+    def _answer(self, found: TopK, query: Tensor, item_filter: ItemFilter, rows: list[int], ahead: int) -> list[int]:
         """Fill in those of the rows for which `ahead` candidates beyond k are enough; the others.
 
         All of the lists' items that score higher than the last candidate are candidates, but for what a byte per number

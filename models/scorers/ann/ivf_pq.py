@@ -16,7 +16,7 @@ from models.native.blocks_scan import BlocksScan
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf_pq_index import ListsIndex
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.native_blocks import NativeBlocksScorer, products_of, six_bit_codes
 from models.scorers.filter import ItemFilter
 
@@ -46,18 +46,18 @@ class ListsScorer(Scorer):
         embedding, scan = six_bit_codes(model), scan_of(model, index)
         return None if embedding is None or scan is None else cls(embedding, index, scan, otherwise)
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         query = hidden.float()
-        found = self._scan.best(
+        found = self._scan.find_top_k(
             products_of(self._embedding, query), k, lists=self.lists(query), excluded=item_filter.excluded
         )
         indices, values = map(torch.from_numpy, found)
         masked = item_filter.masked_rows
         too_few = (indices[:, -1] == 0).nonzero().squeeze(-1).tolist()
         if rows := sorted({*masked, *too_few}):
-            best = self._otherwise.best(hidden[rows], k, item_filter.of(rows))
+            best = self._otherwise.find_top_k(hidden[rows], k, item_filter.of(rows))
             indices[rows], values[rows] = best.indices, best.values
-        return Best(indices, values)
+        return TopK(indices, values)
 
     def lists(self, query: Tensor) -> NDArray[np.int32]:
         """(B, dim) → (B, probes) the lists to be read, the best first."""

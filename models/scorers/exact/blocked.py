@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.batch import PADDING
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 from models.scorers.vectors import ItemVectors, item_vectors
@@ -37,13 +37,13 @@ class BlockedScorer(Scorer):
         vectors = item_vectors(model)
         return cls(vectors) if vectors is not None and vectors.is_stored else None
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         running = RunningTop(len(hidden), k, hidden.device)
         for first, end in stretches(self._vectors.num_items + 1, len(hidden)):
             scores = self._vectors.scores(hidden, first, end)
             item_filter.mask(scores, first)
             running.take(scores, first)
-        return running.best()
+        return running.find_top_k()
 
 
 class RunningTop:
@@ -68,8 +68,8 @@ class RunningTop:
         self._values[better] = both[:, : self._k]
         self._indices[better] = names.gather(-1, order)[:, : self._k]
 
-    def best(self) -> Best:
-        return Best(self._indices.masked_fill(self._values == -torch.inf, PADDING), self._values)
+    def find_top_k(self) -> TopK:
+        return TopK(self._indices.masked_fill(self._values == -torch.inf, PADDING), self._values)
 
 
 def stretches(count: int, rows: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from models.embeddings import packing
 from models.embeddings.codes import LANES, CodesEmbedding
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.blocked import WIDTH, RunningTop, stretches
 from models.scorers.filter import ItemFilter
 
@@ -52,14 +52,14 @@ class CodesScorer(Scorer):
             return 0
         return (embedding.num_items + 1) * embedding.splits
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         products = self.products(hidden.float())
         running = RunningTop(len(hidden), k, hidden.device)
         for first, end in stretches(self._count, len(hidden)):
             scores = self.sums(products, first, end)[:, : len(hidden)].T.contiguous()
             item_filter.mask(scores, first)
             running.take(scores, first)
-        return running.best()
+        return running.find_top_k()
 
     def sums(self, products: Tensor, first: int, end: int) -> Tensor:
         """(m · codebook, N), a number per piece → (end − first, N): what the pieces of each item add up to."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.embeddings.base import ItemEmbedding
 from models.embeddings.codes import LANES, CodesEmbedding
 from models.embeddings.full import FullEmbedding
-from models.scorers.base import Best
+from models.scorers.base import TopK
 from models.scorers.exact.blocked import RunningTop, stretches
 from models.scorers.exact.codes import CodesScorer
 from models.scorers.filter import ItemFilter
@@ -29,7 +29,7 @@ class CosineScan:
         self._codes = CodesScorer(embedding, copy=False) if isinstance(embedding, CodesEmbedding) else None
         self._lengths = torch.cat(list(self._stretch_lengths())).clamp_min(SHORTEST)
 
-    def best(self, items: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, items: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         """The `k` item_filter items whose vectors have the largest cosine with each of `items` (B,)."""
         unit = self._embedding.table(items).float() / self._lengths[items, None]
         products = None if self._codes is None else self._codes.products(unit)
@@ -42,7 +42,7 @@ class CosineScan:
             scores /= self._lengths[first:end]
             item_filter.mask(scores, first)
             running.take(scores, first)
-        return running.best()
+        return running.find_top_k()
 
     def _stretch_lengths(self) -> Iterator[Tensor]:
         count = self._embedding.num_items + 1

@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.chunked_maxima import CELLS, GROUP, ChunkedMaxima
 from models.scorers.exact.groups import best_by_maxima
 from models.scorers.filter import ItemFilter
@@ -30,7 +30,7 @@ class GroupedScorer(Scorer):
         vectors = item_vectors(model)
         return cls(vectors) if vectors is not None and vectors.device.type == "cuda" else None
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         hidden = hidden.float()
         query = self._vectors.query(hidden)
         return best_by_maxima(self._vectors, query, self._maxima(hidden, item_filter), GROUP, k, item_filter)

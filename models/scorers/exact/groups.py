@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.batch import PADDING
-from models.scorers.base import Best
+from models.scorers.base import TopK
 from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 from models.scorers.vectors import ItemVectors
@@ -29,19 +29,19 @@ def group_scores(
     return found
 
 
-def best_of_groups(scores: Tensor, groups: Tensor, k: int) -> Best:
+def best_of_groups(scores: Tensor, groups: Tensor, k: int) -> TopK:
     """The k best of (B, G, size) scores; row b has those of the groups `groups[b]` (B, G), in any order."""
     groups, order = groups.sort(dim=-1)
     size = scores.shape[-1]
     in_order = scores.gather(1, order[..., None].expand(-1, -1, size)).flatten(1)
     values, columns = top_in_order(in_order, k)
     indices = groups.gather(-1, columns // size) * size + columns % size
-    return Best(indices.masked_fill(values == -torch.inf, PADDING), values)
+    return TopK(indices.masked_fill(values == -torch.inf, PADDING), values)
 
 
 def best_by_maxima(
     vectors: ItemVectors, query: Tensor, maxima: Tensor, size: int, k: int, item_filter: ItemFilter
-) -> Best:
+) -> TopK:
     """The k best items, k ≤ num_items, given the largest eligible score of each group, (B, groups), −inf for none."""
     _, groups = top_in_order(maxima, min(k, maxima.shape[1]))
     rows = torch.arange(len(query), device=query.device).repeat_interleave(groups.shape[1])

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.embeddings.codes import CodesEmbedding
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.blocked import WIDTH, BlockedScorer
 from models.scorers.exact.codes import CodesScorer
 from models.scorers.exact.groups import best_of_groups, group_scores
@@ -51,11 +51,11 @@ class Int8Scorer(Scorer):
         vectors = item_vectors(model)
         return 0 if vectors is None else Int8Table.bytes_of(vectors)
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         first = k + SPARE
         most = min(self.table.groups, 2 * first + MOST)
         if k * GROUP > self._vectors.num_items:  # every group would be scored
-            return self._otherwise.best(hidden, k, item_filter)
+            return self._otherwise.find_top_k(hidden, k, item_filter)
         query = self._vectors.query(hidden.float())
         bounds, groups = self.table.bounds(query, item_filter).topk(most)
         scores = query.new_full((len(query), most, GROUP), -torch.inf)
@@ -70,7 +70,7 @@ class Int8Scorer(Scorer):
         found = best_of_groups(scores[:, :used], groups[:, :used], k)
         if not is_settled.all():
             rows = (~is_settled).nonzero().squeeze(-1)
-            exact = self._otherwise.best(hidden[rows], k, item_filter.of(rows.tolist()))
+            exact = self._otherwise.find_top_k(hidden[rows], k, item_filter.of(rows.tolist()))
             found.indices[rows], found.values[rows] = exact
         return found
 

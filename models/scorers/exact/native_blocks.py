@@ -15,7 +15,7 @@ from models.heads.tied import TiedHead
 from models.native.blocks_scan import MOST_SPLITS, PLACES, ROW, BlocksScan, in_blocks
 from models.native.library import library
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.filter import ItemFilter
 
 CHUNK = 1 << 16  # items that are brought into blocks at once, a multiple of PLACES
@@ -44,12 +44,12 @@ class NativeBlocksScorer(Scorer):
         embedding = six_bit_codes(model)
         return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.splits * ROW
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         products = products_of(self._embedding, hidden)
-        return Best(
+        return TopK(
             *map(
                 torch.from_numpy,
-                self._scan.best(products, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks),
+                self._scan.find_top_k(products, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks),
             )
         )
 

@@ -10,7 +10,7 @@ from models.heads.tied import TiedHead
 from models.native.codes_scan import CodesScan
 from models.native.library import Library, library
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.native_blocks import products_of
 from models.scorers.filter import ItemFilter
 
@@ -37,8 +37,8 @@ class NativeCodesScorer(Scorer):
             return None
         return cls(embedding, native) if embedding.kept.device.type == "cpu" else None
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
-        items, scores = self._scan.best(
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        items, scores = self._scan.find_top_k(
             products_of(self._embedding, hidden), k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )
-        return Best(torch.from_numpy(items), torch.from_numpy(scores))
+        return TopK(torch.from_numpy(items), torch.from_numpy(scores))

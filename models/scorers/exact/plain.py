@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.batch import PADDING
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
 
@@ -26,13 +26,13 @@ class PlainScorer(Scorer):
     def for_model(cls, model: SequentialRecommender) -> Self:
         return cls(model)
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         return best_of(self._model.scores(hidden).float(), k, item_filter)
 
 
-def best_of(scores: Tensor, k: int, item_filter: ItemFilter) -> Best:
+def best_of(scores: Tensor, k: int, item_filter: ItemFilter) -> TopK:
     """The k best of (B, num_items + 1) scores. Masks first, so that k eligible items come back if there are k."""
     scores = scores.clone() if scores._base is not None or not scores.is_contiguous() else scores
     item_filter.mask(scores)
     values, indices = top_in_order(scores, k)
-    return Best(indices.masked_fill(values == -torch.inf, PADDING), values)
+    return TopK(indices.masked_fill(values == -torch.inf, PADDING), values)

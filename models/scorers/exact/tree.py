@@ -12,7 +12,7 @@ from torch import Tensor
 from models.batch import PADDING
 from models.heads.adaptive import AdaptiveHead
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.order import top_in_order
@@ -30,19 +30,19 @@ class TreeScorer(Scorer):
     def for_model(cls, model: SequentialRecommender) -> Self | None:
         return cls(model.head, PlainScorer.for_model(model)) if isinstance(model.head, AdaptiveHead) else None
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         count = k + item_filter.max_excluded + 1
         if item_filter.masked_rows or 2 * count > item_filter.num_items:
-            return self._otherwise.best(hidden, k, item_filter)
-        found = self._head.best(hidden, count)
+            return self._otherwise.find_top_k(hidden, k, item_filter)
+        found = self._head.find_top_k(hidden, count)
         rows = torch.arange(len(hidden), device=hidden.device).repeat_interleave(count)
         scores = found.log_probabilities.float().reshape(-1, 1).clone()
         item_filter.mask_blocks(scores, rows, found.indices.flatten())
         values, columns = top_in_order(scores.view(-1, count), k)
-        best = Best(found.indices.gather(-1, columns).masked_fill(values == -torch.inf, PADDING), values)
+        best = TopK(found.indices.gather(-1, columns).masked_fill(values == -torch.inf, PADDING), values)
         # Which of several equals stands last in the tree's list is open, so the k-th must be better than the last.
         unsettled = (values[:, -1] <= found.log_probabilities[:, -1]).nonzero().squeeze(-1)
         if len(unsettled):
-            exact = self._otherwise.best(hidden[unsettled], k, item_filter.of(unsettled.tolist()))
+            exact = self._otherwise.find_top_k(hidden[unsettled], k, item_filter.of(unsettled.tolist()))
             best.indices[unsettled], best.values[unsettled] = exact
         return best

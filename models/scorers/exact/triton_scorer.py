@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
 from models.scorers.exact.groups import best_by_maxima
 from models.scorers.exact.triton_maxima import TritonMaxima
@@ -53,7 +53,7 @@ class TritonScorer(Scorer):
             return None
         return cls(vectors, kernel)
 
-    def best(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         query = hidden.float()
         return best_by_maxima(self._vectors, query, self._maxima(query, item_filter), GROUP, k, item_filter)
 

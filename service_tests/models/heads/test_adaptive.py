@@ -53,6 +53,6 @@ def test_the_loss_is_minus_the_score_of_the_target_and_negatives_do_not_change_i
 def test_the_best_items_are_those_of_the_scores() -> None:
     made, hidden = head(), torch.randn(30, DIM)
     expected = made.scores(hidden, EMBEDDING).topk(5)
-    best = made.best(hidden, 5)
+    best = made.find_top_k(hidden, 5)
     assert torch.equal(best.indices, expected.indices)
     torch.testing.assert_close(best.log_probabilities, expected.values)

@@ -70,7 +70,7 @@ def test_the_best_are_those_of_numpy(
         items=places if shuffled else None,
         level=library.levels.index(level),
     )
-    items, found = scan.best(products, k, excluded=excluded, allow_masks=allow_masks)
+    items, found = scan.find_top_k(products, k, excluded=excluded, allow_masks=allow_masks)
     assert np.array_equal(items, expected(scores, k))
     assert np.array_equal(found, np.where(items > 0, np.take_along_axis(scores, items, 1), -np.inf))
 
@@ -101,7 +101,7 @@ def test_lists_that_are_read_give_the_best_of_their_items_and_no_others(
     scan = BlocksScan(
         library, in_blocks(codes), num_items, 64, items=items, starts=starts, level=library.levels.index(level)
     )
-    found, values = scan.best(products, 50, lists=lists)
+    found, values = scan.find_top_k(products, 50, lists=lists)
     assert np.array_equal(found, expected(scores, 50))
     assert np.array_equal(values, np.where(found > 0, np.take_along_axis(scores, found, 1), -np.inf))
 
@@ -115,7 +115,7 @@ def test_products_that_differ_widely_lose_nothing(library: Library) -> None:
     flat = products.reshape(5, -1)
     scores = flat[:, codes + np.arange(32) * 64].sum(-1, dtype=np.float64)
     scores[:, 0] = -np.inf
-    items, found = BlocksScan(library, in_blocks(codes), 5_000, 64).best(flat, 10)
+    items, found = BlocksScan(library, in_blocks(codes), 5_000, 64).find_top_k(flat, 10)
     np.testing.assert_allclose(found, np.sort(scores, axis=1)[:, :-11:-1], rtol=1e-6)
     assert np.array_equal(np.sort(items, axis=1), np.sort(np.argsort(-scores, axis=1)[:, :10], axis=1))
 
@@ -140,4 +140,4 @@ def test_what_does_not_fit_is_refused(library: Library) -> None:
         with pytest.raises(ValueError, match="are no blocks of an even number of codes"):
             BlocksScan(library, wrong, 10, codebook)
     with pytest.raises(ValueError, match="do not go with 10 items"):
-        BlocksScan(library, blocks, 10, 64).best(np.zeros((1, 256), dtype=np.float32), 11)
+        BlocksScan(library, blocks, 10, 64).find_top_k(np.zeros((1, 256), dtype=np.float32), 11)

@@ -58,7 +58,7 @@ def test_the_best_are_those_of_numpy(
             scores[row, ~mask] = -np.inf
     k = data.draw(st.integers(1, num_items))
     scan = CodesScan(library, kept, splits, codebook, are_packed=packed, level=library.levels.index(level))
-    items, found = scan.best(products, k, excluded=excluded, allow_masks=allow_masks)
+    items, found = scan.find_top_k(products, k, excluded=excluded, allow_masks=allow_masks)
     assert np.array_equal(items, expected(scores, k))
     assert np.array_equal(found, np.where(items > 0, np.take_along_axis(scores, items, 1), -np.inf))
 
@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_embedding(library: Library) -> None:
     pieces = embedding.pieces.weight.unflatten(0, (embedding.splits, embedding.codebook))
     products = torch.einsum("mcd,nmd->nmc", pieces, hidden.unflatten(1, (embedding.splits, -1))).flatten(1)
     scan = CodesScan(library, embedding.kept.numpy(), embedding.splits, embedding.codebook, are_packed=True)
-    items, found = scan.best(products.detach().numpy(), 10)
+    items, found = scan.find_top_k(products.detach().numpy(), 10)
     scores = embedding.scores(hidden).detach()[:, 1:]
     best = scores.topk(10)
     assert np.array_equal(items, best.indices.numpy() + 1)
@@ -87,6 +87,6 @@ def test_what_does_not_fit_is_refused(library: Library) -> None:
     scan = CodesScan(library, codes, 4, 64, are_packed=True)
     for shape, k in (((2, 255), 3), ((2, 256), 0), ((2, 256), 11)):
         with pytest.raises(ValueError, match="do not go with 10 items"):
-            scan.best(np.zeros(shape, dtype=np.float32), k)
+            scan.find_top_k(np.zeros(shape, dtype=np.float32), k)
     with pytest.raises(ValueError, match="a mask has an entry for each of 11 rows"):
-        scan.best(np.zeros((1, 256), dtype=np.float32), 1, allow_masks=[np.ones(10, dtype=bool)])
+        scan.find_top_k(np.zeros((1, 256), dtype=np.float32), 1, allow_masks=[np.ones(10, dtype=bool)])

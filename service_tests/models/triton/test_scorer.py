@@ -37,7 +37,7 @@ def test_it_answers_what_plain_answers(
     item_filter = filters(num_items, rows, k, share_denied, share_allowed)
     with torch.inference_mode():
         found, expected = (
-            scorer.best(hidden, k, item_filter) for scorer in (triton_scorer(model), PlainScorer.for_model(model))
+            scorer.find_top_k(hidden, k, item_filter) for scorer in (triton_scorer(model), PlainScorer.for_model(model))
         )
     if whole:  # equals are equal, and stand in catalogue order
         assert torch.equal(found.values, expected.values)
@@ -52,7 +52,7 @@ def test_fewer_than_k_eligible_items_leave_zeros_at_the_end(device: torch.device
     mask[[0, 7, 400, 699]] = True
     item_filter = ItemFilter(700, [np.array([400]), np.arange(3, 701)], [mask, None])
     with torch.inference_mode():
-        found = triton_scorer(model).best(queries(2, 0, whole=False).to(device), 4, item_filter)
+        found = triton_scorer(model).find_top_k(queries(2, 0, whole=False).to(device), 4, item_filter)
     assert [sorted(row) for row in found.indices.tolist()] == [[0, 0, 7, 699], [0, 0, 1, 2]]
     assert found.values.isneginf().sum(-1).tolist() == [2, 2]
 

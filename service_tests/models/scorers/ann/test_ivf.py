@@ -15,7 +15,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf import IvfScorer
 from models.scorers.ann.ivf_build import build_ivf
 from models.scorers.ann.ivf_index import IvfIndex, has_faiss
-from models.scorers.base import Best, Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.selection import BATCHES, select_plain_scorer
@@ -62,8 +62,8 @@ def scorer_of(index: IvfIndex) -> IvfScorer:
 
 
 def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: IvfIndex) -> None:
-    found = scorer_of(index).best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
-    exact = PLAIN.best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
+    found = scorer_of(index).find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
+    exact = PLAIN.find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
     recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
     assert recall == pytest.approx(index.recall, abs=1e-5)
     assert recall >= 0.99
@@ -77,7 +77,7 @@ def test_k_eligible_items_come_back_with_their_true_scores(
     index: IvfIndex, share_denied: float, share_allowed: float | None
 ) -> None:
     item_filter = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
-    found = scorer_of(index).best(QUERIES[:40], 10, item_filter)
+    found = scorer_of(index).find_top_k(QUERIES[:40], 10, item_filter)
     scores = MODEL.scores(QUERIES[:40])
     torch.testing.assert_close(found.values, scores.gather(1, found.indices))
     item_filter.mask(scores)
@@ -95,16 +95,16 @@ class Refuses(Scorer):
     def for_model(cls, model: SequentialRecommender) -> Self | None:
         raise AssertionError
 
-    def best(self, hidden: torch.Tensor, k: int, item_filter: ItemFilter) -> Best:
+    def find_top_k(self, hidden: torch.Tensor, k: int, item_filter: ItemFilter) -> TopK:
         raise AssertionError(f"{len(hidden)} histories went to the exact scorer")
 
 
 def test_a_long_history_is_still_answered_from_the_lists_and_exactly_as_far_as_they_go(index: IvfIndex) -> None:
     whole = dataclasses.replace(index, probes=index.lists)
     scorer = IvfScorer(ItemVectors(MODEL), whole, Refuses())
-    nearest = PLAIN.best(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices.numpy()
+    nearest = PLAIN.find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices.numpy()
     item_filter = ItemFilter(NUM_ITEMS, [row[:length] for row, length in zip(nearest, range(0, 300, 15), strict=True)])
-    found, exact = (one.best(QUERIES[:20], 10, item_filter).indices for one in (scorer, PLAIN))
+    found, exact = (one.find_top_k(QUERIES[:20], 10, item_filter).indices for one in (scorer, PLAIN))
     assert float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean()) >= 0.99
 
 
@@ -112,10 +112,10 @@ def test_a_mask_sends_only_its_own_history_to_the_exact_scorer(index: IvfIndex) 
     mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
     mask[40:60] = True
     item_filter = ItemFilter(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
-    found = scorer_of(index).best(QUERIES[:8], 10, item_filter)
+    found = scorer_of(index).find_top_k(QUERIES[:8], 10, item_filter)
     assert set(found.indices[3].tolist()) <= set(range(40, 60))
     others = [row for row in range(8) if row != 3]
-    alone = IvfScorer(ItemVectors(MODEL), index, Refuses()).best(QUERIES[others], 10, ItemFilter(NUM_ITEMS))
+    alone = IvfScorer(ItemVectors(MODEL), index, Refuses()).find_top_k(QUERIES[others], 10, ItemFilter(NUM_ITEMS))
     assert torch.equal(found.indices[others], alone.indices)
 
 
@@ -150,8 +150,8 @@ def test_vectors_without_neighbourhoods_get_no_index() -> None:
 
 def test_more_than_the_lists_hold_comes_from_an_exact_scorer(index: IvfIndex) -> None:
     one_list = dataclasses.replace(index, probes=1)
-    found = scorer_of(one_list).best(QUERIES[:20], 300, ItemFilter(NUM_ITEMS))
-    assert torch.equal(found.indices, PLAIN.best(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices)
+    found = scorer_of(one_list).find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS))
+    assert torch.equal(found.indices, PLAIN.find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices)
 
 
 def test_equal_scores_come_in_catalogue_order() -> None:
@@ -161,7 +161,7 @@ def test_equal_scores_come_in_catalogue_order() -> None:
     built = build_ivf(model, near.mul(4).round(), PlainScorer(model), at_least=0.0)
     scorer = None if built is None else IvfScorer.of(model, built)
     assert scorer is not None
-    found = scorer.best(near.mul(4).round(), 10, ItemFilter(NUM_ITEMS))
+    found = scorer.find_top_k(near.mul(4).round(), 10, ItemFilter(NUM_ITEMS))
     equal = found.values.diff(dim=1) == 0
     assert equal.any()
     assert (found.indices.diff(dim=1)[equal] > 0).all()
@@ -173,5 +173,5 @@ def test_an_index_answers_the_same_from_a_file(index: IvfIndex, tmp_path: Path) 
     maps = Path("/proc/self/maps")
     assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
     asked = (QUERIES, 10, ItemFilter(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
-    for one, other in zip(scorer_of(index).best(*asked), scorer_of(again).best(*asked), strict=True):
+    for one, other in zip(scorer_of(index).find_top_k(*asked), scorer_of(again).find_top_k(*asked), strict=True):
         assert torch.equal(one, other)

@@ -82,8 +82,8 @@ def test_every_item_stands_in_one_place_of_one_list_with_its_codes(index: ListsI
 
 
 def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: ListsIndex) -> None:
-    found = scorer_of(index).best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
-    exact = PLAIN.best(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
+    found = scorer_of(index).find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
+    exact = PLAIN.find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
     recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
     assert recall == pytest.approx(index.recall, abs=1e-5)
     assert recall >= 0.99
@@ -97,7 +97,7 @@ def test_k_eligible_items_come_back_with_their_true_scores(
     index: ListsIndex, share_denied: float, share_allowed: float | None
 ) -> None:
     item_filter = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
-    found = scorer_of(index).best(QUERIES[:40], 10, item_filter)
+    found = scorer_of(index).find_top_k(QUERIES[:40], 10, item_filter)
     scores = MODEL.scores(QUERIES[:40])
     torch.testing.assert_close(found.values, scores.gather(1, found.indices), rtol=1e-5, atol=1e-4)
     item_filter.mask(scores)
@@ -111,11 +111,11 @@ def test_a_mask_and_more_than_the_lists_hold_are_answered_exactly(index: ListsIn
     mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
     mask[40:60] = True
     item_filter = ItemFilter(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
-    expected = PLAIN.best(QUERIES[:8], 10, item_filter)
-    assert torch.equal(one_list.best(QUERIES[:8], 10, item_filter).indices[3], expected.indices[3])
+    expected = PLAIN.find_top_k(QUERIES[:8], 10, item_filter)
+    assert torch.equal(one_list.find_top_k(QUERIES[:8], 10, item_filter).indices[3], expected.indices[3])
     every = ItemFilter(NUM_ITEMS)
-    many = one_list.best(QUERIES[:8], 1_000, every)
-    assert torch.equal(many.indices, PLAIN.best(QUERIES[:8], 1_000, every).indices)
+    many = one_list.find_top_k(QUERIES[:8], 1_000, every)
+    assert torch.equal(many.indices, PLAIN.find_top_k(QUERIES[:8], 1_000, every).indices)
 
 
 def test_the_file_answers_exactly_too_and_keeps_nothing(index: ListsIndex) -> None:
@@ -123,7 +123,7 @@ def test_the_file_answers_exactly_too_and_keeps_nothing(index: ListsIndex) -> No
     assert exact is not None
     assert exact.nbytes == 0
     item_filter = filters(NUM_ITEMS, 40, 2, 0.05, 0.5)
-    found, expected = (scorer.best(QUERIES[:40], 20, item_filter) for scorer in (exact, PLAIN))
+    found, expected = (scorer.find_top_k(QUERIES[:40], 20, item_filter) for scorer in (exact, PLAIN))
     assert torch.equal(found.indices, expected.indices)
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)
 
@@ -135,7 +135,7 @@ def test_an_index_answers_the_same_from_a_file(index: ListsIndex, tmp_path: Path
     maps = Path("/proc/self/maps")
     assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
     asked = (QUERIES, 10, ItemFilter(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
-    for one, other in zip(scorer_of(index).best(*asked), scorer_of(again).best(*asked), strict=True):
+    for one, other in zip(scorer_of(index).find_top_k(*asked), scorer_of(again).find_top_k(*asked), strict=True):
         assert torch.equal(one, other)
 
 

@@ -17,5 +17,5 @@ def test_a_copy_of_the_codes_costs_a_byte_each_and_changes_no_answer() -> None:
     assert (with_copy.nbytes, without.nbytes) == ((num_items + 1) * embedding.splits, 0)
     asked = (queries(3, 0, whole=False), 20, ItemFilter(num_items))
     with torch.inference_mode():
-        for one, other in zip(with_copy.best(*asked), without.best(*asked), strict=True):
+        for one, other in zip(with_copy.find_top_k(*asked), without.find_top_k(*asked), strict=True):
             assert torch.equal(one, other)

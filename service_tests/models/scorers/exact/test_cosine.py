@@ -29,7 +29,7 @@ def test_the_largest_cosines_of_the_whole_table_come_back(embedding: Part, share
     cosines = unit[asked] @ unit.T
     item_filter = filters(NUM_ITEMS, ROWS, 1, 0.05, share_allowed)
     item_filter.mask(cosines)
-    found = CosineScan(form).best(asked, 10, item_filter)
+    found = CosineScan(form).find_top_k(asked, 10, item_filter)
     torch.testing.assert_close(found.values, cosines.topk(10).values, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(cosines.gather(1, found.indices), found.values, rtol=1e-4, atol=1e-5)
 
@@ -54,5 +54,5 @@ class Largest(TorchDispatchMode):
 def test_no_tensor_has_room_for_the_whole_table_or_all_scores(embedding: Part) -> None:
     form = model_of(embedding, "tied", COUNT, 0, whole=False).embedding
     with torch.no_grad(), Largest() as largest:
-        CosineScan(form).best(torch.arange(1, 9), 10, ItemFilter(COUNT))
+        CosineScan(form).find_top_k(torch.arange(1, 9), 10, ItemFilter(COUNT))
     assert COUNT < largest.numbers <= 2 * LONGEST * DIM

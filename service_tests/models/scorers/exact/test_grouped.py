@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.config import Part
-from models.scorers.base import Best
+from models.scorers.base import TopK
 from models.scorers.exact.chunked_maxima import GROUP
 from models.scorers.exact.grouped import GroupedScorer
 from models.scorers.exact.plain import PlainScorer
@@ -27,12 +27,12 @@ FORMS = [
 SEVERAL_CHUNKS = 4 * GROUP
 
 
-def both(form: tuple[Part, str], items: int, seed: int, k: int, item_filter: ItemFilter, *, whole: bool) -> list[Best]:
+def both(form: tuple[Part, str], items: int, seed: int, k: int, item_filter: ItemFilter, *, whole: bool) -> list[TopK]:
     model = model_of(*form, items, seed, whole=whole).to(DEVICE)
     hidden = queries(len(item_filter.excluded or ()), seed, whole=whole).to(DEVICE)
     with torch.inference_mode():
         return [
-            scorer.best(hidden, min(k, items), item_filter)
+            scorer.find_top_k(hidden, min(k, items), item_filter)
             for scorer in (grouped_scorer(model, cells=SEVERAL_CHUNKS), PlainScorer.for_model(model))
         ]
 
@@ -81,7 +81,9 @@ def test_equal_maxima_of_groups_give_the_items_that_come_first() -> None:
         model.embedding.get_parameter("vectors.weight").fill_(1.0)
     hidden = torch.ones(1, model.config.dim, device=DEVICE)
     with torch.inference_mode():
-        found = grouped_scorer(model, cells=SEVERAL_CHUNKS).best(hidden, 70, ItemFilter(items, [np.array([3, 66])]))
+        found = grouped_scorer(model, cells=SEVERAL_CHUNKS).find_top_k(
+            hidden, 70, ItemFilter(items, [np.array([3, 66])])
+        )
     assert found.indices[0].tolist() == [item for item in range(1, 73) if item not in (3, 66)]
 
 

@@ -79,7 +79,10 @@ def test_items_too_near_each_other_for_int8_are_told_apart_all_the_same() -> Non
         assert int8 is not None
         assert blocked is not None
         bounds = int8.table.bounds(hidden, ItemFilter(num_items))
-        found, expected = int8.best(hidden, 10, ItemFilter(num_items)), blocked.best(hidden, 10, ItemFilter(num_items))
+        found, expected = (
+            int8.find_top_k(hidden, 10, ItemFilter(num_items)),
+            blocked.find_top_k(hidden, 10, ItemFilter(num_items)),
+        )
     undecided = (bounds >= expected.values[:, -1:]).sum(-1)
     assert (undecided > 2 * (10 + SPARE) + MOST).all(), "more groups may matter than are ever scored"
     assert torch.equal(found.indices, expected.indices)
@@ -92,7 +95,7 @@ def test_any_number_of_histories_is_answered_over_several_stretches(rows: int) -
     hidden = queries(rows, 0, whole=False)
     with torch.inference_mode():
         found, exact = (
-            one.best(hidden, 10, ItemFilter(num_items)).values
+            one.find_top_k(hidden, 10, ItemFilter(num_items)).values
             for one in (Int8Scorer.for_model(model), BlockedScorer.for_model(model))
             if one is not None
         )

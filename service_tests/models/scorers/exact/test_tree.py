@@ -22,6 +22,6 @@ def test_of_equal_items_the_first_in_the_catalogue_are_answered(k: int) -> None:
         scorer, plain = TreeScorer.for_model(model), PlainScorer(model)
         assert scorer is not None
         item_filter = ItemFilter(500, [np.array([2, 3, 60, 300])] * 4)
-        found, expected = scorer.best(hidden, k, item_filter), plain.best(hidden, k, item_filter)
+        found, expected = scorer.find_top_k(hidden, k, item_filter), plain.find_top_k(hidden, k, item_filter)
     assert torch.equal(found.indices, expected.indices)
     torch.testing.assert_close(found.values, expected.values)
