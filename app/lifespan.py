@@ -18,10 +18,10 @@ from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
-from app.telemetry.deferred_metrics import handing_over
+from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import StoreMetrics
 from app.telemetry.request_context import Tracing
-from app.telemetry.tracing.setup import tracing_of
+from app.telemetry.tracing.setup import start_tracing
 from app.users.service import UserService
 
 
@@ -42,8 +42,8 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as opened:
-            await opened.enter_async_context(handing_over())  # these two first, so that they end last
-            tracing = await opened.enter_async_context(tracing_of(settings))
+            await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
+            tracing = await opened.enter_async_context(start_tracing(settings))
             store = await _open_store(settings, opened)
             engine, models = await _open_model(settings, opened, tracing)
             health_monitor = HealthMonitor(store, engine)

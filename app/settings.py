@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(
         default=None, description="takes traces by OTLP over HTTP, as http://collector:4318; unset = no tracing"
     )
-    trace_share: float = Field(
+    trace_sample_ratio: float = Field(
         default=0.01, ge=0, le=1, description="of the traces that begin here; a caller's own choice is kept"
     )
 

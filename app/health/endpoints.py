@@ -10,7 +10,7 @@ from app.errors import Draining, ModelUnavailable, StoreUnavailable
 from app.health.monitor import HealthMonitor
 from app.http.dependencies import state
 from app.http.problems import declare_errors
-from app.telemetry.exposition import exposed
+from app.telemetry.exposition import render_metrics
 
 router = APIRouter(tags=["health"])
 
@@ -44,5 +44,5 @@ async def metrics(
 ) -> Response:
     """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
     health_monitor.sample()
-    content, content_type = exposed(request.headers.get("accept", ""))
+    content, content_type = render_metrics(request.headers.get("accept", ""))
     return Response(content, headers={"Content-Type": content_type})

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
 from app.http.problems import build_problem
-from app.telemetry.metrics import STAGE_SECONDS, request_seconds
+from app.telemetry.metrics import STAGE_SECONDS, get_request_histogram
 from app.telemetry.random_id import random_id
-from app.telemetry.request_context import CURRENT_ID, CURRENT_TRACE, Stage
+from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, Stage
 
 log = logging.getLogger("nextup")
 
@@ -42,9 +42,9 @@ class RequestMiddleware:
         given = {name: value for name, value in scope["headers"] if name in _READ}
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(given.get(b"x-request-id"))
-        id_before = CURRENT_ID.set(request_id)
+        id_before = CURRENT_REQUEST_ID.set(request_id)
         tracing = state.get("tracing")
-        trace = None if tracing is None else tracing.request(scope["headers"], request_id)
+        trace = None if tracing is None else tracing.start_request(scope["headers"], request_id)
         trace_before = CURRENT_TRACE.set(trace)
         stages: dict[str, Stage] = {}
         state["stages"] = stages
@@ -78,11 +78,11 @@ class RequestMiddleware:
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = _route(scope)
-            request_seconds(route, method, code).observe(time.perf_counter() - began)
+            get_request_histogram(route, method, code).observe(time.perf_counter() - began)
             if trace is not None:
                 trace.end(method, route, code, stages, state.get("answered"))
             CURRENT_TRACE.reset(trace_before)
-            CURRENT_ID.reset(id_before)
+            CURRENT_REQUEST_ID.reset(id_before)
 
     def _refused(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
         """The answer to what need not be read at all."""

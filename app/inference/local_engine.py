@@ -18,7 +18,7 @@ from app.telemetry.metrics import (
     MODEL_UNCOMPRESSED,
     QUEUE_DEPTH,
     BatchMetrics,
-    show_model,
+    set_serving_model,
 )
 from app.telemetry.request_context import Tracing
 
@@ -81,7 +81,7 @@ class InferenceEngine:
 
     def _tell(self) -> None:
         artifact = self.servable.artifact
-        show_model(artifact.version, artifact.preset, artifact.predictor.device, artifact.predictor.dtype)
+        set_serving_model(artifact.version, artifact.preset, artifact.predictor.device, artifact.predictor.dtype)
         for part, size in self.servable.bytes_by_part().items():
             MODEL_BYTES.labels(part).set(size)
         MODEL_UNCOMPRESSED.set(artifact.uncompressed_bytes)
@@ -98,7 +98,7 @@ class InferenceEngine:
         try:
             return await self._answers(queries)
         finally:
-            self._tracing.batch(began_ns, version, [query.trace for query in queries])
+            self._tracing.record_batch(began_ns, version, [query.trace for query in queries])
 
     async def _answers(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
         if self._batcher.expected_s(queries) < INLINE_S:

@@ -19,9 +19,9 @@ from app.model_server.local_model import open_local_model
 from app.model_server.manager import ModelManager
 from app.runtime.memory import freeze_heap
 from app.settings import Settings
-from app.telemetry.deferred_metrics import handing_over
+from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import STORE_UP, sample_process_memory
-from app.telemetry.tracing.setup import tracing_of
+from app.telemetry.tracing.setup import start_tracing
 
 SAMPLE_S = 0.5
 START_FAILED_STATUS = 3
@@ -32,8 +32,8 @@ START_FAILED_STATUS = 3
 async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelManager, ModelServer]]:
     """The model at `settings.model_socket_path` until the block ends. ArtifactRejected."""
     async with AsyncExitStack() as opened:
-        await opened.enter_async_context(handing_over())  # these two first, so that they end last
-        tracing = await opened.enter_async_context(tracing_of(settings))
+        await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
+        tracing = await opened.enter_async_context(start_tracing(settings))
         engine, models = await opened.enter_async_context(open_local_model(settings, tracing))
         server = ModelServer(
             engine,

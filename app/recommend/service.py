@@ -22,7 +22,7 @@ from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
 from app.stores.history import HistoryStore
 from app.stores.results import EMPTY_HISTORY, StoredHistory
-from app.telemetry.metrics import HISTORY_LENGTH, recommendations
+from app.telemetry.metrics import HISTORY_LENGTH, get_recommendation_counter
 from app.telemetry.random_id import random_id
 from app.telemetry.request_context import CURRENT_TRACE, Stage
 
@@ -68,7 +68,7 @@ class RecommendService:
             trace=CURRENT_TRACE.get(),
         )
         top, reason = await self._answer(query, reason, deadline, times)
-        recommendations(top.source, reason or "").inc()
+        get_recommendation_counter(top.source, reason or "").inc()
         unknown = await self._unknown(request, keys, top.unknown, deadline)
         times["respond"] = time.perf_counter(), 0.0
         version = stored.version if request.history is None else None

@@ -1,7 +1,7 @@
 """Metrics of every request, kept aside as plain numbers and handed over to the library together.
 
 The library locks and, with several processes, writes into a mapped file for each number: some 8 µs per request, and 25
-with files, of 150. Kept in a list, a number costs a fraction of a microsecond; `handing_over` gives them on twice a
+with files, of 150. Kept in a list, a number costs a fraction of a microsecond; `flush_periodically` gives them on twice a
 second, and whoever tells the metrics does so before. What waits is bounded by what a process answers in that time.
 Handing over belongs to the event loop, as does counting; numbers may be observed in any
 thread. It knows no metric by name.
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from prometheus_client import Counter, Histogram
 
-EVERY_S = 0.5
-_all: list["ObservedLater | CountedLater"] = []
+FLUSH_INTERVAL_S = 0.5
+_all: list["DeferredHistogram | DeferredCounter"] = []
 
 
-class CountedLater:
+class DeferredCounter:
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
         self._count = 0
@@ -28,13 +28,13 @@ class CountedLater:
     def inc(self) -> None:
         self._count += 1
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         if count := self._count:
             self._count -= count
             self._counter.inc(count)
 
 
-class ObservedLater:
+class DeferredHistogram:
     """For one histogram without labels left to give; `count`, if there is one, goes up by one for each number."""
 
     observe: Callable[[float], None]
@@ -47,7 +47,7 @@ class ObservedLater:
         self.observe = self._values.append  # one step of the interpreter, and so right from any thread
         _all.append(self)
 
-    def hand_over(self) -> None:
+    def flush(self) -> None:
         values = self._values[:]
         if not values:
             return
@@ -60,23 +60,23 @@ class ObservedLater:
             self._count.inc(len(values))
 
 
-def hand_over() -> None:
+def flush() -> None:
     """Whatever was counted until now is told from here on."""
     for one in _all:
-        one.hand_over()
+        one.flush()
 
 
 @asynccontextmanager
-async def handing_over() -> AsyncIterator[None]:
-    """Every `EVERY_S` until the block ends, and then once more."""
+async def flush_periodically() -> AsyncIterator[None]:
+    """Every `FLUSH_INTERVAL_S` until the block ends, and then once more."""
     ended = asyncio.Event()
 
     async def again_and_again() -> None:
         while not ended.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(FLUSH_INTERVAL_S):
                     await ended.wait()
-            hand_over()
+            flush()
 
     task = asyncio.create_task(again_and_again(), name="metrics")
     try:
@@ -84,4 +84,4 @@ async def handing_over() -> AsyncIterator[None]:
     finally:
         ended.set()
         await task
-        hand_over()
+        flush()

@@ -8,13 +8,13 @@ from prometheus_client import REGISTRY as PROCESS_REGISTRY
 from prometheus_client import CollectorRegistry, Metric, exposition, multiprocess, openmetrics
 from prometheus_client.registry import Collector
 
-from app.telemetry.deferred_metrics import hand_over
+from app.telemetry.deferred_metrics import flush
 from app.telemetry.metrics import MODEL_INFO, MULTIPROCESS
 
 
-def exposed(accept: str) -> tuple[bytes, str]:
+def render_metrics(accept: str) -> tuple[bytes, str]:
     """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
-    hand_over()
+    flush()
     registry = PROCESS_REGISTRY
     if MULTIPROCESS:
         registry = CollectorRegistry()

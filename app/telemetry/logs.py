@@ -10,7 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from app.telemetry.request_context import CURRENT_ID, CURRENT_TRACE
+from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE
 
 LogFormat = Literal["text", "json"]
 
@@ -27,7 +27,7 @@ def log_config(log_format: LogFormat) -> dict[str, Any]:
     }
 
 
-class JsonLine(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """time (RFC 3339), level, logger, message; request_id, trace_id and error (a Python traceback) where there are."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -43,7 +43,7 @@ class JsonLine(logging.Formatter):
         return json.dumps(line)
 
 
-class TextLine(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """The same for a terminal, with what belongs to the request behind the message."""
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class TextLine(logging.Formatter):
         return f"{super().formatMessage(record)} [{told}]" if told else super().formatMessage(record)
 
 
-FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {"text": TextLine, "json": JsonLine}
+FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
 def _of_the_request() -> dict[str, str]:
     found = {}
-    if (request_id := CURRENT_ID.get()) is not None:
+    if (request_id := CURRENT_REQUEST_ID.get()) is not None:
         found["request_id"] = request_id
     if (trace := CURRENT_TRACE.get()) is not None:
         found["trace_id"] = trace.trace_id

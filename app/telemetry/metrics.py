@@ -13,29 +13,32 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from app.runtime.machine import read_memory_limit
-from app.telemetry.deferred_metrics import CountedLater, ObservedLater
+from app.telemetry.deferred_metrics import DeferredCounter, DeferredHistogram
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LATENCY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 HTTP_REQUESTS = Counter("nextup_http_requests", "Answered requests.", ["route", "method", "code"])
 HTTP_DURATION = Histogram(
     "nextup_http_request_duration_seconds",
     "From the first byte of the request's head to the last of the answer.",
     ["route", "method", "code"],
-    buckets=FAST,
+    buckets=LATENCY_BUCKETS,
 )
 STAGE_DURATION = Histogram(
-    "nextup_stage_duration_seconds", "Parts of a recommendation: where its time went.", ["stage"], buckets=FAST
+    "nextup_stage_duration_seconds",
+    "Parts of a recommendation: where its time went.",
+    ["stage"],
+    buckets=LATENCY_BUCKETS,
 )
 QUEUE_DEPTH = Gauge("nextup_queue_depth", "Queries that wait for the model.", multiprocess_mode="livesum")
-QUEUE_WAIT = ObservedLater(
-    Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=FAST)
+QUEUE_WAIT = DeferredHistogram(
+    Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=LATENCY_BUCKETS)
 )
-BATCH_SIZE = ObservedLater(
+BATCH_SIZE = DeferredHistogram(
     Histogram("nextup_batch_size", "Queries in a model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 )
-BATCH_PADDING = ObservedLater(
+BATCH_PADDING = DeferredHistogram(
     Histogram(
         "nextup_batch_padding_ratio",
         "Share of a batch's cells that hold no item.",
@@ -50,9 +53,9 @@ CANCELLED = Counter("nextup_cancelled", "Queries whose caller left before the an
 RECOMMENDATIONS = Counter("nextup_recommendations", "Answers by who gave them and why.", ["served_by", "reason"])
 EVENTS = Counter("nextup_events", "Events by what became of them.", ["result"])
 EVENT_VISIBLE = Histogram(
-    "nextup_event_visible_seconds", "From receiving events until the next read sees them.", buckets=FAST
+    "nextup_event_visible_seconds", "From receiving events until the next read sees them.", buckets=LATENCY_BUCKETS
 )
-HISTORY_LENGTH = ObservedLater(
+HISTORY_LENGTH = DeferredHistogram(
     Histogram(
         "nextup_history_length",
         "Items in the history that was asked about.",
@@ -100,7 +103,7 @@ STORE_MEMORY_LIMIT = Gauge(
 )
 STORE_KEYS = Gauge("nextup_store_keys", "Keys in Redis: two per user, and often a third.", multiprocess_mode="livemax")
 STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
-STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=FAST)
+STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=LATENCY_BUCKETS)
 MEMORY_LIMIT = Gauge(
     "nextup_memory_limit_bytes",
     "What all workers together may use: the limit of the control group, else the machine's memory.",
@@ -119,7 +122,7 @@ RESIDENT_MEMORY = (
 )
 
 STAGE_SECONDS = {
-    name: ObservedLater(STAGE_DURATION.labels(name)) for name in ("store", "queue", "encode", "score", "respond")
+    name: DeferredHistogram(STAGE_DURATION.labels(name)) for name in ("store", "queue", "encode", "score", "respond")
 }
 for _reason in ("overloaded", "deadline", "draining"):
     REJECTED.labels(_reason)
@@ -134,30 +137,32 @@ for _result in ("exported", "dropped", "failed"):
 # Finding the child of a labelled metric costs more than counting in it: those of every request are found once. As many
 # as the metrics have children, which are the library's to keep.
 @lru_cache(maxsize=1024)
-def request_seconds(route: str, method: str, code: str) -> ObservedLater:
+def get_request_histogram(route: str, method: str, code: str) -> DeferredHistogram:
     """Counts the request too."""
     labels = (route, method, code)
-    return ObservedLater(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels))
+    return DeferredHistogram(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels))
 
 
 @lru_cache(maxsize=64)
-def recommendations(served_by: str, reason: str) -> CountedLater:
-    return CountedLater(RECOMMENDATIONS.labels(served_by, reason))
+def get_recommendation_counter(served_by: str, reason: str) -> DeferredCounter:
+    return DeferredCounter(RECOMMENDATIONS.labels(served_by, reason))
 
 
 @lru_cache(maxsize=64)
-def store_seconds(operation: str) -> ObservedLater:
-    return ObservedLater(STORE_DURATION.labels(operation))
+def get_store_histogram(operation: str) -> DeferredHistogram:
+    return DeferredHistogram(STORE_DURATION.labels(operation))
 
 
 _shown: list[tuple[str, str, str, str]] = []
 
 
-def show_model(version: str, preset: str, device: str, dtype: str) -> None:
+def set_serving_model(version: str, preset: str, device: str, dtype: str) -> None:
     """Put 1 at the version that serves, and take away the one before it."""
     labels = (version, preset, device, dtype)
     for before in _shown:
-        if before != labels and MULTIPROCESS:  # the library cannot remove what lies in a file: `exposed` leaves it out
+        if (
+            before != labels and MULTIPROCESS
+        ):  # the library cannot remove what lies in a file: `render_metrics` leaves it out
             MODEL_INFO.labels(*before).set(0)
         elif before != labels:
             MODEL_INFO.remove(*before)
@@ -169,7 +174,7 @@ class StoreMetrics:
     """What the store tells (app.stores.redis.client.StoreObserver)."""
 
     def observe(self, operation: str, seconds: float, error: bool) -> None:
-        store_seconds(operation).observe(seconds)
+        get_store_histogram(operation).observe(seconds)
         if error:
             STORE_ERRORS.labels(operation).inc()
 

@@ -31,7 +31,7 @@ class RequestTrace(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DistantTrace:
+class RemoteTraceContext:
     """A sampled request of another process, whose query is answered here."""
 
     response_header: bytes
@@ -47,11 +47,11 @@ class DistantTrace:
 class Tracing(Protocol):
     """Whoever makes traces of requests and batches."""
 
-    def request(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RequestTrace: ...
+    def start_request(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RequestTrace: ...
 
-    def batch(self, began_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
+    def record_batch(self, start_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
         """A batch of the model is over, which began then by time.time_ns(); one trace per query in it."""
 
 
-CURRENT_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 CURRENT_TRACE: ContextVar[RequestTrace | None] = ContextVar("trace", default=None)

@@ -13,38 +13,38 @@ SERVER = 2  # SPAN_KIND_SERVER
 
 
 @dataclass(frozen=True)
-class TakenSpan:
+class ReceivedSpan:
     name: str
     kind: int
     trace_id: str
     span_id: str
     parent_id: str
-    began_ns: int
-    ended_ns: int
+    start_ns: int
+    end_ns: int
     failed: bool
     attributes: dict[str, Any]
     links: list[tuple[str, str]]
 
 
 @dataclass
-class Receiver:
+class OtlpReceiver:
     """`answer`: the status that the next exports get; only those of 200 are kept."""
 
     url: str = ""
     answer: int = 200
-    spans: list[TakenSpan] = field(default_factory=list)
+    spans: list[ReceivedSpan] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)
 
-    def requests(self) -> list[TakenSpan]:
+    def requests(self) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.kind == SERVER]
 
-    def below(self, parent: TakenSpan) -> list[TakenSpan]:
+    def find_children(self, parent: ReceivedSpan) -> list[ReceivedSpan]:
         """The children, by the time they began."""
         children = [span for span in self.spans if span.parent_id == parent.span_id]
-        return sorted(children, key=lambda span: span.began_ns)
+        return sorted(children, key=lambda span: span.start_ns)
 
-    def batches(self) -> list[TakenSpan]:
+    def batches(self) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.name == "batch"]
 
     def take(self, body: bytes) -> None:
@@ -55,8 +55,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
+def run_receiver() -> Iterator[OtlpReceiver]:
+    receiver = OtlpReceiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -83,15 +83,15 @@ def receiving() -> Iterator[Receiver]:
         server.server_close()
 
 
-def _taken(span: Any) -> TakenSpan:
-    return TakenSpan(
+def _taken(span: Any) -> ReceivedSpan:
+    return ReceivedSpan(
         name=span.name,
         kind=span.kind,
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
-        began_ns=span.start_time_unix_nano,
-        ended_ns=span.end_time_unix_nano,
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
         failed=span.status.code == 2,
         attributes=_values(span.attributes),
         links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],

@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.inference.interfaces import ModelInfo
 from app.inference.query import Query, SimilarQuery, TopItems
-from app.telemetry.request_context import DistantTrace
+from app.telemetry.request_context import RemoteTraceContext
 from models.catalogue.catalogue import Catalogue
 
 
@@ -204,8 +204,8 @@ def _sampled(query: Query | SimilarQuery) -> bytes | None:
     return header if header is not None and int(header[-2:], 16) & SAMPLED else None
 
 
-def _trace(ask: QueryRequest | SimilarRequest) -> DistantTrace | None:
-    return None if ask.trace is None else DistantTrace(ask.trace)
+def _trace(ask: QueryRequest | SimilarRequest) -> RemoteTraceContext | None:
+    return None if ask.trace is None else RemoteTraceContext(ask.trace)
 
 
 def _keys(raw: bytes) -> NDArray[np.uint64]:

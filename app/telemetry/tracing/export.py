@@ -18,11 +18,11 @@ from app.telemetry.metrics import SPANS
 
 log = logging.getLogger("nextup")
 
-QUEUE = 4096
+MAX_QUEUED_SPANS = 4096
 """Spans that wait; some 1.5 kB each."""
-BATCH = 256
-EVERY_MS = 1000
-TIMEOUT_S = 5.0
+MAX_BATCH_SPANS = 256
+EXPORT_INTERVAL_MS = 1000
+EXPORT_TIMEOUT_S = 5.0
 """For one batch with its retries; spans that come meanwhile wait, as far as there is room."""
 OTLP_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
@@ -40,20 +40,23 @@ class _Told(logging.Filter):
 _told = _Told()
 
 
-class Outbox(SpanProcessor):
+class BoundedSpanProcessor(SpanProcessor):
     """Takes spans that have ended, in the event loop, and never waits."""
 
     def __init__(self, endpoint: str) -> None:
-        self._collector = Collector(endpoint)
+        self._collector = CountingExporter(endpoint)
         self._batches = BatchSpanProcessor(
-            self._collector, max_queue_size=QUEUE, max_export_batch_size=BATCH, schedule_delay_millis=EVERY_MS
+            self._collector,
+            max_queue_size=MAX_QUEUED_SPANS,
+            max_export_batch_size=MAX_BATCH_SPANS,
+            schedule_delay_millis=EXPORT_INTERVAL_MS,
         )
         self._let_in = 0
         self._closed = False
 
     def on_end(self, span: ReadableSpan) -> None:
         # Two counters with one writer each, and so no lock: this one here, `taken` in the thread that sends.
-        if self._closed or self._let_in - self._collector.taken >= QUEUE:
+        if self._closed or self._let_in - self._collector.taken >= MAX_QUEUED_SPANS:
             SPANS.labels("dropped").inc()
             return
         self._let_in += 1
@@ -70,13 +73,13 @@ class Outbox(SpanProcessor):
         SPANS.labels("dropped").inc(self._let_in - self._collector.taken)
 
 
-class Collector(SpanExporter):
+class CountingExporter(SpanExporter):
     """The library's exporter: its successes and failures counted, one line when trouble begins and one when it ends."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         # Headers, certificates and compression come from the standard OTEL_EXPORTER_OTLP_* variables.
-        self._otlp = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
+        self._otlp = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
         logging.getLogger(OTLP_LOG).addFilter(_told)  # for good: its thread may still speak after the end
         self._in_trouble = False
         self._ended = False

@@ -11,16 +11,16 @@ FLUSH_S = 3.0
 
 
 @asynccontextmanager
-async def tracing_of(settings: Settings) -> AsyncIterator[Tracing | None]:
+async def start_tracing(settings: Settings) -> AsyncIterator[Tracing | None]:
     """Until the block ends, and then for what has not left yet; None where nobody asked for traces."""
     if settings.otlp_endpoint is None:
         yield None
         return
-    from app.telemetry.tracing import tracing_to
+    from app.telemetry.tracing import open_tracing
 
     flush_s = min(settings.drain_s, FLUSH_S)
-    opened = tracing_to(
-        settings.otlp_endpoint, share=settings.trace_share, max_links=settings.max_batch, flush_s=flush_s
+    opened = open_tracing(
+        settings.otlp_endpoint, sample_ratio=settings.trace_sample_ratio, max_links=settings.max_batch, flush_s=flush_s
     )
     async with opened as tracing:
         yield tracing

@@ -28,10 +28,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import Attributes
 
 from app import __version__
-from app.telemetry.request_context import DistantTrace, RequestTrace, Stage
-from app.telemetry.tracing.export import Outbox
+from app.telemetry.request_context import RemoteTraceContext, RequestTrace, Stage
+from app.telemetry.tracing.export import BoundedSpanProcessor
 
-LONGEST_HEADER = 512
+MAX_HEADER_BYTES = 512
 """As the library's; it would log a warning for each that is longer, and so let callers fill the log."""
 _NO_PARENT = Context()
 _w3c = TraceContextTextMapPropagator()
@@ -93,28 +93,30 @@ class OpenTelemetry:
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("nextup", __version__)
 
-    def request(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RequestSpan:
+    def start_request(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RequestSpan:
         return RequestSpan(self._tracer, _parent(headers), request_id)
 
-    def batch(self, began_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
+    def record_batch(self, start_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
         # One link per request: POST /recommend/batch puts many queries into a batch.
         sampled = [context for trace in asked if (context := _sampled(trace)) is not None]
         if sampled:
             links = [Link(context) for context in {context.span_id: context for context in sampled}.values()]
             attributes: Attributes = {"nextup.batch.size": len(asked), "nextup.model.version": version}
-            self._tracer.start_span("batch", _NO_PARENT, SpanKind.INTERNAL, attributes, links, began_ns).end()
+            self._tracer.start_span("batch", _NO_PARENT, SpanKind.INTERNAL, attributes, links, start_ns).end()
 
 
 @asynccontextmanager
-async def tracing_to(endpoint: str, *, share: float, max_links: int, flush_s: float) -> AsyncIterator[OpenTelemetry]:
+async def open_tracing(
+    endpoint: str, *, sample_ratio: float, max_links: int, flush_s: float
+) -> AsyncIterator[OpenTelemetry]:
     """Until the block ends, and then at most `flush_s` for what has not left yet.
 
-    `share` of the traces that begin here are kept; of those that callers began, the ones that they keep.
+    `sample_ratio` of the traces that begin here are kept; of those that callers began, the ones that they keep.
     """
-    outbox = Outbox(endpoint)
+    outbox = BoundedSpanProcessor(endpoint)
     about: dict[str, str | int] = {"service.name": "nextup", "service.version": __version__, "process.pid": os.getpid()}
     provider = TracerProvider(
-        sampler=ParentBased(root=ShareOrLinked(share)),
+        sampler=ParentBased(root=RatioOrLinkedSampler(sample_ratio)),
         resource=Resource.create(about),
         shutdown_on_exit=False,
         span_limits=SpanLimits(max_links=max_links),
@@ -126,11 +128,11 @@ async def tracing_to(endpoint: str, *, share: float, max_links: int, flush_s: fl
         await outbox.close(flush_s)
 
 
-class ShareOrLinked(Sampler):
+class RatioOrLinkedSampler(Sampler):
     """Of what has no parent: a share of the requests, and every batch with a link, which is that of a sampled one."""
 
-    def __init__(self, share: float) -> None:
-        self._share = TraceIdRatioBased(share)
+    def __init__(self, sample_ratio: float) -> None:
+        self._ratio_sampler = TraceIdRatioBased(sample_ratio)
 
     def should_sample(
         self,
@@ -142,18 +144,18 @@ class ShareOrLinked(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        sampler = ALWAYS_ON if links else self._share
+        sampler = ALWAYS_ON if links else self._ratio_sampler
         return sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        return f"ShareOrLinked({self._share.get_description()})"
+        return f"RatioOrLinkedSampler({self._ratio_sampler.get_description()})"
 
 
 def _sampled(trace: RequestTrace | None) -> SpanContext | None:
     """Of a request that is kept, here or in another process."""
     if isinstance(trace, RequestSpan):
         return trace.context if trace.is_sampled else None
-    if not isinstance(trace, DistantTrace):
+    if not isinstance(trace, RemoteTraceContext):
         return None
     return get_current_span(_parent([(b"traceparent", trace.response_header)])).get_span_context()
 
@@ -164,6 +166,6 @@ def _parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     `tracestate` is for those who ask others in turn, which we do not.
     """
     given = [value for name, value in headers if name == b"traceparent"]
-    if len(given) != 1 or len(given[0]) > LONGEST_HEADER:
+    if len(given) != 1 or len(given[0]) > MAX_HEADER_BYTES:
         return _NO_PARENT
     return _w3c.extract({"traceparent": given[0].decode("latin-1")}, _NO_PARENT)

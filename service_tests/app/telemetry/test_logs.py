@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.telemetry.logs import JsonLine, TextLine
-from app.telemetry.request_context import CURRENT_ID
+from app.telemetry.logs import JsonFormatter, TextFormatter
+from app.telemetry.request_context import CURRENT_REQUEST_ID
 from service_tests.support.nextup_process import run_service
-from service_tests.support.otlp_receiver import receiving
+from service_tests.support.otlp_receiver import run_receiver
 from service_tests.support.service import Service
 
 SECRET_USER, SECRET_ITEM = "who-never-stands-in-a-log", "what-never-stands-in-a-log"
@@ -27,7 +27,7 @@ def record(message: str, *arguments: object) -> logging.LogRecord:
 
 
 def test_a_json_line_has_time_level_logger_and_message_and_nothing_that_is_not_there() -> None:
-    line = JsonLine().format(record('a "quoted"\nmessage of %s', "two lines"))
+    line = JsonFormatter().format(record('a "quoted"\nmessage of %s', "two lines"))
     assert "\n" not in line
     told = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
@@ -35,13 +35,13 @@ def test_a_json_line_has_time_level_logger_and_message_and_nothing_that_is_not_t
 
 
 def test_both_forms_say_which_request_it_was() -> None:
-    before = CURRENT_ID.set("abc")
+    before = CURRENT_REQUEST_ID.set("abc")
     try:
-        assert json.loads(JsonLine().format(record("so")))["request_id"] == "abc"
-        assert TextLine().format(record("so")).endswith("WARNING nextup: so [request_id=abc]")
+        assert json.loads(JsonFormatter().format(record("so")))["request_id"] == "abc"
+        assert TextFormatter().format(record("so")).endswith("WARNING nextup: so [request_id=abc]")
     finally:
-        CURRENT_ID.reset(before)
-    assert TextLine().format(record("so")).endswith("WARNING nextup: so")
+        CURRENT_REQUEST_ID.reset(before)
+    assert TextFormatter().format(record("so")).endswith("WARNING nextup: so")
 
 
 def test_an_error_brings_its_traceback_in_one_line() -> None:
@@ -50,7 +50,7 @@ def test_an_error_brings_its_traceback_in_one_line() -> None:
     except RuntimeError:
         failed = record("it failed")
         failed.exc_info = sys.exc_info()
-    line = JsonLine().format(failed)
+    line = JsonFormatter().format(failed)
     assert "\n" not in line
     assert json.loads(line)["error"].splitlines()[-1] == "RuntimeError: the reason"
 
@@ -63,7 +63,7 @@ async def test_lines_of_a_request_bear_its_id_and_those_after_it_do_not(
         raise RuntimeError("inside")
 
     monkeypatch.setattr(service.state["users"], "history", broken)
-    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
     logging.getLogger("nextup").warning("afterwards")
     during, after = (json.loads(line) for line in caplog.text.splitlines())
@@ -78,9 +78,9 @@ async def test_lines_of_a_traced_request_bear_its_trace(
     async def broken(*_: object) -> None:
         raise RuntimeError("inside")
 
-    monkeypatch.setattr(caplog.handler, "formatter", JsonLine())
-    with receiving() as receiver:
-        async with service_with(otlp_endpoint=receiver.url, trace_share=0.0) as service:
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
+    with run_receiver() as receiver:
+        async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=0.0) as service:
             monkeypatch.setattr(service.state["users"], "history", broken)
             response = await service.http.get("/users/u/history")
     [line] = [json.loads(line) for line in caplog.text.splitlines()]
@@ -90,14 +90,14 @@ async def test_lines_of_a_traced_request_bear_its_trace(
 @pytest.mark.slow
 def test_a_run_tells_everything_as_json_and_nothing_of_anybodys_history(tiny_artifact: Path, tmp_path: Path) -> None:
     with (
-        receiving() as receiver,
+        run_receiver() as receiver,
         run_service(
             tmp_path,
             "--artifact",
             str(tiny_artifact),
             NEXTUP_LOG_FORMAT="json",
             NEXTUP_OTLP_ENDPOINT=receiver.url,
-            NEXTUP_TRACE_SHARE="1",
+            NEXTUP_TRACE_SAMPLE_RATIO="1",
         ) as served,
         httpx.Client(base_url=served.url, timeout=20) as http,
     ):

@@ -13,7 +13,7 @@ import pytest
 
 from app import __version__
 from service_tests.support.nextup_process import run_service
-from service_tests.support.otlp_receiver import Receiver, TakenSpan, receiving
+from service_tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, run_receiver
 from service_tests.support.prometheus_server import wait_until
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ class Traced:
     """A service that traces everything, and who receives it."""
 
     http: httpx.Client
-    receiver: Receiver
+    receiver: OtlpReceiver
 
     def ask(self, path: str, body: Any, *, flags: str = "01", **headers: str) -> tuple[httpx.Response, str]:
         """The answer, and the trace that the caller began."""
@@ -35,13 +35,13 @@ class Traced:
         given = {"content-type": PLAIN, "traceparent": f"00-{trace_id}-{CALLER}-{flags}"} | headers
         return self.http.post(path, content=json.dumps(body), headers=given), trace_id
 
-    def request(self, trace_id: str) -> TakenSpan:
+    def request(self, trace_id: str) -> ReceivedSpan:
         """Its span, once it is here; then its children are, because they end before it."""
         wait_until(lambda: self._found(trace_id) != [], 10, lambda: f"no span of {trace_id}")
         [span] = self._found(trace_id)
         return span
 
-    def _found(self, trace_id: str) -> list[TakenSpan]:
+    def _found(self, trace_id: str) -> list[ReceivedSpan]:
         return [span for span in self.receiver.requests() if span.trace_id == trace_id]
 
 
@@ -49,13 +49,13 @@ class Traced:
 def traced(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     folder = tmp_path_factory.mktemp("traced")
     with (
-        receiving() as receiver,
+        run_receiver() as receiver,
         run_service(
             folder,
             "--artifact",
             str(tiny_artifact),
             NEXTUP_OTLP_ENDPOINT=receiver.url,
-            NEXTUP_TRACE_SHARE="1",
+            NEXTUP_TRACE_SAMPLE_RATIO="1",
             NEXTUP_REQUEST_DEADLINE_MS="10000",
         ) as served,
         httpx.Client(base_url=served.url, timeout=20) as http,
@@ -78,11 +78,11 @@ def test_a_request_continues_the_callers_trace_with_its_stages_below_it(traced: 
         "nextup.served_by": "model",
     }
     assert response.headers["traceresponse"][:52] == f"00-{trace_id}-{span.span_id}"
-    stages = traced.receiver.below(span)
+    stages = traced.receiver.find_children(span)
     assert [stage.name for stage in stages] == ["store", "queue", "encode", "score", "respond"]
     for before, after in pairwise(stages):
-        assert before.ended_ns <= after.began_ns + 1000, "one after the other, but for rounding"
-    assert all(span.began_ns <= stage.began_ns and stage.ended_ns <= span.ended_ns + 1000 for stage in stages)
+        assert before.end_ns <= after.start_ns + 1000, "one after the other, but for rounding"
+    assert all(span.start_ns <= stage.start_ns and stage.end_ns <= span.end_ns + 1000 for stage in stages)
     assert all(stage.trace_id == trace_id and stage.attributes == {} for stage in stages)
 
 
@@ -105,7 +105,9 @@ def test_both_ways_to_an_answer_leave_the_same_spans(
     ]
     assert [response.status_code for response, _ in asked] == [status, status]
     spans = [traced.request(trace_id) for _, trace_id in asked]
-    told = [(span.name, span.attributes, [stage.name for stage in traced.receiver.below(span)]) for span in spans]
+    told = [
+        (span.name, span.attributes, [stage.name for stage in traced.receiver.find_children(span)]) for span in spans
+    ]
     assert told[0] == told[1]
     assert told[0][1].get("nextup.served_by") == served_by
     assert told[0][1].get("nextup.reason") == reason
@@ -121,7 +123,7 @@ def test_many_queries_of_one_request_are_one_link_of_their_batch(traced: Traced)
     assert all(batch.parent_id == "" and batch.trace_id != trace_id for batch in batches)
 
 
-def _linked(traced: Traced, span: TakenSpan) -> list[TakenSpan]:
+def _linked(traced: Traced, span: ReceivedSpan) -> list[ReceivedSpan]:
     return [batch for batch in traced.receiver.batches() if (span.trace_id, span.span_id) in batch.links]
 
 
