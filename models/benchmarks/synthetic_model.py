@@ -60,11 +60,11 @@ def compute_cluster_count(num_items: int) -> int:
 
 def fill_codes(embedding: CodesEmbedding, clusters: int) -> None:
     """Codes of items in so many clusters, by torch's own generator; the padding keeps zeros."""
-    of_clusters = torch.randint(embedding.codebook, (clusters, embedding.splits))
+    of_clusters = torch.randint(embedding.codebook_size, (clusters, embedding.num_subspaces))
     for kept in embedding.kept[1:].split(CHUNK):
         codes = of_clusters[torch.randint(clusters, (len(kept),))]
         own = torch.rand(codes.shape) >= SHARED
-        codes[own] = torch.randint(embedding.codebook, (int(own.sum()),))
+        codes[own] = torch.randint(embedding.codebook_size, (int(own.sum()),))
         kept.copy_(packing.pack(codes) if embedding.is_packed else codes.to(torch.uint8))
 
 

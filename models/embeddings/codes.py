@@ -27,7 +27,7 @@ CHUNK = 1 << 18
 
 
 class CodesEmbedding(ItemEmbedding):
-    """`splits` codes (m) per item, each below `codebook`: a byte each, or six bits up to a codebook of 64.
+    """`num_subspaces` codes (m) per item, each below `codebook_size`: a byte each, or six bits up to a codebook of 64.
 
     `kept` (num_items + 1, bytes) uint8 holds the codes; `pieces` (m · codebook, dim / m) has ψ_j[c] in row
     j · codebook + c.
@@ -49,7 +49,7 @@ class CodesEmbedding(ItemEmbedding):
             names = ", ".join((TRAINED, *ASSIGNMENTS))
             raise ValueError(f"no assignment of codes is called {assignment!r}; there are {names}")
         self.num_items, self.dim = num_items, dim
-        self.splits, self.codebook, self.assignment = splits, codebook, assignment
+        self.num_subspaces, self.codebook_size, self.assignment = splits, codebook, assignment
         self.from_full = assignment == TRAINED
         self.is_packed = codebook <= packing.LARGEST and splits % packing.CODES == 0
         self.pieces = nn.Embedding(splits * codebook, dim // splits)
@@ -65,16 +65,18 @@ class CodesEmbedding(ItemEmbedding):
     def reset_special(self) -> None:
         """Codes that tell all items apart."""
         for items in torch.arange(self.num_items).split(CHUNK):  # codes as int64 are ten times what is kept of them
-            self._keep(digits_of(items, self.num_items, self.splits, self.codebook), int(items[0]))
+            self._keep(digits_of(items, self.num_items, self.num_subspaces, self.codebook_size), int(items[0]))
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         if self.assignment in ASSIGNMENTS:
-            self._keep(assign_codes(self.assignment, catalogue.num_items, histories, self.splits, self.codebook))
+            self._keep(
+                assign_codes(self.assignment, catalogue.num_items, histories, self.num_subspaces, self.codebook_size)
+            )
 
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
         # An item that is asked for often deserves a nearer piece; by the root, so that rare items keep some say.
         weights = torch.from_numpy(catalogue.counts).float().clamp_min(1).sqrt()
-        codes, pieces = product_codes(vectors[1:].detach(), weights, self.splits, self.codebook)
+        codes, pieces = product_codes(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
         self._keep(codes)
         with torch.no_grad():
             self.pieces.weight.copy_(pieces)
@@ -98,8 +100,8 @@ class CodesEmbedding(ItemEmbedding):
         return padded
 
     def scores(self, hidden: Tensor) -> Tensor:
-        flat = hidden.reshape(-1, self.splits, self.dim // self.splits)
-        pieces = self.pieces.weight.unflatten(0, (self.splits, self.codebook))
+        flat = hidden.reshape(-1, self.num_subspaces, self.dim // self.num_subspaces)
+        pieces = self.pieces.weight.unflatten(0, (self.num_subspaces, self.codebook_size))
         products = torch.einsum("mcd,nmd->mcn", pieces, flat).flatten(0, 1)  # (m · codebook, N)
         # An item's score is the sum of m rows, and rows of fewer than eight numbers take longer than rows of eight.
         rows = F.pad(products, (0, max(0, LANES - len(flat))))

@@ -30,7 +30,7 @@ class BlocksScan:
         library: Library,
         blocks: Bytes,
         num_items: int,
-        codebook: int,
+        codebook_size: int,
         *,
         items: NDArray[np.int32] | None = None,
         starts: NDArray[np.int64] | None = None,
@@ -41,11 +41,21 @@ class BlocksScan:
         `items` (N · 64,) tells which item has the codes of each place, 0 for none; without, place i has item i.
         `starts` (lists + 1,) is the first block of each list.
         """
-        splits = blocks.shape[1]
-        if blocks.shape[2:] != (ROW,) or splits % 2 or splits > MOST_SPLITS or not 1 <= codebook <= PLACES:
-            raise ValueError(f"{blocks.shape} are no blocks of an even number of codes below {codebook}")
+        num_subspaces = blocks.shape[1]
+        if (
+            blocks.shape[2:] != (ROW,)
+            or num_subspaces % 2
+            or num_subspaces > MOST_SPLITS
+            or not 1 <= codebook_size <= PLACES
+        ):
+            raise ValueError(f"{blocks.shape} are no blocks of an even number of codes below {codebook_size}")
         self._kept = (blocks, items, starts)
-        self._library, self._level, self._pieces, self._num_items = library, level, splits * codebook, num_items
+        self._library, self._level, self._pieces, self._num_items = (
+            library,
+            level,
+            num_subspaces * codebook_size,
+            num_items,
+        )
         self._table = Blocks(
             blocks=blocks.ctypes.data,
             items=None if items is None else items.ctypes.data,
@@ -53,8 +63,8 @@ class BlocksScan:
             num_items=num_items,
             num_blocks=len(blocks),
             num_lists=0 if starts is None else len(starts) - 1,
-            splits=splits,
-            codebook=codebook,
+            num_subspaces=num_subspaces,
+            codebook_size=codebook_size,
         )
         self._work = aligned(0)
 
@@ -69,7 +79,7 @@ class BlocksScan:
     ) -> tuple[Indices, NDArray[np.float32]]:
         """(B, k) items and scores in falling score, equal ones in catalogue order; 0 and −inf where none is left.
 
-        `products` (B, splits · codebook) are each query by each piece, the pieces of a split together; `lists`
+        `products` (B, num_subspaces · codebook_size) are each query by each piece, the pieces of a split together; `lists`
         (B, probes) what each query reads, the best first, or everything. `excluded` and `allow_masks` as in `Asked`.
         """
         asked = Asked(products, k, self._pieces, self._num_items, excluded, allow_masks)
@@ -85,11 +95,11 @@ class BlocksScan:
 
 def in_blocks(codes: Bytes) -> Bytes:
     """(N, splits) six-bit codes of places in a row → (N / 64, splits, 48); the last block is filled up with zeros."""
-    count, splits = codes.shape
+    count, num_subspaces = codes.shape
     number = -(-count // PLACES)
-    filled = np.zeros((number * PLACES, splits), dtype=np.uint8)
+    filled = np.zeros((number * PLACES, num_subspaces), dtype=np.uint8)
     filled[:count] = codes
-    fours = filled.reshape(number, PLACES // 4, 4, splits).astype(np.uint32).transpose(0, 3, 1, 2)
+    fours = filled.reshape(number, PLACES // 4, 4, num_subspaces).astype(np.uint32).transpose(0, 3, 1, 2)
     words = fours[..., 0] | fours[..., 1] << 6 | fours[..., 2] << 12 | fours[..., 3] << 18
     found = np.stack([words & 255, words >> 8 & 255, words >> 16], axis=-1).astype(np.uint8)
-    return np.ascontiguousarray(found.reshape(number, splits, ROW))
+    return np.ascontiguousarray(found.reshape(number, num_subspaces, ROW))

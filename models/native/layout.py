@@ -31,7 +31,10 @@ class Model(Structure):
         *((name, c_void_p) for name in ("vectors", "codes", "intervals", "cos", "sin", "norm_weight", "norm_bias")),
         ("num_items", c_int64),
         *((name, c_int32) for name in ("dim", "heads", "value_width", "hidden", "max_len", "layers")),
-        *((name, c_int32) for name in ("splits", "codebook", "code_bytes", "codes_are_packed", "is_cone", "window")),
+        *(
+            (name, c_int32)
+            for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed", "is_cone", "window")
+        ),
         ("scale", c_float),
         ("norm_epsilon", c_float),
     )
@@ -41,7 +44,7 @@ class Codes(Structure):
     _fields_ = (
         ("codes", c_void_p),
         ("num_items", c_int64),
-        *((name, c_int32) for name in ("splits", "codebook", "code_bytes", "are_packed")),
+        *((name, c_int32) for name in ("num_subspaces", "codebook_size", "code_bytes", "are_packed")),
     )
 
 
@@ -57,8 +60,8 @@ class Blocks(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("blocks", "items", "starts")),
         *((name, c_int64) for name in ("num_items", "num_blocks", "num_lists")),
-        ("splits", c_int32),
-        ("codebook", c_int32),
+        ("num_subspaces", c_int32),
+        ("codebook_size", c_int32),
     )
 
 

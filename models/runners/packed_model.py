@@ -63,7 +63,7 @@ class PackedModel:
         )
         if isinstance(embedding, CodesEmbedding):
             packed.vectors, packed.codes = self._array(embedding.pieces.weight), self._array(embedding.kept)
-            packed.splits, packed.codebook = embedding.splits, embedding.codebook
+            packed.num_subspaces, packed.codebook_size = embedding.num_subspaces, embedding.codebook_size
             packed.code_bytes, packed.codes_are_packed = embedding.kept.shape[1], embedding.is_packed
         else:
             packed.vectors = self._array(embedding.get_parameter("vectors.weight"))

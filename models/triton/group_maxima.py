@@ -48,7 +48,11 @@ class GroupMaxima:
         }
         if isinstance(embedding, CodesEmbedding):
             self._table, self._pieces = embedding.kept, embedding.pieces.weight.detach()
-            piece, codebook, is_packed = embedding.dim // embedding.splits, embedding.codebook, embedding.is_packed
+            piece, codebook, is_packed = (
+                embedding.dim // embedding.num_subspaces,
+                embedding.codebook_size,
+                embedding.is_packed,
+            )
             self._sizes |= {"PIECE": piece, "CODEBOOK": codebook, "IS_PACKED": is_packed}
         elif isinstance(embedding, FullEmbedding):
             self._table = self._pieces = embedding.table().detach()

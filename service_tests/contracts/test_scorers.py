@@ -54,7 +54,7 @@ def model_of(embedding: Part, head: str, num_items: int, seed: int, *, whole: bo
                 if whole:
                     weights.round_().clamp_(-2, 2)
         if isinstance(filled := model.embedding, CodesEmbedding):
-            codes = torch.randint(filled.codebook, (num_items + 1, filled.splits), generator=generator)
+            codes = torch.randint(filled.codebook_size, (num_items + 1, filled.num_subspaces), generator=generator)
             filled.kept.copy_(packing.pack(codes) if filled.is_packed else codes)
     return model.eval()
 

@@ -62,7 +62,7 @@ def estimate_index(model: SequentialRecommender, exact_bytes: int) -> IndexEstim
     lists = number_of_lists(codes.num_items)
     places = codes.num_items + lists * PLACES // 2  # the last block of a list is half empty
     row = 4 * (vectors.width + 1)
-    return IndexEstimate(places * codes.splits * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
+    return IndexEstimate(places * codes.num_subspaces * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
 
 
 def make_approximate_scorer(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:

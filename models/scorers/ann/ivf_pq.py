@@ -81,4 +81,4 @@ def scan_of(model: SequentialRecommender, index: ListsIndex) -> BlocksScan | Non
     if embedding is None or native is None:
         return None
     blocks, items, starts = index.blocks.numpy(), index.items.numpy(), index.starts.numpy()
-    return BlocksScan(native, blocks, embedding.num_items, embedding.codebook, items=items, starts=starts)
+    return BlocksScan(native, blocks, embedding.num_items, embedding.codebook_size, items=items, starts=starts)

@@ -22,7 +22,7 @@ class ListsIndex:
 
     `centres` (lists, dim) and `radii` (lists,) float32: the mean of a list's items, and their mean distance from it.
     `starts` (lists + 1,) int64: the first block of each. `items` (places,) int32: whose codes stand in each place, 0
-    for none. `blocks` (places / 64, splits, 48) uint8. `recall` at 10 was measured on `queries` hidden vectors.
+    for none. `blocks` (places / 64, num_subspaces, 48) uint8. `recall` at 10 was measured on `queries` hidden vectors.
     """
 
     kind: ClassVar[str] = "lists of codes"

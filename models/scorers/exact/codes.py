@@ -30,11 +30,13 @@ class CodesScorer(Scorer):
         self._embedding = embedding
         self._count = embedding.num_items + 1
         self.width = min(WIDTH, self._count)
-        self._starts = torch.arange(embedding.splits, device=embedding.kept.device, dtype=torch.int32)
-        self._starts *= embedding.codebook
+        self._starts = torch.arange(embedding.num_subspaces, device=embedding.kept.device, dtype=torch.int32)
+        self._starts *= embedding.codebook_size
         self._copy: Tensor | None = None
         if embedding.is_packed and copy:
-            self._copy = torch.empty(self._count, embedding.splits, dtype=torch.uint8, device=embedding.kept.device)
+            self._copy = torch.empty(
+                self._count, embedding.num_subspaces, dtype=torch.uint8, device=embedding.kept.device
+            )
             for first in range(0, self._count, CHUNK):
                 self._copy[first : first + CHUNK] = packing.unpack(embedding.kept[first : first + CHUNK])
             self.nbytes = self._copy.nbytes
@@ -50,7 +52,7 @@ class CodesScorer(Scorer):
         embedding = model.embedding
         if not isinstance(embedding, CodesEmbedding) or not embedding.is_packed:
             return 0
-        return (embedding.num_items + 1) * embedding.splits
+        return (embedding.num_items + 1) * embedding.num_subspaces
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         products = self.products(hidden.float())
@@ -74,7 +76,7 @@ class CodesScorer(Scorer):
     def products(self, hidden: Tensor) -> Tensor:
         """(m · codebook, B): each history's product with each piece; a row of fewer than eight takes longer to add."""
         embedding = self._embedding
-        flat = hidden.reshape(-1, embedding.splits, embedding.dim // embedding.splits)
-        pieces = embedding.pieces.weight.float().unflatten(0, (embedding.splits, embedding.codebook))
+        flat = hidden.reshape(-1, embedding.num_subspaces, embedding.dim // embedding.num_subspaces)
+        pieces = embedding.pieces.weight.float().unflatten(0, (embedding.num_subspaces, embedding.codebook_size))
         products = torch.einsum("mcd,nmd->mcn", pieces, flat).flatten(0, 1)
         return F.pad(products, (0, max(0, LANES - len(flat)))).contiguous()

@@ -37,12 +37,12 @@ class NativeBlocksScorer(Scorer):
         if embedding is None or native is None or embedding.kept.device.type != "cpu":
             return None
         blocks = blocks_of(embedding)
-        return cls(embedding, BlocksScan(native, blocks, embedding.num_items, embedding.codebook), blocks.nbytes)
+        return cls(embedding, BlocksScan(native, blocks, embedding.num_items, embedding.codebook_size), blocks.nbytes)
 
     @classmethod
     def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:
         embedding = six_bit_codes(model)
-        return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.splits * ROW
+        return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.num_subspaces * ROW
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         products = products_of(self._embedding, hidden)
@@ -59,7 +59,7 @@ def six_bit_codes(model: SequentialRecommender) -> CodesEmbedding | None:
     embedding = model.embedding
     if not isinstance(embedding, CodesEmbedding) or not isinstance(model.head, TiedHead):
         return None
-    return embedding if embedding.is_packed and embedding.splits <= MOST_SPLITS else None
+    return embedding if embedding.is_packed and embedding.num_subspaces <= MOST_SPLITS else None
 
 
 def blocks_of(embedding: CodesEmbedding) -> NDArray[np.uint8]:
@@ -73,7 +73,7 @@ def products_of(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32
 
     By numpy, which computes so little in one thread; torch takes all it has, and is slower and four times as dear.
     """
-    flat = hidden.float().unflatten(1, (embedding.splits, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
-    pieces = embedding.pieces.weight.detach().float().unflatten(0, (embedding.splits, embedding.codebook))
+    flat = hidden.float().unflatten(1, (embedding.num_subspaces, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
+    pieces = embedding.pieces.weight.detach().float().unflatten(0, (embedding.num_subspaces, embedding.codebook_size))
     products = np.matmul(flat, pieces.transpose(1, 2).numpy())  # (m, B, codebook)
     return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)

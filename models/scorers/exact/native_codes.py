@@ -23,8 +23,8 @@ class NativeCodesScorer(Scorer):
         self._scan = CodesScan(
             native,
             embedding.kept.numpy(),
-            embedding.splits,
-            embedding.codebook,
+            embedding.num_subspaces,
+            embedding.codebook_size,
             are_packed=embedding.is_packed,
         )
 

@@ -68,9 +68,9 @@ def test_scores_are_those_of_the_embedding(library: Library) -> None:
     embedding = CodesEmbedding(1000, 64)
     embedding.reset_special()
     hidden = torch.randn(32, 64)
-    pieces = embedding.pieces.weight.unflatten(0, (embedding.splits, embedding.codebook))
-    products = torch.einsum("mcd,nmd->nmc", pieces, hidden.unflatten(1, (embedding.splits, -1))).flatten(1)
-    scan = CodesScan(library, embedding.kept.numpy(), embedding.splits, embedding.codebook, are_packed=True)
+    pieces = embedding.pieces.weight.unflatten(0, (embedding.num_subspaces, embedding.codebook_size))
+    products = torch.einsum("mcd,nmd->nmc", pieces, hidden.unflatten(1, (embedding.num_subspaces, -1))).flatten(1)
+    scan = CodesScan(library, embedding.kept.numpy(), embedding.num_subspaces, embedding.codebook_size, are_packed=True)
     items, found = scan.find_top_k(products.detach().numpy(), 10)
     scores = embedding.scores(hidden).detach()[:, 1:]
     best = scores.topk(10)

@@ -31,7 +31,7 @@ TABLES = [
 def test_the_maxima_are_those_of_torch(table: Part, num_items: int, device: torch.device) -> None:
     model = model_of(table, "tied", num_items, num_items, whole=False).to(device)
     if isinstance(model.embedding, CodesEmbedding):
-        splits, codebook = model.embedding.splits, model.embedding.codebook
+        splits, codebook = model.embedding.num_subspaces, model.embedding.codebook_size
         model.embedding.kept.zero_()
         model.embedding._keep(torch.randint(codebook, (num_items, splits), device=device))
     vectors = ItemVectors(model)

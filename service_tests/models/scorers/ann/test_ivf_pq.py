@@ -38,7 +38,7 @@ def clustered() -> tuple[SequentialRecommender, torch.Tensor]:
     embedding = model.embedding
     assert isinstance(embedding, CodesEmbedding)
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randint(64, (CENTRES, embedding.splits), generator=generator)
+    centres = torch.randint(64, (CENTRES, embedding.num_subspaces), generator=generator)
     codes = centres[torch.randint(CENTRES, (NUM_ITEMS + 1,), generator=generator)]
     own = torch.rand(codes.shape, generator=generator) > 0.75
     codes[own] = torch.randint(64, (int(own.sum()),), generator=generator)
