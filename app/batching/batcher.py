@@ -54,7 +54,7 @@ class Batcher(Generic[Item, Result]):
         self._observer: BatchObserver = observer or NullBatchObserver()
         assert work is None or concurrency == 1, f"{name}: a forecast is for one batch after another"
         self._work = work
-        self._forecast = BatchLatencyModel()
+        self._latency_model = BatchLatencyModel()
         self._busy_until = 0.0  # by the forecast of the batch that runs
         # Ordered, with removal from anywhere: who gave up must not take up room in a bounded queue.
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
@@ -96,7 +96,7 @@ class Batcher(Generic[Item, Result]):
             return await entry.waiter
         except asyncio.CancelledError:
             self._queue.pop(entry, None)
-            self._observer.cancelled()
+            self._observer.on_cancelled()
             raise
         finally:
             if timer is not None:
@@ -104,18 +104,18 @@ class Batcher(Generic[Item, Result]):
 
     def _wait_s(self, now: float, more: int) -> float:
         """Until the queue and `more` entries behind it have run; 0 as long as nothing is known."""
-        if self._work is None or not self._forecast.is_ready:
+        if self._work is None or not self._latency_model.is_ready:
             return 0.0
         entries = len(self._queue) + more
         batches = -(-entries // self._max_batch)
-        queued = self._forecast.seconds(batches, entries, entries * self._forecast.mean_work)
+        queued = self._latency_model.predict(batches, entries, entries * self._latency_model.mean_work)
         return max(0.0, self._busy_until - now) + queued
 
-    def expected_s(self, items: Sequence[Item]) -> float:
+    def predict_run_s(self, items: Sequence[Item]) -> float:
         """How long a batch of these will run; infinite as long as nothing is known."""
-        if self._work is None or not self._forecast.is_ready:
+        if self._work is None or not self._latency_model.is_ready:
             return float("inf")
-        return self._forecast.seconds(1, len(items), sum(map(self._work, items)))
+        return self._latency_model.predict(1, len(items), sum(map(self._work, items)))
 
     async def close(self, timeout_s: float) -> None:
         """Refuse new items, finish what is there; after `timeout_s` the rest fails with Draining."""
@@ -150,8 +150,8 @@ class Batcher(Generic[Item, Result]):
                 elif not entry.waiter.done():
                     batch.append(entry)
             if batch:
-                self._observer.batch_started([now - entry.arrived for entry in batch])
-                self._busy_until = now + self._forecast.seconds(1, len(batch), sum(entry.work for entry in batch))
+                self._observer.on_batch_started([now - entry.arrived for entry in batch])
+                self._busy_until = now + self._latency_model.predict(1, len(batch), sum(entry.work for entry in batch))
                 self._running[loop.create_task(self._run_batch(batch), name=f"{self._name}-batch")] = batch
 
     async def _run_batch(self, batch: list[_Entry[Item, Result]]) -> None:
@@ -171,9 +171,9 @@ class Batcher(Generic[Item, Result]):
             if not self._closed or self._queue:
                 self._start_batches()
         seconds = loop.time() - began
-        self._observer.batch_finished(len(batch), seconds)
+        self._observer.on_batch_finished(len(batch), seconds)
         if self._work is not None:
-            self._forecast.observe(len(batch), sum(entry.work for entry in batch), seconds)
+            self._latency_model.observe(len(batch), sum(entry.work for entry in batch), seconds)
         for entry, result in zip(batch, results, strict=True):
             if entry.waiter.done():
                 continue
@@ -188,7 +188,7 @@ class Batcher(Generic[Item, Result]):
             entry.waiter.set_exception(self._rejection("deadline"))
 
     def _rejection(self, reason: str) -> ServiceError:
-        self._observer.rejected(reason)
+        self._observer.on_rejected(reason)
         if reason in ("overloaded", "late"):
             drained_s = self._wait_s(asyncio.get_running_loop().time(), 0) or 1.0
             what = f"{self._queue_limit} already wait" if reason == "overloaded" else "the answer would be late"

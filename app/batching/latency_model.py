@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 FORGETTING = 0.99
 """Weight of a batch after the next one: a hundred batches are remembered."""
-LEARNED = 20
+MIN_BATCHES = 20
 """Batches before a forecast counts."""
 LARGE = 1e6
 """Variance of the weights before anything was seen."""
@@ -26,7 +26,7 @@ class BatchLatencyModel:
 
     @property
     def is_ready(self) -> bool:
-        return self._seen >= LEARNED
+        return self._seen >= MIN_BATCHES
 
     def observe(self, entries: int, work: float, seconds: float) -> None:
         """One batch that ran."""
@@ -42,7 +42,7 @@ class BatchLatencyModel:
         self.mean_work += share * (work / entries - self.mean_work)
         self._seen += 1
 
-    def seconds(self, batches: int, entries: int, work: float) -> float:
+    def predict(self, batches: int, entries: int, work: float) -> float:
         """Of so many batches with these entries in all, one after another; never below 0."""
         return max(0.0, float(_row(batches, entries, work) @ self._weights)) / 1000
 

@@ -64,7 +64,7 @@ def answer_some(servable: Servable) -> None:
     keys = servable.catalogue.keys.keys
     end = time.monotonic() + LONGEST_S
     for size in rng.integers(1, MAX_BATCH + 1, BATCHES).tolist():
-        servable.answer([Query(keys[rng.integers(0, len(keys), LENGTH)], K) for _ in range(size)])
+        servable.run_batch([Query(keys[rng.integers(0, len(keys), LENGTH)], K) for _ in range(size)])
         if time.monotonic() > end:
             return
 

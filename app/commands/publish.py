@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     except httpx.ConnectError as error:
         if arguments.url is not None:
             raise ValueError(f"no service answers at {url}: {error}; the version is there, but not wanted") from error
-        before = ModelRepository(folder).wanted()
+        before = ModelRepository(folder).get_target_version()
         ModelRepository(folder).set_target_version(stored.version)
         print("no service runs here: the next one that starts on this folder will serve it", file=sys.stderr)
         answer = {"active": None, "wanted": stored.version, "before": before}

@@ -43,6 +43,6 @@ async def metrics(
     request: Request, health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]
 ) -> Response:
     """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
-    health_monitor.sample()
+    health_monitor.update_gauges()
     content, content_type = render_metrics(request.headers.get("accept", ""))
     return Response(content, headers={"Content-Type": content_type})

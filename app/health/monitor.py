@@ -47,18 +47,18 @@ class HealthMonitor:
             await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
             task.cancel()
 
-    def sample(self) -> None:
+    def update_gauges(self) -> None:
         """Refresh the gauges of this process; cheap."""
-        self._engine.sample()
+        self._engine.update_gauges()
         sample_process_memory()
 
     @property
     def model_problem(self) -> str | None:
         """Why the model cannot be asked; None if it can."""
-        return self._engine.problem
+        return self._engine.unavailable_reason
 
     async def poll(self) -> None:
-        self.sample()
+        self.update_gauges()
         try:
             await self._store.ping()
             usage = await self._store.usage()

@@ -37,7 +37,7 @@ class ServingVersion(Protocol):
     @property
     def catalogue(self) -> Catalogue: ...
     @property
-    def about(self) -> ModelInfo | None:
+    def model_info(self) -> ModelInfo | None:
         """None as long as no model has told it."""
 
 
@@ -48,18 +48,18 @@ class Engine(Protocol):
     def servable(self) -> ServingVersion: ...
 
     @property
-    def problem(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why the model cannot be asked just now; None if it can."""
 
-    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+    async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         """`deadline` by the running loop's `time()`.
 
         Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item.
         ModelUnavailable. Draining.
         """
 
-    def popular(self, query: Query) -> TopItems:
+    def find_popular_items(self, query: Query) -> TopItems:
         """Popularity answers at once and needs neither queue nor model."""
 
-    def sample(self) -> None:
+    def update_gauges(self) -> None:
         """Refresh the gauges that nobody pushes."""

@@ -30,13 +30,13 @@ than the wait (DECISIONS.md, decision 6)."""
 class InferenceEngine:
     """The engine with the model in this process.
 
-    Serves one version, `servable`, until `use` gives it another. `close` finishes what is queued.
+    Serves one version, `servable`, until `swap` gives it another. `close` finishes what is queued.
     """
 
     def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int, tracing: Tracing | None = None) -> None:
         self.servable = servable
         self._tracing = tracing
-        self.problem: str | None = None
+        self.unavailable_reason: str | None = None
         self._changed: list[Callable[[], None]] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
@@ -49,7 +49,7 @@ class InferenceEngine:
         )
         self._tell()
 
-    def use(self, servable: Servable) -> None:
+    def swap(self, servable: Servable) -> None:
         """From the next batch on. A batch that runs ends on the version that it began with, and the queue stays.
 
         To be called in the event loop, as every reader of `servable` is there.
@@ -63,13 +63,13 @@ class InferenceEngine:
         """Called in the same step of the event loop as the change."""
         self._changed.append(tell)
 
-    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+    async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         return await self._batcher.submit(query, deadline)
 
-    def popular(self, query: Query) -> TopItems:
-        return self.servable.popular(query)
+    def find_popular_items(self, query: Query) -> TopItems:
+        return self.servable.find_popular_items(query)
 
-    def sample(self) -> None:
+    def update_gauges(self) -> None:
         QUEUE_DEPTH.set(self._batcher.depth)
         for kind, size in self.servable.artifact.predictor.read_device_memory().items():
             DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
@@ -101,7 +101,7 @@ class InferenceEngine:
             self._tracing.record_batch(began_ns, version, [query.trace for query in queries])
 
     async def _answers(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
-        if self._batcher.expected_s(queries) < INLINE_S:
-            return self.servable.answer(queries)
+        if self._batcher.predict_run_s(queries) < INLINE_S:
+            return self.servable.run_batch(queries)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.servable.answer, queries)
+        return await loop.run_in_executor(self._thread, self.servable.run_batch, queries)

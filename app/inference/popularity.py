@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 
-def popular(catalogue: Catalogue, version: str, query: Query) -> TopItems:
+def find_popular_items(catalogue: Catalogue, version: str, query: Query) -> TopItems:
     """Catalogue order is popularity order, the score is the count."""
     history = catalogue.keys.of(query.history)
     excluded_items = excluded(catalogue, known(history), query)
@@ -24,8 +24,8 @@ def popular(catalogue: Catalogue, version: str, query: Query) -> TopItems:
     in_order = np.arange(1, last + 1) if mask is None else np.flatnonzero(mask)
     best = in_order[~np.isin(in_order, excluded_items)][: query.k].tolist()
     counts = [float(catalogue.count(index)) for index in best]
-    unknown = np.flatnonzero(history == 0)
-    return TopItems(best, counts, "popularity", unknown, version, catalogue, started_at=time.perf_counter())
+    unknown_positions = np.flatnonzero(history == 0)
+    return TopItems(best, counts, "popularity", unknown_positions, version, catalogue, started_at=time.perf_counter())
 
 
 def excluded(catalogue: Catalogue, seen: Indices, query: Query) -> Indices:

@@ -20,7 +20,7 @@ Source = Literal["model", "popularity"]
 class Query:
     """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them.
 
-    `times` of the events of the history, Unix seconds; None = unknown. What they mean is in models/times.py. `trace` is
+    `times` of the events of the history, Unix seconds; None = unknown_positions. What they mean is in models/times.py. `trace` is
     that of the request, for the span of its batch.
     """
 
@@ -47,7 +47,7 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class TopItems:
-    """`indices` of the catalogue in falling score; `unknown` are places in the history that it does not have.
+    """`indices` of the catalogue in falling score; `unknown_positions` are places in the history that it does not have.
 
     Version and catalogue are those that answered: by the time an answer is shaped, another version may serve. Times in
     seconds.
@@ -56,7 +56,7 @@ class TopItems:
     indices: list[int]
     scores: list[float]
     source: Source
-    unknown: NDArray[np.int64]
+    unknown_positions: NDArray[np.int64]
     version: str
     catalogue: Catalogue
     encode_s: float = 0.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
 from app.inference.interfaces import ModelInfo
-from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, known, popular
+from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, find_popular_items, known
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.runtime.memory import trim_heap
 from app.telemetry.metrics import BATCH_PADDING
@@ -48,7 +48,7 @@ class Servable:
         return dict(self.artifact.bytes_by_part)
 
     @property
-    def about(self) -> ModelInfo:
+    def model_info(self) -> ModelInfo:
         artifact, predictor = self.artifact, self._predictor
         return ModelInfo(
             version=artifact.version,
@@ -71,15 +71,15 @@ class Servable:
         for size in (1, max_batch):
             self._predictor.top_k([longest] * size, 10)
 
-    def answer(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
+    def run_batch(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
         """One answer or one error per query, in order; a bad query does not harm its neighbours."""
         recommend = [(place, query) for place, query in enumerate(queries) if isinstance(query, Query)]
         similar = [(place, query) for place, query in enumerate(queries) if isinstance(query, SimilarQuery)]
         answers = _each(self._recommend, recommend) | _each(self._similar, similar)
         return [answers[place] for place in range(len(queries))]
 
-    def popular(self, query: Query) -> TopItems:
-        return popular(self.catalogue, self.version, query)
+    def find_popular_items(self, query: Query) -> TopItems:
+        return find_popular_items(self.catalogue, self.version, query)
 
     def _recommend(self, queries: list[Query]) -> list[TopItems | Exception]:
         started = time.perf_counter()
@@ -103,11 +103,16 @@ class Servable:
             )
             BATCH_PADDING.observe(top.padding_ratio)
             for row, indices, scores in zip(with_model, top.indices, top.scores, strict=True):
-                unknown = np.flatnonzero(histories[row] == 0)
+                unknown_positions = np.flatnonzero(histories[row] == 0)
                 answers[row] = self._answered(
-                    indices[: queries[row].k], scores, unknown, started, encode_s=top.encode_s, score_s=top.score_s
+                    indices[: queries[row].k],
+                    scores,
+                    unknown_positions,
+                    started,
+                    encode_s=top.encode_s,
+                    score_s=top.score_s,
                 )
-        return [answers[row] if row in answers else self.popular(query) for row, query in enumerate(queries)]
+        return [answers[row] if row in answers else self.find_popular_items(query) for row, query in enumerate(queries)]
 
     def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
         started = time.perf_counter()
@@ -131,7 +136,7 @@ class Servable:
         self,
         best: Indices,
         scores: NDArray[np.float32],
-        unknown: Indices,
+        unknown_positions: Indices,
         started_at: float,
         *,
         encode_s: float = 0.0,
@@ -139,7 +144,9 @@ class Servable:
     ) -> TopItems:
         count = int(np.count_nonzero(best))  # zeros stand at the end: nothing eligible was left
         indices, values = best[:count].tolist(), scores[:count].tolist()
-        return TopItems(indices, values, "model", unknown, self.version, self.catalogue, encode_s, score_s, started_at)
+        return TopItems(
+            indices, values, "model", unknown_positions, self.version, self.catalogue, encode_s, score_s, started_at
+        )
 
 
 def _each(

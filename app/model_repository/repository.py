@@ -59,7 +59,7 @@ class ModelRepository:
     def find(self, version: str) -> StoredVersion | None:
         return next((stored for stored in self.versions() if stored.version == version), None)
 
-    def wanted(self) -> str | None:
+    def get_target_version(self) -> str | None:
         """The version that every worker should serve; None if nobody says."""
         try:
             return (self.path / CURRENT).read_text().strip()
@@ -73,7 +73,7 @@ class ModelRepository:
             if (self.path / MANIFEST).is_file():
                 return self.path
             raise ValueError(f"{self.path} holds no artifact; train one, or try `nextup serve --demo`")
-        wanted = self.wanted() or ""
+        wanted = self.get_target_version() or ""
         stored = self.find(wanted)
         if stored is None:
             raise ValueError(f"{self.path / CURRENT} names version {wanted!r}, which is not in {self.path}")
@@ -88,7 +88,7 @@ class ModelRepository:
         partial.write_text(f"{version}\n")
         partial.replace(self.path / CURRENT)
 
-    def stamp(self) -> PointerStamp | None:
+    def read_pointer_stamp(self) -> PointerStamp | None:
         """Another one whenever `current` was replaced; None while there is none."""
         try:
             found = (self.path / CURRENT).stat()
@@ -97,7 +97,7 @@ class ModelRepository:
         return found.st_ino, found.st_mtime_ns
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive_lock(self) -> Iterator[None]:
         """Nobody else in this block, in any process on this machine; LockHeld at once if somebody is."""
         import fcntl  # not on Windows, where no worker would be another process either
 

@@ -41,7 +41,7 @@ async def open_local_model(
         )
         opened.push_async_callback(engine.close, settings.drain_s)
         models = ModelManager(versions, engine, load)
-        await opened.enter_async_context(models.following())
+        await opened.enter_async_context(models.run())
         yield engine, models
 
 

@@ -42,11 +42,11 @@ class ModelManager:
     def is_loading(self) -> bool:
         return self._loading.locked()
 
-    async def stored(self) -> list[StoredVersion]:
+    async def list_versions(self) -> list[StoredVersion]:
         return await asyncio.to_thread(self._versions.versions)
 
-    async def wanted(self) -> str:
-        return await asyncio.to_thread(self._versions.wanted) or self.servable.version
+    async def get_target_version(self) -> str:
+        return await asyncio.to_thread(self._versions.get_target_version) or self.servable.version
 
     async def activate(self, version: str) -> str:
         """The version that served before. NotFound, ArtifactRejected, or ActivationInProgress: nothing has changed then."""
@@ -57,10 +57,10 @@ class ModelManager:
             if stored is None:
                 raise NotFound(f"there is no version {version!r} in {self._versions.path}")
             before = self.servable.version
-            if before == version == await self.wanted():
+            if before == version == await self.get_target_version():
                 return before
             try:
-                with self._versions.alone():
+                with self._versions.exclusive_lock():
                     servable = self.servable if before == version else await self._opened(stored)
                     # The wish before the change: if it cannot be written, no worker has changed.
                     await asyncio.to_thread(self._versions.set_target_version, version)
@@ -69,7 +69,7 @@ class ModelManager:
             self._use(servable)
             return before
 
-    async def follow(self) -> None:
+    async def poll(self) -> None:
         """Come to the version that is wanted, if the wish has changed since the last look.
 
         A version that is refused is not tried again until then.
@@ -78,16 +78,16 @@ class ModelManager:
             await self._look()
 
     async def _look(self) -> None:
-        stamp = await asyncio.to_thread(self._versions.stamp)
+        stamp = await asyncio.to_thread(self._versions.read_pointer_stamp)
         if stamp == self._seen:
             return
         self._seen = stamp
-        if await self.wanted() == self.servable.version:
+        if await self.get_target_version() == self.servable.version:
             return
         async with self._loading:
             # Again, and in this order: the wish may have changed since, and one that is refused must not be met twice.
-            self._seen = await asyncio.to_thread(self._versions.stamp)
-            wanted = await self.wanted()
+            self._seen = await asyncio.to_thread(self._versions.read_pointer_stamp)
+            wanted = await self.get_target_version()
             if wanted == self.servable.version:
                 return
             stored = await asyncio.to_thread(self._versions.find, wanted)
@@ -99,7 +99,7 @@ class ModelManager:
                 self._use(await self._opened(stored))
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Look every `EVERY_S` until the block ends."""
         task = asyncio.create_task(self._keep_following(), name="follow")
         try:
@@ -112,7 +112,7 @@ class ModelManager:
     async def _keep_following(self) -> None:
         while not self._ended.is_set():
             try:
-                await self.follow()
+                await self.poll()
             except Exception:  # a folder that cannot be read now may be later
                 log.exception("the wanted version could not be looked up")
             with suppress(TimeoutError):
@@ -136,7 +136,7 @@ class ModelManager:
         if servable is self.servable:
             return
         log.warning("version %s serves, after %s", servable.version, self.servable.version)
-        self._engine.use(servable)
+        self._engine.swap(servable)
         MODEL_RELOADS.labels("ok").inc()
 
     def _busy(self) -> ActivationInProgress:

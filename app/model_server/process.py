@@ -54,7 +54,7 @@ async def _run(settings: Settings) -> None:
         STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
         with freeze_heap():
             while not ended.is_set():
-                engine.sample()
+                engine.update_gauges()
                 sample_process_memory()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SAMPLE_S):

@@ -18,9 +18,9 @@ class Models(Protocol):
     @property
     def servable(self) -> ServingVersion: ...
 
-    async def stored(self) -> list[StoredVersion]: ...
+    async def list_versions(self) -> list[StoredVersion]: ...
 
-    async def wanted(self) -> str: ...
+    async def get_target_version(self) -> str: ...
 
     async def activate(self, version: str) -> str:
         """The version that served before. NotFound, ArtifactRejected, ActivationInProgress, or with the model in another
@@ -39,11 +39,11 @@ class RemoteModelManager:
     def servable(self) -> ServingVersion:
         return self._engine.servable
 
-    async def stored(self) -> list[StoredVersion]:
+    async def list_versions(self) -> list[StoredVersion]:
         return await asyncio.to_thread(self._versions.versions)
 
-    async def wanted(self) -> str:
-        return await asyncio.to_thread(self._versions.wanted) or self.servable.version
+    async def get_target_version(self) -> str:
+        return await asyncio.to_thread(self._versions.get_target_version) or self.servable.version
 
     async def activate(self, version: str) -> str:
         return await self._engine.activate(version)

@@ -58,7 +58,7 @@ class ModelSupervisor:
                     return
         raise TimeoutError(f"the model's process did not serve within {START_S:.0f} s")
 
-    def keep(self) -> None:
+    def start_monitoring(self) -> None:
         """From here on whoever ends is replaced, until `stop`."""
         self._thread = threading.Thread(target=self._keep, name="model-keeper", daemon=True)
         self._thread.start()
@@ -109,7 +109,7 @@ def supervise_model_process(settings: Settings) -> Iterator[None]:
     keeper = ModelSupervisor(path, stop_s=settings.drain_s + SPARE_S)
     try:
         keeper.wait_until_serving()
-        keeper.keep()
+        keeper.start_monitoring()
         yield
     finally:
         keeper.stop()

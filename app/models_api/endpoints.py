@@ -20,7 +20,7 @@ Service = Annotated[Models, Depends(state("models"))]
 @router.get("/models", responses=declare_errors(500, 503))
 async def models(service: Service) -> Versions:
     """Every version that could serve, the oldest first, and which one does. Several workers change one by one."""
-    stored, wanted = await service.stored(), await service.wanted()
+    stored, wanted = await service.list_versions(), await service.get_target_version()
     servable = service.servable
     others = [_stored(version) for version in stored if version.version != servable.version]
     found = sorted([_serving(servable, stored), *others], key=lambda version: version.created)
@@ -35,30 +35,30 @@ async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], 
     old version goes on. Other workers follow within seconds. Activating an older version is the way back.
     """
     before = await service.activate(version)
-    return Activated(active=service.servable.version, wanted=await service.wanted(), before=before)
+    return Activated(active=service.servable.version, wanted=await service.get_target_version(), before=before)
 
 
 def _serving(servable: ServingVersion, stored: Sequence[StoredVersion]) -> Version:
-    about = servable.about
-    if about is None:  # no model has told it; the folder knows as much as of any other version
+    model_info = servable.model_info
+    if model_info is None:  # no model has told it; the folder knows as much as of any other version
         found = next((_stored(version) for version in stored if version.version == servable.version), None)
         if found is None:
             raise ModelUnavailable(f"nothing is known of version {servable.version}, and no model serves it")
         return found
     return Version(
-        version=about.version,
-        preset=about.preset,
+        version=model_info.version,
+        preset=model_info.preset,
         active=True,
-        device=about.device,
-        dtype=about.dtype,
-        runner=about.runner,
+        device=model_info.device,
+        dtype=model_info.dtype,
+        runner=model_info.runner,
         num_items=servable.catalogue.num_items,
-        max_len=about.max_len,
-        created=about.created,
-        figures=about.figures,
-        bytes=about.bytes_by_part,
-        disk_bytes=about.disk_bytes,
-        scoring=about.scoring,
+        max_len=model_info.max_len,
+        created=model_info.created,
+        figures=model_info.figures,
+        bytes=model_info.bytes_by_part,
+        disk_bytes=model_info.disk_bytes,
+        scoring=model_info.scoring,
     )
 
 

@@ -4,7 +4,7 @@ The ladder, each step told in `served_by` and `reason`: the model; popularity fo
 (unknown_user), for a history of items that the model does not know (no_known_items), when the model's queue is full
 (overloaded) or its process is away (model_unavailable), and when Redis does not answer (store_unavailable); not,
 though, for who asks to read their own writes. Past its deadline a request gets an error, because nobody waits for the
-answer. Filters that leave nothing give no items (no_eligible_items). A `popular` artifact is a model like any other and
+answer. Filters that leave nothing give no items (no_eligible_items). A `find_popular_items` artifact is a model like any other and
 serves as "model". It knows no HTTP.
 """
 
@@ -69,7 +69,7 @@ class RecommendService:
         )
         top, reason = await self._answer(query, reason, deadline, times)
         get_recommendation_counter(top.source, reason or "").inc()
-        unknown = await self._unknown(request, keys, top.unknown, deadline)
+        unknown = await self._unknown(request, keys, top.unknown_positions, deadline)
         times["respond"] = time.perf_counter(), 0.0
         version = stored.version if request.history is None else None
         return Recommendation(top, reason, len(keys), version, unknown)
@@ -83,7 +83,7 @@ class RecommendService:
             request.item_id, request.k, _keys(request.exclude), tuple(request.categories), CURRENT_TRACE.get()
         )
         asked_at = time.perf_counter()
-        top = await self._engine.top(query, deadline)
+        top = await self._engine.find_top_items(query, deadline)
         queue_s = compute_queue_s(asked_at, top)
         times["queue"] = asked_at, queue_s
         times["score"] = asked_at + queue_s, top.score_s
@@ -112,14 +112,14 @@ class RecommendService:
         self, query: Query, reason: str | None, deadline: float, times: dict[str, Stage]
     ) -> tuple[TopItems, str | None]:
         if reason is not None:
-            return self._engine.popular(query), reason
+            return self._engine.find_popular_items(query), reason
         asked_at = time.perf_counter()
         try:
-            top = await self._engine.top(query, deadline)
+            top = await self._engine.find_top_items(query, deadline)
         except Overloaded:
-            return self._engine.popular(query), "overloaded"
+            return self._engine.find_popular_items(query), "overloaded"
         except ModelUnavailable:
-            return self._engine.popular(query), "model_unavailable"
+            return self._engine.find_popular_items(query), "model_unavailable"
         queue_s = compute_queue_s(asked_at, top)
         began = asked_at + queue_s  # of the batch: its stages are those of each query in it
         times["queue"] = asked_at, queue_s

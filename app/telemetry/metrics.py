@@ -182,18 +182,18 @@ class StoreMetrics:
 class BatchMetrics:
     """What the batcher of the model tells (app.batching.batcher.BatchObserver)."""
 
-    def batch_started(self, waits_s: Sequence[float]) -> None:
+    def on_batch_started(self, waits_s: Sequence[float]) -> None:
         BATCH_SIZE.observe(len(waits_s))
         for wait in waits_s:
             QUEUE_WAIT.observe(wait)
 
-    def batch_finished(self, size: int, seconds: float) -> None:  # noqa: ARG002
+    def on_batch_finished(self, size: int, seconds: float) -> None:  # noqa: ARG002
         LAST_BATCH.set(time.time())
 
-    def rejected(self, reason: str) -> None:
+    def on_rejected(self, reason: str) -> None:
         REJECTED.labels(reason).inc()
 
-    def cancelled(self) -> None:
+    def on_cancelled(self) -> None:
         CANCELLED.inc()
 
 

@@ -97,7 +97,7 @@ def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever
     with run_service(data, "--artifact", str(shelf)) as served:
         publish = ["publish", str(other), "--into", str(shelf), "--url", served.url, "--wait"]
         with ExitStack() as loading:
-            loading.enter_context(ModelRepository(shelf).alone())
+            loading.enter_context(ModelRepository(shelf).exclusive_lock())
             gave_up = run_nextup(data, *publish, "3")
             assert gave_up.returncode == 1
             assert "another version is being loaded" in gave_up.stderr

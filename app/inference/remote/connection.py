@@ -53,16 +53,16 @@ class ModelConnection:
         """Queries without an answer."""
         return len(self._queries)
 
-    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+    async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         """As Engine.top. What is refused here never reaches the other process, which counts what it refuses itself."""
         loop = asyncio.get_running_loop()
         if self._ended:
             raise ModelUnavailable(AWAY)
         if loop.time() >= deadline:
-            self._metrics.rejected("deadline")
+            self._metrics.on_rejected("deadline")
             raise DeadlineExceeded("model: the deadline passed")
         if len(self._queries) >= self._most or self.frames.is_backpressured:
-            self._metrics.rejected("overloaded")
+            self._metrics.on_rejected("overloaded")
             raise Overloaded(f"model: {len(self._queries)} of this worker already wait")
         number = next(self._numbers)
         self._say(encode_query(number, query, deadline))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.errors import ArtifactRejected, Draining, ModelUnavailable
 from app.inference.interfaces import ModelInfo
-from app.inference.popularity import popular
+from app.inference.popularity import find_popular_items
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.remote.connection import ModelConnection
 from app.inference.remote.framing import FramedConnection
@@ -34,10 +34,10 @@ START_S = 5.0
 class RemoteVersion:
     """What a process without a model knows of a version."""
 
-    def __init__(self, version: str, catalogue: Catalogue, about: ModelInfo | None = None) -> None:
+    def __init__(self, version: str, catalogue: Catalogue, model_info: ModelInfo | None = None) -> None:
         self.version = version
         self.catalogue = catalogue
-        self.about = about
+        self.model_info = model_info
 
 
 class RemoteEngine:
@@ -52,30 +52,30 @@ class RemoteEngine:
         self._connection: ModelConnection | None = None
         self._came = asyncio.Event()
         self._draining = False
-        self.problem: str | None = f"no model process answers at {socket}"
+        self.unavailable_reason: str | None = f"no model process answers at {socket}"
 
-    async def top(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
+    async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         if self._draining:
             raise Draining
         if self._connection is None:
-            raise ModelUnavailable(self.problem or "the model's process is away")
-        return await self._connection.top(query, deadline)
+            raise ModelUnavailable(self.unavailable_reason or "the model's process is away")
+        return await self._connection.find_top_items(query, deadline)
 
-    def popular(self, query: Query) -> TopItems:
-        return popular(self.servable.catalogue, self.servable.version, query)
+    def find_popular_items(self, query: Query) -> TopItems:
+        return find_popular_items(self.servable.catalogue, self.servable.version, query)
 
     @property
     def pending_count(self) -> int:
         """Queries without an answer."""
         return 0 if self._connection is None else self._connection.pending_count
 
-    def sample(self) -> None:
+    def update_gauges(self) -> None:
         """The model's process refreshes its own."""
 
     async def activate(self, version: str) -> str:
         """What ModelManager.activate says there; ModelUnavailable besides."""
         if self._connection is None:
-            raise ModelUnavailable(self.problem or "the model's process is away")
+            raise ModelUnavailable(self.unavailable_reason or "the model's process is away")
         return await self._connection.activate(version)
 
     @asynccontextmanager
@@ -104,9 +104,9 @@ class RemoteEngine:
                 await self._follow(connection)
                 pause_s = FIRST_PAUSE_S
             except OSError as error:
-                self.problem = f"no model process answers at {self._socket}: {error.strerror}"
+                self.unavailable_reason = f"no model process answers at {self._socket}: {error.strerror}"
             except ArtifactRejected as error:
-                self.problem = error.detail
+                self.unavailable_reason = error.detail
                 log.error("this worker does without the model: %s", error.detail)
             finally:
                 self._connection = None
@@ -117,22 +117,22 @@ class RemoteEngine:
     async def _follow(self, connection: ModelConnection) -> None:
         """Until the connection ends. Answers behind the word of a new version wait until its catalogue is there."""
         while (serving := await connection.wait_for_announcement()) is not None:
-            about = serving.about
-            if about.version == self.servable.version:
-                self.servable = RemoteVersion(about.version, self.servable.catalogue, about)
+            model_info = serving.model_info
+            if model_info.version == self.servable.version:
+                self.servable = RemoteVersion(model_info.version, self.servable.catalogue, model_info)
             else:
-                known = await asyncio.to_thread(_known, Path(serving.folder), about)
+                known = await asyncio.to_thread(_known, Path(serving.folder), model_info)
                 self._before, self.servable = self.servable, known
-            INDEX_RECALL.set(about.index_recall)
+            INDEX_RECALL.set(model_info.index_recall)
             if self._connection is None:
                 if self._came.is_set():
-                    log.warning("the model's process answers again, with version %s", about.version)
-                self._connection, self.problem = connection, None
+                    log.warning("the model's process answers again, with version %s", model_info.version)
+                self._connection, self.unavailable_reason = connection, None
                 self._came.set()
             connection.frames.resume()
         if not self._draining and self._connection is not None:
             log.warning("the model's process ended; popularity answers until another one is there")
-        self.problem = "the model's process ended"
+        self.unavailable_reason = "the model's process ended"
 
     def _catalogue_of(self, version: str) -> Catalogue | None:
         """A batch that was running at the change is of the version before."""
@@ -146,14 +146,14 @@ def _itself(frames: FramedConnection) -> FramedConnection:
     return frames
 
 
-def _known(folder: Path, about: ModelInfo | None = None) -> RemoteVersion:
+def _known(folder: Path, model_info: ModelInfo | None = None) -> RemoteVersion:
     """ArtifactRejected if there is no such version in the folder, or no catalogue."""
     stored = read_version(folder)
     if stored is None:
         raise ArtifactRejected(f"{folder} holds no artifact that can be read")
-    if about is not None and stored.version != about.version:
-        raise ArtifactRejected(f"{folder} was replaced by version {stored.version}; the model is {about.version}")
+    if model_info is not None and stored.version != model_info.version:
+        raise ArtifactRejected(f"{folder} was replaced by version {stored.version}; the model is {model_info.version}")
     try:
-        return RemoteVersion(stored.version, open_catalogue(folder, stored.files), about)
+        return RemoteVersion(stored.version, open_catalogue(folder, stored.files), model_info)
     except Exception as error:  # of the file's readers, which have many
         raise ArtifactRejected(f"the catalogue in {folder} cannot be read: {error!r}") from error

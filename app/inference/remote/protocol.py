@@ -67,7 +67,7 @@ class VersionAnnouncement(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """The version that answers from here on, first of all on every connection and before any answer of it."""
 
     folder: str
-    about: ModelInfo
+    model_info: ModelInfo
 
 
 class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):
@@ -78,7 +78,7 @@ class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True)
     by_model: bool
     indices: bytes
     scores: bytes
-    unknown: bytes
+    unknown_positions: bytes
     encode_s: float
     score_s: float
     ago_s: float
@@ -163,7 +163,7 @@ def encode_result(number: int, top: TopItems) -> QueryResult:
         top.source == "model",
         np.array(top.indices, dtype="<i4").tobytes(),
         np.array(top.scores, dtype="<f8").tobytes(),
-        top.unknown.astype("<i4").tobytes() if len(top.unknown) else b"",
+        top.unknown_positions.astype("<i4").tobytes() if len(top.unknown_positions) else b"",
         top.encode_s,
         top.score_s,
         time.perf_counter() - top.started_at,
@@ -174,11 +174,19 @@ def decode_result(answer: QueryResult, catalogue: Catalogue) -> TopItems:
     """`catalogue` of the version that the answer names."""
     indices: list[int] = np.frombuffer(answer.indices, dtype="<i4").tolist()
     scores: list[float] = np.frombuffer(answer.scores, dtype="<f8").tolist()
-    unknown = np.frombuffer(answer.unknown, dtype="<i4").astype(np.int64)
+    unknown_positions = np.frombuffer(answer.unknown_positions, dtype="<i4").astype(np.int64)
     source: Any = "model" if answer.by_model else "popularity"
     started_at = time.perf_counter() - answer.ago_s
     return TopItems(
-        indices, scores, source, unknown, answer.version, catalogue, answer.encode_s, answer.score_s, started_at
+        indices,
+        scores,
+        source,
+        unknown_positions,
+        answer.version,
+        catalogue,
+        answer.encode_s,
+        answer.score_s,
+        started_at,
     )
 
 

@@ -74,9 +74,9 @@ class ModelServer:
             connection.say(self.build_announcement())
 
     def build_announcement(self) -> VersionAnnouncement:
-        about = self.engine.servable.about
-        assert about is not None, "the model is in this process"
-        return VersionAnnouncement(str(self._folder()), about)
+        model_info = self.engine.servable.model_info
+        assert model_info is not None, "the model is in this process"
+        return VersionAnnouncement(str(self._folder()), model_info)
 
     def add_connection(self, connection: "_Connection") -> None:
         self._connections.add(connection)
@@ -116,7 +116,7 @@ class _Connection:
 
     async def _answer(self, ask: QueryRequest | SimilarRequest, now: float) -> None:
         try:
-            top = await self._server.engine.top(decode_query(ask), now + ask.left_s)
+            top = await self._server.engine.find_top_items(decode_query(ask), now + ask.left_s)
         except Exception as error:
             self._say_why(ask.number, error)
         else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.batching.batcher import Batcher
-from app.batching.latency_model import LEARNED
+from app.batching.latency_model import MIN_BATCHES
 from app.errors import DeadlineExceeded, Draining, Overloaded
 
 pytestmark = pytest.mark.anyio
@@ -28,16 +28,16 @@ class Recorder:
         await self.gate.wait()
         return [2 * item for item in items]
 
-    def batch_started(self, waits_s: Sequence[float]) -> None:
+    def on_batch_started(self, waits_s: Sequence[float]) -> None:
         self.waits += waits_s
 
-    def batch_finished(self, size: int, seconds: float) -> None:
+    def on_batch_finished(self, size: int, seconds: float) -> None:
         self.events.append(f"finished {size}")
 
-    def rejected(self, reason: str) -> None:
+    def on_rejected(self, reason: str) -> None:
         self.events.append(reason)
 
-    def cancelled(self) -> None:
+    def on_cancelled(self) -> None:
         self.events.append("cancelled")
 
 
@@ -256,7 +256,7 @@ async def learned(seconds: float, max_batch: int = 4) -> tuple[Batcher[int, int]
     batcher = Batcher[int, int](
         run, max_batch=max_batch, queue_limit=100, name="test", observer=recorder, work=lambda _: 1.0
     )
-    for round_ in range(LEARNED):
+    for round_ in range(MIN_BATCHES):
         await asyncio.gather(*(batcher.submit(item) for item in range(1 + round_ % max_batch)))
     return batcher, recorder
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.batching.latency_model import LEARNED, BatchLatencyModel
+from app.batching.latency_model import MIN_BATCHES, BatchLatencyModel
 
 
 def taught(
@@ -27,8 +27,8 @@ def test_it_finds_the_law_that_batches_follow(fixed_s: float, entry_s: float, wo
     taught(forecast, fixed_s, entry_s, work_s, 300, seed)
     for entries, work in ((32, 32 * 100.0), (16, 16 * 50.0)):
         expected = fixed_s + entry_s * entries + work_s * work
-        assert abs(forecast.seconds(1, entries, work) - expected) < 0.15 * expected
-        assert abs(forecast.seconds(3, 3 * entries, 3 * work) - 3 * expected) < 0.45 * expected
+        assert abs(forecast.predict(1, entries, work) - expected) < 0.15 * expected
+        assert abs(forecast.predict(3, 3 * entries, 3 * work) - 3 * expected) < 0.45 * expected
     assert 80 < forecast.mean_work < 120
 
 
@@ -36,21 +36,21 @@ def test_a_slower_machine_is_known_within_some_hundred_batches() -> None:
     forecast = BatchLatencyModel()
     taught(forecast, 0.001, 0.0001, 0.0, 5000)
     taught(forecast, 0.004, 0.0004, 0.0, 400)
-    assert 0.9 < forecast.seconds(1, 16, 1600.0) / (0.004 + 16 * 0.0004) < 1.1
+    assert 0.9 < forecast.predict(1, 16, 1600.0) / (0.004 + 16 * 0.0004) < 1.1
 
 
 def test_batches_that_are_all_alike_do_not_make_it_wild() -> None:
     forecast = BatchLatencyModel()
     for _ in range(50_000):
         forecast.observe(8, 800.0, 0.002)
-    assert abs(forecast.seconds(1, 8, 800.0) - 0.002) < 1e-5
+    assert abs(forecast.predict(1, 8, 800.0) - 0.002) < 1e-5
     taught(forecast, 0.001, 0.0001, 0.0, 300)
-    assert 0.85 < forecast.seconds(1, 16, 1600.0) / 0.0026 < 1.15
+    assert 0.85 < forecast.predict(1, 16, 1600.0) / 0.0026 < 1.15
 
 
 def test_nothing_is_foretold_before_some_batches_ran() -> None:
     forecast = BatchLatencyModel()
-    taught(forecast, 0.001, 0.0001, 0.0, LEARNED - 1)
+    taught(forecast, 0.001, 0.0001, 0.0, MIN_BATCHES - 1)
     assert not forecast.is_ready
     taught(forecast, 0.001, 0.0001, 0.0, 1)
     assert forecast.is_ready

@@ -37,7 +37,7 @@ def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
     first, second = tiny_artifacts(tmp_path, 1, 2)
     for artifact in (first, second, first):
         assert main(["publish", str(artifact)]) == 0
-    assert ModelRepository(folder).wanted() == version_of(first)
+    assert ModelRepository(folder).get_target_version() == version_of(first)
     assert len(ModelRepository(folder).versions()) == 2
 
 
@@ -54,7 +54,7 @@ def test_a_changed_byte_or_a_missing_file_leaves_nothing_behind(
     assert main(["publish", str(bad)]) == 1
     assert f"{name} is missing" in capsys.readouterr().err
     assert sorted(file.name for file in folder.iterdir()) == sorted(["current", version_of(good)])
-    assert ModelRepository(folder).wanted() == version_of(good)
+    assert ModelRepository(folder).get_target_version() == version_of(good)
 
 
 def test_a_published_version_is_never_changed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,9 @@ def test_a_service_that_was_named_must_be_there(
     assert main(["publish", str(first)]) == 0
     assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
     assert "no service answers" in capsys.readouterr().err
-    assert ModelRepository(folder).wanted() == version_of(first), "not wanted by a service that did not check it"
+    assert ModelRepository(folder).get_target_version() == version_of(first), (
+        "not wanted by a service that did not check it"
+    )
 
 
 def test_the_oldest_published_versions_go_and_the_needed_ones_stay(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def servable(tmp_path_factory: pytest.TempPathFactory) -> Servable:
 
 def test_a_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
     good = [Query(item_keys([f"i{number}"]), 5) for number in (1, 2, 3)]
-    expected = servable.answer(good)
-    broken = servable.answer([good[0], Query(UNREADABLE, 5), good[1], SimilarQuery(UNREADABLE, 5), good[2]])
+    expected = servable.run_batch(good)
+    broken = servable.run_batch([good[0], Query(UNREADABLE, 5), good[1], SimilarQuery(UNREADABLE, 5), good[2]])
     assert [isinstance(answer, Exception) for answer in broken] == [False, True, False, True, False]
     for answer, alone in zip(broken[::2], expected, strict=True):
         assert isinstance(answer, TopItems)
@@ -48,8 +48,8 @@ def test_a_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
     )
 )
 def test_similar_items_of_a_batch_are_those_of_each_query_alone(servable: Servable, batch: list[SimilarQuery]) -> None:
-    for query, answer in zip(batch, servable.answer(batch), strict=True):
-        (alone,) = servable.answer([query])
+    for query, answer in zip(batch, servable.run_batch(batch), strict=True):
+        (alone,) = servable.run_batch([query])
         assert type(answer) is type(alone)
         if isinstance(answer, TopItems):
             assert isinstance(alone, TopItems)
@@ -62,11 +62,11 @@ def test_similar_items_of_a_batch_are_those_of_each_query_alone(servable: Servab
 def test_popular_items_are_the_first_k_eligible_of_the_catalogue(servable: Servable, query: Query) -> None:
     possible = eligible(servable, query)
     expected = [item_id for item_id in servable.catalogue.item_ids if item_id in possible]
-    assert servable.popular(query).item_ids == expected[: query.k]
+    assert servable.find_popular_items(query).item_ids == expected[: query.k]
 
 
 def test_a_popular_artifact_is_a_model_like_any_other(tmp_path: Path) -> None:
     servable = Servable(load_artifact(write_tiny_artifact(tmp_path, preset="popular"), device="cpu"))
-    (answer,) = servable.answer([Query(item_keys(["i2"]), 3)])
+    (answer,) = servable.run_batch([Query(item_keys(["i2"]), 3)])
     assert isinstance(answer, TopItems)
     assert (answer.item_ids, answer.scores, answer.source) == (["i1", "i3", "i4"], [1000.0, 333.0, 250.0], "model")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.batching.latency_model import LEARNED
+from app.batching.latency_model import MIN_BATCHES
 from app.inference import Query, SimilarQuery, TopItems
 from app.inference.local_engine import INLINE_S, InferenceEngine
 from app.inference.servable import Servable
@@ -24,14 +24,14 @@ class Watched(Servable):
 
     takes_s = 0.0
 
-    def answer(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
+    def run_batch(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
         self.answered_in = threading.current_thread()
         time.sleep(self.takes_s)
-        return super().answer(queries)
+        return super().run_batch(queries)
 
 
 async def ask(engine: InferenceEngine, item: str = "i3") -> list[str]:
-    answer = await engine.top(Query(item_keys([item]), 5), asyncio.get_running_loop().time() + 10)
+    answer = await engine.find_top_items(Query(item_keys([item]), 5), asyncio.get_running_loop().time() + 10)
     return answer.item_ids
 
 
@@ -42,13 +42,13 @@ async def test_the_event_loop_runs_what_is_short_and_is_left_free_by_what_is_lon
     loop_thread = threading.current_thread()
     first = await ask(engine)
     assert servable.answered_in is not loop_thread, "nothing is known yet"
-    for _ in range(LEARNED):
+    for _ in range(MIN_BATCHES):
         await ask(engine)
     assert await ask(engine) == first
     assert servable.answered_in is loop_thread
 
     servable.takes_s = 3 * INLINE_S
-    for _ in range(LEARNED):
+    for _ in range(MIN_BATCHES):
         await ask(engine)
     assert servable.answered_in is not loop_thread
     waiting = asyncio.create_task(ask(engine))

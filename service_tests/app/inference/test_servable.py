@@ -57,7 +57,7 @@ def eligible(servable: Servable, query: Query) -> set[str]:
 @settings(deadline=None, max_examples=100)
 @given(batch=st.lists(queries, min_size=1, max_size=5))
 def test_mixed_filters_give_all_that_is_eligible_up_to_k(servable: Servable, batch: list[Query]) -> None:
-    for query, answer in zip(batch, servable.answer(batch), strict=True):
+    for query, answer in zip(batch, servable.run_batch(batch), strict=True):
         assert isinstance(answer, TopItems)
         possible = eligible(servable, query)
         assert len(answer.item_ids) == len(set(answer.item_ids)) == min(query.k, len(possible))
@@ -65,15 +65,15 @@ def test_mixed_filters_give_all_that_is_eligible_up_to_k(servable: Servable, bat
         assert answer.scores == sorted(answer.scores, reverse=True)
         known = [key for key in query.history.tolist() if key in set(item_keys(servable.catalogue.item_ids).tolist())]
         assert answer.source == ("model" if known else "popularity")
-        assert len(answer.unknown) == len(query.history) - len(known)
+        assert len(answer.unknown_positions) == len(query.history) - len(known)
 
 
 @settings(deadline=None, max_examples=50)
 @given(batch=st.lists(queries, min_size=2, max_size=5))
 def test_a_batch_answers_as_its_queries_would_alone(servable: Servable, batch: list[Query]) -> None:
-    together = servable.answer(batch)
+    together = servable.run_batch(batch)
     for query, answer in zip(batch, together, strict=True):
-        (alone,) = servable.answer([query])
+        (alone,) = servable.run_batch([query])
         assert isinstance(answer, TopItems)
         assert isinstance(alone, TopItems)
         np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-4, atol=1e-5)
@@ -81,12 +81,12 @@ def test_a_batch_answers_as_its_queries_would_alone(servable: Servable, batch: l
 
 def test_popularity_is_catalogue_order_under_the_same_filters(servable: Servable) -> None:
     query = Query(item_keys(["stranger", "i2"]), 3, exclude=item_keys(["i1"]), categories=("even", "odd"))
-    answer = servable.popular(query)
+    answer = servable.find_popular_items(query)
     assert (answer.item_ids, answer.scores) == (["i3", "i4", "i5"], [333.0, 250.0, 200.0])
 
 
 def test_an_unknown_item_has_nothing_similar_and_harms_nobody(servable: Servable) -> None:
-    missing, found = servable.answer([SimilarQuery("stranger", 3), SimilarQuery("i4", 3)])
+    missing, found = servable.run_batch([SimilarQuery("stranger", 3), SimilarQuery("i4", 3)])
     assert isinstance(missing, NotFound)
     assert isinstance(found, TopItems)
     assert len(found.item_ids) == 3

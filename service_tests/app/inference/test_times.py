@@ -41,7 +41,7 @@ def test_a_batch_is_answered_by_the_times_of_its_known_items(
     queries = [query_of(history) for history in histories]
     if timeless < len(queries):
         queries[timeless] = Query(queries[timeless].history, 25, exclude_seen=False)
-    for place, (history, answer) in enumerate(zip(histories, servable.answer(queries), strict=True)):
+    for place, (history, answer) in enumerate(zip(histories, servable.run_batch(queries), strict=True)):
         assert isinstance(answer, TopItems)
         known = [(int(item[1:]), time) for item, time in history if item != "stranger"]
         if not known:
@@ -56,7 +56,7 @@ def test_other_times_are_another_answer_and_ranks_are_none(servable: Servable) -
     items = ["i3", "i7", "i1"]
 
     def scores(*times: int) -> list[float]:
-        (answer,) = servable.answer([query_of(list(zip(items, times, strict=True)))])
+        (answer,) = servable.run_batch([query_of(list(zip(items, times, strict=True)))])
         assert isinstance(answer, TopItems)
         return answer.scores
 

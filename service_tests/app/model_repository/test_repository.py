@@ -14,7 +14,9 @@ from service_tests.support.versions import published, tiny_artifacts, version_of
 def test_a_single_artifact_is_a_folder_of_one_version(tiny_artifact: Path) -> None:
     folder = ModelRepository(tiny_artifact)
     assert folder.find_target_folder() == tiny_artifact
-    assert [stored.version for stored in folder.versions()] == [folder.wanted()] == [version_of(tiny_artifact)]
+    assert (
+        [stored.version for stored in folder.versions()] == [folder.get_target_version()] == [version_of(tiny_artifact)]
+    )
 
 
 def test_current_decides_between_the_artifact_of_the_folder_and_those_published_into_it(tmp_path: Path) -> None:
@@ -38,10 +40,10 @@ def test_a_current_that_names_nothing_is_told_by_name(tmp_path: Path) -> None:
 
 def test_every_wish_has_a_stamp_of_its_own(tmp_path: Path) -> None:
     folder = ModelRepository(tmp_path)
-    stamps = [folder.stamp()]
+    stamps = [folder.read_pointer_stamp()]
     for version in ("a", "b", "b"):
         folder.set_target_version(version)
-        stamps.append(folder.stamp())
+        stamps.append(folder.read_pointer_stamp())
     assert stamps[0] is None
     assert all(before != after for before, after in itertools.pairwise(stamps))
 
@@ -67,7 +69,7 @@ def test_what_is_only_half_there_is_not_listed(tmp_path: Path) -> None:
 
 def test_only_one_at_a_time_may_be_alone(tmp_path: Path) -> None:
     folder, same = ModelRepository(tmp_path), ModelRepository(tmp_path)
-    with folder.alone(), pytest.raises(LockHeld), same.alone():
+    with folder.exclusive_lock(), pytest.raises(LockHeld), same.exclusive_lock():
         pass
-    with same.alone():
+    with same.exclusive_lock():
         pass

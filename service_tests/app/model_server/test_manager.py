@@ -42,10 +42,10 @@ async def test_a_wish_that_came_while_the_service_started_is_heard(tmp_path: Pat
     async with service_with(artifact=folder) as service:
         models = service.model.models
         ModelRepository(folder).set_target_version(second)
-        await models.follow()
+        await models.poll()
         assert await serving(service) == second
         ModelRepository(folder).set_target_version(first)
-        await models.follow()
+        await models.poll()
         assert await serving(service) == first
 
 
@@ -60,10 +60,10 @@ async def test_a_wanted_version_that_is_broken_is_refused_once_and_the_old_one_g
         ModelRepository(folder).set_target_version(second)
         async with asyncio.timeout(10):  # the service may have begun to follow by itself
             while await service.metric(REJECTED) == before:
-                await service.model.models.follow()
+                await service.model.models.poll()
                 await asyncio.sleep(0.01)
         for _ in range(3):
-            await service.model.models.follow()
+            await service.model.models.poll()
         assert await service.metric(REJECTED) == before + 1
         told = (await service.http.get("/models")).json()
         assert (told["active"], told["wanted"]) == (first, second)
@@ -76,5 +76,5 @@ async def test_a_wanted_version_that_is_not_there_moves_nobody(tmp_path: Path, s
     async with service_with(artifact=folder) as service:
         shutil.rmtree(folder / second)
         ModelRepository(folder).set_target_version(second)
-        await service.model.models.follow()
+        await service.model.models.poll()
         assert await serving(service) == first

@@ -139,7 +139,7 @@ async def test_a_second_activation_while_one_runs_is_refused_by_name(running: Ru
 
 
 async def test_an_activation_in_another_process_is_refused_just_so(running: Running) -> None:
-    with ModelRepository(running.folder).alone():
+    with ModelRepository(running.folder).exclusive_lock():
         assert (await running.activate(running.second)).json()["title"] == "Activation runs"
     assert await running.serving() == running.first
     assert (await running.activate(running.second)).status_code == 200
@@ -175,14 +175,14 @@ async def test_an_answer_explains_items_that_the_new_catalogue_does_not_have(run
     service = running.service
     (small,) = added(running.folder, write_tiny_artifact(tmp_path / "small", num_items=12))
     engine = service.state["engine"]
-    ask = engine.top
+    ask = engine.find_top_items
 
     async def changed_after(*arguments: Any) -> Any:
         top = await ask(*arguments)
         await running.activate(small)
         return top
 
-    engine.top = changed_after  # type: ignore[assignment, method-assign]
+    engine.find_top_items = changed_after  # type: ignore[assignment, method-assign]
     answer = await service.recommend(history=["i1"], k=30, explain=True)
     assert answer["model_version"] == running.first
     assert len({item["title"] for item in answer["items"]}) == 30

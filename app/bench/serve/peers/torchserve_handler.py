@@ -40,7 +40,7 @@ class Handler:
             Query(history.item_keys, body.get("k", 10), times=history.times)
             for body, history in zip(bodies, histories, strict=True)
         ]
-        return [self._answer(top) for top in self.servable.answer(queries)]
+        return [self._answer(top) for top in self.servable.run_batch(queries)]
 
     def _answer(self, top: TopItems | Exception) -> dict[str, Any]:
         if not isinstance(top, TopItems):

@@ -34,7 +34,9 @@ class Pair:
     server: ModelServer
 
     async def ask(self, seconds: float = 10.0, item: str = "i3") -> TopItems:
-        return await self.distant.top(Query(item_keys([item]), 5), asyncio.get_running_loop().time() + seconds)
+        return await self.distant.find_top_items(
+            Query(item_keys([item]), 5), asyncio.get_running_loop().time() + seconds
+        )
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -68,14 +70,14 @@ async def test_an_answer_is_the_one_that_the_model_gives_beside_it(pair: Pair) -
         Query(item_keys(["stranger"]), 3),
         SimilarQuery("i4", 6, item_keys(["i5"])),
     ):
-        here, there = await pair.engine.top(query, soon), await pair.distant.top(query, soon)
+        here, there = await pair.engine.find_top_items(query, soon), await pair.distant.find_top_items(query, soon)
         assert (there.item_ids, there.scores, there.source) == (here.item_ids, here.scores, here.source)
-        assert (there.unknown.tolist(), there.version) == (here.unknown.tolist(), here.version)
+        assert (there.unknown_positions.tolist(), there.version) == (here.unknown_positions.tolist(), here.version)
 
 
 async def test_who_asks_for_an_item_that_is_not_there_is_told_so_and_not_more(pair: Pair) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
-        await pair.distant.top(SimilarQuery("nobody", 3), asyncio.get_running_loop().time() + 10)
+        await pair.distant.find_top_items(SimilarQuery("nobody", 3), asyncio.get_running_loop().time() + 10)
     assert pair.pending_count == 0
 
 
@@ -130,9 +132,9 @@ async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings)
             async with distant.connect(0.1):
                 deadline = asyncio.get_running_loop().time() + 20
                 query = Query(item_keys(["i3"]), 5)
-                asked = [asyncio.create_task(distant.top(query, deadline))]
+                asked = [asyncio.create_task(distant.find_top_items(query, deadline))]
                 await until(lambda: bool(engine._batcher._running))
-                asked += [asyncio.create_task(distant.top(query, deadline)) for _ in range(2)]
+                asked += [asyncio.create_task(distant.find_top_items(query, deadline)) for _ in range(2)]
                 await until(lambda: server.pending_count == 3 and engine._batcher.depth == 2)
             await until(lambda: server.pending_count == 0 and engine._batcher.depth == 0)
         told = await asyncio.gather(*asked, return_exceptions=True)
@@ -147,14 +149,14 @@ async def test_without_a_model_a_worker_starts_answers_by_popularity_and_finds_t
     distant = RemoteEngine(settings.model_socket_path, settings.artifact, max_pending=MOST)
     soon = asyncio.get_running_loop().time() + 60
     async with distant.connect(1):
-        assert distant.popular(Query(item_keys([]), 3)).item_ids == ["i1", "i2", "i3"]
-        assert str(settings.model_socket_path) in (distant.problem or "")
+        assert distant.find_popular_items(Query(item_keys([]), 3)).item_ids == ["i1", "i2", "i3"]
+        assert str(settings.model_socket_path) in (distant.unavailable_reason or "")
         with pytest.raises(ModelUnavailable):
-            await distant.top(Query(item_keys(["i3"]), 3), soon)
+            await distant.find_top_items(Query(item_keys(["i3"]), 3), soon)
         async with serve_model(settings):
-            await until(lambda: distant.problem is None)
-            assert (await distant.top(Query(item_keys(["i3"]), 3), soon)).source == "model"
-        await until(lambda: distant.problem is not None)
+            await until(lambda: distant.unavailable_reason is None)
+            assert (await distant.find_top_items(Query(item_keys(["i3"]), 3), soon)).source == "model"
+        await until(lambda: distant.unavailable_reason is not None)
         with pytest.raises(ModelUnavailable):
             await distant.activate("any")
 
@@ -170,7 +172,7 @@ async def test_a_folder_that_holds_another_version_by_now_is_not_taken_for_the_m
         write_tiny_artifact(folder, seed=7)
         distant = RemoteEngine(settings.model_socket_path, folder, max_pending=MOST)
         async with distant.connect(1):
-            await until(lambda: "was replaced by version" in (distant.problem or ""))
+            await until(lambda: "was replaced by version" in (distant.unavailable_reason or ""))
 
 
 async def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
         top = TopItems(indices, scores, source, np.array(unknown, dtype=np.int64), "v1", catalogue, 0.25, 0.5, 0.0)
         there = decode_result(_said(encode_result(9, top), QueryResult), catalogue)
         assert (there.indices, there.scores, there.source, there.version) == (indices, scores, source, "v1")
-        assert (there.unknown.tolist(), there.encode_s, there.score_s) == (unknown, 0.25, 0.5)
+        assert (there.unknown_positions.tolist(), there.encode_s, there.score_s) == (unknown, 0.25, 0.5)
         assert there.item_ids == [f"i{index}" for index in indices]
 
 
