@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.batch import History
-from models.build import unfilled_model
+from models.build import build_uninitialized_model
 from models.catalogue.arrays import write_arrays
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.open import ARRAYS, TABLE, open_catalogue
@@ -179,7 +179,7 @@ def _load_model(config: ModelConfig, num_items: int, weights: Path) -> Sequentia
 
     RuntimeError if the names or shapes are others.
     """
-    model = unfilled_model(config, num_items)
+    model = build_uninitialized_model(config, num_items)
     kinds = {name: value.dtype for name, value in model.state_dict().items()}
     found = load_file(weights)
     if wrong := [name for name, value in found.items() if kinds.get(name, value.dtype) != value.dtype]:

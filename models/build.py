@@ -60,7 +60,7 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     return model
 
 
-def unfilled_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
+def build_uninitialized_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     """A model whose weights are no numbers yet, for some that are there and take their place by assignment.
 
     Memory that nobody writes is not taken from the system; filling tables of ten million items, only to throw them
@@ -87,12 +87,12 @@ class _NoInit(TorchFunctionMode):
         return func(*args, **named)
 
 
-def sized_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
+def complete_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
     """The config with every option filled in that the data decides: what `build_model` can build again without data."""
     name, options = config.embedding.name, config.embedding.options
     if name not in EMBEDDINGS:
         return config  # building it tells the name
-    return dataclasses.replace(config, embedding=Part(name, EMBEDDINGS[name].options_for(catalogue, options)))
+    return dataclasses.replace(config, embedding=Part(name, EMBEDDINGS[name].complete_options(catalogue, options)))
 
 
 def _part(kind: str, known: Mapping[str, Any], part: Part, *sizes: float) -> Any:

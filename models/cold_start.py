@@ -1,6 +1,6 @@
 """Items that a trained model never saw, put beside those it knows: by who they are seen with, else by their category.
 
-Item-based embeddings place a new item from its neighbours (`rows_for_new_items`), so nothing is trained again and no
+Item-based embeddings place a new item from its neighbours (`compute_new_item_rows`), so nothing is trained again and no
 other answer changes but by the new item's own place in it. It knows histories and catalogues, no file.
 """
 
@@ -57,7 +57,7 @@ def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours
     """
     state = model.state_dict()
     try:
-        rows = model.embedding.rows_for_new_items(neighbours)
+        rows = model.embedding.compute_new_item_rows(neighbours)
         for name, more in rows.items():
             state[f"embedding.{name}"] = torch.cat((state[f"embedding.{name}"], more))
         grown = build_model(model.config, model.embedding.num_items + len(neighbours))

@@ -25,19 +25,19 @@ class SequentialRecommender(nn.Module):
     def reads_times(self) -> bool:
         return self.embedding.reads_times or self.intervals is not None
 
-    def embedded(self, batch: SequenceBatch) -> Tensor:
+    def embed(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): what the encoder reads."""
         vectors: Tensor = self.embedding(batch)
         return vectors if self.intervals is None else vectors + self.intervals(batch.items, batch.times)
 
-    def hidden(self, batch: SequenceBatch) -> Tensor:
+    def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): at position t, what should follow item t."""
-        encoded: Tensor = self.encoder(self.embedded(batch), batch.lengths)
+        encoded: Tensor = self.encoder(self.embed(batch), batch.lengths)
         return encoded
 
-    def last_hidden(self, batch: SequenceBatch) -> Tensor:
+    def encode_last(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, dim): what should follow the whole history."""
-        return self.encoder.last(self.embedded(batch), batch.lengths)
+        return self.encoder.forward_last(self.embed(batch), batch.lengths)
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, num_items + 1)"""
@@ -50,7 +50,7 @@ class SequentialRecommender(nn.Module):
 
         A causal encoder learns from every target; any other only from the last one, as it has seen the rest.
         """
-        hidden = self.hidden(batch)
+        hidden = self.encode(batch)
         supervised = targets > 0
         if not self.encoder.causal:
             last = batch.lengths[:, None] - 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from models.artifact import MIN_MMAP_BYTES
-from models.build import unfilled_model
+from models.build import build_uninitialized_model
 from models.config import ModelConfig
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import MIN_INDEX_ITEMS
@@ -59,7 +59,7 @@ class ModelShape:
 def compute_shape(config: ModelConfig, items: int) -> ModelShape:
     """Without categories, which is what a model without its data has; ValueError for parts that do not fit."""
     with torch.device("meta"):
-        model = unfilled_model(config, items)
+        model = build_uninitialized_model(config, items)
     scorers = estimate_scorers(model)
     return ModelShape(
         preset=config.preset,

@@ -6,7 +6,7 @@ activations and rotations are left out, as is usual.
 
 import torch
 
-from models.encoders.cone import ConeEncoder, short_term_places
+from models.encoders.cone import ConeEncoder, compute_short_term_positions
 from models.encoders.self_attention import SelfAttentionEncoder
 from models.layers.attention import CausalSelfAttention
 from models.layers.block import Block
@@ -23,7 +23,7 @@ def count_operations(model: SequentialRecommender, length: int) -> int:
         seen = [everywhere] * (len(encoder.blocks) - 1) + [[length]]
         rows = [length] * len(encoder.blocks)
     elif isinstance(encoder, ConeEncoder):
-        places, is_place = short_term_places(torch.tensor([length - 1]), length, encoder.window)
+        places, is_place = compute_short_term_positions(torch.tensor([length - 1]), length, encoder.window)
         few = [place + 1 for place in places[0][is_place[0, 0]].tolist()]
         seen = [everywhere] * (len(encoder.blocks) - 2) + [few, [len(few)]]
         rows = [length] * (len(encoder.blocks) - 1) + [len(few)]

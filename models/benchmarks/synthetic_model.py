@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from models.build import build_model, sized_config
+from models.build import build_model, complete_config
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig
 from models.embeddings import packing
@@ -39,7 +39,7 @@ CHUNK = 1 << 18  # items made at once
 def make_synthetic_model(config: ModelConfig, catalogue: Catalogue, seed: int) -> SequentialRecommender:
     """The preset at its usual sizes, weights so wide that scores differ."""
     torch.manual_seed(seed)
-    model = build_model(sized_config(config, catalogue), catalogue.num_items)
+    model = build_model(complete_config(config, catalogue), catalogue.num_items)
     width = config.dim**-0.5
     for name, matrix in model.named_parameters():
         if matrix.ndim > 1:

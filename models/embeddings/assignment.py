@@ -24,16 +24,16 @@ def assign_codes(name: str, num_items: int, histories: Sequence[History], splits
         return ASSIGNMENTS[name](num_items, histories, splits, codebook)
 
 
-def svd_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
+def assign_svd_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
     """RecJPQ's: column j of a truncated SVD of the user-item matrix, cut into `codebook` parts of equal size."""
-    vectors = item_vectors(num_items, histories, splits)
+    vectors = compute_item_vectors(num_items, histories, splits)
     ranks = vectors.argsort(dim=0, stable=True).argsort(dim=0)
     return ranks * codebook // num_items
 
 
-def residual_kmeans_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
+def assign_residual_kmeans_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
     """Code j is the nearest of `codebook` centres to what centres 1 … j − 1 left over of the item's SVD vector."""
-    rest = item_vectors(num_items, histories, 8 * splits)
+    rest = compute_item_vectors(num_items, histories, 8 * splits)
     rest = rest / rest.norm(dim=1, keepdim=True).clamp_min(1e-9)
     codes = []
     for _ in range(splits):
@@ -43,18 +43,18 @@ def residual_kmeans_codes(num_items: int, histories: Sequence[History], splits: 
     return torch.stack(codes, dim=1)
 
 
-def digit_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
+def assign_digit_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
     """The popularity rank in mixed radix, as LSAN composes it: says nothing about items, the null to compare with.
 
     With more digits than the catalogue needs, the same digits come again, rotated by their place, so that all pieces of
     a vector are used.
     """
     del histories
-    return digits_of(torch.arange(num_items), num_items, splits, codebook)
+    return compute_digits(torch.arange(num_items), num_items, splits, codebook)
 
 
-def digits_of(items: Tensor, num_items: int, splits: int, codebook: int) -> Tensor:
-    """`digit_codes` of some items (n,), their places in the catalogue from 0 → (n, splits) int64."""
+def compute_digits(items: Tensor, num_items: int, splits: int, codebook: int) -> Tensor:
+    """`assign_digit_codes` of some items (n,), their places in the catalogue from 0 → (n, splits) int64."""
     needed = max(1, int(np.ceil(np.log(max(2, num_items)) / np.log(max(2, codebook)))))
     radix = min(codebook, int(np.ceil(num_items ** (1 / needed))))
     digits = [items // radix ** (place % needed) % max(1, radix) for place in range(splits)]
@@ -62,13 +62,13 @@ def digits_of(items: Tensor, num_items: int, splits: int, codebook: int) -> Tens
 
 
 ASSIGNMENTS: Mapping[str, Callable[[int, Sequence[History], int, int], Tensor]] = {
-    "svd": svd_codes,
-    "residual_kmeans": residual_kmeans_codes,
-    "digits": digit_codes,
+    "svd": assign_svd_codes,
+    "residual_kmeans": assign_residual_kmeans_codes,
+    "digits": assign_digit_codes,
 }
 
 
-def product_codes(vectors: Tensor, weights: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
+def quantize_vectors(vectors: Tensor, weights: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
     """Product quantisation: every vector (V, D) cut into pieces, each piece replaced by its nearest centre.
 
     `weights` (V,) > 0 say how much the error of an item counts. Codes (V, splits), and centres
@@ -80,7 +80,7 @@ def product_codes(vectors: Tensor, weights: Tensor, splits: int, codebook: int) 
     return torch.stack([nearest for _, nearest in found], dim=1), torch.cat([centres for centres, _ in found])
 
 
-def item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tensor:
+def compute_item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tensor:
     """(num_items, dim) right singular vectors of the binary user-item matrix, times the root of their values."""
     items = np.concatenate([np.unique(history) for history in histories]) - 1
     users = np.repeat(np.arange(len(histories)), [len(np.unique(history)) for history in histories])

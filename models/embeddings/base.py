@@ -21,13 +21,13 @@ class ItemEmbedding(nn.Module, ABC):
 
     num_items: int
     dim: int
-    from_full = False
+    starts_from_full_table = False
     """Whether training begins with a full table, whose vectors `approximate` then takes over."""
     reads_times = False
     """Whether `forward` looks at the times of a batch; who makes batches spares them otherwise."""
 
     @classmethod
-    def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
+    def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
         """Complete the options by what gives weights their shapes and only the data tells. What is given stays."""
         return options
 
@@ -38,7 +38,7 @@ class ItemEmbedding(nn.Module, ABC):
         """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 
-    def rows_for_new_items(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
+    def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         """By name of the state, the rows (n, …) to put under it for n new items that stand near known ones."""
         raise NotImplementedError(f"{type(self).__name__} cannot place new items")
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 from models.embeddings import packing
-from models.embeddings.assignment import ASSIGNMENTS, assign_codes, digits_of, product_codes
+from models.embeddings.assignment import ASSIGNMENTS, assign_codes, compute_digits, quantize_vectors
 from models.embeddings.base import ItemEmbedding, Neighbours
 
 TRAINED = "trained"
@@ -50,7 +50,7 @@ class CodesEmbedding(ItemEmbedding):
             raise ValueError(f"no assignment of codes is called {assignment!r}; there are {names}")
         self.num_items, self.dim = num_items, dim
         self.num_subspaces, self.codebook_size, self.assignment = splits, codebook, assignment
-        self.from_full = assignment == TRAINED
+        self.starts_from_full_table = assignment == TRAINED
         self.is_packed = codebook <= packing.LARGEST and splits % packing.CODES == 0
         self.pieces = nn.Embedding(splits * codebook, dim // splits)
         width = splits // packing.CODES * packing.BYTES if self.is_packed else splits
@@ -58,14 +58,14 @@ class CodesEmbedding(ItemEmbedding):
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
 
     @classmethod
-    def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """A codebook larger than the catalogue would hold pieces of no item."""
         return {**options, "codebook": min(options.get("codebook", 64), catalogue.num_items)}
 
     def reset_special(self) -> None:
         """Codes that tell all items apart."""
         for items in torch.arange(self.num_items).split(CHUNK):  # codes as int64 are ten times what is kept of them
-            self._keep(digits_of(items, self.num_items, self.num_subspaces, self.codebook_size), int(items[0]))
+            self._keep(compute_digits(items, self.num_items, self.num_subspaces, self.codebook_size), int(items[0]))
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         if self.assignment in ASSIGNMENTS:
@@ -76,14 +76,14 @@ class CodesEmbedding(ItemEmbedding):
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
         # An item that is asked for often deserves a nearer piece; by the root, so that rare items keep some say.
         weights = torch.from_numpy(catalogue.counts).float().clamp_min(1).sqrt()
-        codes, pieces = product_codes(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
+        codes, pieces = quantize_vectors(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
         self._keep(codes)
         with torch.no_grad():
             self.pieces.weight.copy_(pieces)
 
-    def rows_for_new_items(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
+    def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         known = self.codes()
-        voted = torch.stack([codes_of_new_item(known, near, weights) for near, weights in neighbours])
+        voted = torch.stack([vote_codes(known, near, weights) for near, weights in neighbours])
         return {"kept": packing.pack(voted) if self.is_packed else voted.to(torch.uint8)}
 
     def codes(self, rows: Tensor | None = None) -> Tensor:
@@ -122,7 +122,7 @@ class CodesEmbedding(ItemEmbedding):
             self.kept[begin : begin + len(some)] = packing.pack(some) if self.is_packed else some.to(torch.uint8)
 
 
-def codes_of_new_item(codes: Tensor, neighbours: Tensor, weights: Tensor) -> Tensor:
+def vote_codes(codes: Tensor, neighbours: Tensor, weights: Tensor) -> Tensor:
     """Codes for an item that was not trained: in each place the code that its neighbours' weights favour most.
 
     `codes` (V + 1, m) of the known items, `neighbours` (K,) their indices, such as items seen together with the new

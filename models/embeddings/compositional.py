@@ -63,7 +63,7 @@ class CompositionalEmbedding(ItemEmbedding):
         self._kept_weights: Tensor | None = None
 
     @classmethod
-    def options_for(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
         longest = max(len(set(names)) for names in catalogue.categories)
         sizes = {"num_categories": len(categories_by_use(catalogue)), "max_categories": max(1, longest)}
         return {**sizes, **options}
@@ -82,12 +82,12 @@ class CompositionalEmbedding(ItemEmbedding):
 
     def forward(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): h̃_i = MLP([h_i ; r_i]), LSAN (CIKM 2021), section 3.1."""
-        context = self.context(batch)
-        composed = self.compose(batch.items, self.weights(batch.items, context))
+        context = self.compute_context(batch)
+        composed = self.compose(batch.items, self.compute_weights(batch.items, context))
         injected: Tensor = self.injection(composed, context)
         return injected.masked_fill((batch.items == PADDING)[..., None], 0.0)
 
-    def context(self, batch: SequenceBatch) -> Tensor:
+    def compute_context(self, batch: SequenceBatch) -> Tensor:
         """(B, T, dim), r_i of section 3.1: the category before, the category here and the hour, one vector of each."""
         before = F.pad(batch.items[:, :-1], (1, 0), value=PADDING)  # padding stands for "no previous"
         hours = torch.full_like(batch.items, NO_HOUR) if batch.times is None else compute_hours(batch.times)
@@ -98,39 +98,39 @@ class CompositionalEmbedding(ItemEmbedding):
             + self.categories.mean(batch.items, self.current.weight)
         )
 
-    def weights(self, items: Tensor, context: Tensor) -> Tensor:
+    def compute_weights(self, items: Tensor, context: Tensor) -> Tensor:
         """(…,) items with (…, dim) contexts → (…, N): α_n = softmax over n of r_iᵀ SiLU(W_a ẽ_i^n), section 3.1.
 
         SiLU(W_a ẽ) is computed once per row of the tables, not once per item.
         """
         keys = F.silu(self.key(self.rows.weight))
-        agreement: Tensor = F.embedding(self.places(items), keys) @ context[..., None]
+        agreement: Tensor = F.embedding(self.locate_rows(items), keys) @ context[..., None]
         return agreement.squeeze(-1).softmax(-1)
 
     def compose(self, items: Tensor, weights: Tensor) -> Tensor:
         """(…,) items with (…, N) weights → (…, dim): h_i = Σ_n α_n ẽ_i^n, section 3.1."""
-        places, tables = self.places(items).flatten(0, -2), self.rows.weight
+        places, tables = self.locate_rows(items).flatten(0, -2), self.rows.weight
         flat = weights.flatten(0, -2).to(tables.dtype)
         mixed: Tensor = F.embedding_bag(places, tables, mode="sum", per_sample_weights=flat)
         return mixed.view(*items.shape, -1)
 
-    def places(self, items: Tensor) -> Tensor:
+    def locate_rows(self, items: Tensor) -> Tensor:
         """(…,) items → (…, N): where ẽ_i^1 … ẽ_i^N stand in `rows`; padding gets places too, which mean nothing."""
         index = (items - 1).clamp_min(0)
         return digits(index, self.bases) + self.starts
 
-    def candidate_weights(self, items: Tensor) -> Tensor:
+    def compute_candidate_weights(self, items: Tensor) -> Tensor:
         """(R,) items → (R, N): α_n by the item's own category alone, 0 for padding."""
-        weights = self.weights(items, self.categories.mean(items, self.current.weight))
+        weights = self.compute_weights(items, self.categories.mean(items, self.current.weight))
         return weights.masked_fill((items == PADDING)[:, None], 0.0)
 
     def table(self, rows: Tensor | None = None) -> Tensor:
         items = self._everything() if rows is None else rows
-        return self.compose(items, self.candidate_weights(items))
+        return self.compose(items, self.compute_candidate_weights(items))
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Σ_n w_n(i) ⟨x, ẽ_i^n⟩: Σ m_n products, and N gathered numbers per item instead of one more product each."""
-        places, weights = self.places(self._everything()), self._weights_of_everything()
+        places, weights = self.locate_rows(self._everything()), self._weights_of_everything()
         products = F.linear(hidden, self.rows.weight)
         parts = (products[..., places[:, n]] * weights[:, n] for n in range(len(self.bases)))
         return torch.stack(tuple(parts)).sum(0)
@@ -143,9 +143,9 @@ class CompositionalEmbedding(ItemEmbedding):
     def _weights_of_everything(self) -> Tensor:
         """Kept between answers in evaluation, N numbers per item: they are most of what scoring a catalogue costs."""
         if self.training or torch.is_grad_enabled():
-            return self.candidate_weights(self._everything())
+            return self.compute_candidate_weights(self._everything())
         if self._kept_weights is None:
-            self._kept_weights = self.candidate_weights(self._everything())
+            self._kept_weights = self.compute_candidate_weights(self._everything())
         return self._kept_weights
 
     def _everything(self) -> Tensor:

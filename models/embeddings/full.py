@@ -20,7 +20,7 @@ class FullEmbedding(ItemEmbedding):
         vectors: Tensor = self.vectors(batch.items)
         return vectors
 
-    def rows_for_new_items(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
+    def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         """Mean vectors of the neighbours, by weight."""
         table = self.vectors.weight.detach()
         return {"vectors.weight": torch.stack([(w[:, None] * table[near]).sum(0) / w.sum() for near, w in neighbours])}

@@ -15,7 +15,7 @@ class SequenceEncoder(nn.Module, ABC):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, dim) right-padded vectors, (B,) lengths → (B, T, dim); what stands behind the end has no meaning."""
 
-    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, dim): `forward` at the last position of each row. Override where the others need not be computed."""
         everywhere: Tensor = self(x, lengths)
         return everywhere[torch.arange(len(lengths), device=lengths.device), lengths - 1]

@@ -2,7 +2,7 @@
 
 All blocks but the top are dense and causal. The top has BlossomRec's short-term mask (arXiv 2512.13368): the newest
 positions, distances that are powers of two, and the oldest position. What it gives at the last position depends on 14
-positions of the block below for a history of 200, and on 18 for one of 8,192: `last` computes these and no others, and
+positions of the block below for a history of 200, and on 18 for one of 8,192: `forward_last` computes these and no others, and
 the answer is the same.
 """
 
@@ -61,19 +61,19 @@ class ConeEncoder(SequenceEncoder):
         out: Tensor = self.norm(x)
         return out
 
-    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:
         x = self.dropout(x * self.scale)
         *below, under, top = cast("list[GatedBlock]", list(self.blocks))
         for block in below:
             x = block(x)
-        places, seen = short_term_places(lengths - 1, x.shape[1], self.window)
+        places, seen = compute_short_term_positions(lengths - 1, x.shape[1], self.window)
         x = under(x, places)
         out: Tensor = self.norm(top.over(lengths[:, None] - 1, x, places, seen))
         return out.squeeze(1)
 
 
-def short_term_places(last: Tensor, length: int, window: int) -> tuple[Tensor, Tensor]:
-    """What the short-term mask shows to the positions `last` (B,): places (B, S), the first is `last` itself.
+def compute_short_term_positions(last: Tensor, length: int, window: int) -> tuple[Tensor, Tensor]:
+    """What the short-term mask shows to the positions `forward_last` (B,): places (B, S), the first is `forward_last` itself.
 
     And `seen` (B, 1, S): False for places that stand for nothing, where a history is too short for the distance.
     """

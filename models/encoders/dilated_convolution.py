@@ -49,7 +49,7 @@ class DilatedConvolutionEncoder(SequenceEncoder):
         self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=1e-8) for _ in self.dilations)
         self.dropout = nn.Dropout(dropout)
         self.kernel = kernel
-        self.field = 1 + (kernel - 1) * sum(self.dilations)
+        self.receptive_field = 1 + (kernel - 1) * sum(self.dilations)
         """How many newest positions one output depends on."""
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
@@ -61,14 +61,14 @@ class DilatedConvolutionEncoder(SequenceEncoder):
             x = x + self.dropout(branch)
         return x
 
-    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:
         """The window that the last position of each row depends on; every layer shortens it by what it looks back.
 
         What a window holds before the first item must be zero on the way into every layer, as in `forward`.
         """
-        if x.shape[1] < self.field:
-            return super().last(x, lengths)
-        places = lengths[:, None] - self.field + torch.arange(self.field, device=lengths.device)
+        if x.shape[1] < self.receptive_field:
+            return super().forward_last(x, lengths)
+        places = lengths[:, None] - self.receptive_field + torch.arange(self.receptive_field, device=lengths.device)
         begun = (places >= 0)[..., None]
         rows = torch.arange(len(lengths), device=lengths.device)[:, None]
         x = x[rows, places.clamp_min(0)] * begun

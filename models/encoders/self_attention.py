@@ -50,7 +50,7 @@ class SelfAttentionEncoder(SequenceEncoder):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
         return self._encode(x)
 
-    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self._encode(x, lengths[:, None] - 1).squeeze(1)
 
     def _encode(self, x: Tensor, at: Tensor | None = None) -> Tensor:

@@ -68,7 +68,7 @@ class TwinAttentionEncoder(SequenceEncoder):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self._encode(x, lengths)
 
-    def last(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self._encode(x, lengths, lengths - 1).squeeze(1)
 
     def _encode(self, x: Tensor, lengths: Tensor, at: Tensor | None = None) -> Tensor:

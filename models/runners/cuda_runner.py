@@ -106,7 +106,7 @@ class CudaRunner(Runner):
 def _last_hidden(
     model: SequentialRecommender, encoder: SequenceEncoder, dtype: torch.dtype, batch: SequenceBatch
 ) -> Tensor:
-    return encoder.last(model.embedded(batch).to(dtype), batch.lengths)
+    return encoder.forward_last(model.embed(batch).to(dtype), batch.lengths)
 
 
 def _in_dtype(encoder: SequenceEncoder, dtype: torch.dtype) -> SequenceEncoder:

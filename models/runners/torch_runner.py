@@ -36,7 +36,7 @@ class TorchRunner(Runner):
             rows = order[start : start + group]
             group_times = None if times is None else [times[row] for row in rows]
             batch = pad_right([histories[row] for row in rows], self._max_len, group_times)
-            hidden.append(self._model.last_hidden(batch.to(self._device)))
+            hidden.append(self._model.encode_last(batch.to(self._device)))
             cells += batch.items.numel()
             items += int(batch.lengths.sum())
         if not hidden:

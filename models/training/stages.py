@@ -1,6 +1,6 @@
 """From a config to trained weights: counted, trained in one stage, or trained in full and then compressed.
 
-An embedding that is compressed from trained vectors (`from_full`) is trained twice: first the same model with a full
+An embedding that is compressed from trained vectors (`starts_from_full_table`) is trained twice: first the same model with a full
 table, then, from its quantised vectors and its other weights, the model itself. Codes that are chosen for vectors lose
 less than codes that are chosen for the log, and the second stage wins most of the loss back (models/LOG.md).
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from models.build import build_model, sized_config
+from models.build import build_model, complete_config
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
@@ -41,12 +41,12 @@ def train_model(
     """
     catalogue = dataset.catalogue
     torch.manual_seed(options.seed)
-    model = build_model(sized_config(config, catalogue), catalogue.num_items)
+    model = build_model(complete_config(config, catalogue), catalogue.num_items)
     if isinstance(model.head, PopularityHead):
         fit_popularity(model, model.head, catalogue)
         return model, [], None
     model.embedding.fit(catalogue, select_training_histories(dataset))
-    if not model.embedding.from_full:
+    if not model.embedding.starts_from_full_table:
         curve, best = _stage(model, dataset, options, device, folder, resume=resume, ranks=ranks)
         return model, curve, best
     torch.manual_seed(options.seed)

@@ -55,9 +55,9 @@ def shifted(batch: SequenceBatch) -> Tensor:
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str, str]) -> None:
     model, batch = make_model(names), make_batch([1, 17, 40])
-    hidden = model.hidden(batch)
+    hidden = model.encode(batch)
     assert hidden.shape == (3, 40, DIM)
-    assert model.scores(model.last_hidden(batch)).shape == (3, NUM_ITEMS + 1)
+    assert model.scores(model.encode_last(batch)).shape == (3, NUM_ITEMS + 1)
     assert model.scores(hidden).shape == (3, 40, NUM_ITEMS + 1)
 
 
@@ -66,36 +66,36 @@ def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -
     model, batch = randomize(make_model(names)), make_batch([40, 40])
     if not model.encoder.causal:
         pytest.skip("not causal")
-    before = model.hidden(batch)
+    before = model.encode(batch)
     for place in (1, 15, 16, 17, 33, 39):
         items = batch.items.clone()
         items[:, place:] = 1 + (items[:, place:] + 6) % NUM_ITEMS
-        after = model.hidden(SequenceBatch(items, batch.lengths))
+        after = model.encode(SequenceBatch(items, batch.lengths))
         torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_last_position_alone_is_the_last_position_of_all(name: str) -> None:
     model, batch = randomize(make_model(("full", name, "tied"))), make_batch([1, 2, 15, 16, 17, 33, 40])
-    everywhere = model.hidden(batch)
+    everywhere = model.encode(batch)
     expected = everywhere[torch.arange(7), batch.lengths - 1]
-    torch.testing.assert_close(model.last_hidden(batch), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.encode_last(batch), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([1, 5, 16, 17, 33, 40])
-    together = model.scores(model.last_hidden(batch))
+    together = model.scores(model.encode_last(batch))
     for row, length in enumerate(batch.lengths.tolist()):
         alone = SequenceBatch(batch.items[row : row + 1, :length], batch.lengths[row : row + 1])
-        torch.testing.assert_close(model.scores(model.last_hidden(alone))[0], together[row], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(model.scores(model.encode_last(alone))[0], together[row], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
 def test_times_are_read_by_those_embeddings_that_say_so(name: str) -> None:
     model, batch = randomize(make_model((name, "self_attention", "tied"))), make_batch([40, 40])
     timed = dataclasses.replace(batch, times=10**9 + 3600 * batch.items)
-    assert torch.equal(model.hidden(timed), model.hidden(batch)) != model.reads_times
+    assert torch.equal(model.encode(timed), model.encode(batch)) != model.reads_times
 
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
@@ -111,7 +111,7 @@ def test_the_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]
     model, batch = randomize(make_model(names)), make_batch([12, 40])
     targets = shifted(batch)
     supervised = targets > 0
-    scores = model.scores(model.hidden(batch))[supervised]
+    scores = model.scores(model.encode(batch))[supervised]
     expected = torch.nn.functional.cross_entropy(scores[:, 1:], targets[supervised] - 1)
     torch.testing.assert_close(model.loss(batch, targets, None), expected)
 
@@ -140,7 +140,7 @@ def test_weights_survive_a_file_and_none_is_stored_twice(names: tuple[str, str, 
     again = build_model(model.config, NUM_ITEMS).eval()
     again.load_state_dict(load_file(tmp_path / "weights"))
     batch = make_batch([3, 40])
-    assert torch.equal(again.scores(again.last_hidden(batch)), model.scores(model.last_hidden(batch)))
+    assert torch.equal(again.scores(again.encode_last(batch)), model.scores(model.encode_last(batch)))
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)

@@ -14,7 +14,7 @@ PAUSE_S = 0.005
 """Between two calls of one writer or reader, so that a busy machine is not made busier."""
 
 
-class NotAnswered(Exception):
+class CallFailed(Exception):
     """The call failed in a way that is allowed; the text is the kind of error, to be counted."""
 
 
@@ -22,7 +22,7 @@ class NotAnswered(Exception):
 class Load:
     """`send(user, number)` returns when the event is acknowledged; `read(user, sent, acknowledged)` checks an answer.
 
-    Both raise NotAnswered where the store is away. Events of a user are numbered from 0 and `writers` of them are under
+    Both raise CallFailed where the store is away. Events of a user are numbered from 0 and `writers` of them are under
     way at a time, so they arrive out of order.
     """
 
@@ -55,7 +55,7 @@ class Load:
     def count(self, user: str) -> int:
         return len(self.acknowledged.get(user, ()))
 
-    async def until_each_has(self, more: int, users: Sequence[str] | None = None) -> None:
+    async def wait_for_more(self, more: int, users: Sequence[str] | None = None) -> None:
         """Until every user (or these) has so many more acknowledged events than now."""
         wanted = {user: self.count(user) + more for user in users or self.users}
         async with asyncio.timeout(30.0):
@@ -89,7 +89,7 @@ class Load:
                 try:
                     await self.send(user, number)
                     break
-                except NotAnswered as error:
+                except CallFailed as error:
                     self.errors[str(error)] += 1
                     await asyncio.sleep(0.05)
             self._acknowledge(user, number, loop.time())
@@ -109,7 +109,7 @@ class Load:
             try:
                 answer = await self.read(user, lambda: self.count(user) + self.writers, self.count(user))
                 self.requests[f"reads answered by {answer}"] += 1
-            except NotAnswered as error:
+            except CallFailed as error:
                 self.errors[str(error)] += 1
                 await asyncio.sleep(0.05)
             await asyncio.sleep(PAUSE_S)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
-from service_tests.failures.fail_over import Load, NotAnswered
+from service_tests.failures.fail_over import CallFailed, Load
 
 FIRST_S = 1_700_000_000
 ITEMS = 60
@@ -20,7 +20,7 @@ def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple
         response = await http.post("/events", json={"events": [event(user, number)]})
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
-            raise NotAnswered(f"events: 503 {response.json()['title']}")
+            raise CallFailed(f"events: 503 {response.json()['title']}")
         assert response.status_code == 202, response.text
         assert response.json()["results"][0]["status"] in ("stored", "duplicate"), response.text
 
@@ -28,7 +28,7 @@ def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple
         response = await http.post("/recommend", json={"user_id": user, "k": 10, "exclude_seen": False})
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
-            raise NotAnswered(f"recommend: 503 {response.json()['title']}")
+            raise CallFailed(f"recommend: 503 {response.json()['title']}")
         assert response.status_code == 200, response.text
         answer = response.json()
         assert len(answer["items"]) == 10
@@ -59,7 +59,7 @@ def event(user: str, number: int) -> dict[str, object]:
     }
 
 
-async def recommended(http: httpx.AsyncClient, **asked: object) -> list[str]:
+async def recommend(http: httpx.AsyncClient, **asked: object) -> list[str]:
     response = await http.post("/recommend", json={"k": 10, "exclude_seen": False, **asked})
     assert response.json()["served_by"] == "model", response.text
     return [item["item_id"] for item in response.json()["items"]]

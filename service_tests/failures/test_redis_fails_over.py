@@ -15,11 +15,11 @@ from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
-from service_tests.failures.fail_over import Load, NotAnswered
-from service_tests.failures.fail_over_http import history_of, http_load, item_of, recommended
+from service_tests.failures.fail_over import CallFailed, Load
+from service_tests.failures.fail_over_http import history_of, http_load, item_of, recommend
 from service_tests.support.nextup_process import run_service
 from service_tests.support.redis_cluster import RedisCluster, redis_cluster
-from service_tests.support.redis_processes import until
+from service_tests.support.redis_processes import wait_until
 from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -41,7 +41,7 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCl
 
 @pytest.fixture
 def cluster(shared_cluster: RedisCluster) -> RedisCluster:
-    shared_cluster.wait_until_whole()
+    shared_cluster.wait_until_healthy()
     return shared_cluster
 
 
@@ -69,14 +69,14 @@ def load_of(store: HistoryStore, run: str) -> Load:
         try:
             (outcome,) = await store.append([NewEvent(run + user, f"i{number}", number, f"{run}{user}e{number}")])
         except StoreUnavailable as error:
-            raise NotAnswered(f"events: {_kind(error)}") from error
+            raise CallFailed(f"events: {_kind(error)}") from error
         assert outcome.status in ("stored", "duplicate"), "late would be a lost event"
 
     async def read_history(user: str, sent: Callable[[], int], acknowledged: int) -> str:
         try:
             history = await store.read_recent(run + user)
         except StoreUnavailable as error:
-            raise NotAnswered(f"reads: {_kind(error)}") from error
+            raise CallFailed(f"reads: {_kind(error)}") from error
         assert acknowledged <= history.version <= sent(), "neither older than what was acknowledged nor made up"
         return "store"
 
@@ -108,17 +108,17 @@ def check(figures: dict[str, object]) -> None:
 
 async def test_a_cluster_whose_primary_is_killed(cluster: RedisCluster) -> None:
     run = "killed-"
-    primary, replica = cluster.primary_of(run + USERS[0]), cluster.replica_of(run + USERS[0])
+    primary, replica = cluster.find_primary(run + USERS[0]), cluster.find_replica(run + USERS[0])
     async with store_of(cluster.url) as store:
         load = load_of(store, run)
 
         async def fail_over() -> None:
-            await load.until_each_has(EACH)
+            await load.wait_for_more(EACH)
             primary.kill()
-            await asyncio.to_thread(until, lambda: replica.role() == "master", "the replica is the primary")
+            await asyncio.to_thread(wait_until, lambda: replica.role() == "master", "the replica is the primary")
             await read_from_the_new_primary(store, run + USERS[0])
             primary.start()  # until it follows, nothing can be acknowledged by a replica
-            await load.until_each_has(EACH)
+            await load.wait_for_more(EACH)
 
         await load.run(fail_over)
         check(load.report("cluster, primary killed", await found(store, run)))
@@ -126,21 +126,21 @@ async def test_a_cluster_whose_primary_is_killed(cluster: RedisCluster) -> None:
 
 async def test_a_cluster_whose_primary_hangs_and_comes_back(cluster: RedisCluster) -> None:
     run = "hanging-"
-    primary, replica = cluster.primary_of(run + USERS[0]), cluster.replica_of(run + USERS[0])
-    others = [user for user in USERS if cluster.primary_of(run + user) is not primary]
+    primary, replica = cluster.find_primary(run + USERS[0]), cluster.find_replica(run + USERS[0])
+    others = [user for user in USERS if cluster.find_primary(run + user) is not primary]
     assert others, "users of more than one node"
     async with store_of(cluster.url) as store:
         load = load_of(store, run)
 
         async def fail_over() -> None:
-            await load.until_each_has(EACH)
-            primary.hang()
+            await load.wait_for_more(EACH)
+            primary.pause()
             try:
-                await asyncio.to_thread(until, lambda: replica.role() == "master", "the replica is the primary")
+                await asyncio.to_thread(wait_until, lambda: replica.role() == "master", "the replica is the primary")
                 await read_from_the_new_primary(store, run + USERS[0])
             finally:
-                primary.go_on()
-            await load.until_each_has(EACH)
+                primary.resume()
+            await load.wait_for_more(EACH)
 
         await load.run(fail_over)
         figures = load.report("cluster, primary hangs", await found(store, run))
@@ -154,14 +154,14 @@ async def test_sentinel_with_a_primary_that_hangs_and_comes_back(sentinel: Redis
         load = load_of(store, "")
 
         async def fail_over() -> None:
-            await load.until_each_has(EACH)
-            primary.hang()
+            await load.wait_for_more(EACH)
+            primary.pause()
             try:
-                await asyncio.to_thread(until, lambda: sentinel.primary() is not primary, "another primary")
-                await load.until_each_has(EACH)
+                await asyncio.to_thread(wait_until, lambda: sentinel.primary() is not primary, "another primary")
+                await load.wait_for_more(EACH)
             finally:
-                primary.go_on()
-            await load.until_each_has(EACH)
+                primary.resume()
+            await load.wait_for_more(EACH)
 
         await load.run(fail_over)
         check(load.report("sentinel, primary hangs", await found(store, "")))
@@ -184,27 +184,27 @@ async def test_the_whole_service_over_http(
         async with httpx.AsyncClient(base_url=running.url, timeout=30.0) as http:
             answers: dict[tuple[str, ...], list[str]] = {}
             load = http_load(http, USERS, answers)
-            primary = redis.primary_of(USERS[0]) if isinstance(redis, RedisCluster) else redis.primary()
+            primary = redis.find_primary(USERS[0]) if isinstance(redis, RedisCluster) else redis.primary()
 
             async def fail_over() -> None:
-                await load.until_each_has(EACH)
+                await load.wait_for_more(EACH)
                 primary.kill()
-                await asyncio.to_thread(until, lambda: _replaced(redis, primary.port), "another primary")
+                await asyncio.to_thread(wait_until, lambda: _replaced(redis, primary.port), "another primary")
                 primary.start()
-                await load.until_each_has(EACH)
+                await load.wait_for_more(EACH)
 
             await load.run(fail_over)
             histories = {user: await history_of(http, user) for user in USERS}
             check(load.report(f"{kind}, primary killed, over HTTP", histories))
             assert load.requests["reads answered by model"] > len(USERS)
             for history, item_ids in answers.items():
-                assert await recommended(http, history=list(history)) == item_ids, "the answer to that very history"
+                assert await recommend(http, history=list(history)) == item_ids, "the answer to that very history"
             for user in USERS:
                 same = [item_of(number) for number in histories[user]]
-                assert await recommended(http, user_id=user) == await recommended(http, history=same)
+                assert await recommend(http, user_id=user) == await recommend(http, history=same)
 
 
 def _replaced(redis: RedisCluster | RedisSentinel, port: int) -> bool:
     if isinstance(redis, RedisCluster):
-        return redis.primary_of(USERS[0]).port != port
+        return redis.find_primary(USERS[0]).port != port
     return redis.primary().port != port

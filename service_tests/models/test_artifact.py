@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.artifact import ArtifactError, load_artifact
-from models.build import unfilled_model
+from models.build import build_uninitialized_model
 from models.native.library import library
 from models.predictor import Predictor
 from models.presets import PRESETS
@@ -133,7 +133,7 @@ def test_a_large_table_is_mapped_and_outlives_the_artifact_that_replaces_it(tmp_
 def test_a_model_to_be_loaded_draws_no_numbers_and_becomes_the_one_that_was_written(preset: str) -> None:
     written = tiny_model(tiny_config(preset), tiny_catalogue(40))
     drawn = torch.get_rng_state()
-    model = unfilled_model(written.config, 40)
+    model = build_uninitialized_model(written.config, 40)
     if preset != "cprec":  # whose projections, small, are drawn as they are made
         assert torch.equal(drawn, torch.get_rng_state())
     model.load_state_dict(written.state_dict(), assign=True)

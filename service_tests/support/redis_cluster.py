@@ -11,7 +11,7 @@ from pathlib import Path
 from redis.crc import key_slot
 
 from app.stores.keys import build_items_key
-from service_tests.support.redis_processes import RedisProcess, until
+from service_tests.support.redis_processes import RedisProcess, wait_until
 
 SLOTS = 16_384
 PRIMARIES = 3
@@ -54,31 +54,31 @@ class RedisCluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
-    def primary_of(self, user_id: str) -> RedisProcess:
+    def find_primary(self, user_id: str) -> RedisProcess:
         return self.node(self._owner(key_slot(build_items_key(user_id)))[0])
 
-    def replica_of(self, user_id: str) -> RedisProcess:
+    def find_replica(self, user_id: str) -> RedisProcess:
         return self.node(self._owner(key_slot(build_items_key(user_id)))[1])
 
     def primaries(self) -> list[RedisProcess]:
         return [self.node(port) for port in {self._owner(slot)[0] for slot in _first_slots()}]
 
-    def move_of(self, user_id: str) -> SlotMove:
+    def plan_slot_move(self, user_id: str) -> SlotMove:
         """The user's slot, to another node than it is on."""
-        source = self.primary_of(user_id)
+        source = self.find_primary(user_id)
         target = next(node for node in self.primaries() if node is not source)
         return SlotMove(key_slot(build_items_key(user_id)), source, target, self.ids)
 
     def node(self, port: int) -> RedisProcess:
         return next(node for node in self.nodes if node.port == port)
 
-    def wait_until_whole(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Every node runs, every slot has a primary and a replica that follows it, and all nodes say so."""
-        until(self._is_whole, "a cluster with a primary and a replica for every slot")
+        wait_until(self._is_whole, "a cluster with a primary and a replica for every slot")
 
     def _owner(self, slot: int) -> list[int]:
         """The ports that one running node knows for a slot, the primary first."""
-        node = next(node for node in self.nodes if node.runs)
+        node = next(node for node in self.nodes if node.is_running)
         with node.client() as client:
             for first, last, *holders in client.execute_command("CLUSTER", "SLOTS"):
                 if int(first) <= slot <= int(last):
@@ -95,7 +95,7 @@ class RedisCluster:
             views.add(str(sorted((first, last, sorted(holder[1] for holder in pair)) for first, last, *pair in rows)))
         if len(views) != 1 or any(len(pair) != 2 for _, _, *pair in rows):
             return False
-        return all(self.node(replica[1]).follows(self.node(primary[1])) for _, _, primary, replica in rows)
+        return all(self.node(replica[1]).is_replica_of(self.node(primary[1])) for _, _, primary, replica in rows)
 
 
 def _first_slots() -> list[int]:
@@ -121,7 +121,7 @@ def redis_cluster(folder: Path, *, node_timeout_ms: int) -> Iterator[RedisCluste
             nodes.append(RedisProcess(folder / f"node{place}", settings))
         cluster = RedisCluster(nodes, {node.port: _id(node) for node in nodes})
         _put_together(cluster)
-        cluster.wait_until_whole()
+        cluster.wait_until_healthy()
         for node in nodes:
             with node.client() as client:
                 client.config_set("cluster-node-timeout", node_timeout_ms)
@@ -145,7 +145,7 @@ def _put_together(cluster: RedisCluster) -> None:
             if place < PRIMARIES:
                 client.execute_command("CLUSTER", "ADDSLOTS", *range(first[place], [*first, SLOTS][place + 1]))
     for node in nodes:
-        until(lambda node=node: _knows(node) == len(nodes), "nodes that know each other")  # type: ignore[misc]
+        wait_until(lambda node=node: _knows(node) == len(nodes), "nodes that know each other")  # type: ignore[misc]
     for place, node in enumerate(nodes[PRIMARIES:]):
         with node.client() as client:
             client.execute_command("CLUSTER", "REPLICATE", cluster.ids[nodes[place].port])

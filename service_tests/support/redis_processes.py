@@ -25,7 +25,7 @@ BUS = 10_000
 """A cluster node also listens at its port plus this."""
 
 
-def until(holds: Callable[[], object], what: str, *, within_s: float = 30.0) -> None:
+def wait_until(holds: Callable[[], object], what: str, *, within_s: float = 30.0) -> None:
     """Wait until it holds; an error of Redis is a no."""
     end = time.monotonic() + within_s
     while True:
@@ -91,7 +91,7 @@ class RedisProcess:
         return False
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self._process.poll() is None
 
     def client(self) -> Redis:
@@ -103,7 +103,7 @@ class RedisProcess:
         with self.client() as client:
             return str(client.info("replication")["role"])
 
-    def follows(self, primary: "RedisProcess") -> bool:
+    def is_replica_of(self, primary: "RedisProcess") -> bool:
         """A replica of this primary, with all that it had to take over at first: from now on it is told each write."""
         with self.client() as client:
             about = client.info("replication")
@@ -114,14 +114,14 @@ class RedisProcess:
         self._process.kill()
         self._process.wait(STOP_S)
 
-    def hang(self) -> None:
-        """It keeps its connections and answers nobody, until `go_on`."""
+    def pause(self) -> None:
+        """It keeps its connections and answers nobody, until `resume`."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """May be called twice, and on one that hangs."""
-        if self.runs:
+        if self.is_running:
             self.kill()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service_tests.support.redis_processes import RedisProcess, until
+from service_tests.support.redis_processes import RedisProcess, wait_until
 
 SERVICE = "shop"
 REPLICAS = 2
@@ -27,17 +27,17 @@ class RedisSentinel:
 
     def primary(self) -> RedisProcess:
         """By the word of a Sentinel that runs."""
-        with next(one for one in self.sentinels if one.runs).client() as sentinel:
+        with next(one for one in self.sentinels if one.is_running).client() as sentinel:
             _, port = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(node for node in self.nodes if node.port == int(port))
 
-    def wait_until_whole(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Every node runs, the replicas follow the primary, and every Sentinel has seen all of it."""
-        until(self._is_whole, "a primary with its replicas, known to every Sentinel")
+        wait_until(self._is_whole, "a primary with its replicas, known to every Sentinel")
 
     def _is_whole(self) -> bool:
         primary = self.primary()
-        if not all(node is primary or node.follows(primary) for node in self.nodes):
+        if not all(node is primary or node.is_replica_of(primary) for node in self.nodes):
             return False
         return all(_sees_all(sentinel, primary) for sentinel in self.sentinels)
 
@@ -68,7 +68,7 @@ def redis_sentinel(folder: Path, *, down_after_ms: int) -> Iterator[RedisSentine
         )
         processes += (RedisProcess(folder / f"sentinel{place}", {}, watched) for place in range(SENTINELS))
         sentinel = RedisSentinel(processes[: REPLICAS + 1], processes[REPLICAS + 1 :])
-        sentinel.wait_until_whole()
+        sentinel.wait_until_healthy()
         yield sentinel
     finally:
         for process in processes:

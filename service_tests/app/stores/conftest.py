@@ -15,14 +15,14 @@ from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 
 
 @pytest.fixture(scope="session")
-def whole_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+def healthy_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """One that no test may hurt."""
     with redis_cluster(tmp_path_factory.mktemp("cluster"), node_timeout_ms=20_000) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def whole_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
+def healthy_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
     """One that no test may hurt."""
     with redis_sentinel(tmp_path_factory.mktemp("sentinel"), down_after_ms=20_000) as sentinel:
         yield sentinel

@@ -5,7 +5,7 @@ from typing import Any
 from app.stores.redis.client import RedisClient, make_pipeline
 
 
-async def each_primary(client: RedisClient, *words: Any) -> list[Any]:
+async def call_each_primary(client: RedisClient, *words: Any) -> list[Any]:
     """The answer of every primary; raises the first error."""
     answers = [answer for (answer,) in await make_pipeline(client).broadcast([words])]
     for answer in answers:
@@ -14,12 +14,14 @@ async def each_primary(client: RedisClient, *words: Any) -> list[Any]:
     return answers
 
 
-async def calls_of(client: RedisClient, command: str) -> int:
+async def count_calls(client: RedisClient, command: str) -> int:
     """How often a command was run since the servers started."""
     name = f"cmdstat_{command}"
-    return sum(stats[name]["calls"] for stats in await each_primary(client, "INFO", "commandstats") if name in stats)
+    return sum(
+        stats[name]["calls"] for stats in await call_each_primary(client, "INFO", "commandstats") if name in stats
+    )
 
 
-async def statistic(client: RedisClient, name: str) -> int:
+async def read_statistic(client: RedisClient, name: str) -> int:
     """A number of INFO stats."""
-    return sum(int(stats[name]) for stats in await each_primary(client, "INFO", "stats"))
+    return sum(int(stats[name]) for stats in await call_each_primary(client, "INFO", "stats"))

@@ -17,8 +17,8 @@ from app.stores.records import NewEvent
 from app.stores.redis.client import RedisClient
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import AppendResult
-from service_tests.app.stores.servers import calls_of
-from service_tests.support.redis_processes import RedisProcess, until
+from service_tests.app.stores.servers import count_calls
+from service_tests.support.redis_processes import RedisProcess, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -36,13 +36,13 @@ class Pair:
 
     def cut(self) -> None:
         """The replica hangs, and nothing written from now on can be on its way to it."""
-        self.replica.hang()
+        self.replica.pause()
         with self.primary.client() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
     def join(self) -> None:
-        self.replica.go_on()
-        until(self.is_joined, "a replica that follows")
+        self.replica.resume()
+        wait_until(self.is_joined, "a replica that follows")
 
     def is_joined(self) -> bool:
         """A new replica is sent writes only once it has said for the first time how far it is."""
@@ -66,7 +66,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     replica = RedisProcess(tmp_path / "replica", OPTIONS | {"replicaof": f"127.0.0.1 {primary.port}"})
     try:
         pair = Pair(primary, replica)
-        until(pair.is_joined, "a replica that follows")
+        wait_until(pair.is_joined, "a replica that follows")
         yield pair
     finally:
         primary.stop()
@@ -93,11 +93,11 @@ async def test_an_event_that_dies_with_its_primary_was_acknowledged_only_where_n
 ) -> None:
     store = HistoryStore(client, wait_replicas=wait_replicas, wait_replicas_s=0.2)
     await store.append([NewEvent("u", "before", 1)])
-    until(lambda: pair.replica_has(build_user_keys("u").items), "a replica that has it")
+    wait_until(lambda: pair.replica_has(build_user_keys("u").items), "a replica that has it")
     pair.cut()
     (answer,) = await asyncio.gather(store.append([NewEvent("u", "after", 2)]), return_exceptions=True)
     pair.primary.kill()
-    pair.replica.go_on()
+    pair.replica.resume()
     with pair.replica.client() as promoted:
         promoted.execute_command("REPLICAOF", "NO", "ONE")
     other = await open_redis(f"redis://127.0.0.1:{pair.replica.port}")
@@ -143,11 +143,11 @@ async def test_many_users_in_one_call_are_waited_for_once(
     client: RedisClient, store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     await store.append([NewEvent(new_user(), "a", 1)])  # so that the server knows the script
-    before = await calls_of(client, "wait")
+    before = await count_calls(client, "wait")
     await store.append([NewEvent(new_user(), "a", 1) for _ in range(100)])
-    assert await calls_of(client, "wait") == before + 1
+    assert await count_calls(client, "wait") == before + 1
     await HistoryStore(client).append([NewEvent(new_user(), "a", 1)])
-    assert await calls_of(client, "wait") == before + 1, "who does not wait does not ask"
+    assert await count_calls(client, "wait") == before + 1, "who does not wait does not ask"
 
 
 async def test_an_erasure_counts_when_the_replica_has_erased_too(pair: Pair, store: HistoryStore) -> None:

@@ -14,7 +14,7 @@ from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
-from service_tests.app.stores.servers import each_primary
+from service_tests.app.stores.servers import call_each_primary
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +117,7 @@ async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
 
     cancelled = 0
     for _ in range(30):
-        await each_primary(pauser, "CLIENT PAUSE", "15")
+        await call_each_primary(pauser, "CLIENT PAUSE", "15")
         tasks = [asyncio.create_task(check(dice.choice(users))) for _ in range(40)]
         await asyncio.sleep(dice.random() * 0.02)
         for task in dice.sample(tasks, 20):

@@ -13,7 +13,7 @@ from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, build_user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent, encode
 from app.stores.redis.client import RedisClient
-from service_tests.app.stores.servers import each_primary, statistic
+from service_tests.app.stores.servers import call_each_primary, read_statistic
 
 pytestmark = pytest.mark.anyio
 
@@ -113,9 +113,9 @@ async def test_concurrent_reads_share_few_round_trips(
 ) -> None:
     users = [new_user() for _ in range(300)]
     await store.append([NewEvent(user, f"item-of-{user}", 1) for user in users])
-    before = await statistic(redis_client, "total_reads_processed")
+    before = await read_statistic(redis_client, "total_reads_processed")
     histories = await asyncio.gather(*(store.read_recent(user) for user in users))
-    after = await statistic(redis_client, "total_reads_processed")
+    after = await read_statistic(redis_client, "total_reads_processed")
     assert [h.item_keys.tolist() for h in histories] == [item_keys([f"item-of-{user}"]).tolist() for user in users]
     assert after - before <= 60, "a few from each server, and what replicas and nodes tell each other meanwhile"
 
@@ -135,7 +135,7 @@ async def test_every_user_is_listed_once_by_the_id_it_came_with(
 async def test_scripts_come_back_after_the_server_forgot_them(
     store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
-    await each_primary(redis_client, "SCRIPT FLUSH")
+    await call_each_primary(redis_client, "SCRIPT FLUSH")
     results = await store.append([NewEvent(new_user(), "a", 1) for _ in range(5)])
     assert [result.status for result in results] == ["stored"] * 5
 

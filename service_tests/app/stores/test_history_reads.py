@@ -18,7 +18,7 @@ from app.stores.redis.client import ConcurrencyLimiter, RedisClient, make_pipeli
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
 from app.stores.results import StoredHistory
-from service_tests.app.stores.servers import calls_of, each_primary, statistic
+from service_tests.app.stores.servers import call_each_primary, count_calls, read_statistic
 
 pytestmark = pytest.mark.anyio
 
@@ -38,10 +38,10 @@ async def paused(redis_client: RedisClient, redis_url: str) -> AsyncIterator[Cal
     other = await open_redis(redis_url)
 
     async def pause(milliseconds: int) -> None:
-        await each_primary(other, "CLIENT PAUSE", str(milliseconds))
+        await call_each_primary(other, "CLIENT PAUSE", str(milliseconds))
 
     yield pause
-    await each_primary(other, "CLIENT UNPAUSE")
+    await call_each_primary(other, "CLIENT UNPAUSE")
     await close_redis(other)
 
 
@@ -52,7 +52,7 @@ async def commands(redis_client: RedisClient) -> Callable[[], Any]:
         pytest.skip("a cluster is sent one GET per user in one pipeline per node: see test_cluster.py")
 
     async def count() -> int:
-        return await calls_of(redis_client, "mget")
+        return await count_calls(redis_client, "mget")
 
     return count
 
@@ -108,9 +108,9 @@ async def test_a_user_whom_many_ask_about_is_read_once(
     reads: HistoryReads, store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
     popular, other = await users_with_history(store, new_user, 2)
-    hits = await statistic(redis_client, "keyspace_hits")
+    hits = await read_statistic(redis_client, "keyspace_hits")
     histories = await asyncio.gather(*(reads.read(user) for user in [popular] * 50 + [other] + [popular] * 50))
-    assert await statistic(redis_client, "keyspace_hits") == hits + 2
+    assert await read_statistic(redis_client, "keyspace_hits") == hits + 2
     assert [belongs_to(history, popular) for history in histories] == [True] * 50 + [False] + [True] * 50
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.batch import History
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes
-from models.embeddings.codes import CodesEmbedding, codes_of_new_item
+from models.embeddings.codes import CodesEmbedding, vote_codes
 from models.embeddings.packing import pack, unpack
 
 ITEMS, USERS, GROUPS = 600, 400, 12
@@ -76,9 +76,9 @@ def test_an_item_is_its_pieces_side_by_side() -> None:
 
 
 def test_a_small_catalogue_gets_a_small_codebook() -> None:
-    assert CodesEmbedding.options_for(catalogue(10), {})["codebook"] == 10
-    assert CodesEmbedding.options_for(catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
-    assert CodesEmbedding.options_for(catalogue(), {"codebook": 256}) == {"codebook": 256}
+    assert CodesEmbedding.complete_options(catalogue(10), {})["codebook"] == 10
+    assert CodesEmbedding.complete_options(catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
+    assert CodesEmbedding.complete_options(catalogue(), {"codebook": 256}) == {"codebook": 256}
 
 
 @given(st.lists(st.lists(st.integers(0, 63), min_size=8, max_size=8), min_size=1, max_size=20))
@@ -139,7 +139,7 @@ def test_the_default_takes_at_most_an_eighth_of_a_full_table(num_items: int) -> 
 
 def test_a_new_item_takes_the_codes_that_its_neighbours_agree_on() -> None:
     codes = torch.tensor([[0, 0], [5, 1], [5, 2], [6, 3]], dtype=torch.uint8)
-    voted = codes_of_new_item(codes, torch.tensor([1, 2, 3]), torch.tensor([1.0, 1.0, 1.5]))
+    voted = vote_codes(codes, torch.tensor([1, 2, 3]), torch.tensor([1.0, 1.0, 1.5]))
     assert voted.tolist() == [5, 3]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.batch import SequenceBatch
-from models.build import build_model, sized_config
+from models.build import build_model, complete_config
 from models.catalogue.catalogue import Catalogue
 from models.config import Part
 from models.embeddings.compositional import CompositionalEmbedding
@@ -29,7 +29,7 @@ def catalogue() -> Catalogue:
 def embedding(**options: Any) -> CompositionalEmbedding:
     """With the catalogue's categories, and weights far from the start."""
     torch.manual_seed(0)
-    made = CompositionalEmbedding(NUM_ITEMS, DIM, **CompositionalEmbedding.options_for(catalogue(), options))
+    made = CompositionalEmbedding(NUM_ITEMS, DIM, **CompositionalEmbedding.complete_options(catalogue(), options))
     made.fit(catalogue(), [])
     with torch.no_grad():
         for parameter in made.parameters():
@@ -61,39 +61,39 @@ def row_of(name: str) -> int:
 
 
 def test_the_catalogue_tells_how_many_categories_there_are() -> None:
-    options = CompositionalEmbedding.options_for(catalogue(), {"fineness": 2})
+    options = CompositionalEmbedding.complete_options(catalogue(), {"fineness": 2})
     assert options == {"fineness": 2, "num_categories": 4, "max_categories": 3}
     given = {"num_categories": 2, "max_categories": 1}
-    assert CompositionalEmbedding.options_for(catalogue(), given) == given
+    assert CompositionalEmbedding.complete_options(catalogue(), given) == given
 
 
 def test_weights_of_the_tables_sum_to_one() -> None:
     made = embedding(bases=[3, 2, 2])
     given = batch(1, 7, 3, 10, 4, hours=[0, 23, 5, 5, NO_HOUR])
-    weights = made.weights(given.items, made.context(given))
+    weights = made.compute_weights(given.items, made.compute_context(given))
     assert weights.shape == (1, 5, 3)
     torch.testing.assert_close(weights.sum(-1), torch.ones(1, 5))
     assert weights.std(-1).min() > 1e-3, "and they are not all alike"
-    torch.testing.assert_close(made.candidate_weights(torch.arange(1, 11)).sum(-1), torch.ones(10))
+    torch.testing.assert_close(made.compute_candidate_weights(torch.arange(1, 11)).sum(-1), torch.ones(10))
 
 
 def test_the_weights_are_those_of_the_formula() -> None:
     made = embedding(bases=[4, 3])
     given = batch(2, 8)
-    context = made.context(given)[0, 1]
+    context = made.compute_context(given)[0, 1]
     # Item 8 is number 7 from 0: row 7 mod 4 = 3 of the first table, row 7 // 4 = 1 of the second, which follows it.
     base_vectors = made.rows.weight[[3, 4 + 1]]
     keys = base_vectors @ made.key.weight.T
     expected = ((keys * keys.sigmoid()) @ context).softmax(0)
-    torch.testing.assert_close(made.weights(given.items, made.context(given))[0, 1], expected)
-    composed = made.compose(given.items, made.weights(given.items, made.context(given)))[0, 1]
+    torch.testing.assert_close(made.compute_weights(given.items, made.compute_context(given))[0, 1], expected)
+    composed = made.compose(given.items, made.compute_weights(given.items, made.compute_context(given)))[0, 1]
     torch.testing.assert_close(composed, expected @ base_vectors)
 
 
 def test_one_table_is_a_plain_table() -> None:
     made = embedding(bases=[NUM_ITEMS])
     given = batch(4, 10, 1)
-    composed = made.compose(given.items, made.weights(given.items, made.context(given)))
+    composed = made.compose(given.items, made.compute_weights(given.items, made.compute_context(given)))
     torch.testing.assert_close(composed[0], made.rows.weight[[3, 9, 0]])
 
 
@@ -114,7 +114,7 @@ def test_the_context_of_an_item_of_several_categories_is_their_mean() -> None:
 
 def test_no_category_and_no_previous_item_have_rows_of_their_own() -> None:
     made = embedding()
-    context = made.context(batch(8, 1))[0]
+    context = made.compute_context(batch(8, 1))[0]
     no_hour = made.hours.weight[NO_HOUR]
     no_previous, no_category = 1, 2
     first = made.previous.weight[no_previous] + made.current.weight[no_category] + no_hour
@@ -186,7 +186,7 @@ def test_bases_that_cannot_hold_the_catalogue_are_refused(bases: list[int]) -> N
 def test_the_first_vectors_are_nearly_those_of_the_table_and_as_large_as_those_of_a_full_one() -> None:
     config = dataclasses.replace(preset("lsan"), embedding=Part("compositional"))
     torch.manual_seed(0)
-    made = build_model(sized_config(config, catalogue()), NUM_ITEMS).embedding
+    made = build_model(complete_config(config, catalogue()), NUM_ITEMS).embedding
     items = list(range(1, NUM_ITEMS + 1))
     first, table = made(batch(*items))[0], made.table(torch.tensor(items))
     assert 0.01 < first.std() < 0.04

@@ -10,7 +10,7 @@ from models.encoders.dilated_convolution import DilatedConvolutionEncoder
 DIM = 6
 
 
-def lively(encoder: DilatedConvolutionEncoder, seed: int = 0) -> DilatedConvolutionEncoder:
+def randomize(encoder: DilatedConvolutionEncoder, seed: int = 0) -> DilatedConvolutionEncoder:
     """Norms and biases too: what stands before the first item must be zero at every layer and not only at the first."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -69,15 +69,15 @@ def by_torch_convolutions(encoder: DilatedConvolutionEncoder, x: Tensor, dilatio
 @pytest.mark.parametrize("scheme", ["original", "cross_layer", "cross_block", "adjacent_layer", "adjacent_block"])
 def test_it_computes_what_torch_convolutions_compute(scheme: str, kernel: int) -> None:
     dilations = [1, 4, 2]
-    encoder = lively(DilatedConvolutionEncoder(DIM, 30, 0.0, dilations=dilations, kernel=kernel, sharing=scheme))
+    encoder = randomize(DilatedConvolutionEncoder(DIM, 30, 0.0, dilations=dilations, kernel=kernel, sharing=scheme))
     x = torch.randn(3, 30, DIM, generator=torch.Generator().manual_seed(1))
     expected = by_torch_convolutions(encoder, x, dilations)
     torch.testing.assert_close(encoder(x, torch.tensor([30, 30, 30])), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_last_position_depends_on_its_receptive_field_and_on_nothing_before_it() -> None:
-    encoder = lively(DilatedConvolutionEncoder(32, 100, 0.0))
-    assert encoder.field == 61
+    encoder = randomize(DilatedConvolutionEncoder(32, 100, 0.0))
+    assert encoder.receptive_field == 61
     x = torch.randn(1, 100, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
     encoder(x, torch.tensor([100]))[:, -1].square().sum().backward()
     assert x.grad is not None
@@ -86,12 +86,12 @@ def test_the_last_position_depends_on_its_receptive_field_and_on_nothing_before_
 
 
 def test_histories_around_the_length_of_the_window_end_as_in_the_whole_pass() -> None:
-    encoder = lively(DilatedConvolutionEncoder(DIM, 100, 0.0))
+    encoder = randomize(DilatedConvolutionEncoder(DIM, 100, 0.0))
     lengths = torch.tensor([1, 2, 17, 59, 60, 61, 62, 63, 99, 100])
     x = torch.randn(len(lengths), 100, DIM, generator=torch.Generator().manual_seed(3))
     everywhere = encoder(x, lengths)
     expected = everywhere[torch.arange(len(lengths)), lengths - 1]
-    torch.testing.assert_close(encoder.last(x, lengths), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(encoder.forward_last(x, lengths), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_sizes_that_make_no_convolution_are_refused() -> None:

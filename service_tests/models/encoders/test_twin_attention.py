@@ -76,7 +76,7 @@ def test_the_last_position_alone_is_the_last_of_all(options: dict[str, Any]) -> 
     made = encoder(**options)
     x, lengths = sequences(1, 2, 20, 11)
     expected = made(x, lengths)[torch.arange(4), lengths - 1]
-    torch.testing.assert_close(made.last(x, lengths), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made.forward_last(x, lengths), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_positions_reach_the_attention_and_not_the_convolution() -> None:

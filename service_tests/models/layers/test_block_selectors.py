@@ -65,9 +65,9 @@ def test_the_last_position_is_the_same_alone_and_in_any_batch(name: str) -> None
     lengths = torch.tensor([1, 3, 4, 5, 16, 17, 61, 64])
     x = torch.randn(len(lengths), 64, 16, generator=torch.Generator().manual_seed(4))
     everywhere = module(x, lengths)[torch.arange(len(lengths)), lengths - 1]
-    torch.testing.assert_close(module.last(x, lengths), everywhere, rtol=0, atol=1e-5)
+    torch.testing.assert_close(module.forward_last(x, lengths), everywhere, rtol=0, atol=1e-5)
     for row, length in enumerate(lengths.tolist()):
-        alone = module.last(x[row : row + 1, :length], lengths[row : row + 1])
+        alone = module.forward_last(x[row : row + 1, :length], lengths[row : row + 1])
         torch.testing.assert_close(alone[0], everywhere[row], rtol=0, atol=1e-5)
 
 

@@ -64,4 +64,4 @@ def test_a_transformer_that_shares_computes_what_equal_copies_compute() -> None:
             weights[name] = weights[name.replace(f"blocks.{number}.", f"blocks.{int(number) - 1}.")]
     copies.load_state_dict(weights)
     batch = SequenceBatch(torch.arange(1, 21)[None], torch.tensor([20]))
-    assert torch.equal(shared.eval().hidden(batch), copies.eval().hidden(batch))
+    assert torch.equal(shared.eval().encode(batch), copies.eval().encode(batch))

@@ -51,7 +51,7 @@ def test_an_answer_stays_on_its_device(preset: str, length: int) -> None:
     shape = (4, length)
     items, times = torch.empty(2, *shape, dtype=torch.int64, device=META).unbind()
     with torch.no_grad(), FromTheHost() as from_the_host, MadeOfNumbers() as made_of_numbers:
-        model.last_hidden(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META), times))
+        model.encode_last(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META), times))
     assert from_the_host.found == made_of_numbers.found == []
 
 
@@ -60,4 +60,4 @@ def test_blocks_of_falling_rank_cannot_be_recorded() -> None:
     model = random_model(config_of("cprec")).to(META)
     items = torch.empty(4, 16, dtype=torch.int64, device=META)
     with pytest.raises(NotImplementedError, match="nonzero"), torch.no_grad():
-        model.last_hidden(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META)))
+        model.encode_last(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META)))

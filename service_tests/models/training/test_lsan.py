@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.artifact import load_artifact
-from models.build import build_model, sized_config
+from models.build import build_model, complete_config
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.evaluation.evaluate import evaluate
@@ -106,7 +106,7 @@ def test_a_loaded_artifact_answers_as_the_model_that_was_trained(tmp_path: Path)
 def test_categories_travel_with_the_weights(tmp_path: Path) -> None:
     train(tmp_path, tiny_config("lsan"), epochs=1)
     data = cyclic_log()
-    fresh = build_model(sized_config(tiny_config("lsan"), data.catalogue), NUM_ITEMS)
+    fresh = build_model(complete_config(tiny_config("lsan"), data.catalogue), NUM_ITEMS)
     fresh.embedding.fit(data.catalogue, [])
     loaded = load_artifact(tmp_path, device="cpu").predictor.model
     name = "embedding.categories.lists"
@@ -123,7 +123,7 @@ def test_input_output_and_the_rest_are_told_apart() -> None:
         "dense": dataclasses.replace(tied, head=Part("dense")),
         "full": dataclasses.replace(tied, embedding=Part("full")),
     }.items():
-        made = build_model(sized_config(config, catalogue), catalogue.num_items)
+        made = build_model(complete_config(config, catalogue), catalogue.num_items)
         sizes[name] = Predictor(made, CPU).count_model_bytes()
     assert sizes["tied"]["head"] == 0
     assert sizes["dense"] == sizes["tied"] | {"head": 4 * 3_416 * (16 + 1)}

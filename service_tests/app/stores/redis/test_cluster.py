@@ -15,9 +15,9 @@ from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import StoredHistory
-from service_tests.app.stores.servers import calls_of, statistic
+from service_tests.app.stores.servers import count_calls, read_statistic
 from service_tests.support.redis_cluster import RedisCluster, redis_cluster
-from service_tests.support.redis_processes import RedisProcess, until
+from service_tests.support.redis_processes import RedisProcess, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -44,17 +44,17 @@ async def store(cluster: RedisCluster) -> AsyncIterator[HistoryStore]:
 def iter_users(cluster: RedisCluster, new_user: Callable[[], str]) -> list[str]:
     """Thirty, on every node some."""
     users = [new_user() for _ in range(30)]
-    assert len({cluster.primary_of(user).port for user in users}) == 3
+    assert len({cluster.find_primary(user).port for user in users}) == 3
     return users
 
 
 @contextmanager
 def hanging(node: RedisProcess) -> Iterator[None]:
-    node.hang()
+    node.pause()
     try:
         yield
     finally:
-        node.go_on()
+        node.resume()
 
 
 async def fill(store: HistoryStore, users: list[str]) -> None:
@@ -64,9 +64,9 @@ async def fill(store: HistoryStore, users: list[str]) -> None:
 
 async def test_reads_of_one_tick_are_one_round_trip_per_node(store: HistoryStore, users: list[str]) -> None:
     await fill(store, users)
-    before = await calls_of(store.client, "get"), await statistic(store.client, "total_reads_processed")
+    before = await count_calls(store.client, "get"), await read_statistic(store.client, "total_reads_processed")
     histories = await asyncio.gather(*(store.read_recent(user) for user in users + users))
-    after = await calls_of(store.client, "get"), await statistic(store.client, "total_reads_processed")
+    after = await count_calls(store.client, "get"), await read_statistic(store.client, "total_reads_processed")
     assert [h.item_keys.tolist() for h in histories] == [item_keys([f"of-{user}"]).tolist() for user in users + users]
     assert after[0] - before[0] == len(users)
     assert after[1] - before[1] < 20, "three, and what the nodes tell each other meanwhile"
@@ -76,7 +76,7 @@ async def test_users_of_different_nodes_are_merged(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     into = users[0]
-    source = next(user for user in users if cluster.primary_of(user) is not cluster.primary_of(into))
+    source = next(user for user in users if cluster.find_primary(user) is not cluster.find_primary(into))
     await fill(store, [into, source])
     merged = await merge_histories(store, into, source)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 2, 2)
@@ -89,7 +89,7 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
 ) -> None:
     """ASK for keys that have left, TRYAGAIN for a user of whom one key has left, MOVED when all of it is done."""
     user, keys = users[0], build_user_keys(users[0])
-    move = cluster.move_of(user)
+    move = cluster.plan_slot_move(user)
     numbers = itertools.count(1)
 
     async def append_and_read() -> None:
@@ -118,7 +118,7 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     move.end()
     for _ in range(5):
         await append_and_read()
-    assert cluster.primary_of(user) is move.target
+    assert cluster.find_primary(user) is move.target
     assert await store.erase(user) == 3
 
 
@@ -127,7 +127,7 @@ async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
 ) -> None:
     """Redis refuses several keys of a slot under way when one of them does not exist, here or there."""
     user = users[0]
-    move = cluster.move_of(user)
+    move = cluster.plan_slot_move(user)
     move.begin()
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.append([NewEvent(user, "a", 1)])
@@ -139,7 +139,7 @@ async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
 async def test_a_planned_change_of_the_primary_costs_no_caller_anything(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
-    old, new = cluster.primary_of(users[0]), cluster.replica_of(users[0])
+    old, new = cluster.find_primary(users[0]), cluster.find_replica(users[0])
     store = HistoryStore(store.client, max_events=1000, wait_replicas=1, wait_replicas_s=TIMEOUT_S / 2)
     with new.client() as replica:
         replica.execute_command("CLUSTER", "FAILOVER")
@@ -149,7 +149,7 @@ async def test_a_planned_change_of_the_primary_costs_no_caller_anything(
         assert {(await store.read_recent(user)).version for user in users} == {number + 1}
         number += 1
     assert old.role() == "slave"
-    cluster.wait_until_whole()
+    cluster.wait_until_healthy()
     await store.close()
 
 
@@ -157,8 +157,8 @@ async def test_a_silent_node_costs_its_own_users_an_error_and_the_others_nothing
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     await fill(store, users)
-    silent = cluster.primary_of(users[0])
-    away = [user for user in users if cluster.primary_of(user) is silent]
+    silent = cluster.find_primary(users[0])
+    away = [user for user in users if cluster.find_primary(user) is silent]
     there = [user for user in users if user not in away]
     with hanging(silent):
         waiting = asyncio.gather(*(store.read_recent(user) for user in away), return_exceptions=True)
@@ -179,7 +179,7 @@ async def test_a_silent_node_costs_its_own_users_an_error_and_the_others_nothing
         for user in there:
             assert (await store.append([NewEvent(user, f"of-{user}", 1)]))[0].status == "duplicate", "there is room"
         assert {type(answer) for answer in await many} == {StoreUnavailable}
-    await asyncio.to_thread(until, lambda: silent.role() == "master", "the node answers")
+    await asyncio.to_thread(wait_until, lambda: silent.role() == "master", "the node answers")
     await asyncio.sleep(0.2)
     assert [(await store.append([NewEvent(user, "y", 3)]))[0].status for user in away] == ["stored"] * len(away)
 
@@ -188,8 +188,8 @@ async def test_a_shard_without_any_node_fails_its_users_by_name_and_comes_back(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     await fill(store, users)
-    gone = cluster.primary_of(users[0])
-    there = next(user for user in users if cluster.primary_of(user) is not gone)
+    gone = cluster.find_primary(users[0])
+    there = next(user for user in users if cluster.find_primary(user) is not gone)
     gone.kill()
     with pytest.raises(StoreUnavailable, match=f"append.*{gone.port}"):
         await store.append([NewEvent(users[0], "x", 2)])

@@ -44,9 +44,9 @@ async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Call
 
 
 async def test_sentinel_leads_to_the_database_that_the_url_names(
-    whole_sentinel: RedisSentinel, new_user: Callable[[], str]
+    healthy_sentinel: RedisSentinel, new_user: Callable[[], str]
 ) -> None:
-    silent_first = whole_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
+    silent_first = healthy_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
     client = await open_redis(f"{silent_first}/3", timeout_s=5.0)
     store = HistoryStore(client)
     await store.append([NewEvent(new_user(), "a", 1)])
@@ -89,9 +89,13 @@ async def test_what_is_no_redis_url_is_refused_by_name(url: str, why: str) -> No
 
 
 async def test_a_server_of_another_kind_than_the_url_says_is_named(
-    whole_cluster: RedisCluster, whole_sentinel: RedisSentinel
+    healthy_cluster: RedisCluster, healthy_sentinel: RedisSentinel
 ) -> None:
-    node, sentinel, plain = whole_cluster.nodes[0].port, whole_sentinel.sentinels[0].port, whole_sentinel.nodes[0].port
+    node, sentinel, plain = (
+        healthy_cluster.nodes[0].port,
+        healthy_sentinel.sentinels[0].port,
+        healthy_sentinel.nodes[0].port,
+    )
     for url, why in (
         (f"redis://127.0.0.1:{node}", r"a node of a cluster: say redis\+cluster:"),
         (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: say redis\+sentinel:"),
