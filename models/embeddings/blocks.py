@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.batch import SequenceBatch
 from models.embeddings.base import ItemEmbedding
-from models.layers.item_blocks import block_ends, block_ranks, block_sizes
+from models.layers.item_blocks import compute_block_ends, compute_block_ranks, compute_block_sizes
 
 
 class BlockEmbedding(ItemEmbedding):
@@ -27,9 +27,9 @@ class BlockEmbedding(ItemEmbedding):
     def __init__(self, num_items: int, dim: int, *, cuts: Sequence[int] | None = None, factor: int = 4) -> None:
         super().__init__()
         self.num_items, self.dim = num_items, dim
-        self.ends = block_ends(num_items, cuts)
-        first, *ranks = block_ranks(dim, len(self.ends), factor)
-        sizes = block_sizes(self.ends)
+        self.ends = compute_block_ends(num_items, cuts)
+        first, *ranks = compute_block_ranks(dim, len(self.ends), factor)
+        sizes = compute_block_sizes(self.ends)
         self.vectors = nn.ModuleList(nn.Embedding(*shape) for shape in zip(sizes, (first, *ranks), strict=True))
         # With this spread of P^j the product E^j P^j is as large as E^1 whatever the rank, so that at the start no
         # block is louder than another.

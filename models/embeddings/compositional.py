@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
-from models.layers.category_lists import CategoryLists, categories_by_use
+from models.layers.category_lists import CategoryLists, sort_categories_by_use
 from models.layers.context_injection import ContextInjection
 from models.layers.keep_scale import keep_scale
-from models.layers.mixed_radix import digits, two_bases
+from models.layers.mixed_radix import choose_two_bases, to_digits
 from models.times import NO_HOUR, compute_hours
 
 
@@ -47,7 +47,7 @@ class CompositionalEmbedding(ItemEmbedding):
         super().__init__()
         if fineness < 1:
             raise ValueError(f"fineness must be 1 or more, not {fineness}")
-        self.bases = two_bases(num_items, fineness) if bases is None else tuple(bases)
+        self.bases = choose_two_bases(num_items, fineness) if bases is None else tuple(bases)
         if min(self.bases, default=0) < 1 or math.prod(self.bases) < num_items:
             raise ValueError(f"bases {list(self.bases)} do not tell {num_items} items apart")
         self.num_items, self.dim = num_items, dim
@@ -65,7 +65,7 @@ class CompositionalEmbedding(ItemEmbedding):
     @classmethod
     def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
         longest = max(len(set(names)) for names in catalogue.categories)
-        sizes = {"num_categories": len(categories_by_use(catalogue)), "max_categories": max(1, longest)}
+        sizes = {"num_categories": len(sort_categories_by_use(catalogue)), "max_categories": max(1, longest)}
         return {**sizes, **options}
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:  # noqa: ARG002
@@ -94,8 +94,8 @@ class CompositionalEmbedding(ItemEmbedding):
         vectors: Tensor = self.hours(hours)
         return (
             vectors
-            + self.categories.mean(before, self.previous.weight)
-            + self.categories.mean(batch.items, self.current.weight)
+            + self.categories.average_vectors(before, self.previous.weight)
+            + self.categories.average_vectors(batch.items, self.current.weight)
         )
 
     def compute_weights(self, items: Tensor, context: Tensor) -> Tensor:
@@ -117,11 +117,11 @@ class CompositionalEmbedding(ItemEmbedding):
     def locate_rows(self, items: Tensor) -> Tensor:
         """(…,) items → (…, N): where ẽ_i^1 … ẽ_i^N stand in `rows`; padding gets places too, which mean nothing."""
         index = (items - 1).clamp_min(0)
-        return digits(index, self.bases) + self.starts
+        return to_digits(index, self.bases) + self.starts
 
     def compute_candidate_weights(self, items: Tensor) -> Tensor:
         """(R,) items → (R, N): α_n by the item's own category alone, 0 for padding."""
-        weights = self.compute_weights(items, self.categories.mean(items, self.current.weight))
+        weights = self.compute_weights(items, self.categories.average_vectors(items, self.current.weight))
         return weights.masked_fill((items == PADDING)[:, None], 0.0)
 
     def table(self, rows: Tensor | None = None) -> Tensor:

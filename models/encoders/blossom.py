@@ -3,11 +3,11 @@
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import shared_blocks
+from models.layers.block import build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
-from models.layers.sharing import weight_sets
+from models.layers.sharing import assign_weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):
@@ -59,7 +59,7 @@ class BlossomEncoder(SequenceEncoder):
             self.attentions.append(attention)
             return attention, FeedForward(dim, hidden, dropout)
 
-        self.blocks = shared_blocks(weight_sets(sharing, layers), sublayers, dim, dropout, pre_norm=False)
+        self.blocks = build_shared_blocks(assign_weight_sets(sharing, layers), sublayers, dim, dropout, pre_norm=False)
 
     def reset_special(self) -> None:
         for attention in self.attentions:

@@ -68,7 +68,7 @@ class ConeEncoder(SequenceEncoder):
             x = block(x)
         places, seen = compute_short_term_positions(lengths - 1, x.shape[1], self.window)
         x = under(x, places)
-        out: Tensor = self.norm(top.over(lengths[:, None] - 1, x, places, seen))
+        out: Tensor = self.norm(top.attend_to(lengths[:, None] - 1, x, places, seen))
         return out.squeeze(1)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.causal_convolution import CausalConvolution
-from models.layers.sharing import weight_sets
+from models.layers.sharing import assign_weight_sets
 
 
 class DilatedConvolutionEncoder(SequenceEncoder):
@@ -42,7 +42,7 @@ class DilatedConvolutionEncoder(SequenceEncoder):
             raise ValueError(f"dilations {list(dilations)} and kernel {kernel} make no convolution over time")
         del max_len  # any length will do: there are no positions to learn
         self.dilations = tuple(l * times for l in dilations for times in (1, 2))  # noqa: E741  (the paper's letter)
-        self.sets = weight_sets(sharing, len(self.dilations))
+        self.sets = assign_weight_sets(sharing, len(self.dilations))
         self.convolutions = nn.ModuleList(CausalConvolution(dim, kernel) for _ in set(self.sets))
         # At the start an output of the first convolution is of the order of the item vectors, 0.02, times 0.02: its
         # variance would drown in the usual eps of 1e-5.

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
-from models.layers.block import shared_blocks
+from models.layers.block import build_shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
-from models.layers.sharing import weight_sets
+from models.layers.sharing import assign_weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):
@@ -38,8 +38,8 @@ class SelfAttentionEncoder(SequenceEncoder):
         self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.blocks = shared_blocks(
-            weight_sets(sharing, layers),
+        self.blocks = build_shared_blocks(
+            assign_weight_sets(sharing, layers),
             lambda: (CausalSelfAttention(dim, heads, rotary), FeedForward(dim, hidden, dropout)),
             dim,
             dropout,

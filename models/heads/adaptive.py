@@ -13,7 +13,7 @@ from torch import Tensor
 from models.embeddings.base import ItemEmbedding
 from models.heads.base import Negatives, ScoringHead
 from models.layers.tree_softmax import TreeSoftmax
-from models.layers.tree_top import BestItems, best_items
+from models.layers.tree_top import BestItems, find_best_items
 
 
 class AdaptiveHead(ScoringHead):
@@ -40,4 +40,4 @@ class AdaptiveHead(ScoringHead):
 
     def find_top_k(self, hidden: Tensor, count: int) -> BestItems:
         """The `count` most probable items of each row of (B, dim), opening no tail that cannot hold one of them."""
-        return best_items(self.tree, hidden, count)
+        return find_best_items(self.tree, hidden, count)

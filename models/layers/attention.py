@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.gather import positions_of
+from models.layers.gather import gather_positions
 from models.layers.positional import RotaryPositions
-from models.layers.sparse_attention import short_term_mask
+from models.layers.sparse_attention import build_short_term_mask
 
 
 class CausalSelfAttention(nn.Module):
@@ -33,10 +33,10 @@ class CausalSelfAttention(nn.Module):
         if self.window is None:
             mask = key_places <= places[..., None]
         else:
-            mask = short_term_mask(places, x.shape[1], self.window)
-        return self._mix(x if at is None else positions_of(x, at), x, at, None, mask)
+            mask = build_short_term_mask(places, x.shape[1], self.window)
+        return self._mix(x if at is None else gather_positions(x, at), x, at, None, mask)
 
-    def over(self, asked: Tensor, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
+    def attend_to(self, asked: Tensor, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
         """(B, P, dim) for `asked` at the positions `at` (B, P), from nothing but `x` (B, S, dim) at `places` (B, S).
 
         `seen` (B, P, S) says which of them each asks; it must be what the mask would say.

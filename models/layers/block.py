@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.layers.gather import positions_of
+from models.layers.gather import gather_positions
 
 
-class Borrowed:
+class ModuleReference:
     """A module that another one owns: called like it, but not a module, so its weights are registered only once."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -28,8 +28,8 @@ class Block(nn.Module):
     def __init__(
         self,
         dim: int,
-        attention: nn.Module | Borrowed,
-        feed_forward: nn.Module | Borrowed,
+        attention: nn.Module | ModuleReference,
+        feed_forward: nn.Module | ModuleReference,
         dropout: float,
         pre_norm: bool,
     ) -> None:
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone: the rest is never computed."""
-        asked = x if at is None else positions_of(x, at)
+        asked = x if at is None else gather_positions(x, at)
         if self.pre_norm:
             x = asked + self.dropout(self.attention(self.attention_norm(x), at))
             out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
@@ -53,7 +53,7 @@ class Block(nn.Module):
         return normed
 
 
-def shared_blocks(
+def build_shared_blocks(
     weight_sets: Sequence[int],
     sublayers: Callable[[], tuple[nn.Module, nn.Module]],
     dim: int,
@@ -69,7 +69,7 @@ def shared_blocks(
     for number in weight_sets:
         if number in owned:
             attention, feed_forward = owned[number]
-            blocks.append(Block(dim, Borrowed(attention), Borrowed(feed_forward), dropout, pre_norm))
+            blocks.append(Block(dim, ModuleReference(attention), ModuleReference(feed_forward), dropout, pre_norm))
         else:
             attention, feed_forward = owned[number] = sublayers()
             blocks.append(Block(dim, attention, feed_forward, dropout, pre_norm))

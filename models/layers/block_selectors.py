@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.block_summaries import BlockSummaries
-from models.layers.sparse_attention import block_importance, visible_blocks, visible_shares
+from models.layers.sparse_attention import compute_block_importance, mask_visible_blocks, softmax_visible
 
 
 class Selection(NamedTuple):
@@ -50,7 +50,7 @@ class StraightThrough(BlockSelector):
         self.summaries = BlockSummaries(key_heads, head_dim, window, block)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, places: Tensor) -> Selection:  # noqa: ARG002
-        return Selection(block_importance(query, self.summaries(key), places, self.block))
+        return Selection(compute_block_importance(query, self.summaries(key), places, self.block))
 
 
 class Frozen(StraightThrough):
@@ -82,9 +82,9 @@ class Compressed(BlockSelector):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, places: Tensor) -> Selection:
         keys, values = self.keys(key)[:, :, None], self.values(value)[:, :, None]  # (B, G, 1, J, d)
         logits = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-        visible = visible_blocks(places, keys.shape[-2], self.block)
-        output = visible_shares(logits, visible[..., None, None, :, :]) @ values
-        return Selection(visible_shares(logits.detach().mean(2), visible[..., None, :, :]), output)
+        visible = mask_visible_blocks(places, keys.shape[-2], self.block)
+        output = softmax_visible(logits, visible[..., None, None, :, :]) @ values
+        return Selection(softmax_visible(logits.detach().mean(2), visible[..., None, :, :]), output)
 
 
 class Mean(BlockSelector):
@@ -94,7 +94,7 @@ class Mean(BlockSelector):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, places: Tensor) -> Selection:  # noqa: ARG002
         count = key.shape[2] // self.block
         blocks = key[:, :, : count * self.block].unflatten(2, (count, self.block))
-        return Selection(block_importance(query, blocks.mean(3), places, self.block))
+        return Selection(compute_block_importance(query, blocks.mean(3), places, self.block))
 
 
 class Recent(BlockSelector):
@@ -103,7 +103,9 @@ class Recent(BlockSelector):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, places: Tensor) -> Selection:  # noqa: ARG002
         count = key.shape[2] // self.block
         order = torch.arange(1.0, count + 1, device=key.device)
-        return Selection(_for_every_head(order * visible_blocks(places, count, self.block)[..., None, :, :], query))
+        return Selection(
+            _for_every_head(order * mask_visible_blocks(places, count, self.block)[..., None, :, :], query)
+        )
 
 
 class Random(BlockSelector):
@@ -115,7 +117,7 @@ class Random(BlockSelector):
         own = (places // self.block)[..., None, :, None]
         mixed = _hash(_hash(_hash(group) ^ own) ^ torch.arange(count, device=key.device))
         luck = ((mixed >> 8) + 1) * 2.0**-24  # 24 bits: all of them fit a float32
-        return Selection(_for_every_head(luck * visible_blocks(places, count, self.block)[..., None, :, :], query))
+        return Selection(_for_every_head(luck * mask_visible_blocks(places, count, self.block)[..., None, :, :], query))
 
 
 SELECTORS: Mapping[str, type[BlockSelector]] = {
@@ -128,7 +130,7 @@ SELECTORS: Mapping[str, type[BlockSelector]] = {
 }
 
 
-def block_selector(name: str, key_heads: int, head_dim: int, window: int, block: int) -> BlockSelector:
+def build_block_selector(name: str, key_heads: int, head_dim: int, window: int, block: int) -> BlockSelector:
     if name not in SELECTORS:
         raise ValueError(f"no selector is called {name!r}; there are {', '.join(SELECTORS)}")
     return SELECTORS[name](key_heads, head_dim, window, block)

@@ -8,10 +8,10 @@ exact softmax in both branches, a sink at the oldest key, gates that keep their 
 import torch
 from torch import Tensor, nn
 
-from models.layers.block_selectors import block_selector
-from models.layers.gather import positions_of
+from models.layers.block_selectors import build_block_selector
+from models.layers.gather import gather_positions
 from models.layers.positional import RotaryPositions
-from models.layers.sparse_attention import long_term_bias, short_term_mask
+from models.layers.sparse_attention import build_long_term_bias, build_short_term_mask
 
 GATE_BIAS = (-2.0, 2.0, -2.0)
 """Long term, short term, the selector's own output at the start: the short term leads until the others have learned."""
@@ -43,7 +43,7 @@ class BlossomAttention(nn.Module):
         self.block, self.blocks_chosen, self.short_window = block, blocks_chosen, short_window
         self.rotary = rotary
         self.qkv = nn.Linear(dim, dim + 2 * key_heads * self.head_dim, bias=False)
-        self.selector = block_selector(selector, key_heads, self.head_dim, compress_window, block)
+        self.selector = build_block_selector(selector, key_heads, self.head_dim, compress_window, block)
         self.branches = self.selector.branches
         self.gates = nn.Linear(dim, self.branches * heads)
         self.out = nn.Linear(dim, dim)
@@ -59,7 +59,7 @@ class BlossomAttention(nn.Module):
         parts = self.qkv(x).split(sizes, -1)
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
         if at is not None:
-            x = positions_of(x, at)
+            x = gather_positions(x, at)
             query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, self.head_dim))
         query = self.rotary(query, at).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, Q, d)
         places = torch.arange(x.shape[1], device=x.device) if at is None else at
@@ -78,7 +78,7 @@ class BlossomAttention(nn.Module):
         """Two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
         length = key.shape[-2]
         logits = (query * self.head_dim**-0.5) @ key[:, :, None].transpose(-1, -2)
-        short_mask = short_term_mask(places, length, self.short_window)
+        short_mask = build_short_term_mask(places, length, self.short_window)
         short_term = logits.masked_fill(~short_mask[..., None, None, :, :], -torch.inf).softmax(-1)
-        bias = long_term_bias(importance, places, length, self.block, self.blocks_chosen)
+        bias = build_long_term_bias(importance, places, length, self.block, self.blocks_chosen)
         return (logits + bias[:, :, None]).softmax(-1), short_term

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.candidate_cross_entropy import BUDGET
+from models.layers.candidate_cross_entropy import MAX_CELLS
 
 
-def positive_power(negatives: int, num_items: int, calibration: float) -> float:
+def compute_positive_power(negatives: int, num_items: int, calibration: float) -> float:
     """β for k = `negatives` and t = `calibration`, with the α cancelled: t (α − 1) + 1."""
     sampled = negatives / max(1, num_items - 1)
     return calibration * (sampled - 1.0) + 1.0
@@ -33,7 +33,7 @@ def calibrated_binary_cross_entropy(
     collisions: Tensor,
     ids: Tensor,
     beta: float,
-    budget: int = BUDGET,
+    budget: int = MAX_CELLS,
 ) -> Tensor:
     """The mean over tokens of L; all tokens share the negatives, where the paper draws k for each of them.
 
@@ -43,7 +43,7 @@ def calibrated_binary_cross_entropy(
         target_rows: (N, D) vectors of the tokens' targets.
         collisions: (N,) int64, the target of each token: a negative that is the target is left out of its sum.
         ids: (k,) int64, what item each negative is.
-        beta: the power of the positives, from `positive_power`.
+        beta: the power of the positives, from `compute_positive_power`.
         budget: the most cells that one chunk of scores may have; one token at least is done at a time.
 
     Returns:

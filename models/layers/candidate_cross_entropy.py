@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BUDGET = 4_000_000
+MAX_CELLS = 4_000_000
 """Cells of the largest tensor: 16 MB of float32, which stays near the caches of a CPU."""
 
 
@@ -23,7 +23,7 @@ def candidate_cross_entropy(
     collisions: Tensor,
     ids: Tensor | None = None,
     bias: Tensor | None = None,
-    budget: int = BUDGET,
+    budget: int = MAX_CELLS,
 ) -> Tensor:
     """The mean over tokens of −log( e^t / (e^t + Σ_c e^s_c) ), with t = h·target row and s_c = h·candidate c + bias_c.
 

@@ -7,7 +7,7 @@ each position decides how much of the sublayer it takes.
 from torch import Tensor, nn
 
 from models.layers.attention import CausalSelfAttention
-from models.layers.gather import positions_of
+from models.layers.gather import gather_positions
 
 
 class GatedBlock(nn.Module):
@@ -23,13 +23,13 @@ class GatedBlock(nn.Module):
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
-        asked = x if at is None else positions_of(x, at)
+        asked = x if at is None else gather_positions(x, at)
         return self._join(asked, self.attention(self.attention_norm(x), at))
 
-    def over(self, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
+    def attend_to(self, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
         """(B, 1, dim) at `at` (B, 1), from `x` (B, S, dim) at `places` (B, S) alone; x[:, 0] is the position asked."""
         normed = self.attention_norm(x)
-        return self._join(x[:, :1], self.attention.over(normed[:, :1], at, normed, places, seen))
+        return self._join(x[:, :1], self.attention.attend_to(normed[:, :1], at, normed, places, seen))
 
     def _join(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.attention_gate(x).sigmoid() * self.dropout(attended)

@@ -3,6 +3,6 @@
 from torch import Tensor
 
 
-def positions_of(x: Tensor, at: Tensor) -> Tensor:
+def gather_positions(x: Tensor, at: Tensor) -> Tensor:
     """(B, T, dim) → (B, P, dim): row b at the positions at[b] (B, P)."""
     return x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))

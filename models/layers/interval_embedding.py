@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.times import NO_INTERVAL, NUM_INTERVALS, compute_intervals
 
-HIDDEN = 0.1
+HIDDEN_SHARE = 0.1
 """Share of the histories whose intervals are hidden in training, so that a history without times is not a stranger."""
 
 
@@ -18,6 +18,6 @@ class IntervalEmbedding(nn.Module):
         """(B, T) items and their times, None where nobody knows them → (B, T, dim)."""
         numbers = torch.full_like(items, NO_INTERVAL) if times is None else compute_intervals(times)
         if self.training:
-            numbers = numbers * (torch.rand(len(numbers), 1, device=numbers.device) >= HIDDEN)
+            numbers = numbers * (torch.rand(len(numbers), 1, device=numbers.device) >= HIDDEN_SHARE)
         vectors: Tensor = self.vectors(numbers)
         return vectors

@@ -11,7 +11,7 @@ HEAD, MIDDLE = 0.1, 0.5
 """Default cuts as shares of the catalogue. Three blocks: at dim 64 and factor 4 a fourth would have rank 1."""
 
 
-def block_ends(num_items: int, cuts: Sequence[int] | None) -> tuple[int, ...]:
+def compute_block_ends(num_items: int, cuts: Sequence[int] | None) -> tuple[int, ...]:
     """The ends k_1 … k_n of all blocks, the last of them `num_items`; no block is empty.
 
     `cuts` are the ends of all blocks but the last. Without them a tenth of the items is the first block and the next
@@ -26,12 +26,12 @@ def block_ends(num_items: int, cuts: Sequence[int] | None) -> tuple[int, ...]:
     return ends
 
 
-def block_sizes(ends: Sequence[int]) -> tuple[int, ...]:
+def compute_block_sizes(ends: Sequence[int]) -> tuple[int, ...]:
     """k_j − k_{j−1} of every block."""
     return tuple(end - start for start, end in zip((0, *ends[:-1]), ends, strict=True))
 
 
-def block_ranks(dim: int, blocks: int, factor: int) -> tuple[int, ...]:
+def compute_block_ranks(dim: int, blocks: int, factor: int) -> tuple[int, ...]:
     """d_j = max(1, ⌊dim / factor^(j−1)⌋): the rarer the items of a block, the fewer numbers each of them gets.
 
     Input and output use this one rule. A factor of 1 switches the decomposition off and leaves the blocks.

@@ -18,8 +18,8 @@ class LightConvolution(nn.Module):
         super().__init__()
         assert dim % heads == 0
         self.channels = dim // heads
-        self.left = window - 1 if causal else window // 2
-        self.right = window - 1 - self.left
+        self.left_padding = window - 1 if causal else window // 2
+        self.right_padding = window - 1 - self.left_padding
         self.normalised = normalised
         self.kernel = nn.Parameter(torch.empty(heads, window))
         nn.init.normal_(self.kernel, std=window**-0.5)
@@ -28,7 +28,7 @@ class LightConvolution(nn.Module):
         """(B, T, dim), zero behind each end if not causal → the same shape; (B, 1, dim) for positions `at` (B,)."""
         kernel = self.kernel.softmax(-1) if self.normalised else self.kernel
         taps = kernel.repeat_interleave(self.channels, dim=0).T  # (L, dim)
-        padded = F.pad(x, (0, 0, self.left, self.right))
+        padded = F.pad(x, (0, 0, self.left_padding, self.right_padding))
         if at is not None:
             window = at[:, None] + torch.arange(len(taps), device=x.device)
             return (padded[torch.arange(len(at), device=x.device)[:, None], window] * taps).sum(1, keepdim=True)

@@ -21,7 +21,7 @@ SCHEMES: Mapping[str, Callable[[int, int], int]] = {
 sets. adjacent_layer: the two layers of a block share. adjacent_block: blocks (0, 1), (2, 3), … share layer by layer."""
 
 
-def weight_sets(scheme: str, layers: int) -> tuple[int, ...]:
+def assign_weight_sets(scheme: str, layers: int) -> tuple[int, ...]:
     """The number of the weight set that each of `layers` uses; sets are numbered from 0 in order of first use."""
     if scheme not in SCHEMES:
         raise ValueError(f"no sharing scheme is called {scheme!r}; there are {', '.join(SCHEMES)}")

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.candidate_cross_entropy import BUDGET, candidate_cross_entropy
-from models.layers.item_blocks import block_ends, block_ranks, block_sizes
+from models.layers.candidate_cross_entropy import MAX_CELLS, candidate_cross_entropy
+from models.layers.item_blocks import compute_block_ends, compute_block_ranks, compute_block_sizes
 
 
 class TreeSoftmax(nn.Module):
@@ -28,32 +28,32 @@ class TreeSoftmax(nn.Module):
     def __init__(self, num_items: int, dim: int, cuts: Sequence[int] | None, factor: int) -> None:
         super().__init__()
         self.num_items = num_items
-        self.ends = block_ends(num_items, cuts)
-        ranks = block_ranks(dim, len(self.ends), factor)[1:]
-        sizes = block_sizes(self.ends)[1:]
+        self.ends = compute_block_ends(num_items, cuts)
+        ranks = compute_block_ranks(dim, len(self.ends), factor)[1:]
+        sizes = compute_block_sizes(self.ends)[1:]
         self.first = nn.Linear(dim, self.ends[0] + len(sizes), bias=False)
         # A^j keeps the size of h, so that a tail's logits are not the product of two small starts.
         self.narrow = nn.ParameterList(nn.Parameter(torch.randn(rank, dim) * dim**-0.5) for rank in ranks)
         self.tails = nn.ModuleList(nn.Linear(*shape, bias=False) for shape in zip(ranks, sizes, strict=True))
         self.register_buffer("starts", torch.tensor(self.ends[:-1], dtype=torch.int64), persistent=False)
 
-    def first_level(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def compute_first_level(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """(…, dim) → log-probabilities (…, k_1) of the items of block 1 and (…, n − 1) of the tokens."""
         items, tokens = self.first(hidden).log_softmax(-1).tensor_split([self.ends[0]], dim=-1)
         return items, tokens
 
-    def within_tail(self, hidden: Tensor, tail: int) -> Tensor:
+    def compute_tail(self, hidden: Tensor, tail: int) -> Tensor:
         """(…, dim) → (…, size): log-probabilities of the items of a tail, given that it is this tail; 0 is block 2."""
         logits: Tensor = self.tails[tail](F.linear(hidden, self.narrow[tail]))
         return logits.log_softmax(-1)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, num_items), every item of the catalogue in its order."""
-        items, tokens = self.first_level(hidden)
-        tails = (tokens[..., j, None] + self.within_tail(hidden, j) for j in range(len(self.tails)))
+        items, tokens = self.compute_first_level(hidden)
+        tails = (tokens[..., j, None] + self.compute_tail(hidden, j) for j in range(len(self.tails)))
         return torch.cat((items, *tails), dim=-1)
 
-    def cross_entropy(self, hidden: Tensor, targets: Tensor, budget: int = BUDGET) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor, budget: int = MAX_CELLS) -> Tensor:
         """The mean of −log p over (N, dim) positions with (N,) targets, 1 to num_items; a scalar.
 
         First level: the label of a target in a tail is the tail's token. Second level: only the positions whose

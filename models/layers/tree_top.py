@@ -16,25 +16,25 @@ from models.layers.tree_softmax import TreeSoftmax
 
 @dataclass(frozen=True, slots=True)
 class BestItems:
-    """`indices` (B, N) of items, counted from 1, `log_probabilities` (B, N) falling, `opened` (B,) tails looked into.
+    """`indices` (B, N) of items, counted from 1, `log_probabilities` (B, N) falling, `tails_searched` (B,) tails looked into.
 
     Equal items stand by rising index; which of several equals is the N-th is left open.
     """
 
     indices: Tensor
     log_probabilities: Tensor
-    opened: Tensor
+    tails_searched: Tensor
 
 
 @torch.inference_mode()
-def best_items(tree: TreeSoftmax, hidden: Tensor, count: int) -> BestItems:
+def find_best_items(tree: TreeSoftmax, hidden: Tensor, count: int) -> BestItems:
     """(B, dim) → the `count` most probable items of each row; all items where `count` is more than there are."""
     count = min(count, tree.num_items)
-    items, tokens = tree.first_level(hidden)
+    items, tokens = tree.compute_first_level(hidden)
     rows = len(hidden)
     values = items.new_full((rows, count), -torch.inf)
     indices = torch.zeros(rows, count, dtype=torch.int64, device=hidden.device)
-    opened = torch.zeros(rows, dtype=torch.int64, device=hidden.device)
+    tails_searched = torch.zeros(rows, dtype=torch.int64, device=hidden.device)
     everyone = torch.arange(rows, device=hidden.device)
     _merge(values, indices, everyone, items, first_index=1)
     # Rows visit their tails in falling order of the tokens: once a row leaves a tail shut, it leaves the others too.
@@ -44,13 +44,13 @@ def best_items(tree: TreeSoftmax, hidden: Tensor, count: int) -> BestItems:
         wanted = token > values[:, -1]
         if not wanted.any():
             break
-        opened += wanted
+        tails_searched += wanted
         for tail in range(tokens.shape[-1]):
             chosen = (wanted & (turn == tail)).nonzero().squeeze(-1)
             if len(chosen):
-                inside = token[chosen, None] + tree.within_tail(hidden[chosen], tail)
+                inside = token[chosen, None] + tree.compute_tail(hidden[chosen], tail)
                 _merge(values, indices, chosen, inside, first_index=tree.ends[tail] + 1)
-    return BestItems(indices, values, opened)
+    return BestItems(indices, values, tails_searched)
 
 
 def _merge(values: Tensor, indices: Tensor, rows: Tensor, found: Tensor, first_index: int) -> None:

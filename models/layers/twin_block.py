@@ -62,7 +62,7 @@ class TwinBlock(nn.Module):
     def forward(self, x: Tensor, positions: LearnedPositions, valid: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone: the rest is never computed."""
         normed = self.norm(x)
-        if self.convolution.right:  # what stands behind the end must not reach into it
+        if self.convolution.right_padding:  # what stands behind the end must not reach into it
             normed = normed.masked_fill(~valid[..., None], 0.0)
         near, far = self.convolution(normed, at), self.attention(positions(normed), valid, at)
         out: Tensor = self.dropout(self.merge(torch.cat((near, far), dim=-1)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.heads.base import Negatives, UniformNegatives
-from models.layers.calibrated_binary_cross_entropy import positive_power
+from models.layers.calibrated_binary_cross_entropy import compute_positive_power
 from models.training.options import TrainingOptions
 
 DAMPING = 0.5
@@ -50,7 +50,7 @@ class UniformSampler:
 
     def __init__(self, num_items: int, how_many: int, calibration: float, device: torch.device) -> None:
         self._num_items, self._how_many, self._device = num_items, how_many, device
-        self._beta = positive_power(how_many, num_items, calibration)
+        self._beta = compute_positive_power(how_many, num_items, calibration)
 
     def draw(self) -> UniformNegatives:
         items = torch.randint(1, self._num_items + 1, (self._how_many,), device=self._device)

@@ -107,7 +107,7 @@ def test_no_two_items_share_a_vector() -> None:
 def test_the_context_of_an_item_of_several_categories_is_their_mean() -> None:
     made = embedding()
     a, b, c = (made.current.weight[row_of(name)] for name in "abc")
-    found = made.categories.mean(torch.tensor([1, 3, 7, 9]), made.current.weight)
+    found = made.categories.average_vectors(torch.tensor([1, 3, 7, 9]), made.current.weight)
     expected = torch.stack([a, (a + b) / 2, (a + b + c) / 3, made.current.weight[row_of("d")]])
     torch.testing.assert_close(found, expected)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.encoders.cone import ConeEncoder, compute_short_term_positions
 from models.layers.attention import CausalSelfAttention
-from models.layers.sparse_attention import short_term_mask
+from models.layers.sparse_attention import build_short_term_mask
 
 
 @pytest.mark.parametrize("window", [1, 3, 8, 16])
@@ -14,7 +14,7 @@ from models.layers.sparse_attention import short_term_mask
 def test_the_places_are_those_of_the_mask(length: int, window: int) -> None:
     last = torch.arange(length)
     places, seen = compute_short_term_positions(last, length, window)
-    mask = short_term_mask(last, length, window)
+    mask = build_short_term_mask(last, length, window)
     for row in range(length):
         needed = places[row][seen[row, 0]].tolist()
         assert needed[0] == row

@@ -5,16 +5,23 @@ import torch
 from torch import Tensor
 
 from models.encoders.blossom import BlossomEncoder
-from models.layers.block_selectors import SELECTORS, BlockSelector, Compressed, Frozen, StraightThrough, block_selector
+from models.layers.block_selectors import (
+    SELECTORS,
+    BlockSelector,
+    Compressed,
+    Frozen,
+    StraightThrough,
+    build_block_selector,
+)
 from models.layers.block_summaries import BlockSummaries
-from models.layers.sparse_attention import chosen_blocks
+from models.layers.sparse_attention import select_blocks
 
 GROUPS, MEMBERS, WIDTH, WINDOW, BLOCK = 2, 2, 4, 8, 4
 
 
 def made(name: str, seed: int = 0) -> BlockSelector:
     torch.manual_seed(seed)
-    return block_selector(name, GROUPS, WIDTH, WINDOW, BLOCK)
+    return build_block_selector(name, GROUPS, WIDTH, WINDOW, BLOCK)
 
 
 def inputs(length: int, batch: int = 1, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -103,7 +110,7 @@ def test_the_compressed_output_is_zero_where_no_block_is_visible() -> None:
 
 
 def test_recent_chooses_the_newest_blocks() -> None:
-    chosen = chosen_blocks(made("recent")(*inputs(24)).importance, 2)
+    chosen = select_blocks(made("recent")(*inputs(24)).importance, 2)
     assert chosen[0, 0, 23].tolist() == [False, False, False, True, True, False]
     assert chosen[0, 0, 9].tolist() == [True, True, False, False, False, False]
     assert chosen[0, 0, 7].tolist() == [True, False, False, False, False, False]
@@ -126,7 +133,7 @@ def test_random_depends_on_places_alone() -> None:
 
 def test_random_is_spread_over_blocks_groups_and_queries() -> None:
     count = 64
-    chosen = chosen_blocks(made("random")(*inputs((count + 1) * BLOCK)).importance, 4)[0, :, ::BLOCK]
+    chosen = select_blocks(made("random")(*inputs((count + 1) * BLOCK)).importance, 4)[0, :, ::BLOCK]
     late = chosen[:, count // 2 :, : count // 2].float()  # (group, query, block): all of these are visible to all
     share = late.mean((0, 1))
     assert share.min() > 0

@@ -6,7 +6,7 @@ import torch
 from models.layers.block_selectors import SELECTORS
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.positional import RotaryPositions
-from models.layers.sparse_attention import chosen_blocks, short_term_mask, visible_blocks
+from models.layers.sparse_attention import build_short_term_mask, mask_visible_blocks, select_blocks
 from service_tests.models.layers.reference_blossom import Sizes, by_loops
 
 SMALL = Sizes(dim=16, heads=4, key_heads=2, window=8, block=4, chosen=2, short=3)
@@ -48,20 +48,20 @@ def test_it_equals_the_rules_written_as_loops(selector: str, sizes: Sizes, lengt
 
 
 def test_the_short_term_mask_is_window_powers_of_two_and_the_first_key() -> None:
-    mask = short_term_mask(torch.arange(40), 40, 3)
+    mask = build_short_term_mask(torch.arange(40), 40, 3)
     assert [key for key in range(40) if mask[39, key]] == [0, 39 - 32, 39 - 16, 39 - 8, 39 - 4, 37, 38, 39]
     assert not mask.triu(1).any()
 
 
 def test_a_query_never_chooses_its_own_block_or_one_that_has_not_ended() -> None:
-    visible = visible_blocks(torch.arange(12), 3, 4)
+    visible = mask_visible_blocks(torch.arange(12), 3, 4)
     assert visible[:, 0].tolist() == [t > 3 for t in range(12)]
     assert visible[:, 2].tolist() == [False] * 12
 
 
 def test_no_block_is_chosen_where_none_is_visible() -> None:
     importance = torch.tensor([[[[0.0, 0.0, 0.0], [0.7, 0.0, 0.0], [0.2, 0.5, 0.3]]]])
-    chosen = chosen_blocks(importance, 2)
+    chosen = select_blocks(importance, 2)
     assert chosen[0, 0].tolist() == [[False] * 3, [True, False, False], [False, True, True]]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy, positive_power
+from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy, compute_positive_power
 
 
 def plain(leaves: list[Tensor], collide: Tensor, beta: float) -> Tensor:
@@ -78,16 +78,16 @@ def test_its_gradient_is_the_slope_of_its_value() -> None:
 @pytest.mark.parametrize(("negatives", "items", "t"), [(256, 3417, 0.75), (1, 1000, 0.2), (99, 100, 0.5)])
 def test_the_power_is_that_of_the_paper(negatives: int, items: int, t: float) -> None:
     alpha = negatives / (items - 1)
-    assert positive_power(negatives, items, t) == pytest.approx(alpha * (t * (1 - 1 / alpha) + 1 / alpha))
-    assert positive_power(negatives, items, 0.0) == 1.0
-    assert positive_power(negatives, items, 1.0) == pytest.approx(alpha)
+    assert compute_positive_power(negatives, items, t) == pytest.approx(alpha * (t * (1 - 1 / alpha) + 1 / alpha))
+    assert compute_positive_power(negatives, items, 0.0) == 1.0
+    assert compute_positive_power(negatives, items, 1.0) == pytest.approx(alpha)
 
 
 def test_without_calibration_it_is_plain_binary_cross_entropy() -> None:
     (hidden, negatives, rows), _, _ = drawn(6, 3, 50, 1)
     never = torch.full((6,), -1)
     loss = calibrated_binary_cross_entropy(
-        hidden, negatives, rows, collisions=never, ids=torch.arange(3), beta=positive_power(3, 50, 0.0)
+        hidden, negatives, rows, collisions=never, ids=torch.arange(3), beta=compute_positive_power(3, 50, 0.0)
     )
     scores = torch.cat(((hidden * rows).sum(-1, keepdim=True), hidden @ negatives.T), dim=1)
     labels = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(6, 4)
@@ -99,7 +99,7 @@ def test_full_calibration_makes_probabilities_of_the_scores(t: float, level: boo
     """Where σ(score) is each item's share of the targets, the expected loss is level with t = 1, and only then."""
     shares = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05], dtype=torch.float64)
     scores = shares.logit()[:, None].requires_grad_()
-    beta = positive_power(2, 5, t)
+    beta = compute_positive_power(2, 5, t)
     expected = torch.zeros((), dtype=torch.float64)
     for target in range(5):
         pairs = [list(p) for p in itertools.combinations(range(5), 2) if target not in p]

@@ -4,36 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.layers.item_blocks import block_ends, block_ranks, block_sizes
+from models.layers.item_blocks import compute_block_ends, compute_block_ranks, compute_block_sizes
 
 
 @given(num_items=st.integers(1, 5000))
 def test_default_cuts_cover_every_item_and_leave_no_block_empty(num_items: int) -> None:
-    ends = block_ends(num_items, None)
+    ends = compute_block_ends(num_items, None)
     assert ends[-1] == num_items
-    assert min(block_sizes(ends)) >= 1
+    assert min(compute_block_sizes(ends)) >= 1
     assert len(ends) == 3 or num_items < 4
 
 
 def test_a_small_catalogue_is_cut_in_three_too() -> None:
-    assert block_ends(50, None) == (5, 25, 50)
+    assert compute_block_ends(50, None) == (5, 25, 50)
 
 
 def test_given_cuts_are_ends_of_blocks() -> None:
-    assert block_ends(50, [7, 15]) == (7, 15, 50)
-    assert block_sizes((7, 15, 50)) == (7, 8, 35)
-    assert block_ends(50, []) == (50,)
+    assert compute_block_ends(50, [7, 15]) == (7, 15, 50)
+    assert compute_block_sizes((7, 15, 50)) == (7, 8, 35)
+    assert compute_block_ends(50, []) == (50,)
 
 
 @pytest.mark.parametrize("cuts", [[0, 5], [5, 5], [9, 5], [50], [5, 60]])
 def test_cuts_that_leave_a_block_empty_are_refused(cuts: list[int]) -> None:
     with pytest.raises(ValueError, match="cuts must rise from at least 1 to less than 50 items"):
-        block_ends(50, cuts)
+        compute_block_ends(50, cuts)
 
 
 def test_ranks_fall_by_powers_of_the_factor_and_never_to_nothing() -> None:
-    assert block_ranks(512, 5, 4) == (512, 128, 32, 8, 2)
-    assert block_ranks(16, 4, 4) == (16, 4, 1, 1)
-    assert block_ranks(64, 3, 1) == (64, 64, 64)
+    assert compute_block_ranks(512, 5, 4) == (512, 128, 32, 8, 2)
+    assert compute_block_ranks(16, 4, 4) == (16, 4, 1, 1)
+    assert compute_block_ranks(64, 3, 1) == (64, 64, 64)
     with pytest.raises(ValueError, match="factor must be 1 or more, not 0"):
-        block_ranks(64, 3, 0)
+        compute_block_ranks(64, 3, 0)

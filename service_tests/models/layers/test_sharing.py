@@ -6,7 +6,7 @@ import torch
 from models.batch import SequenceBatch
 from models.build import build_model
 from models.config import ModelConfig, Part
-from models.layers.sharing import weight_sets
+from models.layers.sharing import assign_weight_sets
 
 LAYERS = 4
 
@@ -23,13 +23,13 @@ LAYERS = 4
 )
 def test_every_layer_uses_the_set_of_the_table(scheme: str, sets: tuple[int, ...]) -> None:
     """Five blocks of two layers: the fifth has no neighbour to share with."""
-    assert weight_sets(scheme, 10) == sets
+    assert assign_weight_sets(scheme, 10) == sets
 
 
 def test_an_unknown_scheme_is_told_with_those_there_are() -> None:
     known = "original, cross_layer, cross_block, adjacent_layer, adjacent_block"
     with pytest.raises(ValueError, match=f"no sharing scheme is called 'adjacent'; there are {known}"):
-        weight_sets("adjacent", 4)
+        assign_weight_sets("adjacent", 4)
 
 
 def weights_of(encoder: str, sharing: str) -> dict[str, int]:
@@ -46,7 +46,7 @@ def test_shared_transformer_blocks_keep_their_norms_and_drop_the_rest(encoder: s
     norms = {name for name in every if "norm" in name}
     assert {name for name in some if "norm" in name} == norms
     per_set = sum(size for name, size in every.items() if name not in norms) // LAYERS
-    distinct = len(set(weight_sets(scheme, LAYERS)))
+    distinct = len(set(assign_weight_sets(scheme, LAYERS)))
     assert sum(some.values()) == sum(every[name] for name in norms) + distinct * per_set
 
 

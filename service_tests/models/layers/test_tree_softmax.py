@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.layers import tree_softmax
 from models.layers.tree_softmax import TreeSoftmax
-from models.layers.tree_top import best_items
+from models.layers.tree_top import find_best_items
 
 DIM = 8
 
@@ -98,7 +98,7 @@ def test_only_positions_with_a_target_in_a_tail_touch_it(monkeypatch: pytest.Mon
 def test_the_fast_best_are_the_exhaustive_best(cuts: list[int], seed: int, count: int, std: float) -> None:
     tree, hidden = tree_of(40, cuts, seed, std), hidden_of(7, seed)
     everything = tree.log_probabilities(hidden).double().sort(dim=-1, descending=True, stable=True)
-    best = best_items(tree, hidden, count)
+    best = find_best_items(tree, hidden, count)
     assert best.indices.shape == (7, min(count, 40))
     torch.testing.assert_close(best.log_probabilities, everything.values[:, :count].float())
     # Compared by value: two products of different shape may differ in the last digit and swap equals.
@@ -128,7 +128,7 @@ ONE = torch.nn.functional.one_hot(torch.tensor([0]), DIM).float()
 
 def best_by_the_published_rule(tree: TreeSoftmax, hidden: Tensor, count: int) -> list[int]:
     """One row: a tail is opened only if its token is among the `count` best of the first level."""
-    items, tokens = tree.first_level(hidden)
+    items, tokens = tree.compute_first_level(hidden)
     opened = torch.cat((items, tokens), dim=-1).topk(count).indices[0] - items.shape[-1]
     allowed = torch.full((tree.num_items,), -torch.inf)
     allowed[: items.shape[-1]] = 0.0
@@ -140,27 +140,27 @@ def best_by_the_published_rule(tree: TreeSoftmax, hidden: Tensor, count: int) ->
 
 def test_the_best_item_may_be_in_a_tail_whose_token_is_not_the_best_of_the_first_level() -> None:
     tree = with_probabilities([0.25, 0.40, 0.35], [[0.1] * 10, [0.98, 0.02]])
-    best = best_items(tree, ONE, 1)
+    best = find_best_items(tree, ONE, 1)
     assert best.indices.tolist() == [[12]]  # the first of the second tail, 0.343
-    assert best.opened.tolist() == [2]
+    assert best.tails_searched.tolist() == [2]
     assert best_by_the_published_rule(tree, ONE, 1) == [1]
 
 
 def test_a_tail_that_cannot_hold_a_better_item_stays_shut() -> None:
     tree = with_probabilities([0.5, 0.2, 0.19, 0.11], [[0.5, 0.5], [0.9, 0.1]])
-    assert best_items(tree, ONE, 1).opened.tolist() == [0]
-    assert best_items(tree, ONE, 2).opened.tolist() == [0]
-    three = best_items(tree, ONE, 3)  # 0.19 / 2 is below the token at 0.11, so both are opened
-    assert (three.indices.tolist(), three.opened.tolist()) == ([[1, 2, 5]], [2])
+    assert find_best_items(tree, ONE, 1).tails_searched.tolist() == [0]
+    assert find_best_items(tree, ONE, 2).tails_searched.tolist() == [0]
+    three = find_best_items(tree, ONE, 3)  # 0.19 / 2 is below the token at 0.11, so both are opened
+    assert (three.indices.tolist(), three.tails_searched.tolist()) == ([[1, 2, 5]], [2])
 
 
 def test_rows_open_tails_of_their_own() -> None:
     tree = with_probabilities([0.6, 0.3, 0.1], [[0.5, 0.5], [0.5, 0.5]])
     both = torch.cat((ONE, -ONE))  # the other row likes what this one does not
-    assert best_items(tree, both, 1).opened.tolist() == [0, 1]
-    assert best_items(tree, both, 1).indices.tolist() == [[1], [4]]
+    assert find_best_items(tree, both, 1).tails_searched.tolist() == [0, 1]
+    assert find_best_items(tree, both, 1).indices.tolist() == [[1], [4]]
 
 
 def test_equal_items_come_by_rising_index() -> None:
     tree = with_probabilities([0.2, 0.2, 0.2, 0.4], [[0.5, 0.5]])
-    assert best_items(tree, ONE, 5).indices.tolist() == [[1, 2, 3, 4, 5]]
+    assert find_best_items(tree, ONE, 5).indices.tolist() == [[1, 2, 3, 4, 5]]

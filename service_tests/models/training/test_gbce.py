@@ -10,7 +10,7 @@ import torch
 
 from models.evaluation.evaluate import evaluate
 from models.heads.base import UniformNegatives
-from models.layers.calibrated_binary_cross_entropy import positive_power
+from models.layers.calibrated_binary_cross_entropy import compute_positive_power
 from models.predictor import Predictor
 from models.training.negatives import PopularitySampler, UniformSampler, create_sampler
 from models.training.options import TrainingOptions
@@ -32,7 +32,7 @@ def test_it_learns_what_popularity_cannot(tmp_path: Path) -> None:
 
 def loss_of_one_score_for_all(negatives: int, items: int, calibration: float) -> float:
     """The least that a model can get to which tells no item from another."""
-    beta = positive_power(negatives, items, calibration)
+    beta = compute_positive_power(negatives, items, calibration)
     share = beta / (beta + negatives)
     return -(beta * math.log(share) + negatives * math.log(1 - share)) / (negatives + 1)
 
