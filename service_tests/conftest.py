@@ -15,7 +15,7 @@ import torch
 from app.settings import Settings
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.redis_server import new_user, redis_client, redis_url
-from service_tests.support.service import Service, running_service
+from service_tests.support.service import Service, run_service
 
 __all__ = ["new_user", "redis_client", "redis_url"]
 
@@ -55,7 +55,7 @@ def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path, model_process:
 
 @pytest.fixture
 async def service(settings: Settings) -> AsyncIterator[Service]:
-    async with running_service(settings) as running:
+    async with run_service(settings) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ def service_with(settings: Settings) -> Callable[..., AbstractAsyncContextManage
 
     @asynccontextmanager
     async def started(**changes: object) -> AsyncIterator[Service]:
-        async with running_service(settings.model_copy(update=changes)) as running:
+        async with run_service(settings.model_copy(update=changes)) as running:
             yield running
 
     return started

@@ -12,9 +12,9 @@ import httpx
 
 from service_tests.end_to_end.test_publish import BODIES, EVENTS, ITEMS, SMALL, USERS, active, some_more, wait_until
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.constant_load import constant_requests
+from service_tests.support.constant_load import run_constant_load
 from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, make_environment, run_service
-from service_tests.support.versions import version_of
+from service_tests.support.versions import read_artifact_version
 
 FAILED = "no new version tonight"
 
@@ -76,7 +76,7 @@ def knows(served: RunningService, item: str) -> bool:
 def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Path) -> None:
     """What nobody had heard of in the evening is an item in the morning, while requests and events keep coming."""
     data, shelf = tmp_path / "data", tmp_path / "models"
-    first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
+    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
     users = [f"u{n}" for n in range(USERS)]
     with run_service(data, "--artifact", str(shelf)) as served:
         for minute in range(EVENTS):
@@ -85,7 +85,7 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
                 happened(served, [user, users[number + ITEMS]], item, minute)
         happened(served, users[:10], "new-today", EVENTS)
         assert not knows(served, "new-today")
-        with constant_requests(served.url, BODIES) as tally, nights(served, data, shelf, EVERY_S="1") as told:
+        with run_constant_load(served.url, BODIES) as tally, nights(served, data, shelf, EVERY_S="1") as told:
             wait_until(lambda: knows(served, "new-today") or FAILED in told(), "the first night ends")
             second = active(served)
             assert second != first, told()
@@ -94,7 +94,7 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
             third = active(served)
             assert third not in {first, second}, told()
             some_more(tally)
-        assert tally.wrong == []
+        assert tally.failures == []
         assert {first, second, third} <= set(tally.versions)
         kept = [httpx.get(f"{served.url}/users/{user}/history").json()["events"] for user in users]
         assert [len(events) for events in kept] == [EVENTS + 1] * 20 + [EVENTS] * 20, "no night lost an event"
@@ -104,7 +104,7 @@ def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Pa
 
 def test_nights_that_fail_leave_the_old_version_serving_and_the_next_ones_try_again(tmp_path: Path) -> None:
     data, shelf = tmp_path / "data", tmp_path / "models"
-    first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
+    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
     with run_service(data, "--artifact", str(shelf)) as served:
         happened(served, ["u1"], "i1", 0)
         with nights(served, data, shelf, EVERY_S="1") as told:

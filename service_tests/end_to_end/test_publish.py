@@ -15,9 +15,9 @@ import pytest
 from app.model_repository.repository import ModelRepository
 from service_tests.end_to_end.test_process import samples
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.constant_load import Tally, constant_requests
+from service_tests.support.constant_load import ResponseTally, run_constant_load
 from service_tests.support.nextup_process import RunningService, run_nextup, run_service
-from service_tests.support.versions import change_a_byte, version_of
+from service_tests.support.versions import corrupt_byte, read_artifact_version
 
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
 USERS, EVENTS, ITEMS = 40, 10, 20
@@ -60,25 +60,25 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def some_more(tally: Tally) -> None:
-    enough = tally.answered + 50
-    wait_until(lambda: tally.answered >= enough or bool(tally.wrong), "callers are answered")
+def some_more(tally: ResponseTally) -> None:
+    enough = tally.success_count + 50
+    wait_until(lambda: tally.success_count >= enough or bool(tally.failures), "callers are answered")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path: Path) -> None:
     """Dumped, trained and published; then a version that was made elsewhere; then the way back."""
     data, shelf = tmp_path / "data", tmp_path / "models"
-    first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
+    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
     into = ["--into", str(shelf)]
     with run_service(data, "--artifact", str(shelf), "--workers", str(workers)) as served:
         said(data, "load", str(stored_log(tmp_path)))
-        with constant_requests(served.url, BODIES) as tally:
+        with run_constant_load(served.url, BODIES) as tally:
             some_more(tally)
             said(data, "dump", "--out", str(tmp_path / "dump"))
             trained = said(data, "train", str(tmp_path / "dump"), "--out", str(tmp_path / "next"), *SMALL)
             other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
-            wanted = [trained["version"], version_of(other), first]
+            wanted = [trained["version"], read_artifact_version(other), first]
             for artifact, version in zip((tmp_path / "next", other, shelf), wanted, strict=True):
                 answer = said(data, "publish", str(artifact), *into, "--url", served.url)
                 assert (answer["active"], answer["wanted"]) == (version, version)
@@ -86,7 +86,7 @@ def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path:
                 assert version in shown(served)[0]
                 assert {active(served) for _ in range(10)} == {version}, "a connection each, so any worker"
                 some_more(tally)
-    assert tally.wrong == []
+    assert tally.failures == []
     assert set(tally.versions) == {first, *wanted}
 
 
@@ -103,22 +103,22 @@ def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever
             assert "another version is being loaded" in gave_up.stderr
             done = threading.Timer(3.0, loading.pop_all().close)
         done.start()
-        assert said(data, *publish, "60")["active"] == active(served) == version_of(other)
+        assert said(data, *publish, "60")["active"] == active(served) == read_artifact_version(other)
         done.join()
         assert samples(served.url, "nextup_model_reload_total")["[('result', 'busy')]"] > 1
 
 
 def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes_on(tmp_path: Path) -> None:
     data, shelf = tmp_path / "data", tmp_path / "models"
-    first = version_of(write_tiny_artifact(shelf, num_items=ITEMS))
+    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
     bodies = [{"history": ["i1", "i2"]}]
-    with run_service(data, "--artifact", str(shelf)) as served, constant_requests(served.url, bodies) as tally:
+    with run_service(data, "--artifact", str(shelf)) as served, run_constant_load(served.url, bodies) as tally:
         some_more(tally)
         where = ["--into", str(shelf), "--url", served.url]
         second = said(data, "publish", str(other), *where)["version"]
         said(data, "publish", str(shelf), *where)
-        change_a_byte(shelf / second)
+        corrupt_byte(shelf / second)
         refused = run_nextup(data, "publish", str(other), *where)
         assert refused.returncode == 1
         assert "model.safetensors" in refused.stderr
@@ -127,6 +127,6 @@ def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes
         assert active(served) == first
         assert list(samples(served.url, "nextup_model_reload_total").values()).count(1.0) == 1
         some_more(tally)
-    assert tally.wrong == []
+    assert tally.failures == []
     with run_service(data, "--artifact", str(shelf)) as again:
         assert active(again) == first, "the wish outlives the service"

@@ -13,8 +13,8 @@ import uvicorn
 from app.lifespan import AppState
 from app.main import create_app
 from app.settings import Settings
-from service_tests.failures.test_overload import busy_model, until
-from service_tests.support.service import Service, model_of, running_service
+from service_tests.failures.test_overload import block_model, wait_until
+from service_tests.support.service import Service, get_model, run_service
 
 pytestmark = pytest.mark.anyio
 
@@ -27,12 +27,12 @@ class SocketService:
 
 
 @asynccontextmanager
-async def socket_service(settings: Settings) -> AsyncIterator[SocketService]:
+async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]:
     """A service in this event loop, behind uvicorn."""
     config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", ws="none")
     server = uvicorn.Server(config)
     running = asyncio.ensure_future(server.serve())
-    await until(lambda: server.started)
+    await wait_until(lambda: server.started)
     yield SocketService(server, server.servers[0].sockets[0].getsockname()[1], server.lifespan.state)
     server.should_exit = True
     await running
@@ -44,39 +44,39 @@ def request(path: str, body: dict[str, Any]) -> bytes:
     return f"{head}\r\n\r\n{content}".encode()
 
 
-async def ask(port: int, path: str, body: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_request(port: int, path: str, body: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request(path, body))
     return reader, writer
 
 
 async def test_a_caller_that_hangs_up_leaves_the_queue_and_is_counted(settings: Settings) -> None:
-    async with socket_service(settings) as running, running_service(settings) as other:
-        counted = await other.metric("nextup_cancelled_total")
+    async with run_socket_service(settings) as running, run_service(settings) as other:
+        counted = await other.read_metric("nextup_cancelled_total")
         left = 'nextup_http_requests_total{code="499",method="POST",route="/recommend"}'
-        before = await other.metric(left)
-        queue = model_of(running.state).engine._batcher
-        with busy_model(Service(other.http, running.state, model_of(running.state))):
-            first = await ask(running.port, "/recommend", {"history": ["i7"]})
-            await until(lambda: bool(queue._running))
-            leaving = await ask(running.port, "/recommend", {"history": ["i7"]})
-            batch = await ask(running.port, "/recommend/batch", {"requests": [{"history": ["i7"]}] * 5})
-            staying = await ask(running.port, "/recommend", {"history": ["i7"]})
-            await until(lambda: queue.depth == 7)
+        before = await other.read_metric(left)
+        queue = get_model(running.state).engine._batcher
+        with block_model(Service(other.http, running.state, get_model(running.state))):
+            first = await open_request(running.port, "/recommend", {"history": ["i7"]})
+            await wait_until(lambda: bool(queue._running))
+            leaving = await open_request(running.port, "/recommend", {"history": ["i7"]})
+            batch = await open_request(running.port, "/recommend/batch", {"requests": [{"history": ["i7"]}] * 5})
+            staying = await open_request(running.port, "/recommend", {"history": ["i7"]})
+            await wait_until(lambda: queue.depth == 7)
             for _, writer in (leaving, batch):
                 writer.close()
-            await until(lambda: queue.depth == 1)
+            await wait_until(lambda: queue.depth == 1)
         for reader, writer in (first, staying):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             writer.close()
-        assert await other.metric("nextup_cancelled_total") == counted + 6
-        assert await other.metric(left) == before + 1
+        assert await other.read_metric("nextup_cancelled_total") == counted + 6
+        assert await other.read_metric(left) == before + 1
 
 
 async def test_a_connection_serves_one_request_after_the_other(settings: Settings) -> None:
     """Listening for the end of a connection must not swallow the next request on it."""
-    async with socket_service(settings) as running:
-        reader, writer = await ask(running.port, "/recommend", {"history": ["i7"]})
+    async with run_socket_service(settings) as running:
+        reader, writer = await open_request(running.port, "/recommend", {"history": ["i7"]})
         for _ in range(5):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             assert head.startswith("http/1.1 200")

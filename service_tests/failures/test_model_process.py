@@ -16,7 +16,7 @@ import pytest
 
 from service_tests.end_to_end.test_process import samples
 from service_tests.support.nextup_process import RunningService, run_service
-from service_tests.support.versions import published, tiny_artifacts
+from service_tests.support.versions import publish_versions, write_tiny_artifacts
 
 ASK = {"history": ["i1", "i2"], "k": 3}
 DEADLINE_S = 1.0
@@ -24,7 +24,7 @@ SLACK_S = 2.0
 """For a machine that is busy: of a request that hangs it would be a matter of ever."""
 
 
-def until(true: Callable[[], bool], what: str, longest_s: float = 40) -> None:
+def wait_until(true: Callable[[], bool], what: str, longest_s: float = 40) -> None:
     end = time.monotonic() + longest_s
     while not true():
         assert time.monotonic() < end, what
@@ -53,7 +53,7 @@ def ask(served: RunningService, path: str = "/recommend", **body: Any) -> httpx.
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("own")
-    published(folder / "models", *tiny_artifacts(folder, 1, 2))
+    publish_versions(folder / "models", *write_tiny_artifacts(folder, 1, 2))
     where = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "own"]
     limit = str(round(DEADLINE_S * 1000))
     with run_service(folder / "data", *where, NEXTUP_REQUEST_DEADLINE_MS=limit) as running:
@@ -99,7 +99,7 @@ def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summ
     batched = sum(samples(url, "nextup_batch_size_sum").values())
     for _ in range(30):
         assert ask(served).json()["served_by"] == "model"
-    until(  # numbers of other processes are seen twice a second
+    wait_until(  # numbers of other processes are seen twice a second
         lambda: (
             sum(samples(url, "nextup_recommendations_total").values()) == before + 30
             and sum(samples(url, "nextup_batch_size_sum").values()) == batched + 30
@@ -121,7 +121,7 @@ def test_another_version_comes_to_all_workers_and_no_request_fails(served: Runni
         for version in (second, first, second):
             changed = httpx.post(f"{served.url}/models/{version}/activate", timeout=30)
             assert (changed.status_code, changed.json()["active"]) == (200, version)
-            until(partial(_all_of, answers, version), "a worker stays behind")
+            wait_until(partial(_all_of, answers, version), "a worker stays behind")
     assert {(status, answer["served_by"]) for status, answer, _ in answers} == {(200, "model")}
     (info,) = samples(served.url, "nextup_model_info")
     assert second in info
@@ -136,9 +136,9 @@ def _all_of(answers: list[tuple[int, dict[str, Any], float]], version: str) -> b
 def test_a_killed_model_is_replaced_and_until_then_popularity_answers_in_time(served: RunningService) -> None:
     killed = model_pid(served)
     with load(served) as answers:
-        until(lambda: len(answers) > 20, "nothing is answered")
+        wait_until(lambda: len(answers) > 20, "nothing is answered")
         os.kill(killed, signal.SIGKILL)
-        until(lambda: ready(served) == 503, "nobody noticed")
+        wait_until(lambda: ready(served) == 503, "nobody noticed")
         lost = ask(served)
         assert (lost.json()["served_by"], lost.json()["reason"]) == ("popularity", "model_unavailable")
         similar = ask(served, "/similar", item_id="i1")
@@ -146,7 +146,7 @@ def test_a_killed_model_is_replaced_and_until_then_popularity_answers_in_time(se
         assert similar.headers["retry-after"] == "1"
         item = httpx.get(f"{served.url}/items/i1")
         assert (item.status_code, item.json()["rank"]) == (200, 1), "the catalogue is still there"
-        until(lambda: ready(served) == 200 and _by(answers) == {"model"}, "the model does not come back")
+        wait_until(lambda: ready(served) == 200 and _by(answers) == {"model"}, "the model does not come back")
     assert model_pid(served) != killed
     assert {status for status, _, _ in answers} == {200}
     assert {answer["reason"] for _, answer, _ in answers} == {None, "model_unavailable"}
@@ -167,7 +167,7 @@ def test_a_model_that_stands_still_costs_nobody_more_than_the_deadline(served: R
         assert DEADLINE_S * 0.9 < time.monotonic() - began < DEADLINE_S + SLACK_S
     finally:
         os.kill(stopped, signal.SIGCONT)
-    until(lambda: ask(served).json().get("served_by") == "model", "it goes on")
+    wait_until(lambda: ask(served).json().get("served_by") == "model", "it goes on")
 
 
 def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: RunningService) -> None:
@@ -184,8 +184,8 @@ def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: RunningServi
         os.kill(stopped, signal.SIGCONT)
     for caller in callers:
         caller.join()
-    until(lambda: len(set(children(served, b"spawn_main")) - {worker}) == 2, "the worker is not replaced")
-    until(lambda: samples(served.url, "nextup_queue_depth") == {"[]": 0.0}, "entries are left")
+    wait_until(lambda: len(set(children(served, b"spawn_main")) - {worker}) == 2, "the worker is not replaced")
+    wait_until(lambda: samples(served.url, "nextup_queue_depth") == {"[]": 0.0}, "entries are left")
     assert model_pid(served) == stopped
     for _ in range(10):
         assert ask(served).json()["served_by"] == "model"

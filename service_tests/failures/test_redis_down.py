@@ -15,15 +15,15 @@ async def test_the_service_outlives_its_redis(service_with: Callable[..., Any], 
     redis = EmbeddedRedis.start(tmp_path / "redis")
     try:
         async with service_with(redis_url=redis.url, redis_timeout_ms=300) as service:
-            await service.take("u", "i7", "i8")
+            await service.post_events("u", "i7", "i8")
             before = await service.recommend(user_id="u")
             errors = 'nextup_store_errors_total{operation="recent"}'
-            counted = await service.metric(errors)
+            counted = await service.read_metric(errors)
             redis.stop()
 
             fallen_back = await service.recommend(user_id="u")
             assert (fallen_back["served_by"], fallen_back["reason"]) == ("popularity", "store_unavailable")
-            assert await service.metric(errors) > counted
+            assert await service.read_metric(errors) > counted
             wanted = await service.http.post("/recommend", json={"user_id": "u", "min_history_version": 2})
             sent = await service.http.post("/events", json={"events": [{"user_id": "u", "item_id": "i9"}]})
             read = await service.http.get("/users/u/history")
@@ -34,7 +34,7 @@ async def test_the_service_outlives_its_redis(service_with: Callable[..., Any], 
             await service.state["health_monitor"].poll()
             assert (await service.http.get("/readyz")).status_code == 503
             assert (await service.http.get("/livez")).status_code == 200
-            assert await service.metric("nextup_store_up") == 0
+            assert await service.read_metric("nextup_store_up") == 0
 
             redis = EmbeddedRedis.start(tmp_path / "redis")
             assert (await service.recommend(user_id="u"))["items"] == before["items"]

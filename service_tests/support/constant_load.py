@@ -11,21 +11,21 @@ import httpx
 
 
 @dataclass
-class Tally:
-    """`wrong` are answers that a caller would call a failure, whatever the reason; `versions` counts the others."""
+class ResponseTally:
+    """`failures` are answers that a caller would call a failure, whatever the reason; `versions` counts the others."""
 
     versions: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     @property
-    def answered(self) -> int:
+    def success_count(self) -> int:
         return self.versions.total()
 
 
 @contextmanager
-def constant_requests(url: str, bodies: list[dict[str, Any]], threads: int = 4) -> Iterator[Tally]:
+def run_constant_load(url: str, bodies: list[dict[str, Any]], threads: int = 4) -> Iterator[ResponseTally]:
     """Until the block ends; then every request that was begun has its answer in the tally."""
-    tally, ended = Tally(), threading.Event()
+    tally, ended = ResponseTally(), threading.Event()
 
     def ask(first: int) -> None:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
@@ -45,13 +45,13 @@ def constant_requests(url: str, bodies: list[dict[str, Any]], threads: int = 4) 
             caller.join()
 
 
-def _count(tally: Tally, http: httpx.Client, body: dict[str, Any]) -> None:
+def _count(tally: ResponseTally, http: httpx.Client, body: dict[str, Any]) -> None:
     try:
         response = http.post("/recommend", json=body)
     except httpx.HTTPError as error:
-        tally.wrong.append(repr(error))
+        tally.failures.append(repr(error))
         return
     if response.status_code != 200 or (answer := response.json())["served_by"] != "model":
-        tally.wrong.append(f"{response.status_code} {response.text}")
+        tally.failures.append(f"{response.status_code} {response.text}")
     else:
         tally.versions[answer["model_version"]] += 1

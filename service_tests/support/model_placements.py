@@ -1,9 +1,9 @@
-"""For tests that hold wherever the model is: import `both as model_process` from here."""
+"""For tests that hold wherever the model is: import `model_process as model_process` from here."""
 
 import pytest
 
 
 @pytest.fixture(params=["inside", "own"])
-def both(request: pytest.FixtureRequest) -> str:
+def model_process(request: pytest.FixtureRequest) -> str:
     """`model_process` of the settings that a test's services have."""
     return str(request.param)

@@ -20,7 +20,7 @@ from app.settings import Settings
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelHandles:
     """Where the model is, also when the service reaches it over a socket."""
 
     engine: InferenceEngine
@@ -31,7 +31,7 @@ class Model:
 class Service:
     http: httpx.AsyncClient
     state: AppState
-    model: "Model"
+    model: "ModelHandles"
 
     async def recommend(self, **body: Any) -> dict[str, Any]:
         response = await self.http.post("/recommend", json=body)
@@ -39,7 +39,7 @@ class Service:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def take(self, user_id: str, *item_ids: str) -> dict[str, Any]:
+    async def post_events(self, user_id: str, *item_ids: str) -> dict[str, Any]:
         """Events of these items, a second apart."""
         events = [
             {"user_id": user_id, "item_id": item_id, "timestamp": 1_700_000_000 + place}
@@ -50,7 +50,7 @@ class Service:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def metric(self, line: str) -> float:
+    async def read_metric(self, line: str) -> float:
         """The value of one sample, named as it is exposed; 0 while it is not there yet."""
         text = (await self.http.get("/metrics")).text
         values = [row.rsplit(" ", 1)[1] for row in text.splitlines() if row.rsplit(" ", 1)[0] == line]
@@ -58,14 +58,14 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[Service]:
+async def run_service(settings: Settings) -> AsyncIterator[Service]:
     """With `model_process` "own", what that process would do happens here too, behind a real socket."""
     app = create_app(settings)
     async with AsyncExitStack() as running:
-        elsewhere: Model | None = None
+        elsewhere: ModelHandles | None = None
         if settings.model_process == "own":
             engine, models, _ = await running.enter_async_context(serve_model(settings))
-            elsewhere = Model(engine, models)
+            elsewhere = ModelHandles(engine, models)
         opened: Any = await running.enter_async_context(app.router.lifespan_context(app))
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,12 +74,12 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
 
         transport = httpx.ASGITransport(with_state, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://nextup.test") as http:
-            yield Service(http, opened, elsewhere or model_of(opened))
+            yield Service(http, opened, elsewhere or get_model(opened))
 
 
-def model_of(state: AppState) -> Model:
+def get_model(state: AppState) -> ModelHandles:
     """Of a service with the model inside."""
     engine, models = state["engine"], state["models"]
     assert isinstance(engine, InferenceEngine)
     assert isinstance(models, ModelManager)
-    return Model(engine, models)
+    return ModelHandles(engine, models)

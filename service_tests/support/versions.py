@@ -7,31 +7,31 @@ from app.model_repository.publish import add_version
 from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
 
-FLIPPED = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 
 
-def version_of(artifact: Path) -> str:
+def read_artifact_version(artifact: Path) -> str:
     version: str = json.loads((artifact / "manifest.json").read_text())["version"]
     return version
 
 
-def added(folder: Path, *artifacts: Path) -> list[str]:
+def add_versions(folder: Path, *artifacts: Path) -> list[str]:
     """Copy them into the folder; their versions."""
     return [add_version(folder, artifact)[0].version for artifact in artifacts]
 
 
-def published(folder: Path, *artifacts: Path) -> list[str]:
+def publish_versions(folder: Path, *artifacts: Path) -> list[str]:
     """Copy them into the folder, where the first one is wanted; their versions."""
-    versions = added(folder, *artifacts)
+    versions = add_versions(folder, *artifacts)
     ModelRepository(folder).set_target_version(versions[0])
     return versions
 
 
-def tiny_artifacts(folder: Path, *seeds: int, num_items: int = 60) -> list[Path]:
+def write_tiny_artifacts(folder: Path, *seeds: int, num_items: int = 60) -> list[Path]:
     return [write_tiny_artifact(folder / f"made-{seed}", seed=seed, num_items=num_items) for seed in seeds]
 
 
-def change_a_byte(artifact: Path, name: str = FLIPPED) -> None:
+def corrupt_byte(artifact: Path, name: str = WEIGHTS_FILE) -> None:
     """A new file in its place, as a service may still map the old one."""
     changed = bytearray((artifact / name).read_bytes())
     changed[-1] ^= 1

@@ -9,7 +9,7 @@ from app.commands.main import main
 from app.model_repository.publish import remove_old_versions
 from app.model_repository.repository import ModelRepository
 from service_tests.support.nextup_process import find_free_port
-from service_tests.support.versions import added, change_a_byte, tiny_artifacts, version_of
+from service_tests.support.versions import add_versions, corrupt_byte, read_artifact_version, write_tiny_artifacts
 
 
 @pytest.fixture
@@ -22,22 +22,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_next_service_that_starts_will_serve_what_was_published(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for artifact in tiny_artifacts(tmp_path, 1, 2):
+    for artifact in write_tiny_artifacts(tmp_path, 1, 2):
         assert main(["publish", str(artifact)]) == 0
         said = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert (said["version"], said["wanted"], said["active"]) == (version_of(artifact), version_of(artifact), None)
+        assert (said["version"], said["wanted"], said["active"]) == (
+            read_artifact_version(artifact),
+            read_artifact_version(artifact),
+            None,
+        )
         served = ModelRepository(folder).find_target_folder()
-        assert version_of(served) == version_of(artifact)
+        assert read_artifact_version(served) == read_artifact_version(artifact)
         assert {file.name: file.read_bytes() for file in served.iterdir()} == {
             file.name: file.read_bytes() for file in artifact.iterdir()
         }
 
 
 def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
-    first, second = tiny_artifacts(tmp_path, 1, 2)
+    first, second = write_tiny_artifacts(tmp_path, 1, 2)
     for artifact in (first, second, first):
         assert main(["publish", str(artifact)]) == 0
-    assert ModelRepository(folder).get_target_version() == version_of(first)
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(first)
     assert len(ModelRepository(folder).versions()) == 2
 
 
@@ -45,20 +49,20 @@ def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
 def test_a_changed_byte_or_a_missing_file_leaves_nothing_behind(
     name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good, bad = tiny_artifacts(tmp_path, 1, 2)
+    good, bad = write_tiny_artifacts(tmp_path, 1, 2)
     assert main(["publish", str(good)]) == 0
-    change_a_byte(bad, name)
+    corrupt_byte(bad, name)
     assert main(["publish", str(bad)]) == 1
-    assert f"{name} of version {version_of(bad)} is not the file that was written" in capsys.readouterr().err
+    assert f"{name} of version {read_artifact_version(bad)} is not the file that was written" in capsys.readouterr().err
     (bad / name).unlink()
     assert main(["publish", str(bad)]) == 1
     assert f"{name} is missing" in capsys.readouterr().err
-    assert sorted(file.name for file in folder.iterdir()) == sorted(["current", version_of(good)])
-    assert ModelRepository(folder).get_target_version() == version_of(good)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(["current", read_artifact_version(good)])
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(good)
 
 
 def test_a_published_version_is_never_changed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (artifact,) = tiny_artifacts(tmp_path, 1)
+    (artifact,) = write_tiny_artifacts(tmp_path, 1)
     assert main(["publish", str(artifact)]) == 0
     manifest = artifact / "manifest.json"
     told = json.loads(manifest.read_text())
@@ -77,22 +81,22 @@ def test_what_is_no_artifact_is_told_by_name(folder: Path, tmp_path: Path, capsy
 def test_a_service_that_was_named_must_be_there(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = tiny_artifacts(tmp_path, 1, 2)
+    first, second = write_tiny_artifacts(tmp_path, 1, 2)
     assert main(["publish", str(first)]) == 0
     assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
     assert "no service answers" in capsys.readouterr().err
-    assert ModelRepository(folder).get_target_version() == version_of(first), (
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(first), (
         "not wanted by a service that did not check it"
     )
 
 
 def test_the_oldest_published_versions_go_and_the_needed_ones_stay(tmp_path: Path) -> None:
-    own, *others = tiny_artifacts(tmp_path, 0, 1, 2, 3, 4)
+    own, *others = write_tiny_artifacts(tmp_path, 0, 1, 2, 3, 4)
     for day, artifact in enumerate(others, start=1):
         told = json.loads((artifact / "manifest.json").read_text())
         (artifact / "manifest.json").write_text(json.dumps(told | {"created": f"2026-01-0{day}"}))
-    oldest, second, third, newest = added(own, *others)
+    oldest, second, third, newest = add_versions(own, *others)
     assert remove_old_versions(own, 1, {oldest, newest}) == [second, third]
     left = {stored.version for stored in ModelRepository(own).versions()}
-    assert left == {version_of(own), oldest, newest}
+    assert left == {read_artifact_version(own), oldest, newest}
     assert [file.name for file in own.iterdir() if file.name.startswith(".")] == []

@@ -1,5 +1,5 @@
 """What is tested of events holds wherever the model is."""
 
-from service_tests.support.model_placements import both as model_process
+from service_tests.support.model_placements import model_process as model_process
 
 __all__ = ["model_process"]

@@ -100,7 +100,7 @@ async def test_what_is_older_than_a_full_history_is_late(
 ) -> None:
     user = new_user()
     async with service_with(history_max_events=3) as service:
-        await service.take(user, "i1", "i2", "i3", "i4")
+        await service.post_events(user, "i1", "i2", "i3", "i4")
         answer = await send(service, {"user_id": user, "item_id": "i9", "timestamp": 1})
         assert answer["results"] == [{"status": "late", "history_version": 4}]
         assert answer["late"] == 1
@@ -126,8 +126,8 @@ async def test_a_call_has_1_to_1000_events(count: int, service: Service) -> None
 
 async def test_results_are_counted(service: Service, new_user: Callable[[], str]) -> None:
     names = [f'nextup_events_total{{result="{result}"}}' for result in ("stored", "duplicate", "invalid")]
-    before = [await service.metric(name) for name in names]
+    before = [await service.read_metric(name) for name in names]
     event = {"user_id": new_user(), "item_id": "i1", "timestamp": 5}
     await send(service, event, event, {})
-    assert [await service.metric(name) for name in names] == [value + 1 for value in before]
-    assert await service.metric("nextup_event_visible_seconds_count") >= 1
+    assert [await service.read_metric(name) for name in names] == [value + 1 for value in before]
+    assert await service.read_metric("nextup_event_visible_seconds_count") >= 1

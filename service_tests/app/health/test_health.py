@@ -43,18 +43,18 @@ async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None
 
 async def test_the_store_is_told_by_what_it_takes_and_holds(service: Service, new_user: Callable[[], str]) -> None:
     await service.state["health_monitor"].poll()
-    keys = await service.metric("nextup_store_keys")
-    await service.take(new_user(), "i7", "i8")
+    keys = await service.read_metric("nextup_store_keys")
+    await service.post_events(new_user(), "i7", "i8")
     await service.state["health_monitor"].poll()
-    assert await service.metric("nextup_store_keys") == keys + 2, "two keys per user"
-    startup = await service.metric("nextup_store_startup_memory_bytes")
-    assert 100_000 < startup < await service.metric("nextup_store_memory_bytes")
-    assert await service.metric("nextup_store_memory_limit_bytes") == 0, "the embedded Redis has no maxmemory"
+    assert await service.read_metric("nextup_store_keys") == keys + 2, "two keys per user"
+    startup = await service.read_metric("nextup_store_startup_memory_bytes")
+    assert 100_000 < startup < await service.read_metric("nextup_store_memory_bytes")
+    assert await service.read_metric("nextup_store_memory_limit_bytes") == 0, "the embedded Redis has no maxmemory"
 
 
 async def test_the_process_takes_less_than_it_may(service: Service) -> None:
-    resident = await service.metric("process_resident_memory_bytes")
-    assert 0 < resident < await service.metric("nextup_memory_limit_bytes")
+    resident = await service.read_metric("process_resident_memory_bytes")
+    assert 0 < resident < await service.read_metric("nextup_memory_limit_bytes")
 
 
 async def test_both_text_formats_can_be_parsed(service: Service) -> None:
@@ -68,21 +68,21 @@ async def test_both_text_formats_can_be_parsed(service: Service) -> None:
 
 
 async def test_no_user_or_item_is_in_a_label(service: Service) -> None:
-    await service.take("somebody-special", "i7")
+    await service.post_events("somebody-special", "i7")
     await service.recommend(user_id="somebody-special")
     await service.http.get("/users/somebody-special/history")
     await service.http.get("/somebody-special/nowhere")
     assert "somebody-special" not in (await service.http.get("/metrics")).text
-    assert await service.metric('nextup_http_requests_total{code="404",method="GET",route="unmatched"}') >= 1
+    assert await service.read_metric('nextup_http_requests_total{code="404",method="GET",route="unmatched"}') >= 1
 
 
 async def test_the_model_says_what_it_is_and_takes(service: Service) -> None:
     version = (await service.recommend(history=["i1"]))["model_version"]
     info = f'nextup_model_info{{device="cpu",dtype="float32",preset="sasrec",version="{version}"}}'
-    assert await service.metric(info) == 1
-    assert await service.metric('nextup_model_bytes{part="embedding"}') == 61 * 16 * 4
-    assert await service.metric("nextup_store_up") == 1
-    assert await service.metric("nextup_store_memory_bytes") > 100_000
+    assert await service.read_metric(info) == 1
+    assert await service.read_metric('nextup_model_bytes{part="embedding"}') == 61 * 16 * 4
+    assert await service.read_metric("nextup_store_up") == 1
+    assert await service.read_metric("nextup_store_memory_bytes") > 100_000
 
 
 async def test_the_page_needs_no_other_host(service: Service) -> None:

@@ -78,4 +78,4 @@ async def test_an_error_of_ours_is_told_without_its_inside(
     assert "find-me" in caplog.text
     assert "the secret inside" in caplog.text
     route = 'code="500",method="GET",route="/users/{user_id}/history"'
-    assert await service.metric(f"nextup_http_requests_total{{{route}}}") >= 1
+    assert await service.read_metric(f"nextup_http_requests_total{{{route}}}") >= 1

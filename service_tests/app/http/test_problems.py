@@ -59,16 +59,16 @@ async def test_a_part_of_a_batch_that_breaks_leaves_the_others_their_answers(
 
 async def test_routes_of_the_framework_are_counted_by_their_path(service: Service) -> None:
     line = 'nextup_http_requests_total{code="200",method="GET",route="/openapi.json"}'
-    before = await service.metric(line)
+    before = await service.read_metric(line)
     await service.http.get("/openapi.json")
-    assert await service.metric(line) == before + 1
+    assert await service.read_metric(line) == before + 1
 
 
 async def test_an_id_with_slashes_is_counted_under_its_template(service: Service) -> None:
     line = 'nextup_http_requests_total{code="404",method="GET",route="/items/{item_id}"}'
-    before = await service.metric(line)
+    before = await service.read_metric(line)
     assert (await service.http.get("/items/a%2Fb")).json()["detail"].endswith("has no item 'a/b'")
-    assert await service.metric(line) == before + 1
+    assert await service.read_metric(line) == before + 1
     assert (await service.http.get("/users//history")).status_code == 422
 
 

@@ -16,7 +16,7 @@ import pytest
 from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.service import Service
-from service_tests.support.versions import added, change_a_byte, published, tiny_artifacts
+from service_tests.support.versions import add_versions, corrupt_byte, publish_versions, write_tiny_artifacts
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +46,12 @@ class Running:
         return names(await self.service.recommend(history=["i3"]))
 
     async def reloads(self, result: str) -> float:
-        return await self.service.metric(RELOADS.format(result))
+        return await self.service.read_metric(RELOADS.format(result))
 
 
 @pytest.fixture
 async def running(tmp_path: Path, service_with: ServiceWith) -> AsyncIterator[Running]:
-    first, second = published(tmp_path / "models", *tiny_artifacts(tmp_path, 1, 2))
+    first, second = publish_versions(tmp_path / "models", *write_tiny_artifacts(tmp_path, 1, 2))
     async with service_with(artifact=tmp_path / "models") as service:
         yield Running(service, tmp_path / "models", first, second)
 
@@ -103,9 +103,9 @@ async def test_the_list_has_every_version_and_says_which_serves(running: Running
 
 
 async def test_the_bytes_of_the_model_follow(running: Running, tmp_path: Path) -> None:
-    (large,) = added(running.folder, write_tiny_artifact(tmp_path / "large", num_items=200))
+    (large,) = add_versions(running.folder, write_tiny_artifact(tmp_path / "large", num_items=200))
     assert (await running.activate(large)).status_code == 200
-    assert await running.service.metric('nextup_model_bytes{part="embedding"}') == 201 * 16 * 4
+    assert await running.service.read_metric('nextup_model_bytes{part="embedding"}') == 201 * 16 * 4
 
 
 async def test_a_version_that_nobody_published_is_not_found(running: Running) -> None:
@@ -116,7 +116,7 @@ async def test_a_version_that_nobody_published_is_not_found(running: Running) ->
 
 @pytest.mark.parametrize("name", ["model.safetensors", "catalogue.parquet", "golden.json"])
 async def test_a_changed_byte_is_refused_and_the_old_version_goes_on(running: Running, name: str) -> None:
-    change_a_byte(running.folder / running.second, name)
+    corrupt_byte(running.folder / running.second, name)
     rejected = await running.reloads("rejected")
     answer = await running.activate(running.second)
     assert (answer.status_code, answer.json()["title"]) == (409, "Artifact rejected")
@@ -173,7 +173,7 @@ async def test_no_request_is_lost_and_each_answer_is_of_one_version(running: Run
 async def test_an_answer_explains_items_that_the_new_catalogue_does_not_have(running: Running, tmp_path: Path) -> None:
     """The change happens between the batch and its answer, which is of the old version then."""
     service = running.service
-    (small,) = added(running.folder, write_tiny_artifact(tmp_path / "small", num_items=12))
+    (small,) = add_versions(running.folder, write_tiny_artifact(tmp_path / "small", num_items=12))
     engine = service.state["engine"]
     ask = engine.find_top_items
 
@@ -208,8 +208,8 @@ async def test_a_service_on_a_single_artifact_takes_published_versions_and_goes_
         first = (await service.http.get("/models")).json()
         assert first["wanted"] == first["active"]
         assert [model["disk_bytes"] > 0 for model in first["models"]] == [True]
-        (second,) = tiny_artifacts(tmp_path, 5)
-        (version,) = added(folder, second)
+        (second,) = write_tiny_artifacts(tmp_path, 5)
+        (version,) = add_versions(folder, second)
         for wanted in (version, first["active"]):
             assert (await service.http.post(f"/models/{wanted}/activate")).json()["active"] == wanted
             assert (await service.recommend(history=["i1"]))["model_version"] == wanted

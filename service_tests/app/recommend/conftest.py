@@ -6,7 +6,7 @@ import pytest
 
 from app.stores.history import HistoryStore
 from app.stores.redis.client import RedisClient
-from service_tests.support.model_placements import both as model_process
+from service_tests.support.model_placements import model_process as model_process
 
 __all__ = ["model_process"]
 

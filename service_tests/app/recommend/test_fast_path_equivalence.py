@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app.recommend.fast_schema import parse_strict
 from app.stores.redis.embedded import EmbeddedRedis
-from service_tests.failures.test_overload import busy_model
+from service_tests.failures.test_overload import block_model
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +135,7 @@ async def test_a_text_is_json_or_not_both_ways(service: Service, body: bytes) ->
     ],
 )
 async def test_a_deadline_is_kept_and_refused_the_same_both_ways(value: str, status: int, service: Service) -> None:
-    with busy_model(service):
+    with block_model(service):
         async with asyncio.timeout(5):  # the service's own deadline is later
             answer = await both_ways(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
     assert answer[0] == status
@@ -151,7 +151,7 @@ async def test_errors_of_the_service_are_told_the_same_both_ways(
 ) -> None:
     with EmbeddedRedis.start(tmp_path) as redis:
         async with service_with(redis_url=redis.url, redis_timeout_ms=300) as service:
-            await service.take("u", "i7")
+            await service.post_events("u", "i7")
             assert (await both_ways(service, b'{"user_id": "u", "min_history_version": 2}'))[0] == 409
             assert (await both_ways(service, b'{"user_id": "u", "k": 101}'))[0] == 422
             assert (await both_ways(service, b'{"user_id": "u"}'))[0] == 200
@@ -184,6 +184,6 @@ async def test_both_ways_are_counted_under_the_same_route(service: Service, kind
     bodies_and_codes = {b'{"history": ["i1"]}': 200, b"{}": 422}
     for body, code in bodies_and_codes.items():
         line = f'nextup_http_requests_total{{code="{code}",method="POST",route="/recommend"}}'
-        before = await service.metric(line)
+        before = await service.read_metric(line)
         await service.http.post("/recommend", content=body, headers=kind)
-        assert await service.metric(line) == before + 1
+        assert await service.read_metric(line) == before + 1

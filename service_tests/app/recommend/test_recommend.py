@@ -26,9 +26,9 @@ async def test_an_unknown_user_gets_popular_items_and_is_told_why(
 
 async def test_three_events_change_the_very_next_answer(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
-    await service.take(user, "i7", "i8")
+    await service.post_events(user, "i7", "i8")
     before = await service.recommend(user_id=user)
-    await service.take(user, "i30", "i31", "i32")
+    await service.post_events(user, "i30", "i31", "i32")
     after = await service.recommend(user_id=user)
     assert before["served_by"] == after["served_by"] == "model"
     assert (before["history_length"], after["history_length"]) == (2, 5)
@@ -41,7 +41,7 @@ async def test_a_given_history_gives_what_the_same_stored_history_gives(
     service: Service, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await service.take(user, "i7", "i8", "i9")
+    await service.post_events(user, "i7", "i8", "i9")
     stored = await service.recommend(user_id=user, k=20)
     given = await service.recommend(history=["i7", "i8", "i9"], k=20)
     assert given["items"] == stored["items"]
@@ -66,7 +66,7 @@ async def test_a_history_without_known_items_gets_popular_items(service: Service
 
 async def test_unknown_items_are_named_and_skipped(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
-    await service.take(user, "i7", "stranger", "i8", "other", "stranger")
+    await service.post_events(user, "i7", "stranger", "i8", "other", "stranger")
     stored = await service.recommend(user_id=user)
     assert stored["unknown_items"] == ["stranger", "other"]
     assert stored["history_length"] == 5
@@ -107,7 +107,7 @@ async def test_scores_fall(service: Service) -> None:
 
 async def test_a_version_that_is_not_reached_is_a_conflict(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
-    reached = (await service.take(user, "i7"))["results"][-1]["history_version"]
+    reached = (await service.post_events(user, "i7"))["results"][-1]["history_version"]
     assert (await service.recommend(user_id=user, min_history_version=reached))["history_version"] == reached
     response = await service.http.post("/recommend", json={"user_id": user, "min_history_version": reached + 1})
     assert response.status_code == 409
@@ -156,7 +156,7 @@ async def test_a_lone_surrogate_is_a_wrong_field_and_not_a_crash(service: Servic
 
 async def test_a_batch_answers_each_request_on_its_own(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
-    await service.take(user, "i7")
+    await service.post_events(user, "i7")
     requests: list[Any] = [
         {"user_id": user, "k": 3},
         {"k": 3},
@@ -193,9 +193,9 @@ async def test_answers_have_the_declared_shape_and_nothing_else(service: Service
 
 async def test_the_stages_are_timed(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
-    await service.take(user, "i7")
+    await service.post_events(user, "i7")
     response = await service.http.post("/recommend", json={"user_id": user})
     stages = [part.split(";dur=")[0] for part in response.headers["server-timing"].split(", ")]
     assert stages == ["store", "queue", "encode", "score", "respond"]
     for stage in stages:
-        assert await service.metric(f'nextup_stage_duration_seconds_count{{stage="{stage}"}}') >= 1
+        assert await service.read_metric(f'nextup_stage_duration_seconds_count{{stage="{stage}"}}') >= 1

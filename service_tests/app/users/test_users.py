@@ -19,7 +19,7 @@ async def test_erasing_leaves_nothing_and_says_how_much_there_was(
     service: Service, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await service.take(user, "i1", "i2")
+    await service.post_events(user, "i1", "i2")
     receipt = (await service.http.delete(f"/users/{user}")).json()
     assert receipt["user_id"] == user
     assert receipt["keys_removed"] >= 2
@@ -31,8 +31,8 @@ async def test_a_merge_moves_the_events_in_time_order_and_ends_the_source(
     service: Service, new_user: Callable[[], str]
 ) -> None:
     user, anonymous = new_user(), new_user()
-    await service.take(user, "i1", "i2", "i3")
-    await service.take(anonymous, "i9", "i2", "i8")  # i2 at the same second: the same event
+    await service.post_events(user, "i1", "i2", "i3")
+    await service.post_events(anonymous, "i9", "i2", "i8")  # i2 at the same second: the same event
     receipt = (await service.http.post(f"/users/{user}/merge", json={"from": anonymous})).json()
     assert receipt["stored"] == 2
     events = (await service.http.get(f"/users/{user}/history")).json()["events"]
@@ -49,7 +49,7 @@ async def test_a_user_is_not_merged_into_itself(service: Service, new_user: Call
 async def test_ids_with_slashes_and_spaces_are_reached_by_escaping(service: Service) -> None:
     user = "a b%ü/c/history"
     escaped = "/users/a%20b%25%C3%BC%2Fc%2Fhistory"
-    await service.take(user, "i1")
+    await service.post_events(user, "i1")
     answer = (await service.http.get(f"{escaped}/history")).json()
     assert (answer["user_id"], len(answer["events"])) == (user, 1)
     assert (await service.http.delete(escaped)).json()["keys_removed"] == 2

@@ -46,7 +46,7 @@ async def served(
     async with service_with(artifact=artifact) as service:
 
         async def answer(user: str, *items: str) -> dict[str, Any]:
-            await service.take(user, *items)
+            await service.post_events(user, *items)
             return await service.recommend(user_id=user, k=7)
 
         yield answer

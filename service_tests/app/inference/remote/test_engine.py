@@ -18,9 +18,9 @@ from app.inference.remote.server import ModelServer
 from app.item_key import item_keys
 from app.model_server.process import serve_model
 from app.settings import Settings
-from service_tests.failures.test_overload import busy_model, until
+from service_tests.failures.test_overload import block_model, wait_until
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.service import Model, Service
+from service_tests.support.service import ModelHandles, Service
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ class Pair:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        with busy_model(Service(None, None, Model(self.engine, None))):  # type: ignore[arg-type]
+        with block_model(Service(None, None, ModelHandles(self.engine, None))):  # type: ignore[arg-type]
             yield
 
     @property
@@ -84,7 +84,7 @@ async def test_who_asks_for_an_item_that_is_not_there_is_told_so_and_not_more(pa
 async def test_no_more_wait_than_may_and_the_next_is_refused_at_once(pair: Pair) -> None:
     with pair.busy():
         waiting = [asyncio.create_task(pair.ask()) for _ in range(MOST)]
-        await until(lambda: pair.server.pending_count == MOST)
+        await wait_until(lambda: pair.server.pending_count == MOST)
         with pytest.raises(Overloaded) as refused:
             await pair.ask()
         assert refused.value.retry_after_s == 1.0
@@ -105,13 +105,13 @@ async def test_the_server_refuses_more_of_one_connection_by_itself(pair: Pair) -
 async def test_who_leaves_is_forgotten_on_both_sides(pair: Pair) -> None:
     with pair.busy():
         tasks = [asyncio.create_task(pair.ask()) for _ in range(3)]
-        await until(lambda: pair.server.pending_count == 3)
+        await wait_until(lambda: pair.server.pending_count == 3)
         at_once = asyncio.create_task(pair.ask())
         await asyncio.sleep(0)
         for task in (*tasks, at_once):
             task.cancel()
         await asyncio.wait([*tasks, at_once])
-        await until(lambda: pair.pending_count == 0 and pair.engine._batcher.depth == 0)
+        await wait_until(lambda: pair.pending_count == 0 and pair.engine._batcher.depth == 0)
     assert (await pair.ask()).source == "model"
 
 
@@ -119,7 +119,7 @@ async def test_a_deadline_is_kept_on_both_sides_and_one_that_has_passed_asks_nob
     with pair.busy():
         with pytest.raises(DeadlineExceeded):
             await pair.ask(0.05)
-        await until(lambda: pair.pending_count == 0)
+        await wait_until(lambda: pair.pending_count == 0)
         with pytest.raises(DeadlineExceeded):
             await pair.ask(-1.0)
         assert pair.server.pending_count == 0
@@ -133,10 +133,10 @@ async def test_a_worker_that_is_gone_takes_its_entries_along(settings: Settings)
                 deadline = asyncio.get_running_loop().time() + 20
                 query = Query(item_keys(["i3"]), 5)
                 asked = [asyncio.create_task(distant.find_top_items(query, deadline))]
-                await until(lambda: bool(engine._batcher._running))
+                await wait_until(lambda: bool(engine._batcher._running))
                 asked += [asyncio.create_task(distant.find_top_items(query, deadline)) for _ in range(2)]
-                await until(lambda: server.pending_count == 3 and engine._batcher.depth == 2)
-            await until(lambda: server.pending_count == 0 and engine._batcher.depth == 0)
+                await wait_until(lambda: server.pending_count == 3 and engine._batcher.depth == 2)
+            await wait_until(lambda: server.pending_count == 0 and engine._batcher.depth == 0)
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(one) for one in told] == [Draining] * 3, "what did not come in time is told so"
         assert models.servable is engine.servable
@@ -154,9 +154,9 @@ async def test_without_a_model_a_worker_starts_answers_by_popularity_and_finds_t
         with pytest.raises(ModelUnavailable):
             await distant.find_top_items(Query(item_keys(["i3"]), 3), soon)
         async with serve_model(settings):
-            await until(lambda: distant.unavailable_reason is None)
+            await wait_until(lambda: distant.unavailable_reason is None)
             assert (await distant.find_top_items(Query(item_keys(["i3"]), 3), soon)).source == "model"
-        await until(lambda: distant.unavailable_reason is not None)
+        await wait_until(lambda: distant.unavailable_reason is not None)
         with pytest.raises(ModelUnavailable):
             await distant.activate("any")
 
@@ -172,7 +172,7 @@ async def test_a_folder_that_holds_another_version_by_now_is_not_taken_for_the_m
         write_tiny_artifact(folder, seed=7)
         distant = RemoteEngine(settings.model_socket_path, folder, max_pending=MOST)
         async with distant.connect(1):
-            await until(lambda: "was replaced by version" in (distant.unavailable_reason or ""))
+            await wait_until(lambda: "was replaced by version" in (distant.unavailable_reason or ""))
 
 
 async def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_what_is_asked_is_answered_before_a_worker_ends(settings: Settings
         async with distant.connect(10):
             with found.busy():
                 asked = [asyncio.create_task(found.ask()) for _ in range(3)]
-                await until(lambda: server.pending_count == 3)
+                await wait_until(lambda: server.pending_count == 3)
         assert [(await one).source for one in asked] == ["model"] * 3
         with pytest.raises(Draining):
             await found.ask()

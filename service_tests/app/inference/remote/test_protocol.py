@@ -31,7 +31,7 @@ from app.inference.remote.protocol import (
     server_message_decoder,
 )
 from app.item_key import ItemKeys
-from service_tests.failures.test_overload import until
+from service_tests.failures.test_overload import wait_until
 from service_tests.support.artifacts import tiny_catalogue
 
 Message = TypeVar("Message", QueryResult, ErrorResult)
@@ -157,13 +157,13 @@ async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
     await loop.create_connection(lambda: other, sock=theirs)
     for message in (b"a", b"stop", b"b"):
         other.send(message)
-    await until(lambda: came == [b"a", b"stop"])
+    await wait_until(lambda: came == [b"a", b"stop"])
     frames.resume()
-    await until(lambda: came == [b"a", b"stop", b"b"])
+    await wait_until(lambda: came == [b"a", b"stop", b"b"])
     other.send(b"c")
-    await until(lambda: came == [b"a", b"stop", b"b", b"c"])
+    await wait_until(lambda: came == [b"a", b"stop", b"b", b"c"])
     other.close()
-    await until(lambda: ended == [True])
+    await wait_until(lambda: ended == [True])
     frames.send(b"nobody reads this")
 
 

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from app.telemetry.metrics import SPANS
 from app.telemetry.tracing.export import MAX_BATCH_SPANS, MAX_QUEUED_SPANS, BoundedSpanProcessor
-from service_tests.failures.test_overload import ask, busy_model, until
+from service_tests.failures.test_overload import block_model, start_recommend, wait_until
 from service_tests.support.nextup_process import find_free_port
 from service_tests.support.otlp_receiver import OtlpReceiver, run_receiver
 from service_tests.support.service import Service
@@ -55,11 +55,11 @@ async def test_a_batch_links_to_each_request_in_it(
     model_process: str, receiver: OtlpReceiver, service_with: ServiceWith
 ) -> None:
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0, model_process=model_process) as service:
-        with busy_model(service):
-            waiting = [ask(service)]  # it runs
-            await until(lambda: len(service.model.engine._batcher._running) == 1)
-            waiting += [ask(service) for _ in range(5)]  # they wait, and are the next batch
-            await until(lambda: service.model.engine._batcher.depth == 5)
+        with block_model(service):
+            waiting = [start_recommend(service)]  # it runs
+            await wait_until(lambda: len(service.model.engine._batcher._running) == 1)
+            waiting += [start_recommend(service) for _ in range(5)]  # they wait, and are the next batch
+            await wait_until(lambda: service.model.engine._batcher.depth == 5)
         for each in waiting:
             assert (await each).status_code == 200
     first, second = sorted(receiver.batches(), key=lambda batch: batch.start_ns)
@@ -101,7 +101,7 @@ async def test_a_collector_that_is_away_is_told_once_and_harms_nobody(
             while counted("failed") == failed:
                 await service.recommend(history=["i1"])
                 await asyncio.sleep(0.02)
-        assert await service.metric('nextup_spans_total{result="failed"}') > failed
+        assert await service.read_metric('nextup_spans_total{result="failed"}') > failed
     told = [record.getMessage() for record in caplog.records if url in record.getMessage()]
     assert len(told) == 1
     own = [record for record in caplog.records if record.name.startswith("opentelemetry")]
@@ -118,7 +118,7 @@ async def test_a_refused_batch_is_counted_and_the_end_of_trouble_told(
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0) as service:
         for batches in (1, 2):
             await service.recommend(history=["i1"])
-            await until(lambda lost=failed + 6 * batches: counted("failed") == lost)  # type: ignore[misc]
+            await wait_until(lambda lost=failed + 6 * batches: counted("failed") == lost)  # type: ignore[misc]
         receiver.answer = 200
         await service.recommend(history=["i1"])
     told = [record.getMessage() for record in caplog.records if receiver.url in record.getMessage()]
