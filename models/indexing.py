@@ -9,12 +9,12 @@ from pathlib import Path
 
 from models.artifact import INDEX, MANIFEST, Artifact, describe_file, replace_atomically, write_manifest
 from models.batch import History
-from models.scorers.base import Told
+from models.scorers.base import IndexInfo
 
 MIN_INDEX_ITEMS = 1_000_000  # items
 
 
-def add_index(artifact: Artifact, histories: Sequence[History]) -> Told | None:
+def add_index(artifact: Artifact, histories: Sequence[History]) -> IndexInfo | None:
     """Build it, write it, name it in the manifest last; what was measured, or None if no index is worth having.
 
     `histories` are those after which recall is measured; an older index is replaced, and is none meanwhile.
@@ -26,8 +26,8 @@ def add_index(artifact: Artifact, histories: Sequence[History]) -> Told | None:
     files = {name: value for name, value in artifact.manifest["files"].items() if name != INDEX}
     replace_atomically(artifact.folder / INDEX, index.save)
     files[INDEX] = describe_file(artifact.folder / INDEX)
-    write_manifest(artifact.folder, artifact.manifest | {"files": files, "index": index.told()})
-    return index.told()
+    write_manifest(artifact.folder, artifact.manifest | {"files": files, "index": index.to_dict()})
+    return index.to_dict()
 
 
 def drop_index(folder: Path) -> None:

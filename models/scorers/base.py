@@ -20,7 +20,7 @@ class TopK(NamedTuple):
     values: Tensor
 
 
-Told = dict[str, float | str]
+IndexInfo = dict[str, float | str]
 """What is written of an index into a manifest, and shown to people: `kind`, `recall@10`, and figures of the kind."""
 
 

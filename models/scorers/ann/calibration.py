@@ -37,7 +37,7 @@ def sample_of(vectors: ItemVectors, lists: int) -> Tensor:
     return vectors.rows(1 + torch.randperm(vectors.num_items, generator=generator)[: TRAINED_ON * lists])
 
 
-def fewest_probes(
+def calibrate_nprobe(
     scorer_of: Callable[[int], Scorer | None],
     lists: int,
     hidden: Tensor,
@@ -50,15 +50,15 @@ def fewest_probes(
     `scorer_of` gives the scorer that reads so many lists, `hidden` (Q, dim) are the queries.
     """
     wanted = _answers(exact, hidden, item_filter)
-    for probes in _rising(lists // LARGEST_SHARE):
-        scorer = scorer_of(probes)
+    for nprobe in _rising(lists // LARGEST_SHARE):
+        scorer = scorer_of(nprobe)
         if scorer is None:
             return None
         found = _answers(scorer, hidden, item_filter)
         is_found = (wanted[:, :, None] == found[:, None, :]).any(-1)
         recall = float(is_found[wanted > 0].float().mean())
         if recall >= at_least:
-            return probes, round(recall, 5)
+            return nprobe, round(recall, 5)
     return None
 
 

@@ -17,15 +17,15 @@ from models.scorers.ann.calibration import number_of_lists
 from models.scorers.ann.ivf import IvfScorer
 from models.scorers.ann.ivf_build import build_ivf
 from models.scorers.ann.ivf_index import IvfIndex, has_faiss
-from models.scorers.ann.ivf_pq import ListsScorer, exact_of
-from models.scorers.ann.ivf_pq_build import build_lists
-from models.scorers.ann.ivf_pq_index import ListsIndex
-from models.scorers.base import Scorer, Told
+from models.scorers.ann.ivf_pq import IvfPqScorer, exact_of
+from models.scorers.ann.ivf_pq_build import build_ivf_pq
+from models.scorers.ann.ivf_pq_index import IvfPqIndex
+from models.scorers.base import IndexInfo, Scorer
 from models.scorers.exact.native_blocks import six_bit_codes
 from models.scorers.filter import Indices
 from models.scorers.vectors import item_vectors
 
-Index = IvfIndex | ListsIndex
+Index = IvfIndex | IvfPqIndex
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def build_index(
     """None where no index is worth having: scores are no inner products, or recall costs as much as an exact scan."""
     with_lists = six_bit_codes(model) is not None and library() is not None
     return (
-        build_lists(model, hidden, exact, excluded=excluded)
+        build_ivf_pq(model, hidden, exact, excluded=excluded)
         if with_lists
         else build_ivf(model, hidden, exact, excluded=excluded)
     )
@@ -67,24 +67,24 @@ def estimate_index(model: SequentialRecommender, exact_bytes: int) -> IndexEstim
 
 def make_approximate_scorer(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:
     """The scorer that reads it, with `otherwise` for what it cannot answer; None where it cannot serve this model."""
-    if isinstance(index, ListsIndex):
-        return ListsScorer.of(model, index, otherwise)
+    if isinstance(index, IvfPqIndex):
+        return IvfPqScorer.of(model, index, otherwise)
     return IvfScorer.of(model, index, otherwise)
 
 
 def make_exact_index_scorer(model: SequentialRecommender, index: Index) -> Scorer | None:
     """An exact scorer that reads the same file, and so keeps nothing; None where there is none."""
-    return exact_of(model, index) if isinstance(index, ListsIndex) else None
+    return exact_of(model, index) if isinstance(index, IvfPqIndex) else None
 
 
-def load_index(path: Path, told: Told, *, native: bool = True) -> Index | None:
+def load_index(path: Path, told: IndexInfo, *, native: bool = True) -> Index | None:
     """None, with a warning, where this installation cannot read its kind, or may not run `native` code for it.
 
     KeyError, TypeError or ValueError for what is no index. The file must not be changed in place while this lives.
     """
-    if told.get("kind", IvfIndex.kind) == ListsIndex.kind:
+    if told.get("kind", IvfIndex.kind) == IvfPqIndex.kind:
         if native and library() is not None:
-            return ListsIndex.load(path, told)
+            return IvfPqIndex.load(path, told)
         lack = "it takes native code, which is off or was not built (python -m models.native.build)"
     else:
         if has_faiss():

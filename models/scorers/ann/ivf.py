@@ -83,4 +83,4 @@ class IvfScorer(Scorer):
         return [row for row, settled in zip(rows, is_settled.tolist(), strict=True) if not settled]
 
     def describe(self) -> dict[str, str | bool | int | float]:
-        return super().describe() | self._index.told()
+        return super().describe() | self._index.to_dict()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
-from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, fewest_probes, number_of_lists, sample_of
+from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, calibrate_nprobe, number_of_lists, sample_of
 from models.scorers.ann.ivf import IvfScorer
 from models.scorers.ann.ivf_index import IvfIndex, faiss_module
 from models.scorers.base import Scorer
@@ -37,11 +37,11 @@ def build_ivf(
     lists = number_of_lists(vectors.num_items)
     built = IvfIndex(_filled(vectors, lists), lists, 1, 0.0, len(hidden))
     item_filter = ItemFilter(vectors.num_items, excluded)
-    found = fewest_probes(
-        lambda probes: IvfScorer.of(model, replace(built, probes=probes), exact),
+    found = calibrate_nprobe(
+        lambda nprobe: IvfScorer.of(model, replace(built, nprobe=nprobe), exact),
         *(lists, hidden, exact, item_filter, at_least),
     )
-    return None if found is None else replace(built, probes=found[0], recall=found[1])
+    return None if found is None else replace(built, nprobe=found[0], recall=found[1])
 
 
 def _filled(vectors: ItemVectors, lists: int) -> object:

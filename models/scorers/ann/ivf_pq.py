@@ -15,7 +15,7 @@ from models.embeddings.codes import CodesEmbedding
 from models.native.blocks_scan import BlocksScan
 from models.native.library import library
 from models.recommender import SequentialRecommender
-from models.scorers.ann.ivf_pq_index import ListsIndex
+from models.scorers.ann.ivf_pq_index import IvfPqIndex
 from models.scorers.base import Scorer, TopK
 from models.scorers.exact.native_blocks import NativeBlocksScorer, products_of, six_bit_codes
 from models.scorers.filter import ItemFilter
@@ -24,11 +24,11 @@ REACH = 0.25
 """How much of a list's radius counts for it: a fifth fewer items are read for the same recall than by centres alone."""
 
 
-class ListsScorer(Scorer):
+class IvfPqScorer(Scorer):
     name = "native lists"
     is_exact = False
 
-    def __init__(self, embedding: CodesEmbedding, index: ListsIndex, scan: BlocksScan, otherwise: Scorer) -> None:
+    def __init__(self, embedding: CodesEmbedding, index: IvfPqIndex, scan: BlocksScan, otherwise: Scorer) -> None:
         """`scan` reads the blocks of the index."""
         self._embedding, self._index, self._scan, self._otherwise = embedding, index, scan, otherwise
         self._centres, self._radii = index.centres.T.contiguous(), index.radii * REACH
@@ -42,7 +42,7 @@ class ListsScorer(Scorer):
         return None
 
     @classmethod
-    def of(cls, model: SequentialRecommender, index: ListsIndex, otherwise: Scorer) -> Self | None:
+    def of(cls, model: SequentialRecommender, index: IvfPqIndex, otherwise: Scorer) -> Self | None:
         embedding, scan = six_bit_codes(model), scan_of(model, index)
         return None if embedding is None or scan is None else cls(embedding, index, scan, otherwise)
 
@@ -62,20 +62,20 @@ class ListsScorer(Scorer):
     def lists(self, query: Tensor) -> NDArray[np.int32]:
         """(B, dim) → (B, probes) the lists to be read, the best first."""
         near = torch.addmm(query.norm(dim=1, keepdim=True) * self._radii, query, self._centres)
-        found: NDArray[np.int32] = near.topk(self._index.probes).indices.int().contiguous().numpy()
+        found: NDArray[np.int32] = near.topk(self._index.nprobe).indices.int().contiguous().numpy()
         return found
 
     def describe(self) -> dict[str, str | bool | int | float]:
-        return super().describe() | self._index.told()
+        return super().describe() | self._index.to_dict()
 
 
-def exact_of(model: SequentialRecommender, index: ListsIndex) -> Scorer | None:
+def exact_of(model: SequentialRecommender, index: IvfPqIndex) -> Scorer | None:
     """The exact scan of the same file: all of its lists, and no memory of its own."""
     embedding, scan = six_bit_codes(model), scan_of(model, index)
     return None if embedding is None or scan is None else NativeBlocksScorer(embedding, scan, 0)
 
 
-def scan_of(model: SequentialRecommender, index: ListsIndex) -> BlocksScan | None:
+def scan_of(model: SequentialRecommender, index: IvfPqIndex) -> BlocksScan | None:
     """None without the native library, or for a model that has no such codes."""
     embedding, native = six_bit_codes(model), library()
     if embedding is None or native is None:

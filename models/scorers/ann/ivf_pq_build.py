@@ -13,10 +13,10 @@ from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.native.blocks_scan import PLACES, in_blocks
 from models.recommender import SequentialRecommender
-from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, fewest_probes, number_of_lists, sample_of
+from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, calibrate_nprobe, number_of_lists, sample_of
 from models.scorers.ann.ivf_index import faiss_module
-from models.scorers.ann.ivf_pq import ListsScorer
-from models.scorers.ann.ivf_pq_index import ListsIndex
+from models.scorers.ann.ivf_pq import IvfPqScorer
+from models.scorers.ann.ivf_pq_index import IvfPqIndex
 from models.scorers.base import Scorer
 from models.scorers.exact.native_blocks import six_bit_codes
 from models.scorers.filter import Indices, ItemFilter
@@ -24,14 +24,14 @@ from models.scorers.vectors import ItemVectors
 
 
 @torch.inference_mode()
-def build_lists(
+def build_ivf_pq(
     model: SequentialRecommender,
     hidden: Tensor,
     exact: Scorer,
     *,
     excluded: Sequence[Indices] | None = None,
     at_least: float = AT_LEAST,
-) -> ListsIndex | None:
+) -> IvfPqIndex | None:
     """None if the recall asked for takes a quarter of all lists, and for a model without such codes.
 
     `hidden` (Q, dim) are queries like those to come, `excluded` what each of them may not be answered.
@@ -44,12 +44,12 @@ def build_lists(
     starts, items = _placed(list_of)
     centres, radii = _shapes(vectors, list_of, len(starts) - 1)
     blocks = _blocks(embedding, items)
-    built = ListsIndex(centres, radii, starts, items, blocks, 1, 0.0, len(hidden))
-    found = fewest_probes(
-        lambda probes: ListsScorer.of(model, replace(built, probes=probes), exact),
+    built = IvfPqIndex(centres, radii, starts, items, blocks, 1, 0.0, len(hidden))
+    found = calibrate_nprobe(
+        lambda nprobe: IvfPqScorer.of(model, replace(built, nprobe=nprobe), exact),
         *(len(radii), hidden, exact, ItemFilter(vectors.num_items, excluded), at_least),
     )
-    return None if found is None else replace(built, probes=found[0], recall=found[1])
+    return None if found is None else replace(built, nprobe=found[0], recall=found[1])
 
 
 def _assigned(vectors: ItemVectors, lists: int) -> Tensor:

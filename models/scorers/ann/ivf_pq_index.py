@@ -11,14 +11,14 @@ from typing import ClassVar, Self
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.scorers.base import Told
+from models.scorers.base import IndexInfo
 
 ARRAYS = ("centres", "radii", "starts", "items", "blocks")
 
 
 @dataclass(frozen=True, slots=True)
-class ListsIndex:
-    """Of a query, the `probes` lists are read that `models/scorers/ann/ivf_pq.py` puts first.
+class IvfPqIndex:
+    """Of a query, the `nprobe` lists are read that `models/scorers/ann/ivf_pq.py` puts first.
 
     `centres` (lists, dim) and `radii` (lists,) float32: the mean of a list's items, and their mean distance from it.
     `starts` (lists + 1,) int64: the first block of each. `items` (places,) int32: whose codes stand in each place, 0
@@ -31,16 +31,16 @@ class ListsIndex:
     starts: Tensor
     items: Tensor
     blocks: Tensor
-    probes: int
+    nprobe: int
     recall: float
     queries: int
 
-    def told(self) -> Told:
+    def to_dict(self) -> IndexInfo:
         lists = len(self.centres)
         return {
             "kind": self.kind,
             "lists": lists,
-            "probes": self.probes,
+            "probes": self.nprobe,
             "recall@10": self.recall,
             "queries": self.queries,
         }
@@ -49,9 +49,9 @@ class ListsIndex:
         save_file({name: getattr(self, name).contiguous() for name in ARRAYS}, path)
 
     @classmethod
-    def load(cls, path: Path, told: Told) -> Self:
+    def load(cls, path: Path, told: IndexInfo) -> Self:
         """KeyError or ValueError for what is no such index. The file must not be changed in place while this lives."""
         found = load_file(path)
-        probes, queries = int(told["probes"]), int(told["queries"])
+        nprobe, queries = int(told["probes"]), int(told["queries"])
         recall = float(told["recall@10"])
-        return cls(**{name: found[name] for name in ARRAYS}, probes=probes, recall=recall, queries=queries)
+        return cls(**{name: found[name] for name in ARRAYS}, nprobe=nprobe, recall=recall, queries=queries)

@@ -67,9 +67,9 @@ def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: IvfInd
     recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
     assert recall == pytest.approx(index.recall, abs=1e-5)
     assert recall >= 0.99
-    assert index.probes <= index.lists // 4
+    assert index.nprobe <= index.lists // 4
     told = scorer_of(index).describe()
-    assert (told["exact"], told["recall@10"], told["probes"]) == (False, index.recall, index.probes)
+    assert (told["exact"], told["recall@10"], told["probes"]) == (False, index.recall, index.nprobe)
 
 
 @pytest.mark.parametrize(("share_denied", "share_allowed"), [(0.0, None), (0.02, None), (0.5, None), (0.0, 0.01)])
@@ -100,7 +100,7 @@ class Refuses(Scorer):
 
 
 def test_a_long_history_is_still_answered_from_the_lists_and_exactly_as_far_as_they_go(index: IvfIndex) -> None:
-    whole = dataclasses.replace(index, probes=index.lists)
+    whole = dataclasses.replace(index, nprobe=index.lists)
     scorer = IvfScorer(ItemVectors(MODEL), whole, Refuses())
     nearest = PLAIN.find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices.numpy()
     item_filter = ItemFilter(NUM_ITEMS, [row[:length] for row, length in zip(nearest, range(0, 300, 15), strict=True)])
@@ -149,7 +149,7 @@ def test_vectors_without_neighbourhoods_get_no_index() -> None:
 
 
 def test_more_than_the_lists_hold_comes_from_an_exact_scorer(index: IvfIndex) -> None:
-    one_list = dataclasses.replace(index, probes=1)
+    one_list = dataclasses.replace(index, nprobe=1)
     found = scorer_of(one_list).find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS))
     assert torch.equal(found.indices, PLAIN.find_top_k(QUERIES[:20], 300, ItemFilter(NUM_ITEMS)).indices)
 
@@ -169,7 +169,7 @@ def test_equal_scores_come_in_catalogue_order() -> None:
 
 def test_an_index_answers_the_same_from_a_file(index: IvfIndex, tmp_path: Path) -> None:
     index.save(tmp_path / "index")
-    again = IvfIndex.load(tmp_path / "index", index.told())
+    again = IvfIndex.load(tmp_path / "index", index.to_dict())
     maps = Path("/proc/self/maps")
     assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
     asked = (QUERIES, 10, ItemFilter(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))

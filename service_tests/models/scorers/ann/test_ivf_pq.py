@@ -15,9 +15,9 @@ from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, load_index
 from models.scorers.ann.ivf_index import IvfIndex, has_faiss
-from models.scorers.ann.ivf_pq import ListsScorer, exact_of
-from models.scorers.ann.ivf_pq_build import build_lists
-from models.scorers.ann.ivf_pq_index import ListsIndex
+from models.scorers.ann.ivf_pq import IvfPqScorer, exact_of
+from models.scorers.ann.ivf_pq_build import build_ivf_pq
+from models.scorers.ann.ivf_pq_index import IvfPqIndex
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import DIM, filters, model_of
@@ -59,19 +59,19 @@ def inference() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def index() -> ListsIndex:
-    built = build_lists(MODEL, QUERIES, PLAIN)
+def index() -> IvfPqIndex:
+    built = build_ivf_pq(MODEL, QUERIES, PLAIN)
     assert built is not None
     return built
 
 
-def scorer_of(index: ListsIndex) -> ListsScorer:
-    found = ListsScorer.of(MODEL, index, PLAIN)
+def scorer_of(index: IvfPqIndex) -> IvfPqScorer:
+    found = IvfPqScorer.of(MODEL, index, PLAIN)
     assert found is not None
     return found
 
 
-def test_every_item_stands_in_one_place_of_one_list_with_its_codes(index: ListsIndex) -> None:
+def test_every_item_stands_in_one_place_of_one_list_with_its_codes(index: IvfPqIndex) -> None:
     embedding = MODEL.embedding
     assert isinstance(embedding, CodesEmbedding)
     items = index.items.long()
@@ -81,20 +81,20 @@ def test_every_item_stands_in_one_place_of_one_list_with_its_codes(index: ListsI
     assert (index.starts.diff() > 0).all(), "no list is empty"
 
 
-def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: ListsIndex) -> None:
+def test_its_recall_is_the_one_it_tells_and_reaches_what_was_asked(index: IvfPqIndex) -> None:
     found = scorer_of(index).find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
     exact = PLAIN.find_top_k(QUERIES, 10, ItemFilter(NUM_ITEMS)).indices
     recall = float((exact[:, :, None] == found[:, None, :]).any(-1).float().mean())
     assert recall == pytest.approx(index.recall, abs=1e-5)
     assert recall >= 0.99
-    assert index.probes <= len(index.radii) // 4
+    assert index.nprobe <= len(index.radii) // 4
     told = scorer_of(index).describe()
-    assert (told["exact"], told["recall@10"], told["probes"]) == (False, index.recall, index.probes)
+    assert (told["exact"], told["recall@10"], told["probes"]) == (False, index.recall, index.nprobe)
 
 
 @pytest.mark.parametrize(("share_denied", "share_allowed"), [(0.0, None), (0.02, None), (0.9, None), (0.0, 0.01)])
 def test_k_eligible_items_come_back_with_their_true_scores(
-    index: ListsIndex, share_denied: float, share_allowed: float | None
+    index: IvfPqIndex, share_denied: float, share_allowed: float | None
 ) -> None:
     item_filter = filters(NUM_ITEMS, 40, 1, share_denied, share_allowed)
     found = scorer_of(index).find_top_k(QUERIES[:40], 10, item_filter)
@@ -106,8 +106,8 @@ def test_k_eligible_items_come_back_with_their_true_scores(
     assert all(len(set(row)) == 10 for row in found.indices.tolist())
 
 
-def test_a_mask_and_more_than_the_lists_hold_are_answered_exactly(index: ListsIndex) -> None:
-    one_list = scorer_of(dataclasses.replace(index, probes=1))
+def test_a_mask_and_more_than_the_lists_hold_are_answered_exactly(index: IvfPqIndex) -> None:
+    one_list = scorer_of(dataclasses.replace(index, nprobe=1))
     mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
     mask[40:60] = True
     item_filter = ItemFilter(NUM_ITEMS, None, [mask if row == 3 else None for row in range(8)])
@@ -118,7 +118,7 @@ def test_a_mask_and_more_than_the_lists_hold_are_answered_exactly(index: ListsIn
     assert torch.equal(many.indices, PLAIN.find_top_k(QUERIES[:8], 1_000, every).indices)
 
 
-def test_the_file_answers_exactly_too_and_keeps_nothing(index: ListsIndex) -> None:
+def test_the_file_answers_exactly_too_and_keeps_nothing(index: IvfPqIndex) -> None:
     exact = exact_of(MODEL, index)
     assert exact is not None
     assert exact.nbytes == 0
@@ -128,10 +128,10 @@ def test_the_file_answers_exactly_too_and_keeps_nothing(index: ListsIndex) -> No
     torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)
 
 
-def test_an_index_answers_the_same_from_a_file(index: ListsIndex, tmp_path: Path) -> None:
+def test_an_index_answers_the_same_from_a_file(index: IvfPqIndex, tmp_path: Path) -> None:
     index.save(tmp_path / "index")
-    again = load_index(tmp_path / "index", index.told())
-    assert isinstance(again, ListsIndex)
+    again = load_index(tmp_path / "index", index.to_dict())
+    assert isinstance(again, IvfPqIndex)
     maps = Path("/proc/self/maps")
     assert not maps.exists() or str(tmp_path / "index") in maps.read_text(), "its lists stay in the file"
     asked = (QUERIES, 10, ItemFilter(NUM_ITEMS, [np.array([3, 5])] * len(QUERIES)))
@@ -142,17 +142,17 @@ def test_an_index_answers_the_same_from_a_file(index: ListsIndex, tmp_path: Path
 def test_codes_without_neighbourhoods_get_no_index() -> None:
     model = model_of(Part("codes"), "tied", NUM_ITEMS, 0, whole=False)
     far = torch.randn(50, DIM, generator=torch.Generator().manual_seed(5))
-    assert build_lists(model, far, PlainScorer(model)) is None
+    assert build_ivf_pq(model, far, PlainScorer(model)) is None
 
 
 def test_six_bit_codes_get_lists_and_everything_else_inverted_lists() -> None:
-    assert isinstance(build_index(MODEL, QUERIES, PLAIN), ListsIndex)
+    assert isinstance(build_index(MODEL, QUERIES, PLAIN), IvfPqIndex)
     assert isinstance(build_index(FULL_TABLE, NEAR_ITEMS, PlainScorer(FULL_TABLE)), IvfIndex)
 
 
 def test_without_native_code_there_is_no_index_and_a_warning(
-    index: ListsIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    index: IvfPqIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     index.save(tmp_path / "index")
-    assert load_index(tmp_path / "index", index.told(), native=False) is None
+    assert load_index(tmp_path / "index", index.to_dict(), native=False) is None
     assert "answers stay exact" in caplog.messages[-1]
