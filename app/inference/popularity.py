@@ -16,7 +16,7 @@ NOTHING: Indices = np.empty(0, dtype=np.int64)
 
 def find_popular_items(catalogue: Catalogue, version: str, query: Query) -> TopItems:
     """Catalogue order is popularity order, the score is the count."""
-    history = catalogue.keys.of(query.history)
+    history = catalogue.keys.find_indices(query.history)
     excluded_items = excluded(catalogue, known(history), query)
     mask = allow_masks(catalogue, query.candidates, query.categories)
     # Without a mask the first k that are not denied stand among the first k + len(denied): no need to look further.
@@ -30,7 +30,7 @@ def find_popular_items(catalogue: Catalogue, version: str, query: Query) -> TopI
 
 def excluded(catalogue: Catalogue, seen: Indices, query: Query) -> Indices:
     """What is not answered: what the query excludes, and what was seen if it says so."""
-    excluded_items = known(catalogue.keys.of(query.exclude)) if len(query.exclude) else NOTHING
+    excluded_items = known(catalogue.keys.find_indices(query.exclude)) if len(query.exclude) else NOTHING
     return np.concatenate((seen, excluded_items)) if query.exclude_seen else excluded_items
 
 
@@ -40,7 +40,7 @@ def allow_masks(catalogue: Catalogue, candidates: ItemKeys | None, categories: t
         return None
     mask = np.zeros(catalogue.num_items + 1, dtype=bool)
     if candidates is not None:
-        mask[known(catalogue.keys.of(candidates))] = True
+        mask[known(catalogue.keys.find_indices(candidates))] = True
     if categories:
         members = np.zeros_like(mask)
         for name in categories:

@@ -85,7 +85,7 @@ class Servable:
         started = time.perf_counter()
         # One search for the keys of the whole batch, then cut apart again.
         histories = np.split(
-            self._index.of(np.concatenate([query.history for query in queries])),
+            self._index.find_indices(np.concatenate([query.history for query in queries])),
             np.cumsum([len(query.history) for query in queries])[:-1],
         )
         seen = [known(history) for history in histories]
@@ -125,7 +125,7 @@ class Servable:
             top = self._predictor.find_similar(
                 np.array([index for _, index in asked]),
                 max(queries[row].k for row, _ in asked),
-                excluded=[known(self._index.of(queries[row].exclude)) for row, _ in asked],
+                excluded=[known(self._index.find_indices(queries[row].exclude)) for row, _ in asked],
                 allow_masks=[allow_masks(self.catalogue, None, queries[row].categories) for row, _ in asked],
             )
             for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):

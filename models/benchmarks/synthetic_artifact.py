@@ -58,6 +58,6 @@ def make_synthetic_catalogue(law: SyntheticLogConfig) -> Catalogue:
         StringArray(text, ends),
         counts,
         StringArray(np.empty(0, dtype=np.uint8), np.zeros(law.num_items, dtype=np.int64)),
-        CategoryIndex.none(law.num_items),
+        CategoryIndex.empty(law.num_items),
         untitled=np.ones(law.num_items, dtype=np.bool_),
     )

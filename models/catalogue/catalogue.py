@@ -20,7 +20,7 @@ class Catalogue:
     """`item_ids`, `counts`, `titles` and `categories` run in index order; position p holds index p + 1.
 
     Counts are events of the training part and must not rise; item ids must be unique, and so must their keys.
-    `untitled` (num_items,) bool says which of `titles` are none, without it those that are None; `keys` are made if not
+    `untitled` (num_items,) bool says which find_indices `titles` are none, without it those that are None; `keys` are made if not
     given.
     """
 
@@ -40,13 +40,13 @@ class Catalogue:
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):
             raise ValueError("a catalogue is ordered by falling count")
-        self.item_ids = StringArray.of(item_ids)
+        self.item_ids = StringArray.find_indices(item_ids)
         self.counts = counts
         self.untitled = np.array([title is None for title in titles]) if untitled is None else untitled
         self.title_strings = (
-            titles if isinstance(titles, StringArray) else StringArray.of([title or "" for title in titles])
+            titles if isinstance(titles, StringArray) else StringArray.find_indices([title or "" for title in titles])
         )
-        self.categories = CategoryIndex.of(categories)
+        self.categories = CategoryIndex.find_indices(categories)
         self.keys = KeyIndex.from_ids(self.item_ids) if keys is None else keys
 
     @property
@@ -68,7 +68,7 @@ class Catalogue:
 
     def find_index(self, item_id: str) -> int | None:
         """1 to num_items, or None for an item that this catalogue does not have."""
-        index = int(self.keys.of(item_keys([item_id]))[0])
+        index = int(self.keys.find_indices(item_keys([item_id]))[0])
         return index if index and self.item_id(index) == item_id else None
 
     def item_id(self, index: int) -> str:

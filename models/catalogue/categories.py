@@ -21,7 +21,7 @@ class CategoryIndex(Sequence[tuple[str, ...]]):
         self._members: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @classmethod
-    def of(cls, categories: Iterable[Sequence[str]]) -> "CategoryIndex":
+    def find_indices(cls, categories: Iterable[Sequence[str]]) -> "CategoryIndex":
         if isinstance(categories, CategoryIndex):
             return categories
         number_of: dict[str, int] = {}
@@ -30,11 +30,11 @@ class CategoryIndex(Sequence[tuple[str, ...]]):
             numbers += [number_of.setdefault(name, len(number_of)) for name in names]
             lengths.append(len(names))
         ends = np.cumsum(np.array(lengths, dtype=np.int64))
-        return cls(StringArray.of(number_of), np.array(numbers, dtype=np.int32), ends)
+        return cls(StringArray.find_indices(number_of), np.array(numbers, dtype=np.int32), ends)
 
     @classmethod
-    def none(cls, num_items: int) -> "CategoryIndex":
-        return cls(StringArray.of([]), np.empty(0, dtype=np.int32), np.zeros(num_items, dtype=np.int64))
+    def empty(cls, num_items: int) -> "CategoryIndex":
+        return cls(StringArray.find_indices([]), np.empty(0, dtype=np.int32), np.zeros(num_items, dtype=np.int64))
 
     @property
     def nbytes(self) -> int:

@@ -35,7 +35,7 @@ class KeyIndex:
     def nbytes(self) -> int:
         return int(self.keys.nbytes + self.indices.nbytes)
 
-    def of(self, keys: ItemKeys) -> NDArray[np.int64]:
+    def find_indices(self, keys: ItemKeys) -> NDArray[np.int64]:
         """(n,) keys → (n,) indices, 0 for a key that the catalogue does not have."""
         # In rising order neighbours are looked for where they lie: 2 times faster, sorting included.
         order = np.argsort(keys)

@@ -20,7 +20,7 @@ class StringArray(Sequence[str]):
         self._text, self._ends = text.data, ends.data
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "StringArray":
+    def find_indices(cls, texts: Iterable[str]) -> "StringArray":
         if isinstance(texts, StringArray):
             return texts
         encoded = [text.encode() for text in texts]

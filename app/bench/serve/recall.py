@@ -40,14 +40,14 @@ def recall(
 ) -> float | None:
     """Share of the exact best items that were answered, mean over users; None if nobody was.
 
-    `histories` are (keys, times) of every user in `answered`, oldest first.
+    `histories` are (keys, times) find_indices every user in `answered`, oldest first.
     """
     reference = Predictor(artifact.predictor.model, artifact.predictor.torch_device)
     reference.choose_scorers()  # of the exact ones; an index is not asked
     shares = []
     for user, items in answered.items():
         keys, times = histories[user]
-        indices = artifact.catalogue.keys.of(keys)
+        indices = artifact.catalogue.keys.find_indices(keys)
         known = indices[indices > 0]
         exact = reference.top_k([known], len(items), times=[times[indices > 0]], excluded=[known])
         best = {artifact.catalogue.item_id(index) for index in exact.indices[0].tolist() if index}

@@ -97,7 +97,7 @@ def test_keys_find_their_index_and_strangers_find_none(names: list[str], asked: 
     index = KeyIndex.from_ids(names)
     wanted = asked.draw(st.lists(st.sampled_from(names) | st.text(min_size=1, max_size=12), max_size=40))
     expected = [names.index(name) + 1 if name in names else 0 for name in wanted]
-    assert index.of(item_keys(wanted)).tolist() == expected
+    assert index.find_indices(item_keys(wanted)).tolist() == expected
 
 
 def test_a_folder_that_is_no_artifact_is_refused(tmp_path: Path) -> None:

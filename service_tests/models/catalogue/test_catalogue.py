@@ -48,7 +48,7 @@ def test_both_files_give_the_same_catalogue_back(tmp_path: Path) -> None:
         assert read.titles == ["Ä", None, "", None]
         assert read.categories == written.categories == [("a", "b"), (), ("b",), ("a", "a")]
         assert read.counts.tolist() == [4, 3, 2, 1]
-        assert read.keys.of(item_keys(["ü2", "ü9", "ü0"])).tolist() == [3, 0, 1]
+        assert read.keys.find_indices(item_keys(["ü2", "ü9", "ü0"])).tolist() == [3, 0, 1]
         assert read.nbytes == written.nbytes
 
 
@@ -63,7 +63,7 @@ def test_items_without_titles_and_categories_survive_too(tmp_path: Path) -> None
 
 @given(texts=st.lists(TEXT, max_size=20))
 def test_texts_are_a_sequence_like_any_other(texts: list[str]) -> None:
-    kept = StringArray.of(texts)
+    kept = StringArray.find_indices(texts)
     assert kept == texts
     assert [kept[place - len(texts)] for place in range(len(texts))] == texts
     assert kept[1:4] == texts[1:4]
