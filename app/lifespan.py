@@ -43,7 +43,14 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
-            tracing = await opened.enter_async_context(start_tracing(settings))
+            tracing = await opened.enter_async_context(
+                start_tracing(
+                    settings.otlp_endpoint,
+                    sample_ratio=settings.trace_sample_ratio,
+                    max_links=settings.max_batch,
+                    drain_s=settings.drain_s,
+                )
+            )
             store = await _open_store(settings, opened)
             engine, models = await _open_model(settings, opened, tracing)
             health_monitor = HealthMonitor(store, engine)

@@ -5,15 +5,28 @@ Built once, by the command that starts the service, and passed on; nothing else 
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.api_keys import ApiKeys
-from app.runtime.machine import choose_worker_count
-from app.telemetry.logs import LogFormat
+
+LogFormat = Literal["text", "json"]
+MAX_WORKERS = 256
+
+
+def _parse_workers(value: Any) -> int | str:
+    text = str(value).strip()
+    if text == "auto":
+        return text
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"must be a number from 1 to {MAX_WORKERS}, or auto (got {text!r})")
+    return int(text)
+
+
+WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 
 
 class Settings(BaseSettings):
@@ -23,7 +36,7 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
-    workers: int = Field(default=1, ge=1, le=256, description="HTTP processes; auto = by cores, memory and device")
+    workers: WorkerCount = Field(default=1, description="HTTP processes; auto = by cores, memory and device")
     artifact: Path = Field(
         default=Path("var/demo"), description="folder of the artifact to serve, or of published versions"
     )
@@ -104,14 +117,10 @@ class Settings(BaseSettings):
         ApiKeys(text)
         return text
 
-    @model_validator(mode="before")
-    @classmethod
-    def _workers_of_this_machine(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("workers") != "auto":
-            return given
-        artifact = given.get("artifact", cls.model_fields["artifact"].default)
-        inside = given.get("model_process") == "inside"
-        return {**given, "workers": choose_worker_count(Path(artifact), given.get("device", "auto"), inside=inside)}
+    @property
+    def worker_count(self) -> int:
+        """Number of HTTP processes; 1 while `auto` is not resolved, as in a process that no command started."""
+        return 1 if self.workers == "auto" else self.workers
 
     @property
     def model_socket_path(self) -> Path:

@@ -14,22 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO
 
-import app
 from app.bench.resources import read_cpu_seconds
-from app.stores.redis.embedded import END_WITH_PARENT
+from app.runtime.subprocesses import ChildFailed, build_child_environment, build_python_command
 
 START_S = 180.0  # loading a large artifact, on a machine that has other things to do
 SETTLE_S = 60.0
 STOP_S = 20.0  # longer than the service's drain
 TAIL_BYTES = 4_000
 LOOPBACK = "127.0.0.1"
-
-
-class ChildFailed(RuntimeError):
-    """A process of the benchmark ended early or did not come up; the text has the end of what it wrote."""
 
 
 class ChildProcess:
@@ -136,20 +130,6 @@ def run_child(
             yield started
         finally:
             started.stop()
-
-
-def build_python_command(command: Sequence[str], interpreter: str = sys.executable) -> list[str]:
-    """The command line; on Linux one that ends with this process, even if it is killed."""
-    # -P: a folder named app in the current one is not ours
-    words = [interpreter, "-P", *command]
-    return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *words] if sys.platform == "linux" else words
-
-
-def build_child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours, with the folder that our own package was imported from."""
-    here = str(Path(app.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **(more or {}), "PYTHONPATH": path}
 
 
 def find_free_port() -> int:

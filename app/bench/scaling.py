@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from app.bench.resources import ProcessMemory
 from app.bench.serve.report import ServerSummary
-from app.commands.counts import count_of
+from app.cli.counts import count_of
 from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
 
 MAX_P90_MS = 50.0

@@ -8,12 +8,11 @@ forecast is asked for, in two seconds. It knows no model.
 
 import json
 import os
-import subprocess
 from dataclasses import asdict, dataclass
 
-from app.bench.processes import ChildFailed, build_child_environment, build_python_command
 from app.bench.resources import ResidentMemory, read_resident
 from app.capacity import constants as measured
+from app.runtime.subprocesses import run_module
 
 LONGEST_S = 120.0
 
@@ -26,16 +25,7 @@ class BaseMemory:
 
 def measure_base_memory() -> BaseMemory:
     """Of this installation; the kept figures where there is no /proc. ChildFailed if the service cannot be imported."""
-    done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-        build_python_command(["-m", "app.capacity.base_memory"]),
-        capture_output=True,
-        env=build_child_environment(),
-        timeout=LONGEST_S,
-        check=False,
-    )
-    if done.returncode:
-        raise ChildFailed(f"the service was not imported:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(run_module("app.capacity.base_memory", timeout_s=LONGEST_S).splitlines()[-1])
     if said is None:
         return BaseMemory(ResidentMemory(measured.BASE_OWN, measured.BASE_MAPPED), is_measured=False)
     return BaseMemory(ResidentMemory(**said), is_measured=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.bench.processes import build_child_environment, build_python_command
+from app.runtime.subprocesses import build_child_environment, build_python_command
 from models.artifact import load_artifact
 from models.benchmarks.accuracy import RANKS, RESULT, Data, Model, TrainingRun, build_grid, format_markdown, rows
 from models.data.dataset import encode

@@ -6,7 +6,6 @@ Knows which processes to start. What a footprint is, and how it is told, is in `
 import argparse
 import asyncio
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,18 @@ import numpy as np
 import polars as pl
 
 from app.bench.footprint import Footprint, HistoryFootprint, format_footprints, format_histories, format_planned
-from app.bench.processes import ChildFailed, build_child_environment, build_python_command
 from app.bench.record import collect_machine_facts, record
 from app.bench.resources import ProcessMemory, ResidentMemory
 from app.capacity.artifact_files import ItemText, artifact_files
 from app.capacity.histories import detect_allocator, estimate_histories
 from app.capacity.memory import estimate_worker_memory
 from app.capacity.shapes import compute_shape
-from app.commands.counts import counts_of
-from app.commands.load import load_events
-from app.commands.store import open_store, redis_url
+from app.cli.counts import counts_of
+from app.cli.load_histories import load_events
+from app.runtime.subprocesses import run_module
 from app.settings import Settings
 from app.stores.redis.embedded import find_redis_server
+from app.stores.session import open_store, redis_url
 from models.artifact import INDEX
 from models.benchmarks.synthetic_artifact import make_synthetic_artifact
 from models.presets import preset as named_preset
@@ -71,16 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _footprint(folder: Path, preset: str, items: int) -> Footprint:
-    done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-        build_python_command(["-m", "app.bench.artifact_memory", str(folder)]),
-        capture_output=True,
-        env=build_child_environment(),
-        timeout=LONGEST_S,
-        check=False,
-    )
-    if done.returncode:
-        raise ChildFailed(f"{folder} was not loaded:\n{done.stderr.decode(errors='replace')[-2000:].strip()}")
-    said = json.loads(done.stdout.splitlines()[-1])
+    said = json.loads(run_module("app.bench.artifact_memory", [str(folder)], timeout_s=LONGEST_S).splitlines()[-1])
     before, loaded = (ProcessMemory(**said[name]) if said[name] else None for name in ("before", "loaded"))
     base, used = (ResidentMemory(**said[name]) if said[name] else None for name in ("base", "used"))
     files = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}

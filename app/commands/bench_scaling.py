@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.bench.load.profile import LoadProfile
 from app.bench.load.traffic import build_read_bodies, generate_events, sample_by_weight
-from app.bench.processes import LOOPBACK, ChildFailed
+from app.bench.processes import LOOPBACK
 from app.bench.record import collect_machine_facts, record
 from app.bench.resources import read_memory
 from app.bench.scaling import DEFAULT_STEPS, ScaleResult, ScaleStep, format_scaling_table
@@ -23,9 +23,11 @@ from app.bench.serve.recall import fetch_answers, recall
 from app.bench.serve.report import summarize_rounds
 from app.bench.serve.rounds import run_round
 from app.bench.serve.service import run_service
-from app.commands.load import load_events
-from app.commands.store import redis_url
+from app.cli.load_histories import load_events
+from app.model_server.placement import resolve_placement
+from app.runtime.subprocesses import ChildFailed
 from app.settings import Settings
+from app.stores.session import redis_url
 from models.artifact import load_artifact
 from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
 from models.benchmarks.synthetic_index import make_synthetic_index
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, least in (("seconds", 0.01), ("users", 1), ("sample", 0)):
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} is {getattr(arguments, name)}; at least {least}")
-    settings = Settings(**({} if arguments.workers is None else {"workers": arguments.workers}))
+    settings = resolve_placement(Settings(**({} if arguments.workers is None else {"workers": arguments.workers})))
     facts = collect_machine_facts()
     climbed: list[ScaleResult] = []
     try:
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     passed = not any(one.failure_reasons for one in climbed)
     result = {
         "preset": arguments.preset,
-        "workers": settings.workers,
+        "workers": settings.worker_count,
         "seconds": arguments.seconds,
         "users": arguments.users,
         "rungs": [one.figures() for one in climbed],

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from app.commands.load import load_events
-from app.commands.store import open_store
+from app.cli.load_histories import load_events
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
+from app.stores.session import open_store
 from models.data.dataset import prepare_dataset
 from models.data.demo import make_demo_items, make_demo_log
 from models.device import choose_device

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.history import HistoryStore
+from app.stores.session import open_store, redis_url
 from models.progress import progress
 
 READS_AT_ONCE = 16

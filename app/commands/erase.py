@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import json
 
-from app.commands.store import open_store, redis_url
 from app.settings import Settings
+from app.stores.session import open_store, redis_url
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

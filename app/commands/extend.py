@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from app.commands.log_files import add_log_arguments, read_log
+from app.cli.log_files import add_log_arguments, read_log
 from models.artifact import MANIFEST, load_artifact, save_artifact
 from models.catalogue.catalogue import Catalogue
 from models.cold_start import NewItem, find_neighbours, with_new_items

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.commands.log_files import add_log_arguments, read_log
+from app.cli.log_files import add_log_arguments, read_log
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.indexing import MIN_INDEX_ITEMS, add_index

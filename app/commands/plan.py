@@ -14,7 +14,7 @@ from app.capacity.memory import estimate_device_memory, estimate_worker_memory
 from app.capacity.rate import NotMeasured, RateEstimate, estimate_rate
 from app.capacity.report import CapacityPlan
 from app.capacity.shapes import MAX_ITEMS, MIN_ITEMS, ModelShape, compute_shape
-from app.commands.counts import asked_count
+from app.cli.counts import asked_count
 from app.settings import Settings
 from models.presets import preset
 

@@ -21,8 +21,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.model_repository.repository import ModelRepository
+from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
-from app.runtime.machine import resolve_model_process
 from app.settings import Settings
 from app.stores.redis.embedded import EmbeddedRedis
 from app.telemetry.logs import log_config
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             from app.commands.demo import load_demo_histories
 
             load_demo_histories(settings)
-        several = settings.workers > 1 or settings.model_process == "own"
+        several = settings.worker_count > 1 or settings.model_process == "own"
         if several:
             running.enter_context(_shared_metrics())
         _hand_down(settings)
@@ -85,7 +85,7 @@ def _serve(settings: Settings, *, several: bool) -> int:
         factory=True,
         host=settings.host,
         port=settings.port,
-        workers=settings.workers,
+        workers=settings.worker_count,
         access_log=False,
         log_level="warning",
         log_config=log_config(settings.log_format),
@@ -106,10 +106,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     given: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
-        where = resolve_model_process(settings.model_process, settings.device, settings.workers)
+        settings = resolve_placement(settings)
         # A name per service: several may share a data folder when their Redis is elsewhere.
         socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
-        return settings.model_copy(update={"model_process": where, "model_socket": socket})
+        return settings.model_copy(update={"model_socket": socket})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         raise ValueError(wrong) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from app.commands.log_files import add_log_arguments, read_log
+from app.cli.log_files import add_log_arguments, read_log
 from app.commands.model_arguments import add_model_arguments, model_of
 from models.data.dataset import prepare_dataset
 from models.data.items import read_items

@@ -1,12 +1,12 @@
 """What is asked now and then, so that /readyz and /metrics answer at once even when Redis does not."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from app.errors import StoreUnavailable
 from app.inference import Engine
+from app.runtime.periodic import run_periodically
 from app.stores.history import HistoryStore
 from app.telemetry.metrics import (
     STORE_KEYS,
@@ -20,7 +20,6 @@ from app.telemetry.metrics import (
 log = logging.getLogger("nextup")
 
 POLL_INTERVAL_S = 2.0
-STOP_TIMEOUT_S = 2.0
 NOT_POLLED = "Redis was not asked yet"
 
 
@@ -30,7 +29,6 @@ class HealthMonitor:
     def __init__(self, store: HistoryStore, engine: Engine) -> None:
         self._store = store
         self._engine = engine
-        self._ended = asyncio.Event()
         self.draining = False
         self.store_problem: str | None = NOT_POLLED
 
@@ -38,14 +36,8 @@ class HealthMonitor:
     async def run(self) -> AsyncIterator[None]:
         """Look once before the block begins, and then every `POLL_INTERVAL_S` until it ends."""
         await self.poll()
-        task = asyncio.create_task(self._poll_periodically(), name="watch")
-        try:
+        async with run_periodically(self.poll, every_s=POLL_INTERVAL_S, name="health check"):
             yield
-        finally:
-            # Told to end and not just cancelled: a cancellation may get lost in the middle of a Redis command.
-            self._ended.set()
-            await asyncio.wait([task], timeout=STOP_TIMEOUT_S)
-            task.cancel()
 
     def update_gauges(self) -> None:
         """Refresh the gauges of this process; cheap."""
@@ -76,14 +68,3 @@ class HealthMonitor:
                 log.warning("Redis answers again")
             self.store_problem = None
             STORE_UP.set(1)
-
-    async def _poll_periodically(self) -> None:
-        while not self._ended.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_INTERVAL_S):
-                    await self._ended.wait()
-            if not self._ended.is_set():
-                try:
-                    await self.poll()
-                except Exception:  # of ours; a watch that ends would leave its last word standing for ever
-                    log.exception("the watch could not look")

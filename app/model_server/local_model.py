@@ -48,4 +48,4 @@ async def open_local_model(
 def _threads(settings: Settings) -> int:
     """Workers share the cores; a model's process has those that its workers leave."""
     alone = settings.model_process == "own"
-    return max(1, count_cores() - settings.workers if alone else count_cores() // settings.workers)
+    return max(1, count_cores() - settings.worker_count if alone else count_cores() // settings.worker_count)

@@ -14,12 +14,12 @@ from app.errors import ActivationInProgress, ArtifactRejected, NotFound
 from app.inference.local_engine import InferenceEngine
 from app.inference.servable import Servable
 from app.model_repository.repository import LockHeld, ModelRepository, PointerStamp, StoredVersion
+from app.runtime.periodic import run_periodically
 from app.telemetry.metrics import MODEL_RELOADS
 
 log = logging.getLogger("nextup")
 
 EVERY_S = 1.0
-END_S = 2.0
 
 
 class ModelManager:
@@ -32,7 +32,6 @@ class ModelManager:
         self._loading = asyncio.Lock()
         self._seen: PointerStamp | None = None
         self._looking = asyncio.Lock()
-        self._ended = asyncio.Event()
 
     @property
     def servable(self) -> Servable:
@@ -101,23 +100,8 @@ class ModelManager:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Look every `EVERY_S` until the block ends."""
-        task = asyncio.create_task(self._keep_following(), name="follow")
-        try:
+        async with run_periodically(self.poll, every_s=EVERY_S, name="target version check", starts_immediately=True):
             yield
-        finally:
-            self._ended.set()
-            await asyncio.wait([task], timeout=END_S)
-            task.cancel()
-
-    async def _keep_following(self) -> None:
-        while not self._ended.is_set():
-            try:
-                await self.poll()
-            except Exception:  # a folder that cannot be read now may be later
-                log.exception("the wanted version could not be looked up")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S):
-                    await self._ended.wait()
 
     async def _opened(self, stored: StoredVersion) -> Servable:
         try:

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.errors import ServiceError
 from app.inference.local_engine import InferenceEngine
@@ -18,6 +18,7 @@ from app.inference.remote.server import ModelServer
 from app.model_server.local_model import open_local_model
 from app.model_server.manager import ModelManager
 from app.runtime.memory import freeze_heap
+from app.runtime.periodic import run_periodically
 from app.settings import Settings
 from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import STORE_UP, sample_process_memory
@@ -33,7 +34,14 @@ async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine
     """The model at `settings.model_socket_path` until the block ends. ArtifactRejected."""
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
-        tracing = await opened.enter_async_context(start_tracing(settings))
+        tracing = await opened.enter_async_context(
+            start_tracing(
+                settings.otlp_endpoint,
+                sample_ratio=settings.trace_sample_ratio,
+                max_links=settings.max_batch,
+                drain_s=settings.drain_s,
+            )
+        )
         engine, models = await opened.enter_async_context(open_local_model(settings, tracing))
         server = ModelServer(
             engine,
@@ -51,14 +59,15 @@ async def _run(settings: Settings) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with serve_model(settings) as (engine, _, _):
+
+        async def sample() -> None:
+            engine.update_gauges()
+            sample_process_memory()
+
         STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
         with freeze_heap():
-            while not ended.is_set():
-                engine.update_gauges()
-                sample_process_memory()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SAMPLE_S):
-                        await ended.wait()
+            async with run_periodically(sample, every_s=SAMPLE_S, name="metrics sample", starts_immediately=True):
+                await ended.wait()
 
 
 def main() -> int:

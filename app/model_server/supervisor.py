@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, build_child_environment, build_python_command
 from app.settings import Settings
-from app.stores.redis.embedded import END_WITH_PARENT, MAX_SOCKET_PATH_BYTES
 
 START_S = 900.0
 """A large artifact on a busy machine."""
@@ -116,17 +116,10 @@ def supervise_model_process(settings: Settings) -> Iterator[None]:
 
 
 def _spawned() -> subprocess.Popen[bytes]:
-    """On Linux it ends with this process, even if that is killed. It ends with the *thread* that starts it."""
-    command = [sys.executable, "-P", "-m", "app.model_server.process"]
-    if sys.platform == "linux":
-        command = [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid()), *command]
-    # Ctrl-C reaches the whole foreground group; the model must outlive the last requests.
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_environment(), start_new_session=True)  # noqa: S603
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder that our own package was imported from."""
-    import app
-
-    here = str(Path(app.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
+    """Start the process; on Linux it ends with the thread that started it, even if this process is killed."""
+    return subprocess.Popen(  # noqa: S603 - this interpreter with our own module
+        build_python_command(["-m", "app.model_server.process"]),
+        stdin=subprocess.DEVNULL,
+        env=build_child_environment(),
+        start_new_session=True,  # Ctrl-C reaches the whole foreground group; the model must outlive the last requests.
+    )

@@ -1,43 +1,7 @@
-"""What this machine allows a process, and how many workers suit it where nobody says it: `--workers auto`.
-
-On a CPU one process per core with one compute thread each: measured better than fewer processes with more threads
-(DECISIONS.md). On a GPU one process owns the device, and workers without a model ask it. It starts no process.
-"""
+"""What this machine allows a process: processor cores, memory limits, and whether there is a GPU."""
 
 import os
 from pathlib import Path
-from typing import Literal
-
-from app.model_repository.repository import ModelRepository
-
-BASE_BYTES = 450_000_000
-"""Of a worker before it has a model, torch for the most part."""
-COPIES = 2.0
-"""A loaded artifact against its files: weights once, the catalogue's text as Python objects."""
-MAX_WORKERS_PER_MODEL = 4
-"""More HTTP workers than one model's process can answer (DECISIONS.md)."""
-MEMORY_SHARE = 0.7
-"""Of the memory that is free; Redis and the page cache live here too."""
-
-
-def choose_worker_count(artifact: Path, device: str, *, inside: bool = False) -> int:
-    """At least 1; `artifact` need not be there yet. `inside`: the model has to be inside every worker."""
-    if has_gpu(device):
-        return 1 if inside else max(1, min(count_cores() - 1, MAX_WORKERS_PER_MODEL))
-    try:
-        folder = ModelRepository(artifact).find_target_folder()
-    except ValueError:
-        folder = artifact
-    files = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
-    fitting = int(MEMORY_SHARE * _free_bytes() / (BASE_BYTES + COPIES * files))
-    return max(1, min(count_cores(), fitting))
-
-
-def resolve_model_process(wish: str, device: str, workers: int) -> Literal["inside", "own"]:
-    """Where the model runs; several workers on one GPU would each need its memory, and disturb each other's batches."""
-    if wish == "auto":
-        return "own" if workers > 1 and has_gpu(device) else "inside"
-    return "own" if wish == "own" else "inside"
 
 
 def has_gpu(device: str) -> bool:
@@ -70,8 +34,8 @@ def _quota(path: Path, otherwise: int) -> int:
         return otherwise
 
 
-def _free_bytes() -> int:
-    """Of the machine, or what the control group leaves if that is less."""
+def read_free_memory() -> int:
+    """Free bytes of the machine, or of the control group if that is less."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -7,13 +7,14 @@ Handing over belongs to the event loop, as does counting; numbers may be observe
 thread. It knows no metric by name.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 from prometheus_client import Counter, Histogram
+
+from app.runtime.periodic import run_periodically
 
 FLUSH_INTERVAL_S = 0.5
 _all: list["DeferredHistogram | DeferredCounter"] = []
@@ -69,19 +70,12 @@ def flush() -> None:
 @asynccontextmanager
 async def flush_periodically() -> AsyncIterator[None]:
     """Every `FLUSH_INTERVAL_S` until the block ends, and then once more."""
-    ended = asyncio.Event()
 
-    async def again_and_again() -> None:
-        while not ended.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_INTERVAL_S):
-                    await ended.wait()
-            flush()
+    async def step() -> None:
+        flush()
 
-    task = asyncio.create_task(again_and_again(), name="metrics")
     try:
-        yield
+        async with run_periodically(step, every_s=FLUSH_INTERVAL_S, name="metrics flush"):
+            yield
     finally:
-        ended.set()
-        await task
         flush()

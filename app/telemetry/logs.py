@@ -8,11 +8,10 @@ the trace of an error of ours.
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
+from app.settings import LogFormat
 from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE
-
-LogFormat = Literal["text", "json"]
 
 
 def log_config(log_format: LogFormat) -> dict[str, Any]:

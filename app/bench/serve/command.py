@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from app.bench.load.profile import LoadProfile
-from app.bench.processes import ChildFailed
 from app.bench.record import collect_machine_facts, record
 from app.bench.serve.histories import open_benchmark_store, read_users
 from app.bench.serve.options import checked, configure, parse_target
@@ -32,6 +31,8 @@ from app.bench.serve.rounds import Round, Target, run_interleaved, run_round, ru
 from app.bench.serve.service import run_service
 from app.bench.serve.workload import build_profile
 from app.model_repository.repository import ModelRepository
+from app.model_server.placement import resolve_placement
+from app.runtime.subprocesses import ChildFailed
 from app.settings import Settings
 from models.progress import progress
 
@@ -44,20 +45,20 @@ SAME = 20  # users whose answers are compared with those of peers
 def run(arguments: argparse.Namespace) -> int:
     counts = checked(arguments)
     given = {"artifact": arguments.artifact, "workers": counts[-1] if counts else None}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    settings = resolve_placement(Settings(**{name: value for name, value in given.items() if value is not None}))
     versions = ModelRepository(settings.artifact)
     if versions.has_artifact():  # one version for the service and its peers, whichever is wanted while they run
         settings = settings.model_copy(update={"artifact": versions.find_target_folder()})
     try:
         with ExitStack() as running:
-            return _bench_serve(arguments, settings, counts or [settings.workers], running)
+            return _bench_serve(arguments, settings, counts or [settings.worker_count], running)
     except ChildFailed as error:
         print(f"nextup: error: {error}", file=sys.stderr)
         return 1
 
 
 def _bench_serve(arguments: argparse.Namespace, settings: Settings, counts: list[int], running: ExitStack) -> int:
-    machine = format_machine_line(settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers))
+    machine = format_machine_line(settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.worker_count))
     facts = collect_machine_facts()
     url = running.enter_context(open_benchmark_store(arguments, settings))
     users = asyncio.run(read_users(url, settings))
@@ -68,7 +69,7 @@ def _bench_serve(arguments: argparse.Namespace, settings: Settings, counts: list
     peers, missing = start_peers(parse_peers(arguments.peers), settings, url, arguments.torchserve, running)
     same = _same_answers(targets[-1], peers, users[:SAME])
     echo = running.enter_context(
-        run_uvicorn("echo", "app.bench.serve.echo:create_echo", settings.workers, factory=True)
+        run_uvicorn("echo", "app.bench.serve.echo:create_echo", settings.worker_count, factory=True)
     )
     everyone = [echo, *peers, *targets]
     ceiling = _ceiling(plan)
@@ -83,14 +84,14 @@ def _bench_serve(arguments: argparse.Namespace, settings: Settings, counts: list
     }
     summaries["generator"] = summarize_rounds("generator", [ceiling])
     reasons = find_missed_targets(summaries["recommend"], summaries["echo"], arguments.min_rps, arguments.max_p99_ms)
-    result = figures(summaries) | _about(arguments, summaries["recommend"], settings.workers, len(users), machine)
+    result = figures(summaries) | _about(arguments, summaries["recommend"], settings.worker_count, len(users), machine)
     result |= {
         "scaling": _scaling(counts, summaries),
         "not_measured": missing,
         "same_answers": same,
         "passed": not reasons,
     }
-    text = _told(arguments, summaries, missing, reasons, [f"machine: {machine}"], settings.workers)
+    text = _told(arguments, summaries, missing, reasons, [f"machine: {machine}"], settings.worker_count)
     print(text)
     if arguments.record:
         record(arguments.record, "serve", text, result, facts)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.commands.load import load_events
-from app.commands.log_files import read_log
-from app.commands.store import open_store, redis_url
+from app.cli.load_histories import load_events
+from app.cli.log_files import read_log
 from app.item_key import ItemKeys
 from app.settings import Settings
+from app.stores.session import open_store, redis_url
 from models.batch import Times
 
 MOST_USERS = 100_000  # read from the store to draw from

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from app.bench.serve.peer_runs import parse_peers
 from app.bench.serve.rounds import Target
-from app.commands.log_files import add_log_arguments
+from app.cli.log_files import add_log_arguments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

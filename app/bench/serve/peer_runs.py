@@ -6,10 +6,10 @@ A peer that cannot run here is told with the reason and does not end the benchma
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from app.bench.processes import ChildFailed
 from app.bench.serve.peers.torchserve import PeerMissing, torchserve
 from app.bench.serve.report import NATIVE, PEERS
 from app.bench.serve.rounds import Target, run_uvicorn
+from app.runtime.subprocesses import ChildFailed
 from app.settings import Settings
 
 
@@ -42,8 +42,8 @@ def _peer(name: str, settings: Settings, url: str, environment: Path) -> Abstrac
     variables = {
         "NEXTUP_REDIS_URL": url,
         "NEXTUP_ARTIFACT": str(settings.artifact),
-        "NEXTUP_WORKERS": str(settings.workers),
+        "NEXTUP_WORKERS": str(settings.worker_count),
         "NEXTUP_NATIVE": "on" if native else "off",
     }
     naive = "app.bench.serve.peers.naive:create_naive"
-    return run_uvicorn(name, naive, settings.workers, factory=True, variables=variables)
+    return run_uvicorn(name, naive, settings.worker_count, factory=True, variables=variables)

@@ -4,22 +4,14 @@ Knows the order of the rounds and how a round is run: by a generator process of 
 told is with the caller and in `report.py`.
 """
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from app.bench.load.profile import LoadProfile, LoadResult
-from app.bench.processes import (
-    LOOPBACK,
-    ChildFailed,
-    ChildProcess,
-    build_child_environment,
-    build_python_command,
-    find_free_port,
-    run_child,
-)
+from app.bench.processes import LOOPBACK, ChildProcess, find_free_port, run_child
 from app.bench.resources import read_cpu_seconds
+from app.runtime.subprocesses import run_module
 
 GENERATOR_SPARE_S = 60.0  # to start, to connect and to hand over, on a machine that is busy
 
@@ -74,24 +66,7 @@ def run_round(target: Target, plan: LoadProfile) -> Round:
 def run_generator(plan: LoadProfile) -> LoadResult:
     """One plan in a process of its own, which is gone when this returns or raises."""
     longest = plan.warm_up_s + plan.seconds + 2 * plan.timeout_s + GENERATOR_SPARE_S
-    try:
-        done = subprocess.run(  # noqa: S603 - this interpreter with our own module
-            build_python_command(["-m", "app.bench.load.generator"]),
-            input=plan.to_bytes(),
-            capture_output=True,
-            env=build_child_environment(),
-            timeout=longest,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ChildFailed(f"the load generator did not end within {longest:.0f} s") from error
-    if done.returncode != 0:
-        raise ChildFailed(
-            f"the load generator ended with status {done.returncode}; the end of its output:\n"
-            + done.stderr.decode(errors="replace")[-2000:].strip()
-        )
-    return LoadResult.from_bytes(done.stdout)
+    return LoadResult.from_bytes(run_module("app.bench.load.generator", stdin=plan.to_bytes(), timeout_s=longest))
 
 
 @contextmanager

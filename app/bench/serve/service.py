@@ -27,9 +27,9 @@ def run_service(settings: Settings, url: str, name: str = "recommend") -> Iterat
     """ChildFailed if it does not come up; it is ended with the block."""
     port = find_free_port()
     where = ["--host", LOOPBACK, "--port", str(port)]
-    what = ["--artifact", str(settings.artifact), "--workers", str(settings.workers)]
+    what = ["--artifact", str(settings.artifact), "--workers", str(settings.worker_count)]
     began = time.monotonic()
     with run_child("nextup serve", ["-c", SERVE, "serve", *where, *what], {"NEXTUP_REDIS_URL": url}) as process:
-        process.wait_until_ready(port, "/readyz", settings.workers, LONGEST_S)
+        process.wait_until_ready(port, "/readyz", settings.worker_count, LONGEST_S)
         seconds = time.monotonic() - began
         yield RunningService(Target(name, LOOPBACK, port, "/recommend", process, "/events"), process, seconds)

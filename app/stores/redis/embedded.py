@@ -8,7 +8,6 @@ main thread: on Linux the server ends with the *thread* that started it.
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,24 +22,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from app.errors import StoreUnavailable
+from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, end_with_parent
 
 ADDRESS = "address"
 """File in the folder that says where the socket is, for other commands on the same data."""
 
-MAX_SOCKET_PATH_BYTES = 107  # bytes, a limit of the operating system
 LOCK_WAIT_S = 3.0
 START_S = 60.0  # reading a large append-only file takes time
 STOP_S = 20.0
-
-# Asks Linux to end the server when the service ends, even by SIGKILL: no orphan holds the data folder. A little
-# program and not a preexec_fn, which may deadlock in a process with threads, as one with torch has.
-END_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
-if os.getppid() != int(sys.argv[1]):  # it ended before we asked
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def find_redis_server() -> str:
@@ -87,7 +76,7 @@ class EmbeddedRedis:
         socket.unlink(missing_ok=True)
         with (folder / "redis.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
-                [*_launcher(), server, *(word for name, value in options.items() for word in (f"--{name}", value))],
+                end_with_parent([server, *(word for name, value in options.items() for word in (f"--{name}", value))]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -202,7 +191,3 @@ def _socket_path(folder: Path) -> Path:
     if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
         return wanted
     return Path(tempfile.mkdtemp(prefix="nextup-")) / "redis.sock"
-
-
-def _launcher() -> list[str]:
-    return [sys.executable, "-ISc", END_WITH_PARENT, str(os.getpid())] if sys.platform == "linux" else []

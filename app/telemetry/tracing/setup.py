@@ -1,26 +1,24 @@
-"""Whether a process traces: only where NEXTUP_OTLP_ENDPOINT is set is OpenTelemetry, an extra, imported at all."""
+"""Starts tracing where NEXTUP_OTLP_ENDPOINT is set; only then is OpenTelemetry, an optional extra, imported."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.settings import Settings
 from app.telemetry.request_context import Tracing
 
-FLUSH_S = 3.0
-"""For the last spans, after the requests had their time to end; a collector that answers needs milliseconds."""
+MAX_FLUSH_S = 3.0
+"""Longest wait for the last spans after requests have drained; a collector that responds needs milliseconds."""
 
 
 @asynccontextmanager
-async def start_tracing(settings: Settings) -> AsyncIterator[Tracing | None]:
-    """Until the block ends, and then for what has not left yet; None where nobody asked for traces."""
-    if settings.otlp_endpoint is None:
+async def start_tracing(
+    endpoint: str | None, *, sample_ratio: float, max_links: int, drain_s: float
+) -> AsyncIterator[Tracing | None]:
+    """Trace until the block ends, then flush the last spans; None without an endpoint."""
+    if endpoint is None:
         yield None
         return
     from app.telemetry.tracing import open_tracing
 
-    flush_s = min(settings.drain_s, FLUSH_S)
-    opened = open_tracing(
-        settings.otlp_endpoint, sample_ratio=settings.trace_sample_ratio, max_links=settings.max_batch, flush_s=flush_s
-    )
-    async with opened as tracing:
+    flush_s = min(drain_s, MAX_FLUSH_S)
+    async with open_tracing(endpoint, sample_ratio=sample_ratio, max_links=max_links, flush_s=flush_s) as tracing:
         yield tracing

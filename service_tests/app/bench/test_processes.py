@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.processes import (
-    LOOPBACK,
-    ChildFailed,
-    build_child_environment,
-    build_python_command,
-    find_free_port,
-    run_child,
-)
+from app.bench.processes import LOOPBACK, find_free_port, run_child
 from app.bench.resources import read_cpu_seconds, read_memory
+from app.runtime.subprocesses import ChildFailed, build_child_environment, build_python_command
 
 SLEEPS = "import time; time.sleep(60)"
 HAS_CHILD = f"""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.capacity.histories import detect_allocator, estimate_histories
-from app.commands.store import open_store, redis_url
 from app.settings import Settings
 from app.stores.records import NewEvent
 from app.stores.redis.embedded import find_redis_server
+from app.stores.session import open_store, redis_url
 
 WITHIN = 0.1
 USERS, LENGTH, MAX_EVENTS = 1000, 40, 1000

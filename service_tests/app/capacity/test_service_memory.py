@@ -15,9 +15,9 @@ from app.capacity.artifact_files import ItemText
 from app.capacity.base_memory import BaseMemory, measure_base_memory
 from app.capacity.memory import estimate_worker_memory
 from app.capacity.shapes import compute_shape
-from app.commands.load import load_events
-from app.commands.store import redis_url
+from app.cli.load_histories import load_events
 from app.settings import Settings
+from app.stores.session import redis_url
 from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
 from models.presets import preset
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.commands.counts import asked_count, count_of, counts_of
+from app.cli.counts import asked_count, count_of, counts_of
 
 
 def test_units_multiply() -> None:

@@ -26,7 +26,7 @@ def create_naive() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.workers)
+        threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.worker_count)
         app.state.servable = open_servable(
             settings.artifact, device=settings.device, threads=threads, max_batch=1, native=settings.native
         )

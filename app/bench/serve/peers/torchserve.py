@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from app.bench.processes import LOOPBACK, ChildFailed, ChildProcess, build_child_environment, find_free_port, run_child
+from app.bench.processes import LOOPBACK, ChildProcess, find_free_port, run_child
 from app.bench.serve.peers import torchserve_handler as handler
 from app.bench.serve.rounds import Target
+from app.runtime.subprocesses import ChildFailed, build_child_environment
 
 WORKERS = 3
 BATCH, DELAY_MS = 32, 2

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.bench.processes import ChildFailed, find_free_port, run_child
+from app.bench.processes import find_free_port, run_child
 from app.bench.serve.rounds import Target, run_generator, run_interleaved, run_round, run_uvicorn
+from app.runtime.subprocesses import ChildFailed
 from service_tests.app.bench.serve.tallies import PLAN
 
 
