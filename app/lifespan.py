@@ -73,7 +73,7 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
 
 async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
     """The model in this process, or the way to the process that has it."""
-    if settings.model_process != "own":
+    if settings.model_process != "dedicated":
         from app.model_server.local_model import open_local_model  # torch, which a worker without a model never loads
 
         return await opened.enter_async_context(open_local_model(settings, tracing))

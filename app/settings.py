@@ -49,9 +49,9 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
-    model_process: Literal["auto", "inside", "own"] = Field(
+    model_process: Literal["auto", "in_process", "dedicated"] = Field(
         default="auto",
-        description="the model inside each worker, or in its own process; auto = own on a GPU with several workers",
+        description="in_process: a model per worker; dedicated: one process for all; auto = dedicated on a shared GPU",
     )
     model_socket: Path | None = Field(
         default=None, description="where that process listens; unset = in NEXTUP_DATA_DIR"

@@ -35,11 +35,13 @@ def tiny_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def model_process() -> str:
     """Where the model is; folders and modules whose tests hold for both take `arrangements.both` in its place."""
-    return "inside"
+    return "in_process"
 
 
 @pytest.fixture
-def settings(tiny_artifact: Path, redis_url: str, tmp_path: Path, model_process: Literal["inside", "own"]) -> Settings:
+def settings(
+    tiny_artifact: Path, redis_url: str, tmp_path: Path, model_process: Literal["in_process", "dedicated"]
+) -> Settings:
     return Settings(
         artifact=tiny_artifact,
         data_dir=tmp_path,

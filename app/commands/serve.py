@@ -40,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", metavar="N|auto", help="HTTP processes (NEXTUP_WORKERS)")
     parser.add_argument(
         "--model-process",
-        metavar="WHERE",
-        help="inside each worker, its own beside them, or auto (NEXTUP_MODEL_PROCESS)",
+        metavar="PLACEMENT",
+        help="in_process, dedicated or auto (NEXTUP_MODEL_PROCESS)",
     )
     parser.add_argument("--demo", action="store_true", help="make a demo artifact if there is none, with demo users")
 
@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
             from app.commands.demo import load_demo_histories
 
             load_demo_histories(settings)
-        several = settings.worker_count > 1 or settings.model_process == "own"
+        several = settings.worker_count > 1 or settings.model_process == "dedicated"
         if several:
             running.enter_context(_shared_metrics())
         _hand_down(settings)
-        if settings.model_process == "own":
+        if settings.model_process == "dedicated":
             try:
                 running.enter_context(supervise_model_process(settings))
             except ModelStartFailed as error:

@@ -47,5 +47,5 @@ async def open_local_model(
 
 def _threads(settings: Settings) -> int:
     """Workers share the cores; a model's process has those that its workers leave."""
-    alone = settings.model_process == "own"
+    alone = settings.model_process == "dedicated"
     return max(1, count_cores() - settings.worker_count if alone else count_cores() // settings.worker_count)

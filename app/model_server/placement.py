@@ -25,7 +25,7 @@ def resolve_placement(settings: Settings) -> Settings:
     """Replace `auto` in `workers` and `model_process` by what suits this machine."""
     workers = settings.workers
     if workers == "auto":
-        in_process = settings.model_process == "inside"
+        in_process = settings.model_process == "in_process"
         workers = count_automatic_workers(settings.artifact, settings.device, in_process=in_process)
     placement = choose_placement(settings.model_process, settings.device, workers)
     return settings.model_copy(update={"workers": workers, "model_process": placement})
@@ -47,11 +47,11 @@ def count_automatic_workers(artifact: Path, device: str, *, in_process: bool = F
     return max(1, min(count_cores(), int(MEMORY_SHARE * read_free_memory() / worker_bytes)))
 
 
-def choose_placement(requested: str, device: str, workers: int) -> Literal["inside", "own"]:
+def choose_placement(requested: str, device: str, workers: int) -> Literal["in_process", "dedicated"]:
     """Resolve `auto`: a dedicated process only where several workers would share one GPU.
 
     Several models on one GPU would each need its memory and delay each other's batches.
     """
     if requested == "auto":
-        return "own" if workers > 1 and has_gpu(device) else "inside"
-    return "own" if requested == "own" else "inside"
+        return "dedicated" if workers > 1 and has_gpu(device) else "in_process"
+    return "dedicated" if requested == "dedicated" else "in_process"

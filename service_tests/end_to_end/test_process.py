@@ -133,7 +133,7 @@ def test_a_service_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> Non
     assert "NEXTUP_ALLOW_ANONYMOUS" in exposed.stderr
 
 
-@pytest.mark.parametrize(("workers", "model"), [("1", "inside"), ("2", "inside"), ("2", "own")])
+@pytest.mark.parametrize(("workers", "model"), [("1", "in_process"), ("2", "in_process"), ("2", "dedicated")])
 def test_an_artifact_that_is_refused_ends_the_service_with_an_error(
     tiny_artifact: Path, tmp_path: Path, workers: str, model: str
 ) -> None:

@@ -54,7 +54,7 @@ def ask(served: RunningService, path: str = "/recommend", **body: Any) -> httpx.
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("own")
     publish_versions(folder / "models", *write_tiny_artifacts(folder, 1, 2))
-    where = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "own"]
+    where = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "dedicated"]
     limit = str(round(DEADLINE_S * 1000))
     with run_service(folder / "data", *where, NEXTUP_REQUEST_DEADLINE_MS=limit) as running:
         yield running

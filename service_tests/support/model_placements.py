@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture(params=["inside", "own"])
+@pytest.fixture(params=["in_process", "dedicated"])
 def model_process(request: pytest.FixtureRequest) -> str:
     """`model_process` of the settings that a test's services have."""
     return str(request.param)

@@ -59,11 +59,11 @@ class Service:
 
 @asynccontextmanager
 async def run_service(settings: Settings) -> AsyncIterator[Service]:
-    """With `model_process` "own", what that process would do happens here too, behind a real socket."""
+    """With `model_process` "dedicated", what that process would do happens here too, behind a real socket."""
     app = create_app(settings)
     async with AsyncExitStack() as running:
         elsewhere: ModelHandles | None = None
-        if settings.model_process == "own":
+        if settings.model_process == "dedicated":
             engine, models, _ = await running.enter_async_context(serve_model(settings))
             elsewhere = ModelHandles(engine, models)
         opened: Any = await running.enter_async_context(app.router.lifespan_context(app))

@@ -37,18 +37,18 @@ def test_one_process_owns_a_gpu_and_several_workers_query_it(
     monkeypatch.setattr(placement, "count_cores", lambda: available)
     assert placement.count_automatic_workers(tmp_path, "cuda") == workers
     assert placement.count_automatic_workers(tmp_path, "cuda", in_process=True) == 1
-    settings = Settings(workers="auto", artifact=tmp_path, device="cuda", model_process="inside")
+    settings = Settings(workers="auto", artifact=tmp_path, device="cuda", model_process="in_process")
     assert placement.resolve_placement(settings).workers == 1
 
 
 @pytest.mark.parametrize(
     ("requested", "device", "workers", "resolved"),
     [
-        ("auto", "cuda", 2, "own"),
-        ("auto", "cuda", 1, "inside"),
-        ("auto", "cpu", 4, "inside"),
-        ("own", "cpu", 1, "own"),
-        ("inside", "cuda", 4, "inside"),
+        ("auto", "cuda", 2, "dedicated"),
+        ("auto", "cuda", 1, "in_process"),
+        ("auto", "cpu", 4, "in_process"),
+        ("dedicated", "cpu", 1, "dedicated"),
+        ("in_process", "cuda", 4, "in_process"),
     ],
 )
 def test_model_gets_its_own_process_when_workers_share_a_gpu_or_on_request(

@@ -9,7 +9,7 @@ from app.settings import Settings
 
 
 def test_a_folder_whose_name_is_too_long_for_a_socket_is_refused_by_name(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / ("x" * 120), model_process="own")
+    settings = Settings(data_dir=tmp_path / ("x" * 120), model_process="dedicated")
     with pytest.raises(ValueError, match="NEXTUP_DATA_DIR is too long"), supervise_model_process(settings):
         pass
     assert not settings.data_dir.exists()

@@ -50,7 +50,7 @@ async def test_the_last_spans_leave_before_the_service_ends(receiver: OtlpReceiv
     assert counted("exported") - exported == len(receiver.spans) == 6, "queue, encode, score, respond, and the batch"
 
 
-@pytest.mark.parametrize("model_process", ["inside", "own"])
+@pytest.mark.parametrize("model_process", ["in_process", "dedicated"])
 async def test_a_batch_links_to_each_request_in_it(
     model_process: str, receiver: OtlpReceiver, service_with: ServiceWith
 ) -> None:
