@@ -14,10 +14,11 @@ import torch
 
 from app.settings import Settings
 from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.process_guard import pytest_collection_modifyitems, pytest_runtest_protocol
 from service_tests.support.redis_server import new_user, redis_client, redis_url
 from service_tests.support.service import Service, run_service
 
-__all__ = ["new_user", "redis_client", "redis_url"]
+__all__ = ["new_user", "pytest_collection_modifyitems", "pytest_runtest_protocol", "redis_client", "redis_url"]
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,41 @@
+"""Keeps `make test-fast` free of processes: the mark `process` is set by fixture, and checked while a test runs.
+
+A test that uses one of `PROCESS_FIXTURES` is marked here; any other test that starts a process must carry the mark
+itself, or it fails with a message that says so.
+"""
+
+import sys
+from typing import Any
+
+import pytest
+
+PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "served", "prometheus", "kubernetes", "ray"})
+"""Fixtures that start servers; everything built on them is in the same request."""
+PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"})
+
+_forbidden_in: list[str] = []
+"""Node id of the running test while it may not start a process; empty otherwise."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    if item.get_closest_marker("process") is None:
+        _forbidden_in.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _forbidden_in.clear()
+
+
+def _check_process_start(event: str, arguments: tuple[Any, ...]) -> None:
+    if _forbidden_in and event in PROCESS_EVENTS:
+        raise RuntimeError(f"{_forbidden_in[0]} starts a process ({arguments[:1]}); mark it with @pytest.mark.process")
+
+
+sys.addaudithook(_check_process_start)
