@@ -4,12 +4,12 @@ A command is a module of this folder with `configure(parser)` and `run(arguments
 imported, so that `nextup --help` does not load torch.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from app import __version__
+from app.cli.arguments import CommandParser
 from app.errors import ServiceError
 
 COMMANDS = {
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="nextup", description="Online next-item recommendation.")
+    parser = CommandParser(prog="nextup", description="Online next-item recommendation.")
     parser.add_argument("--version", action="version", version=f"nextup {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked_for = next((word for word in given if not word.startswith("-")), None)

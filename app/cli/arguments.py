@@ -1,0 +1,150 @@
+"""Types and a parser for command-line options.
+
+The types are values of argparse's `type=`. A value they reject ends the command with one line that states the option,
+the bounds and the value: `--rounds must be between 1 and 1,000 (got 0)`.
+"""
+
+import argparse
+import math
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Collection
+from typing import NoReturn, TypeVar
+
+Value = TypeVar("Value")
+COUNT_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser that raises ValueError for option values which a type of this module rejects."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with usage and status 2 for any other mistake, as argparse does."""
+        error = sys.exc_info()[1]
+        if isinstance(error, argparse.ArgumentError) and isinstance(error.__context__, ArgumentTypeError):
+            raise ValueError(f"{error.argument_name} {error.message}") from None
+        super().error(message)
+
+
+def int_in(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a type for whole numbers from `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"must be a whole number (got {text!r})") from None
+        return _check_bounds(number, low, high)
+
+    return parse
+
+
+positive_int = int_in(1)
+non_negative_int = int_in(0)
+port = int_in(1, 65_535)
+
+
+def float_in(
+    low: float, high: float | None = None, *, low_open: bool = False, high_open: bool = False
+) -> Callable[[str], float]:
+    """Return a type for finite numbers from `low` to `high`; an open bound is excluded itself."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ArgumentTypeError(f"must be a finite number (got {text!r})")
+        return _check_bounds(number, low, high, low_open=low_open, high_open=high_open)
+
+    return parse
+
+
+positive_float = float_in(0, low_open=True)
+fraction = float_in(0, 1)
+
+
+def parse_count(text: str) -> int:
+    """Parse a count such as `10k`, `2.5m` or `1500`, rounded to a whole number.
+
+    ValueError for anything that is not a finite number.
+    """
+    word = text.strip().lower()
+    unit = COUNT_UNITS.get(word[-1:], 1)
+    number = float(word[:-1] if word[-1:] in COUNT_UNITS else word)
+    try:
+        return round(number * unit)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not finite") from None
+
+
+def count_in(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return a type for counts such as `10k` or `2.5m` from `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        try:
+            number = parse_count(text)
+        except ValueError:
+            raise ArgumentTypeError(f"must be a count such as 1500, 10k or 2.5m (got {text!r})") from None
+        return _check_bounds(number, low, high)
+
+    return parse
+
+
+count = count_in(1)
+
+
+def csv_of(parse_item: Callable[[str], Value]) -> Callable[[str], list[Value]]:
+    """Return a type for values of another type, separated by commas; at least one."""
+
+    def parse(text: str) -> list[Value]:
+        try:
+            return [parse_item(word.strip()) for word in text.split(",")]
+        except ArgumentTypeError as error:
+            raise ArgumentTypeError(f"takes values separated by commas, and each {error}") from None
+
+    return parse
+
+
+csv_ints = csv_of(positive_int)
+csv_counts = csv_of(count)
+
+
+def name_in(names: Collection[str]) -> Callable[[str], str]:
+    """Return a type for one of these names; for a plain option, argparse's `choices` does the same."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ArgumentTypeError(f"must be one of {', '.join(names)} (got {text!r})")
+        return text
+
+    return parse
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _check_bounds(
+    number: Number, low: float, high: float | None, *, low_open: bool = False, high_open: bool = False
+) -> Number:
+    too_low = number <= low if low_open else number < low
+    too_high = high is not None and (number >= high if high_open else number > high)
+    if too_low or too_high:
+        raise ArgumentTypeError(
+            f"must be {_describe_bounds(low, high, low_open, high_open)} (got {_format_number(number)})"
+        )
+    return number
+
+
+def _describe_bounds(low: float, high: float | None, low_open: bool, high_open: bool) -> str:
+    lower = f"{'above' if low_open else 'at least'} {_format_number(low)}"
+    if high is None:
+        return lower
+    if not low_open and not high_open:
+        return f"between {_format_number(low)} and {_format_number(high)}"
+    return f"{lower} and {'below' if high_open else 'at most'} {_format_number(high)}"
+
+
+def _format_number(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
