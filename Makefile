@@ -1,7 +1,7 @@
-# Needs Python ≥ 3.11 with venv and pip, and make. `make` alone lists the verbs.
+# Needs Python ≥ 3.11 with venv and pip, and make. `make` without a target lists the targets.
 #
-#   NEXTUP_TORCH   what to give pip for torch instead of the choice below, e.g. NEXTUP_TORCH="torch==2.13.0"
-#   PYTHON         the Python that makes the environment
+#   NEXTUP_TORCH   pip requirement for torch instead of the choice below, e.g. NEXTUP_TORCH="torch==2.13.0"
+#   PYTHON         the Python that creates the environment
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,10 +13,10 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 .DEFAULT_GOAL := help
 .PHONY: help install native lint format types imports sanitize wheel check test coverage ray chart bench train serve clean
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-install: native ## the environment in .venv, with native code where there is a C++ compiler
+install: native ## create .venv; build the native code if there is a C++ compiler
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "nextup needs Python 3.11 or later, this is " + sys.version'
@@ -28,13 +28,13 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# Native code for the model, where there is a compiler. A library of other sources has another name, so it is built again
-# whenever they changed and looked for in milliseconds when not.
+# Native code for the model, if there is a compiler. The library's name contains a hash of its sources: it is rebuilt
+# when they change, and checking takes milliseconds when they do not.
 native: $(VENV)/.installed
 	@$(BIN)/python -m models.native.build
 
-# The default wheel on Linux carries gigabytes of CUDA: without an NVIDIA driver take the CPU build, from the indexes
-# that pip already knows if they have it, else from PyTorch's own.
+# The default wheel on Linux contains gigabytes of CUDA libraries. Without an NVIDIA driver install the CPU build, from
+# the configured indexes if they have it, else from PyTorch's index.
 define install_torch
 	if [ -n "$(NEXTUP_TORCH)" ]; then \
 		echo "installing $(NEXTUP_TORCH)"; $(1) install --quiet $(NEXTUP_TORCH); \
@@ -47,62 +47,62 @@ define install_torch
 	fi
 endef
 
-lint: install ## style and format of every file
+lint: install ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: install ## put every file into the format
+format: install ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: install ## mypy, strict, tests too
+types: install ## run mypy (strict, tests included)
 	$(BIN)/mypy
 
-imports: install ## the import contracts of pyproject.toml
+imports: install ## check the import contracts of pyproject.toml
 	$(BIN)/lint-imports
 
-sanitize: install ## the native code on random shapes, watched by the address and undefined-behaviour sanitisers
+sanitize: install ## run the native code on random shapes under the address and undefined-behaviour sanitizers
 	$(BIN)/python -m service_tests.models.native.sanitise
 
-# What users install is the wheel, not this folder: a file that was forgotten in it fails here.
+# Users install the wheel, not this folder: a file missing from the wheel fails here.
 $(WHEEL_VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 	$(PYTHON) -m venv --clear $(WHEEL_VENV)
 	@$(call install_torch,$(WHEEL_VENV)/bin/pip)
 	$(WHEEL_VENV)/bin/pip install --quiet --constraint constraints.txt .
 	@touch $@
 
-wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an empty environment, run it
+wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an empty environment and run it
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup-*.whl
 	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.compiler())'
 
-check: lint types imports sanitize wheel ## everything but the tests
+check: lint types imports sanitize wheel ## run all checks except the tests
 
-test: check ## everything: what CI runs
+test: check ## run all checks and tests, as CI does
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
-coverage: install ## the tests with line and branch coverage
+coverage: install ## run the tests with line and branch coverage
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
 	$(BIN)/coverage report --skip-covered --show-missing
 
-ray: install ## the tests of the service on Ray, which this installs besides
+ray: install ## install Ray and run the tests of the service on Ray
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/app/deployments service_tests/failures/test_ray_replica_killed.py
 
-# Helm's library says that it needs Python 3.12, and runs on 3.11 as well: it is one shared library and a thin shell.
-chart: install ## the tests of the Helm chart, with Helm's library and Kubernetes' schemas, which this installs besides
+# helm-sdkpy declares Python 3.12 but also runs on 3.11: it is a shared library with a thin wrapper.
+chart: install ## install helm-sdkpy and the Kubernetes schemas, and run the tests of the Helm chart
 	$(BIN)/pip install --quiet --constraint constraints.txt --ignore-requires-python helm-sdkpy==0.1.32 kubernetes-validate==1.37.0
 	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/contracts/test_chart.py service_tests/contracts/test_chart_installed.py
 
-bench: install ## the serving benchmark on ARTIFACT=… (the demo) with the histories of LOG=… (those in the store)
+bench: install ## run the serving benchmark on ARTIFACT=… (demo) with the histories of LOG=… (those in the store)
 	$(BIN)/nextup bench serve $(LOG) --artifact $(or $(ARTIFACT),var/demo)
 
 train: install ## train on LOG=… into OUT=…
 	$(BIN)/nextup train $(LOG) --out $(or $(OUT),var/model) $(ARGS)
 
-serve: install ## the service with the demo, on http://127.0.0.1:8000
+serve: install ## start the service with the demo model, on http://127.0.0.1:8000
 	@exec $(BIN)/nextup serve --demo
 
-clean: ## remove environments and caches, not var/
+clean: ## remove environments and caches, but not var/
 	rm -rf $(VENV) $(WHEEL_VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
