@@ -1,19 +1,19 @@
-"""`nextup monitoring`: the dashboards and rules of this version, for a Grafana and a Prometheus of one's own."""
+"""`nextup monitoring`: write the Grafana dashboards and Prometheus rules of this version."""
 
 import argparse
 from pathlib import Path
 
-from app.monitoring.files import files
+from app.monitoring.files import render_files
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for them; files of the same names are replaced"
+        "--out", type=Path, required=True, metavar="DIR", help="output folder; existing files are replaced"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    for name, text in files().items():
+    for name, text in render_files().items():
         path = arguments.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,5 +1,5 @@
-"""What people see of a running service, as code: dashboards for Grafana, rules for Prometheus.
+"""Monitoring as code: Grafana dashboards and Prometheus rules.
 
-`nextup monitoring --out docker` writes the files that the containers mount. It imports nothing of the service: the
-names of metrics are all that it knows, and the tests hold them to what the service exposes.
+`nextup monitoring --out docker` writes the files that the containers mount. Metric names are the only coupling to the
+service; tests compare them with the metrics that it exposes.
 """

@@ -1,49 +1,50 @@
-"""When somebody should look: few alerts, each a symptom that callers or their data feel, each with a section in
-docs/runbook.md.
+"""Symptom-based alerts: few, each one something that callers or their data notice.
+
+Every alert has a section in docs/runbook.md.
 """
 
 from app.monitoring import limits
-from app.monitoring.promql import quantile, rate, share
-from app.monitoring.rules import Alert, Clock, Recording
+from app.monitoring.promql import quantile, rate, ratio
+from app.monitoring.rules import Alert, RecordingRule, TimeScale
 
 FIVE_MINUTES, MINUTE, HALF_MINUTE = 300, 60, 30
-HEALTH = 'route!~"/livez|/healthz|/readyz|/metrics"'
-"""Not asked by callers; /readyz says 503 by design."""
-TROUBLE = 'reason=~"no_known_items|overloaded|model_unavailable|store_unavailable"'
-"""Fallbacks of known users; new ones rightly get popular items."""
-REFUSED = 'reason=~"overloaded|late|deadline"'
+CALLER_ROUTES = 'route!~"/livez|/healthz|/readyz|/metrics"'
+"""Routes that callers use; /readyz answers 503 by design."""
+DEGRADED_REASONS = 'reason=~"no_known_items|overloaded|model_unavailable|store_unavailable"'
+"""Fallbacks for known users; new users get popular items by design."""
+SHED_REASONS = 'reason=~"overloaded|deadline_unmeetable|deadline"'
 
 
-def recordings(clock: Clock) -> tuple[Recording, ...]:
-    window = clock(FIVE_MINUTES)
-    refused = rate("nextup_rejected_total", window=window, where=REFUSED)
+def make_recording_rules(scale: TimeScale) -> tuple[RecordingRule, ...]:
+    window = scale.format_duration(FIVE_MINUTES)
+    shed = rate("nextup_rejected_total", window=window, matchers=SHED_REASONS)
     run = rate("nextup_batch_size_sum", window=window)
     return (
-        Recording(
+        RecordingRule(
             "nextup:http_errors:share5m",
-            share(
-                rate("nextup_http_requests_total", window=window, where=f'code=~"5..",{HEALTH}'),
-                rate("nextup_http_requests_total", window=window, where=HEALTH),
+            ratio(
+                rate("nextup_http_requests_total", window=window, matchers=f'code=~"5..",{CALLER_ROUTES}'),
+                rate("nextup_http_requests_total", window=window, matchers=CALLER_ROUTES),
             ),
         ),
-        Recording(
+        RecordingRule(
             "nextup:recommend_seconds:p99_5m",
-            quantile(0.99, "nextup_http_request_duration_seconds", window=window, where='route="/recommend"')
-            + " >= 0 or vector(0)",  # nothing asked is not a number, and no trouble
+            quantile(0.99, "nextup_http_request_duration_seconds", window=window, matchers='route="/recommend"')
+            + " >= 0 or vector(0)",  # NaN without traffic, which is healthy
         ),
-        Recording("nextup:queries_shed:share5m", share(refused, f"({refused} + {run})")),
-        Recording(
+        RecordingRule("nextup:queries_shed:share5m", ratio(shed, f"({shed} + {run})")),
+        RecordingRule(
             "nextup:recommendations_fallback:share5m",
-            share(
-                rate("nextup_recommendations_total", window=window, where=TROUBLE),
+            ratio(
+                rate("nextup_recommendations_total", window=window, matchers=DEGRADED_REASONS),
                 rate("nextup_recommendations_total", window=window),
             ),
         ),
     )
 
 
-def alerts(clock: Clock) -> tuple[Alert, ...]:
-    refused = rate("nextup_rejected_total", window=clock(MINUTE), where=REFUSED)
+def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
+    shed = rate("nextup_rejected_total", window=scale.format_duration(MINUTE), matchers=SHED_REASONS)
     return (
         Alert(
             "NextupAbsent",
@@ -51,7 +52,8 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             "< 1",
             MINUTE,
             "page",
-            "Prometheus reaches no nextup.",
+            "Prometheus cannot scrape any nextup instance; the service is down or unreachable. "
+            "Check /livez and restart it.",
         ),
         Alert(
             "NextupErrors",
@@ -59,7 +61,7 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.ERROR_SHARE}",
             MINUTE,
             "page",
-            "More than one request in twenty is answered with an error of ours.",
+            "More than 5 % of requests fail with a 5xx status. Find the route and status on the Overview dashboard.",
         ),
         Alert(
             "NextupSlow",
@@ -67,7 +69,8 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.SLOW_S}",
             FIVE_MINUTES,
             "page",
-            "One recommendation in a hundred takes longer than half of the deadline.",
+            "p99 latency of POST /recommend exceeds half of the default deadline. "
+            "Find the slow stage on the Latency by stage dashboard.",
         ),
         Alert(
             "NextupShedding",
@@ -75,7 +78,7 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.SHED_SHARE}",
             MINUTE,
             "page",
-            "The model gets more than it can do, and refuses queries.",
+            "The model is overloaded and sheds more than 1 % of its queries. Add workers or reduce the load.",
         ),
         Alert(
             "NextupFallback",
@@ -83,16 +86,17 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.FALLBACK_SHARE}",
             FIVE_MINUTES,
             "ticket",
-            "Many users with a history get popular items and not their own.",
+            "More than 10 % of recommendations fall back to popular items for users with a history. "
+            "Find the reason on the Model and quality dashboard.",
         ),
         Alert(
             "NextupModelStalled",
             "(time() - max(nextup_last_batch_timestamp_seconds))",
-            f"> {clock.seconds(limits.STALLED_S)}",
+            f"> {scale.format_seconds(limits.STALLED_S)}",
             HALF_MINUTE,
             "page",
-            "Queries come, and the model finishes no batch.",
-            also=f"max(nextup_queue_depth) > 0 or {refused} > 0",
+            "Queries are waiting but the model finishes no batch; it hangs or has no CPU time. Restart the service.",
+            condition=f"max(nextup_queue_depth) > 0 or {shed} > 0",
         ),
         Alert(
             "NextupStoreDown",
@@ -100,7 +104,8 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             "< 1",
             HALF_MINUTE,
             "page",
-            "Redis does not answer: popular items for everybody, and no events are taken.",
+            "Redis does not respond; recommendations fall back to popular items and events are rejected. "
+            "Restore Redis.",
         ),
         Alert(
             "NextupMemoryNearLimit",
@@ -108,7 +113,8 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.MEMORY_SHARE}",
             FIVE_MINUTES,
             "ticket",
-            "The service is about to be ended by the kernel for want of memory.",
+            "The service uses more than 90 % of its memory limit and may be OOM-killed. "
+            "Raise the limit or run fewer workers.",
         ),
         Alert(
             "NextupStoreMemoryNearLimit",
@@ -116,6 +122,7 @@ def alerts(clock: Clock) -> tuple[Alert, ...]:
             f"> {limits.MEMORY_SHARE}",
             FIVE_MINUTES,
             "ticket",
-            "Redis is about to refuse events for want of memory.",
+            "Redis uses more than 90 % of maxmemory and will reject events when it is full. "
+            "Raise maxmemory or keep shorter histories.",
         ),
     )

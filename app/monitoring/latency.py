@@ -1,15 +1,15 @@
-"""Where the time of a recommendation goes."""
+"""Dashboard "Latency by stage": time spent in a recommendation."""
 
 from app.monitoring.panels import Dashboard, Panel, Query, Row
 from app.monitoring.promql import QUANTILES, mean, quantile, rate
 
 
-def _quantiles(title: str, told: str, unit: str, histogram: str, width: int = 8) -> Panel:
+def _make_quantile_panel(title: str, description: str, unit: str, histogram: str, width: int = 8) -> Panel:
     return Panel(
         title,
-        told,
+        description,
         unit,
-        tuple(Query(quantile(share, histogram), name) for share, name in QUANTILES.items()),
+        tuple(Query(quantile(fraction, histogram), name) for fraction, name in QUANTILES.items()),
         width=width,
     )
 
@@ -19,7 +19,7 @@ STAGES = Row(
     (
         Panel(
             "Mean by stage",
-            "Read the history, wait for a batch, encode it, score the catalogue, write the answer. A stack: its "
+            "Read the history, wait for a batch, encode it, score the catalogue, write the response. Stacked: the "
             "height is the mean time inside a recommendation.",
             "s",
             (Query(mean("nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
@@ -29,11 +29,11 @@ STAGES = Row(
         *(
             Panel(
                 name,
-                "By stage. Percentiles of stages do not add up to that of the whole.",
+                "Stage duration. Percentiles of the stages do not add up to the percentile of the request.",
                 "s",
-                (Query(quantile(share, "nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
+                (Query(quantile(fraction, "nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
             )
-            for share, name in QUANTILES.items()
+            for fraction, name in QUANTILES.items()
         ),
     ),
 )
@@ -41,16 +41,16 @@ STAGES = Row(
 BATCHES = Row(
     "Batches",
     (
-        _quantiles("Wait", "How long queries waited for their batch.", "s", "nextup_queue_wait_seconds"),
-        _quantiles(
+        _make_quantile_panel("Wait", "Time that queries waited for their batch.", "s", "nextup_queue_wait_seconds"),
+        _make_quantile_panel(
             "Size",
-            "Queries that share a run of the model. It grows with the load by itself.",
+            "Queries per model run. Grows with the load on its own.",
             "short",
             "nextup_batch_size",
         ),
         Panel(
             "Padding",
-            "Mean share of a batch that holds no item: work for nothing, where the model needs it.",
+            "Mean share of a batch that is padding: wasted compute in models that need it.",
             "percentunit",
             (Query(mean("nextup_batch_padding_ratio"), "padding"),),
         ),
@@ -62,8 +62,8 @@ TRACES = Row(
     (
         Panel(
             "Spans",
-            "Per second, by what became of them: dropped for want of room, or failed at the collector. None without "
-            "NEXTUP_OTLP_ENDPOINT.",
+            "Spans per second by outcome: exported, dropped because the buffer was full, or failed at the collector. "
+            "Empty without NEXTUP_OTLP_ENDPOINT.",
             "ops",
             (Query(rate("nextup_spans_total", "result"), "{{result}}"),),
         ),

@@ -1,14 +1,14 @@
-"""From where on an alert fires, and a tile is red: one number for both."""
+"""Thresholds shared by alerts and dashboards: an alert fires and a tile turns red at the same value."""
 
 ERROR_SHARE = 0.05
-"""Of all requests, answered 5xx."""
+"""Share of all requests answered 5xx."""
 SLOW_S = 0.5
-"""99th percentile of /recommend: half of the deadline that requests have if nobody says otherwise."""
+"""99th percentile of /recommend: half of the default request deadline."""
 SHED_SHARE = 0.01
-"""Of the model's queries, refused for want of room or time."""
+"""Share of the model's queries rejected because the queue was full or the deadline could not be met."""
 FALLBACK_SHARE = 0.1
-"""Of recommendations, by popularity although the user has a history."""
+"""Share of recommendations served by popularity although the user has a history."""
 STALLED_S = 30
-"""Since the model last finished a batch, while queries are turned away or wait."""
+"""Time since the model last finished a batch, while queries wait or are rejected."""
 MEMORY_SHARE = 0.9
-"""Of what the process, or Redis, may use."""
+"""Share of the memory limit of the process, or of Redis."""

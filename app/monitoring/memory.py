@@ -1,17 +1,17 @@
-"""What memory is used for: the model by part, the device, the process, Redis, and Redis with a million users."""
+"""Dashboard "Memory": model by part, process, accelerator and Redis, with a projection to a million users."""
 
 from app.monitoring import limits
 from app.monitoring.panels import Dashboard, Panel, Query, Row
 
 ITEM_VECTORS = 'sum(nextup_model_bytes{part=~"embedding|head"})'
 USERS = "(sum(nextup_store_keys) / 2)"
-"""A user has two keys, and a third once events were trimmed."""
-OF_HISTORIES = "(sum(nextup_store_memory_bytes) - sum(nextup_store_startup_memory_bytes))"
-PER_USER = f"{OF_HISTORIES} / ({USERS} > 0)"
+"""A user has two keys, and a third after events were trimmed."""
+HISTORY_BYTES = "(sum(nextup_store_memory_bytes) - sum(nextup_store_startup_memory_bytes))"
+BYTES_PER_USER = f"{HISTORY_BYTES} / ({USERS} > 0)"
 MILLION = 1_000_000
-ABOUT_USERS = (
-    "Redis without what it took when it was empty, by users; users are counted as keys by two, so trimmed histories "
-    "make it look smaller. With fewer than some thousand users, buffers of Redis count more than histories."
+PER_USER_NOTE = (
+    "Redis memory above its empty size, divided by users. Users are counted as keys divided by two, so trimmed "
+    "histories make the value too small. Below a few thousand users, Redis buffers outweigh the histories."
 )
 
 MODEL = Row(
@@ -19,21 +19,21 @@ MODEL = Row(
     (
         Panel(
             "By part",
-            "Of one process. Workspace is what a batch needs while it runs.",
+            "Per process. Workspace is the memory that a batch needs while it runs.",
             "bytes",
             (Query("sum by (part) (nextup_model_bytes)", "{{part}}"),),
             kind="bargauge",
         ),
         Panel(
             "Item vectors, and uncompressed",
-            "What items take in and out of the model, and what full vectors of the same width would take.",
+            "Memory of the item vectors at the input and output of the model, and of full vectors of the same width.",
             "bytes",
-            (Query(ITEM_VECTORS, "as they are"), Query("sum(nextup_model_uncompressed_bytes)", "uncompressed")),
+            (Query(ITEM_VECTORS, "compressed"), Query("sum(nextup_model_uncompressed_bytes)", "uncompressed")),
             kind="bargauge",
         ),
         Panel(
             "Saved",
-            "By the compression of item vectors. 0 for a full table.",
+            "Memory saved by compressing item vectors. 0 for a full table.",
             "percentunit",
             (Query(f"clamp_min(1 - {ITEM_VECTORS} / sum(nextup_model_uncompressed_bytes), 0)", "saved"),),
             kind="stat",
@@ -46,7 +46,7 @@ PROCESS = Row(
     (
         Panel(
             "Process",
-            "Resident memory of all workers, and what they may use: the limit of the container, else the machine.",
+            "Resident memory of all workers, and its limit: that of the container, else of the machine.",
             "bytes",
             (
                 Query('sum(process_resident_memory_bytes{job="nextup"})', "resident"),
@@ -55,7 +55,7 @@ PROCESS = Row(
         ),
         Panel(
             "Share of the limit",
-            "Near 1 the process is ended by the kernel.",
+            "Near 1 the kernel OOM-kills the process.",
             "percentunit",
             (
                 Query('sum(process_resident_memory_bytes{job="nextup"}) / sum(nextup_memory_limit_bytes)', "process"),
@@ -67,7 +67,7 @@ PROCESS = Row(
         ),
         Panel(
             "Device",
-            "Memory of the accelerator by kind. Empty on a CPU.",
+            "Accelerator memory by kind. Empty on a CPU.",
             "bytes",
             (Query("sum by (device, kind) (nextup_device_memory_bytes)", "{{device}} {{kind}}"),),
         ),
@@ -79,19 +79,19 @@ REDIS = Row(
     (
         Panel(
             "Memory",
-            "Used, and its maxmemory. 0: it has none.",
+            "Used memory and maxmemory. 0 means no maxmemory is set.",
             "bytes",
             (
                 Query("sum(nextup_store_memory_bytes)", "used"),
                 Query("sum(nextup_store_memory_limit_bytes)", "maxmemory"),
             ),
         ),
-        Panel("Per user", ABOUT_USERS, "bytes", (Query(PER_USER, "per user"),)),
+        Panel("Per user", PER_USER_NOTE, "bytes", (Query(BYTES_PER_USER, "per user"),)),
         Panel(
             "A million users",
-            "What Redis would take for a million users like those it has: a straight line. " + ABOUT_USERS,
+            "Projected Redis memory for a million users like the current ones (linear). " + PER_USER_NOTE,
             "bytes",
-            (Query(f"{PER_USER} * {MILLION} + sum(nextup_store_startup_memory_bytes)", "a million users"),),
+            (Query(f"{BYTES_PER_USER} * {MILLION} + sum(nextup_store_startup_memory_bytes)", "a million users"),),
             kind="stat",
         ),
     ),

@@ -1,7 +1,7 @@
-"""A dashboard as this project describes it, and as Grafana reads it.
+"""Dashboard model and its conversion to Grafana's JSON.
 
-Knows the JSON of three kinds of panel. What is on a dashboard is in the files beside this one. The JSON is written by
-hand and not by Grafana's own library, see DECISIONS.md.
+Supports three kinds of panel. The JSON is written directly, because Grafana's SDK is 53,000 generated lines for each
+version of Grafana.
 """
 
 from collections.abc import Iterator
@@ -9,48 +9,55 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 DATASOURCE = {"type": "prometheus", "uid": "nextup-prometheus"}
-"""Named so in docker/grafana/provisioning/datasources."""
+"""Provisioned under this uid in docker/grafana/provisioning/datasources."""
 TAG = "nextup"
 COLUMNS = 24
 SCHEMA_VERSION = 39
-"""Of the JSON: Grafana 11 wrote it, later ones read it."""
+"""JSON schema of Grafana 11; later versions read it."""
 HEIGHTS = {"stat": 4, "timeseries": 8, "bargauge": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """A PromQL query and the legend of its series."""
+
     expr: str
     legend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
+    """A panel; `bad_above` and `bad_below` are thresholds beyond which it turns red."""
+
     title: str
-    told: str
-    """What it shows and what to think of it; Grafana shows it behind the i."""
+    description: str
+    """What the panel shows and how to read it; Grafana displays it behind the info icon."""
     unit: str
-    """By Grafana's id: s, bytes, reqps, percentunit, short, …"""
+    """Grafana unit id: s, bytes, reqps, percentunit, short, …"""
     queries: tuple[Query, ...]
     kind: Literal["stat", "timeseries", "bargauge"] = "timeseries"
     width: int = 8
     stacked: bool = False
     bad_above: float | None = None
-    """Red from here on: the limit of the alert, where there is one."""
+    """The limit of the alert, where there is one."""
     bad_below: float | None = None
-    names_alone: bool = False
-    """A stat that shows its legend and not its value."""
+    legend_only: bool = False
+    """For a stat: show the legend instead of the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A titled group of panels."""
+
     title: str
     panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
+    """A dashboard; `name` is its file name and the last part of its address, `nextup-<name>`."""
+
     name: str
-    """Of its file, and of its address: nextup-<name>."""
     title: str
     rows: tuple[Row, ...]
 
@@ -59,22 +66,22 @@ class Dashboard:
         return (panel for row in self.rows for panel in row.panels)
 
 
-def grafana_dashboard(dashboard: Dashboard) -> dict[str, Any]:
-    """The JSON; ids by position, so that the same description always gives the same text."""
+def to_grafana_json(dashboard: Dashboard) -> dict[str, Any]:
+    """Convert a dashboard; ids follow the position, so the same description always gives the same text."""
     panels: list[dict[str, Any]] = []
-    top = 0
+    y = 0
     for row in dashboard.rows:
-        panels.append(_placed(len(panels) + 1, 0, top, COLUMNS, 1, {"type": "row", "title": row.title}) | _OPEN)
-        top += 1
-        left, height = 0, 0
+        panels.append(_place(len(panels) + 1, 0, y, COLUMNS, 1, {"type": "row", "title": row.title}) | _EXPANDED)
+        y += 1
+        x, row_height = 0, 0
         for panel in row.panels:
-            if left + panel.width > COLUMNS:
-                top, left, height = top + height, 0, 0
-            tall = HEIGHTS[panel.kind]
-            panels.append(_placed(len(panels) + 1, left, top, panel.width, tall, _panel(panel)))
-            left, height = left + panel.width, max(height, tall)
-        top += height
-    others = {"type": "dashboards", "tags": [TAG], "title": "nextup", "asDropdown": False, "keepTime": True}
+            if x + panel.width > COLUMNS:
+                y, x, row_height = y + row_height, 0, 0
+            height = HEIGHTS[panel.kind]
+            panels.append(_place(len(panels) + 1, x, y, panel.width, height, _convert_panel(panel)))
+            x, row_height = x + panel.width, max(row_height, height)
+        y += row_height
+    links = {"type": "dashboards", "tags": [TAG], "title": "nextup", "asDropdown": False, "keepTime": True}
     return {
         "uid": f"nextup-{dashboard.name}",
         "title": f"nextup: {dashboard.title}",
@@ -84,67 +91,67 @@ def grafana_dashboard(dashboard: Dashboard) -> dict[str, Any]:
         "refresh": "10s",
         "time": {"from": "now-30m", "to": "now"},
         "timezone": "browser",
-        "graphTooltip": 1,  # one cursor in all panels
-        "links": [others],
+        "graphTooltip": 1,  # shared crosshair
+        "links": [links],
         "templating": {"list": []},
         "annotations": {"list": []},
         "panels": panels,
     }
 
 
-_OPEN: dict[str, Any] = {"collapsed": False, "panels": []}
+_EXPANDED: dict[str, Any] = {"collapsed": False, "panels": []}
 
 
-def _placed(number: int, left: int, top: int, width: int, height: int, content: dict[str, Any]) -> dict[str, Any]:
-    return {"id": number, "gridPos": {"x": left, "y": top, "w": width, "h": height}} | content
+def _place(panel_id: int, x: int, y: int, width: int, height: int, content: dict[str, Any]) -> dict[str, Any]:
+    return {"id": panel_id, "gridPos": {"x": x, "y": y, "w": width, "h": height}} | content
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _convert_panel(panel: Panel) -> dict[str, Any]:
     return {
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.told,
+        "description": panel.description,
         "datasource": DATASOURCE,
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
-        "options": _options(panel),
+        "fieldConfig": {"defaults": _make_field_defaults(panel), "overrides": []},
+        "options": _make_options(panel),
         "targets": [
             {
-                "refId": chr(ord("A") + place),
+                "refId": chr(ord("A") + index),
                 "datasource": DATASOURCE,
                 "expr": query.expr,
                 "legendFormat": query.legend or "__auto",
                 "range": True,
             }
-            for place, query in enumerate(panel.queries)
+            for index, query in enumerate(panel.queries)
         ],
     }
 
 
-def _defaults(panel: Panel) -> dict[str, Any]:
+def _make_field_defaults(panel: Panel) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if panel.bad_above is not None:
         steps.append({"color": "red", "value": panel.bad_above})
     if panel.bad_below is not None:
         steps = [{"color": "red", "value": None}, {"color": "green", "value": panel.bad_below}]
-    found: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
+    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
     if panel.kind == "timeseries":
         lines = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 30 if panel.stacked else 0, "showPoints": "never"}
-        mode = {"stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"}}
-        limit = {"thresholdsStyle": {"mode": "line" if panel.bad_above is not None else "off"}}
-        found |= {"color": {"mode": "palette-classic"}, "custom": lines | mode | limit}
-    return found
+        stacking = {"stacking": {"mode": "normal" if panel.stacked else "none", "group": "A"}}
+        threshold_line = {"thresholdsStyle": {"mode": "line" if panel.bad_above is not None else "off"}}
+        defaults |= {"color": {"mode": "palette-classic"}, "custom": lines | stacking | threshold_line}
+    return defaults
 
 
-def _options(panel: Panel) -> dict[str, Any]:
-    last = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
+def _make_options(panel: Panel) -> dict[str, Any]:
+    last_value = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
     if panel.kind == "stat":
-        return last | {
+        return last_value | {
             "colorMode": "value",
-            "graphMode": "none" if panel.names_alone else "area",
-            "textMode": "name" if panel.names_alone else "auto",
+            "graphMode": "none" if panel.legend_only else "area",
+            "textMode": "name" if panel.legend_only else "auto",
         }
     if panel.kind == "bargauge":
-        return last | {"displayMode": "basic", "orientation": "horizontal"}
+        return last_value | {"displayMode": "basic", "orientation": "horizontal"}
     return {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
         "tooltip": {"mode": "multi", "sort": "desc"},

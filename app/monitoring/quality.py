@@ -1,17 +1,17 @@
-"""Which model serves, and how much of the answering it does."""
+"""Dashboard "Model and quality": the serving version, and the share of traffic it serves."""
 
 from app.monitoring import limits
 from app.monitoring.panels import Dashboard, Panel, Query, Row
-from app.monitoring.promql import QUANTILES, or_zero, quantile, rate, share
+from app.monitoring.promql import QUANTILES, or_zero, quantile, rate, ratio
 
-ANSWERED = rate("nextup_recommendations_total")
+ALL_RECOMMENDATIONS = rate("nextup_recommendations_total")
 BY_POPULARITY = 'served_by="popularity"'
 
 MODEL = Row(
     "Model",
     (
         Panel(
-            "Serves",
+            "Serving",
             "Version, preset, device and number format.",
             "short",
             (
@@ -22,11 +22,11 @@ MODEL = Row(
             ),
             kind="stat",
             width=12,
-            names_alone=True,
+            legend_only=True,
         ),
         Panel(
             "Last batch",
-            "Since the model last finished a batch. It grows while nobody asks.",
+            "Time since the model last finished a batch. Grows while there is no traffic.",
             "s",
             (Query("time() - max(nextup_last_batch_timestamp_seconds)", "ago"),),
             kind="stat",
@@ -34,11 +34,11 @@ MODEL = Row(
         ),
         Panel(
             "By the model",
-            "Share of recommendations, of all.",
+            "Share of all recommendations that the model served.",
             "percentunit",
             (
                 Query(
-                    share(rate("nextup_recommendations_total", where='served_by="model"'), ANSWERED),
+                    ratio(rate("nextup_recommendations_total", matchers='served_by="model"'), ALL_RECOMMENDATIONS),
                     "model",
                 ),
             ),
@@ -47,7 +47,8 @@ MODEL = Row(
         ),
         Panel(
             "Index recall",
-            "Share of the exact 10 best that approximate answers have, measured when the index was built; 1 without.",
+            "recall@10 of approximate search against the exact scan, measured when the index was built; 1 without an "
+            "index.",
             "percentunit",
             (Query("min(nextup_index_recall)", "recall"),),
             kind="stat",
@@ -55,31 +56,31 @@ MODEL = Row(
         ),
         Panel(
             "Versions",
-            "1 for the version that serves: where the line changes, a model was changed.",
+            "1 for the serving version: a change of line is a model swap.",
             "short",
             (Query("max by (version) (nextup_model_info)", "{{version}}"),),
             width=6,
         ),
         Panel(
             "Reloads",
-            "Versions loaded beside the one that serves, by what became of them, since the service began. A rejected "
-            "one leaves the old one serving; the log says why.",
+            "Version loads by outcome since the service started. A rejected version leaves the previous one serving; "
+            "the log gives the reason.",
             "short",
             (Query("sum by (result) (nextup_model_reload_total)", "{{result}}"),),
             width=6,
         ),
         Panel(
             "Batches",
-            "Runs of the model per second.",
+            "Model runs per second.",
             "ops",
             (Query(rate("nextup_batch_size_count"), "batches"),),
             width=6,
         ),
         Panel(
-            "Callers that left",
-            "Per second, before their answer: a sign that answers come too late for them.",
+            "Cancelled requests",
+            "Requests per second that the caller abandoned before the response: a sign that responses are too slow.",
             "reqps",
-            (Query(rate("nextup_cancelled_total"), "left"),),
+            (Query(rate("nextup_cancelled_total"), "cancelled"),),
             width=6,
         ),
     ),
@@ -89,15 +90,15 @@ QUALITY = Row(
     "Quality",
     (
         Panel(
-            "Not by the model",
-            "Share of recommendations by reason. Unknown users are new ones; no_known_items is a model that does not "
-            "know what people do now; the rest is trouble.",
+            "Fallbacks",
+            "Share of recommendations by fallback reason. unknown_user means new users; no_known_items means that the "
+            "model is out of date; the other reasons are faults.",
             "percentunit",
             (
                 Query(
                     or_zero(
-                        f"{rate('nextup_recommendations_total', 'reason', where=BY_POPULARITY)}"
-                        f" / on () group_left () {ANSWERED}"
+                        f"{rate('nextup_recommendations_total', 'reason', matchers=BY_POPULARITY)}"
+                        f" / on () group_left () {ALL_RECOMMENDATIONS}"
                     ),
                     "{{reason}}",
                 ),
@@ -106,15 +107,15 @@ QUALITY = Row(
         ),
         Panel(
             "History length",
-            "Items in the histories that are asked about. Shorter ones than in training give poorer answers.",
+            "Items per history in requests. Recommendations get worse when histories are shorter than in training.",
             "short",
-            tuple(Query(quantile(share, "nextup_history_length"), name) for share, name in QUANTILES.items()),
+            tuple(Query(quantile(fraction, "nextup_history_length"), name) for fraction, name in QUANTILES.items()),
         ),
         Panel(
-            "Filters that left nothing",
-            "Recommendations per second without any item, because a filter excluded all.",
+            "Empty results",
+            "Recommendations per second without any item, because the filters excluded all of them.",
             "reqps",
-            (Query(or_zero(rate("nextup_recommendations_total", where='reason="no_eligible_items"')), "empty"),),
+            (Query(or_zero(rate("nextup_recommendations_total", matchers='reason="no_eligible_items"')), "empty"),),
         ),
     ),
 )

@@ -1,7 +1,6 @@
-"""Recording rules and alerts as Prometheus reads them.
+"""Recording rules and alerts, rendered as a Prometheus rule file.
 
-Knows the YAML of a rule file, as much of it as is used here. Times can be scaled, so that a test need not wait for
-minutes.
+Times can be scaled down, so that a test does not have to wait for minutes.
 """
 
 import json
@@ -11,61 +10,63 @@ RUNBOOK = "docs/runbook.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """Times in rules: as they are said, or shorter by `scale`."""
+class TimeScale:
+    """Factor applied to every time in a rule file."""
 
-    scale: float = 1.0
+    factor: float = 1.0
 
-    def __call__(self, seconds: float) -> str:
-        """A duration as Prometheus reads it."""
-        if self.scale != 1:
-            return f"{max(1, round(seconds * self.scale * 1000))}ms"
+    def format_duration(self, seconds: float) -> str:
+        """A Prometheus duration such as `5m`."""
+        if self.factor != 1:
+            return f"{max(1, round(seconds * self.factor * 1000))}ms"
         return f"{seconds // 60:.0f}m" if seconds % 60 == 0 else f"{seconds:.0f}s"
 
-    def seconds(self, seconds: float) -> str:
-        """A number inside a query."""
-        return f"{seconds * self.scale:g}"
+    def format_seconds(self, seconds: float) -> str:
+        """A number of seconds inside a query."""
+        return f"{seconds * self.factor:g}"
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class RecordingRule:
+    """A query that Prometheus evaluates regularly and stores under a name."""
+
     name: str
     expr: str
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Fires when `measure` is beyond `limit` for `hold_s`, and only while `also` holds, if that is given."""
+    """Fires when `measure` exceeds `limit` for `for_s`, and only while `condition` holds if there is one."""
 
     name: str
     measure: str
     limit: str
-    hold_s: float
+    for_s: float
     severity: str
-    """page: somebody should come now; ticket: within the day."""
+    """`page`: needs a person now; `ticket`: needs work within the day."""
     summary: str
-    also: str = ""
+    condition: str = ""
 
     @property
     def expr(self) -> str:
-        beyond = f"{self.measure} {self.limit}"
-        return f"({beyond}) and on () ({self.also})" if self.also else beyond
+        exceeded = f"{self.measure} {self.limit}"
+        return f"({exceeded}) and on () ({self.condition})" if self.condition else exceeded
 
     @property
     def runbook(self) -> str:
         return f"{RUNBOOK}#{self.name.lower()}"
 
 
-def rule_file(recordings: tuple[Recording, ...], alerts: tuple[Alert, ...], clock: Clock) -> str:
-    """One group: its rules are evaluated in order, so alerts see what was just recorded."""
+def render_rule_file(recording_rules: tuple[RecordingRule, ...], alerts: tuple[Alert, ...], scale: TimeScale) -> str:
+    """Render one group: Prometheus evaluates its rules in order, so alerts see freshly recorded values."""
     lines = ["groups:", "  - name: nextup", "    rules:"]
-    for recording in recordings:
-        lines += [f"      - record: {recording.name}", *_expression(recording.expr)]
+    for rule in recording_rules:
+        lines += [f"      - record: {rule.name}", *_render_expr(rule.expr)]
     for alert in alerts:
         lines += [
             f"      - alert: {alert.name}",
-            *_expression(alert.expr),
-            f"        for: {clock(alert.hold_s)}",
+            *_render_expr(alert.expr),
+            f"        for: {scale.format_duration(alert.for_s)}",
             "        labels:",
             f"          severity: {alert.severity}",
             "        annotations:",
@@ -75,5 +76,5 @@ def rule_file(recordings: tuple[Recording, ...], alerts: tuple[Alert, ...], cloc
     return "\n".join([*lines, ""])
 
 
-def _expression(expr: str) -> list[str]:
+def _render_expr(expr: str) -> list[str]:
     return ["        expr: >-", f"          {expr}"]

@@ -1,4 +1,4 @@
-"""Redis and the events that go into it."""
+"""Dashboard "Store and events": Redis and event ingestion."""
 
 from app.monitoring.memory import USERS
 from app.monitoring.panels import Dashboard, Panel, Query, Row
@@ -8,35 +8,35 @@ STORE = Row(
     "Store",
     (
         Panel(
-            "Answers",
-            "1 while Redis answers. Without it, recommendations are by popularity and events are refused.",
+            "Up",
+            "1 while Redis responds. Otherwise recommendations fall back to popularity and events are rejected.",
             "short",
             (Query("min(nextup_store_up)", "up"),),
             kind="stat",
             width=4,
             bad_below=1,
         ),
-        Panel("Users", "Keys by two.", "short", (Query(USERS, "users"),), kind="stat", width=4),
+        Panel("Users", "Keys divided by two.", "short", (Query(USERS, "users"),), kind="stat", width=4),
         Panel(
             "Operations",
-            "Per second, by kind. One `recent` reads histories for many requests at once.",
+            "Operations per second, by kind. One `recent` reads the histories of many requests in one round trip.",
             "ops",
             (Query(rate("nextup_store_duration_seconds_count", "operation"), "{{operation}}"),),
         ),
         Panel(
             "Errors",
-            "Operations that failed per second, by kind.",
+            "Failed operations per second, by kind.",
             "ops",
             (Query(or_zero(rate("nextup_store_errors_total", "operation")), "{{operation}}"),),
         ),
         *(
             Panel(
                 name,
-                "Of the time of an operation, the wait for a connection included.",
+                "Duration of an operation, including the wait for a connection.",
                 "s",
-                (Query(quantile(share, "nextup_store_duration_seconds", "operation"), "{{operation}}"),),
+                (Query(quantile(fraction, "nextup_store_duration_seconds", "operation"), "{{operation}}"),),
             )
-            for share, name in QUANTILES.items()
+            for fraction, name in QUANTILES.items()
         ),
     ),
 )
@@ -46,16 +46,18 @@ EVENTS = Row(
     (
         Panel(
             "Events",
-            "Per second, by what became of them. Duplicates are retries; late ones are older than all that is kept.",
+            "Events per second by outcome. Duplicates are retries; late events are older than everything retained.",
             "cps",
             (Query(rate("nextup_events_total", "result"), "{{result}}"),),
             width=12,
         ),
         Panel(
-            "Until they are seen",
-            "From receiving events until the next recommendation takes them into account.",
+            "Time to visibility",
+            "Time from receiving events until the next recommendation takes them into account.",
             "s",
-            tuple(Query(quantile(share, "nextup_event_visible_seconds"), name) for share, name in QUANTILES.items()),
+            tuple(
+                Query(quantile(fraction, "nextup_event_visible_seconds"), name) for fraction, name in QUANTILES.items()
+            ),
             width=12,
         ),
     ),

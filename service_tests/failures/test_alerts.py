@@ -1,6 +1,6 @@
-"""Trouble caused for real, and the alert that a real Prometheus raises for it, with times a sixtieth as long.
+"""Real faults, and the alerts that a real Prometheus fires for them, with all times divided by 60.
 
-One service for all of them, and every trouble ends: that the alerts end too is half of what is tested.
+All tests share one service, and every fault ends: each test also checks that the alerts resolve.
 """
 
 import json
@@ -16,82 +16,85 @@ import pytest
 
 from app.bench.load.profile import LoadProfile
 from app.bench.serve.rounds import run_generator
-from app.monitoring.files import rules
+from app.monitoring.files import render_rules
 from app.stores.redis.embedded import EmbeddedRedis
 from service_tests.support.nextup_process import RunningService, run_service
-from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus, wait_until
+from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus
+from service_tests.support.waiting import wait_until
 
 pytestmark = [needs_prometheus, pytest.mark.slow]
 SCALE = 1 / 60
-LONGEST_S = 30.0
+TIMEOUT_S = 30.0
 LOAD_S = 5.0
 
 
 @dataclass
-class Watched:
-    served: RunningService
+class MonitoredService:
+    """A running service with its Redis and its Prometheus."""
+
+    service: RunningService
     prometheus: Prometheus
     redis: EmbeddedRedis
 
-    def wait_until(self, *alerts: str) -> None:
-        """Until these alerts fire, and no others."""
-        firing = self.prometheus.alerts
-        wait_until(lambda: firing() == set(alerts), LONGEST_S, lambda: f"{firing()} fire, not {alerts}")
+    def wait_for_alerts(self, *alerts: str) -> None:
+        """Wait until exactly these alerts fire."""
+        find = self.prometheus.find_alerts
+        wait_until(lambda: find() == set(alerts), TIMEOUT_S, lambda: f"{find()} fire, not {alerts}")
 
 
 @pytest.fixture(scope="module")
-def watched_service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    folder = tmp_path_factory.mktemp("watched")
+def running_service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredService]:
+    folder = tmp_path_factory.mktemp("monitored")
     redis = EmbeddedRedis.start(folder / "store")
-    small = {"NEXTUP_QUEUE_LIMIT": "1", "NEXTUP_MAX_BATCH": "1", "NEXTUP_REDIS_URL": redis.url}
-    with ExitStack() as running:
-        served = running.enter_context(run_service(folder / "data", "--artifact", str(tiny_artifact), **small))
-        prometheus = running.enter_context(run_prometheus(served.url, rules(SCALE), folder))
-        found = Watched(served, prometheus, redis)
-        yield found
-    found.redis.stop()
+    variables = {"NEXTUP_QUEUE_LIMIT": "1", "NEXTUP_MAX_BATCH": "1", "NEXTUP_REDIS_URL": redis.url}
+    with ExitStack() as stack:
+        service = stack.enter_context(run_service(folder / "data", "--artifact", str(tiny_artifact), **variables))
+        prometheus = stack.enter_context(run_prometheus(service.url, render_rules(SCALE), folder))
+        monitored = MonitoredService(service, prometheus, redis)
+        yield monitored
+    monitored.redis.stop()
 
 
 @pytest.fixture
-def watched(watched_service: Watched) -> Watched:
-    """While nothing fires."""
-    watched_service.wait_until()
-    return watched_service
+def monitored(running_service: MonitoredService) -> MonitoredService:
+    """The service while no alert fires."""
+    running_service.wait_for_alerts()
+    return running_service
 
 
-def test_redis_stops_and_comes_back(watched: Watched) -> None:
-    folder = watched.redis.folder.parent
-    watched.redis.stop()
+def test_store_down_fires_while_redis_is_stopped(monitored: MonitoredService) -> None:
+    folder = monitored.redis.folder.parent
+    monitored.redis.stop()
     try:
-        watched.wait_until("NextupStoreDown")
+        monitored.wait_for_alerts("NextupStoreDown")
     finally:
-        watched.redis = EmbeddedRedis.start(folder)
-    watched.wait_until()
+        monitored.redis = EmbeddedRedis.start(folder)
+    monitored.wait_for_alerts()
 
 
-def test_the_service_stands_still_and_goes_on(watched: Watched) -> None:
-    watched.served.process.send_signal(signal.SIGSTOP)
+def test_absent_fires_while_the_service_is_suspended(monitored: MonitoredService) -> None:
+    monitored.service.process.send_signal(signal.SIGSTOP)
     try:
-        watched.wait_until("NextupAbsent")
+        monitored.wait_for_alerts("NextupAbsent")
     finally:
-        watched.served.process.send_signal(signal.SIGCONT)
-    watched.wait_until()
+        monitored.service.process.send_signal(signal.SIGCONT)
+    monitored.wait_for_alerts()
 
 
-def test_more_comes_than_the_model_can_do(watched: Watched) -> None:
-    firing = watched.prometheus.alerts
-    with ThreadPoolExecutor(1) as beside:
-        load = beside.submit(run_generator, _crowd(watched.served.url))
-        wait_until(lambda: "NextupShedding" in firing(), LONGEST_S, lambda: f"{firing()} fire")
-    assert load.result().served_by["popularity"] > 0, "who was refused got popular items"
-    wait_until(lambda: "NextupShedding" not in firing(), LONGEST_S, lambda: f"{firing()} fire")
+def test_shedding_fires_under_overload(monitored: MonitoredService) -> None:
+    find = monitored.prometheus.find_alerts
+    with ThreadPoolExecutor(1) as executor:
+        load = executor.submit(run_generator, make_overload(monitored.service.url))
+        wait_until(lambda: "NextupShedding" in find(), TIMEOUT_S, lambda: f"{find()} fire")
+    assert load.result().served_by["popularity"] > 0, "shed queries are served popular items"
+    wait_until(lambda: "NextupShedding" not in find(), TIMEOUT_S, lambda: f"{find()} fire")
 
 
-def _crowd(url: str) -> LoadProfile:
-    """Many who ask at once, again as soon as they have their answer."""
+def make_overload(url: str) -> LoadProfile:
+    """Closed-loop load of 32 connections."""
     address = httpx.URL(url)
     assert address.port is not None
-    ask = json.dumps({"history": ["i7", "i8"], "k": 3})
+    body = json.dumps({"history": ["i7", "i8"], "k": 3})
     return LoadProfile(
-        address.host, address.port, "/recommend", (ask,), 32, warm_up_s=0.0, seconds=LOAD_S, timeout_s=5.0
+        address.host, address.port, "/recommend", (body,), 32, warm_up_s=0.0, seconds=LOAD_S, timeout_s=5.0
     )

@@ -1,13 +1,12 @@
-"""A real, private Prometheus that asks a real service, many times a second.
+"""A private Prometheus server that scrapes a running service several times a second.
 
-Prometheus is no dependency of the project and nothing here fetches it: tests that need it are skipped where it is not
+Prometheus is not a dependency of the project and is never downloaded: tests that need it are skipped where it is not
 installed.
 """
 
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import httpx
 import pytest
 
 from service_tests.support.nextup_process import find_free_port
+from service_tests.support.waiting import wait_until
 
 MISSING = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
 needs_prometheus = pytest.mark.skipif(
@@ -24,10 +24,10 @@ needs_prometheus = pytest.mark.skipif(
     reason=f"{' and '.join(MISSING)} not found: apt install prometheus, or the release from prometheus.io",
 )
 needs_promtool = pytest.mark.skipif("promtool" in MISSING, reason="promtool not found: it comes with Prometheus")
-EVERY_MS = 400
+SCRAPE_INTERVAL_MS = 400
 START_S = 30.0
 CONFIG = """
-global: {{scrape_interval: {every}ms, scrape_timeout: {every}ms, evaluation_interval: {every}ms}}
+global: {{scrape_interval: {interval}ms, scrape_timeout: {interval}ms, evaluation_interval: {interval}ms}}
 rule_files: [rules.yml]
 scrape_configs:
   - job_name: nextup
@@ -39,24 +39,24 @@ scrape_configs:
 class Prometheus:
     http: httpx.Client
 
-    def ask(self, query: str) -> list[tuple[dict[str, str], float]]:
-        """The series that a query gives now, each as its labels and its value."""
-        response = self.http.get("/api/v1/query", params={"query": query})
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        """Evaluate an expression now; each series as its labels and its value."""
+        response = self.http.get("/api/v1/query", params={"query": expr})
         body: dict[str, Any] = response.json()
-        assert body["status"] == "success", f"{query}: {body.get('error')}"
+        assert body["status"] == "success", f"{expr}: {body.get('error')}"
         return [(series["metric"], float(series["value"][1])) for series in body["data"]["result"]]
 
-    def alerts(self, state: str = "firing") -> set[str]:
-        found = self.http.get("/api/v1/alerts").json()["data"]["alerts"]
-        return {alert["labels"]["alertname"] for alert in found if alert["state"] == state}
+    def find_alerts(self, state: str = "firing") -> set[str]:
+        alerts = self.http.get("/api/v1/alerts").json()["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == state}
 
 
 @contextmanager
 def run_prometheus(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
-    """A Prometheus that watches the service at this address, with these rules, once it has seen it."""
+    """Run a Prometheus with these rules against the service at this address; yields after the first scrape."""
     (folder / "rules.yml").write_text(rules)
     target = url.removeprefix("http://")
-    (folder / "prometheus.yml").write_text(CONFIG.format(every=EVERY_MS, target=target))
+    (folder / "prometheus.yml").write_text(CONFIG.format(interval=SCRAPE_INTERVAL_MS, target=target))
     port = find_free_port()
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
@@ -73,7 +73,7 @@ def run_prometheus(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as http:
             prometheus = Prometheus(http)
             wait_until(
-                lambda: bool(_asked(prometheus)), START_S, lambda: (folder / "prometheus.log").read_text()[-2000:]
+                lambda: _has_scraped(prometheus), START_S, lambda: (folder / "prometheus.log").read_text()[-2000:]
             )
             yield prometheus
     finally:
@@ -81,15 +81,8 @@ def run_prometheus(url: str, rules: str, folder: Path) -> Iterator[Prometheus]:
         process.wait(20)
 
 
-def _asked(prometheus: Prometheus) -> list[tuple[dict[str, str], float]]:
+def _has_scraped(prometheus: Prometheus) -> bool:
     try:
-        return prometheus.ask("up == 1")
+        return bool(prometheus.query("up == 1"))
     except (httpx.TransportError, ValueError):  # not listening yet, or not JSON
-        return []
-
-
-def wait_until(condition: Callable[[], bool], longest_s: float, told: Callable[[], str]) -> None:
-    end = time.monotonic() + longest_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {longest_s:.0f} s: {told()}"
-        time.sleep(0.05)
+        return False

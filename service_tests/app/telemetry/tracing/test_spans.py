@@ -14,7 +14,7 @@ import pytest
 from app import __version__
 from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, run_receiver
-from service_tests.support.prometheus_server import wait_until
+from service_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PLAIN, BY_ROUTE = "application/json", "application/json; charset=utf-8"
