@@ -1,6 +1,6 @@
-"""The Helm chart as Helm makes it: objects that Kubernetes would take and that belong together; values it refuses.
+"""The Helm chart rendered by Helm: valid and consistent Kubernetes objects, and errors for invalid values.
 
-Skipped where Helm's library and the schemas of Kubernetes are not installed (`make chart`).
+Skipped unless helm-sdkpy and the Kubernetes schemas are installed (`make chart`).
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.monitoring.files import RULES, files
+from app.monitoring.files import RULES_FILE, render_files
 from app.settings import Settings
 from app.telemetry.metrics import QUEUE_DEPTH
 from service_tests.contracts.test_chart import CHART
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 Object = dict[str, Any]
-LEAST: Object = {
+MINIMAL: Object = {
     "secret": {"existing": "nextup-secrets"},
     "artifact": {"claim": "models"},
 }
@@ -51,14 +51,14 @@ DEMO: Object = {
     "autoscaling": {"enabled": False},
     "replicas": 1,
 }
-CASES = {"least": LEAST, "all": ALL, "demo": DEMO}
+CASES = {"minimal": MINIMAL, "all": ALL, "demo": DEMO}
 OPERATOR = "monitoring.coreos.com/v1"
-"""Kinds that come with the Prometheus operator and not with Kubernetes."""
+"""API group of the Prometheus operator; its kinds are not part of Kubernetes."""
 
 
-def installed(values: Object) -> Object:
-    """What Helm says of an installation with these values: a manifest, or why not."""
-    done = subprocess.run(
+def install_chart(values: Object) -> Object:
+    """Install the chart with these values; the result has a `manifest` or an `error`."""
+    process = subprocess.run(
         [sys.executable, "-m", "service_tests.support.helm_install", str(CHART)],
         input=json.dumps(values),
         capture_output=True,
@@ -67,44 +67,44 @@ def installed(values: Object) -> Object:
         cwd=ROOT,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    answer: Object = json.loads(done.stdout)
-    return answer
+    assert process.returncode == 0, process.stderr
+    result: Object = json.loads(process.stdout)
+    return result
 
 
 @cache
-def objects(case: str) -> list[Object]:
+def render_objects(case: str) -> list[Object]:
     import yaml
 
-    return [one for one in yaml.safe_load_all(installed(CASES[case])["manifest"]) if one]
+    return [item for item in yaml.safe_load_all(install_chart(CASES[case])["manifest"]) if item]
 
 
-def only(case: str, kind: str) -> Object:
-    [one] = [one for one in objects(case) if one["kind"] == kind]
-    return one
+def get_object(case: str, kind: str) -> Object:
+    [item] = [item for item in render_objects(case) if item["kind"] == kind]
+    return item
 
 
-def pod(case: str) -> tuple[Object, Object]:
-    """The specification of the pod, and of its one container."""
-    spec = only(case, "Deployment")["spec"]["template"]["spec"]
+def get_pod(case: str) -> tuple[Object, Object]:
+    """The pod specification and that of its container."""
+    spec = get_object(case, "Deployment")["spec"]["template"]["spec"]
     [container] = spec["containers"]
     return spec, container
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("version", ["1.27", "1.37"])
-def test_kubernetes_would_take_every_object(case: str, version: str) -> None:
+def test_objects_match_the_kubernetes_schemas(case: str, version: str) -> None:
     import kubernetes_validate as kubernetes
 
-    for one in objects(case):
-        if one["apiVersion"] != OPERATOR:
-            kubernetes.validate(one, version, strict=True)
+    for item in render_objects(case):
+        if item["apiVersion"] != OPERATOR:
+            kubernetes.validate(item, version, strict=True)
 
 
 @pytest.mark.parametrize(
     ("case", "kinds"),
     [
-        ("least", "Deployment HorizontalPodAutoscaler PodDisruptionBudget Service"),
+        ("minimal", "Deployment HorizontalPodAutoscaler PodDisruptionBudget Service"),
         (
             "all",
             "ConfigMap Deployment HorizontalPodAutoscaler NetworkPolicy PodDisruptionBudget PrometheusRule Secret "
@@ -113,30 +113,30 @@ def test_kubernetes_would_take_every_object(case: str, version: str) -> None:
         ("demo", "Deployment PodDisruptionBudget Secret Service"),
     ],
 )
-def test_there_is_what_was_asked_for(case: str, kinds: str) -> None:
-    assert " ".join(sorted({one["kind"] for one in objects(case)})) == kinds
+def test_chart_renders_the_kinds_that_the_values_select(case: str, kinds: str) -> None:
+    assert " ".join(sorted({item["kind"] for item in render_objects(case)})) == kinds
 
 
 @pytest.mark.parametrize(
-    ("said", "values"),
+    ("message", "values"),
     [
         ("secret.redisUrl", {"artifact": {"claim": "models"}, "allowAnonymous": True}),
         ("secret.apiKeys", {"artifact": {"claim": "models"}, "secret": {"redisUrl": "redis://redis"}}),
-        ("secret.existing", {**LEAST, "secret": {"existing": "a", "redisUrl": "redis://redis"}}),
-        ("artifact.claim", {**LEAST, "artifact": {}}),
-        ("artifact.demo", {**LEAST, "artifact": {"claim": "models", "demo": True}}),
-        ("autoscaling.max", {**LEAST, "autoscaling": {"min": 3, "max": 2}}),
-        ("drainSecond'", {**LEAST, "drainSecond": 5}),
-        ("drainSeconds", {**LEAST, "drainSeconds": "ten"}),
+        ("secret.existing", {**MINIMAL, "secret": {"existing": "a", "redisUrl": "redis://redis"}}),
+        ("artifact.claim", {**MINIMAL, "artifact": {}}),
+        ("artifact.demo", {**MINIMAL, "artifact": {"claim": "models", "demo": True}}),
+        ("autoscaling.max", {**MINIMAL, "autoscaling": {"min": 3, "max": 2}}),
+        ("drainSecond'", {**MINIMAL, "drainSecond": 5}),
+        ("drainSeconds", {**MINIMAL, "drainSeconds": "ten"}),
     ],
 )
-def test_values_that_cannot_work_are_refused_by_name(said: str, values: Object) -> None:
-    assert said in installed(values).get("refused", "")
+def test_invalid_values_fail_with_an_error_that_names_the_value(message: str, values: Object) -> None:
+    assert message in install_chart(values).get("error", "")
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_pod_may_write_its_volumes_and_nothing_else(case: str) -> None:
-    spec, container = pod(case)
+def test_pod_can_write_only_to_its_volumes(case: str) -> None:
+    spec, container = get_pod(case)
     assert spec["securityContext"]["runAsNonRoot"]
     assert spec["automountServiceAccountToken"] is False
     assert container["securityContext"] == {
@@ -144,69 +144,69 @@ def test_a_pod_may_write_its_volumes_and_nothing_else(case: str) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert {volume["name"] for volume in spec["volumes"]} == mounted.keys()
-    assert {"/tmp", "/data"} <= set(mounted.values())
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {volume["name"] for volume in spec["volumes"]} == mounts.keys()
+    assert {"/tmp", "/data"} <= set(mounts.values())
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_pod_that_ends_is_first_not_asked_and_then_has_time_for_what_runs(case: str) -> None:
-    spec, container = pod(case)
-    [command, before] = container["lifecycle"]["preStop"]["exec"]["command"]
+def test_pod_leaves_the_service_before_it_drains(case: str) -> None:
+    spec, container = get_pod(case)
+    [command, pre_stop_s] = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
-    drain = next(one["value"] for one in container["env"] if one["name"] == "NEXTUP_DRAIN_S")
-    assert spec["terminationGracePeriodSeconds"] > int(before) + int(drain)
+    drain = next(item["value"] for item in container["env"] if item["name"] == "NEXTUP_DRAIN_S")
+    assert spec["terminationGracePeriodSeconds"] > int(pre_stop_s) + int(drain)
     probe = container["readinessProbe"]
-    assert int(before) > probe["periodSeconds"] * probe["failureThreshold"]
+    assert int(pre_stop_s) > probe["periodSeconds"] * probe["failureThreshold"]
 
 
-def test_redis_may_be_away_without_a_restart() -> None:
-    _, container = pod("least")
+def test_pod_is_not_restarted_while_redis_is_down() -> None:
+    _, container = get_pod("minimal")
     paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
     assert paths == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_service_accepts_what_it_is_set_to(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, container = pod(case)
+def test_service_accepts_the_settings_of_the_chart(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, container = get_pod(case)
     secret = {"NEXTUP_REDIS_URL": "redis://redis", "NEXTUP_API_KEYS": "shop:read:" + "0" * 64}
-    if case != "least":
-        secret = only(case, "Secret")["stringData"]
-    for name, value in [*secret.items(), *((one["name"], one["value"]) for one in container["env"])]:
+    if case != "minimal":
+        secret = get_object(case, "Secret")["stringData"]
+    for name, value in [*secret.items(), *((item["name"], item["value"]) for item in container["env"])]:
         assert name.removeprefix("NEXTUP_").lower() in Settings.model_fields
         monkeypatch.setenv(name, value)
     assert Settings().max_k == (50 if case == "all" else 100)
 
 
-def test_who_selects_the_pods_finds_them() -> None:
-    labels = only("all", "Deployment")["spec"]["template"]["metadata"]["labels"]
-    service, monitor = only("all", "Service"), only("all", "ServiceMonitor")["spec"]
+def test_selectors_match_the_pod_labels() -> None:
+    labels = get_object("all", "Deployment")["spec"]["template"]["metadata"]["labels"]
+    service, monitor = get_object("all", "Service"), get_object("all", "ServiceMonitor")["spec"]
     selectors = [
-        only("all", "Deployment")["spec"]["selector"]["matchLabels"],
-        only("all", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        only("all", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        get_object("all", "Deployment")["spec"]["selector"]["matchLabels"],
+        get_object("all", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        get_object("all", "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         service["spec"]["selector"],
     ]
     assert all(selector.items() <= labels.items() for selector in selectors)
     assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert service["metadata"]["labels"][monitor["jobLabel"]] == "nextup", "alerts ask for this job"
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == "nextup", "alerts select this job"
 
 
-def test_pods_follow_the_queue_and_the_cpu() -> None:
-    queue, cpu = only("least", "HorizontalPodAutoscaler")["spec"]["metrics"]
+def test_autoscaler_follows_queue_depth_and_cpu() -> None:
+    queue, cpu = get_object("minimal", "HorizontalPodAutoscaler")["spec"]["metrics"]
     [exposed] = QUEUE_DEPTH.describe()
     assert queue["pods"]["metric"]["name"] == exposed.name
     assert cpu["resource"]["name"] == "cpu"
-    assert "cpu" in pod("least")[1]["resources"]["requests"], "a share of what?"
-    assert "replicas" not in only("least", "Deployment")["spec"], "an upgrade would set back what was scaled"
-    assert only("demo", "Deployment")["spec"]["replicas"] == 1
+    assert "cpu" in get_pod("minimal")[1]["resources"]["requests"], "utilization is relative to the request"
+    assert "replicas" not in get_object("minimal", "Deployment")["spec"], "an upgrade would undo the autoscaler"
+    assert get_object("demo", "Deployment")["spec"]["replicas"] == 1
 
 
-def test_dashboards_and_rules_arrive_as_they_are_made() -> None:
+def test_dashboards_and_rules_are_installed_unchanged() -> None:
     import yaml
 
-    made = files()
-    shown = [one["data"] for one in objects("all") if one["kind"] == "ConfigMap"]
-    arrived = {f"grafana/dashboards/{name[7:]}": text for data in shown for name, text in data.items()}
-    assert arrived == {name: text for name, text in made.items() if name != RULES}
-    assert only("all", "PrometheusRule")["spec"] == yaml.safe_load(made[RULES])
+    rendered = render_files()
+    config_maps = [item["data"] for item in render_objects("all") if item["kind"] == "ConfigMap"]
+    installed = {f"grafana/dashboards/{name[7:]}": text for data in config_maps for name, text in data.items()}
+    assert installed == {name: text for name, text in rendered.items() if name != RULES_FILE}
+    assert get_object("all", "PrometheusRule")["spec"] == yaml.safe_load(rendered[RULES_FILE])

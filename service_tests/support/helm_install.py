@@ -1,9 +1,8 @@
-"""`python -m service_tests.support.helm_install CHART`: Helm installs the chart with the values on standard input
-(JSON), and what it made, or why it refused, is printed as JSON.
+"""Install the Helm chart and print its manifest, or the error, as JSON.
 
-The engine is Helm itself, as a library (helm-sdkpy). It installs into a server on loopback that knows kinds and keeps
-nothing, because Helm must have one to ask; nothing is said about Kubernetes. A process of its own, because the library
-brings the runtime of Go, with threads and signals, along.
+`python -m service_tests.support.helm_install CHART` reads the values as JSON from standard input. It uses Helm itself,
+as a library (helm-sdkpy), against a fake API server on loopback that stores nothing; it does not test Kubernetes. Runs
+as a separate process, because the library contains the Go runtime with its threads and signal handlers.
 """
 
 import asyncio
@@ -30,16 +29,17 @@ KINDS = {
 VERSION = {"major": "1", "minor": "37", "gitVersion": "v1.37.0"}
 
 
-def known(path: str) -> dict[str, Any] | None:
-    """What a server of Kubernetes says of itself and its kinds."""
+def make_discovery_response(path: str) -> dict[str, Any] | None:
+    """The API discovery document of a path; None if there is none."""
     if path == "/version":
         return VERSION
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        named = [{"groupVersion": group, "version": group.split("/")[1]} for group in KINDS if "/" in group]
+        versions = [{"groupVersion": group, "version": group.split("/")[1]} for group in KINDS if "/" in group]
         groups = [
-            {"name": one["groupVersion"].split("/")[0], "versions": [one], "preferredVersion": one} for one in named
+            {"name": version["groupVersion"].split("/")[0], "versions": [version], "preferredVersion": version}
+            for version in versions
         ]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
     group = path.removeprefix("/apis/").removeprefix("/api/")
@@ -58,23 +58,23 @@ def known(path: str) -> dict[str, Any] | None:
     }
 
 
-class TakesEverything(BaseHTTPRequestHandler):
-    """What is asked for is not there; what is created is what was sent."""
+class FakeApiHandler(BaseHTTPRequestHandler):
+    """Answers every read with 404 and every write with the body of the request."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        found = known(self.path.partition("?")[0])
+        document = make_discovery_response(self.path.partition("?")[0])
         missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
-        self._answer(404 if found is None else 200, missing if found is None else found)
+        self._respond(404 if document is None else 200, missing if document is None else document)
 
     def do_POST(self) -> None:
-        sent = self.rfile.read(int(self.headers["content-length"]))
-        self._answer(201, json.loads(sent) if sent.startswith(b"{") else {})  # Helm's own record is not JSON
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self._respond(201, json.loads(body) if body.startswith(b"{") else {})  # Helm's release record is not JSON
 
     do_PUT = do_PATCH = do_POST  # noqa: N815
 
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
+    def _respond(self, status: int, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -83,28 +83,27 @@ class TakesEverything(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Discard the access log."""
 
 
 @contextmanager
-def cluster() -> Iterator[Path]:
-    """The file that says where the server is, until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), TakesEverything)
+def run_fake_api_server() -> Iterator[Path]:
+    """Run the server until the block ends; yields the kubeconfig file."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeApiHandler)
     thread = Thread(target=server.serve_forever)
     thread.start()
-    named = {"name": "test"}
-    contents = {
+    kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{**named, "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "contexts": [{**named, "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "current-context": "test",
-        "users": [{**named, "user": {}}],
+        "users": [{"name": "test", "user": {}}],
     }
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "config.json"
-            path.write_text(json.dumps(contents))
+            path.write_text(json.dumps(kubeconfig))
             yield path
     finally:
         server.shutdown()
@@ -114,14 +113,14 @@ def cluster() -> Iterator[Path]:
 
 def main(chart: str) -> None:
     values = json.load(sys.stdin)
-    with cluster() as config:
+    with run_fake_api_server() as config:
         install = Install(Configuration(namespace="shop", kubeconfig=str(config)))
         try:
-            made = asyncio.run(install.run("nextup", chart, values=values, wait=False))
+            release = asyncio.run(install.run("nextup", chart, values=values, wait=False))
         except HelmError as error:
-            print(json.dumps({"refused": str(error)}))
+            print(json.dumps({"error": str(error)}))
             return
-    print(json.dumps({"manifest": made["manifest"]}))
+    print(json.dumps({"manifest": release["manifest"]}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-{{/* Names and labels that several objects share. */}}
+{{/* Names and labels shared by several objects. */}}
 
 {{- define "nextup.name" -}}
 {{- if contains "nextup" .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-nextup" .Release.Name | trunc 52 | trimSuffix "-" }}{{ end }}
