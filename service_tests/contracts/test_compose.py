@@ -1,7 +1,6 @@
-"""What can be told of the containers by reading their files: names, ports, versions, users, times.
+"""Static checks of Dockerfile and compose files: names, ports, versions, users and times.
 
-It builds and starts nothing, and knows no YAML: the files are read as text, because the project needs no YAML library
-for anything else.
+Nothing is built or started. The files are parsed as text, because the project needs no YAML library otherwise.
 """
 
 import argparse
@@ -22,42 +21,42 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 GPU = (ROOT / "docker-compose.gpu.yml").read_text()
 
 
-def found(pattern: str, text: str) -> list[str]:
-    """What the one group of the pattern matches; ^ and $ are the ends of lines."""
+def find_all(pattern: str, text: str) -> list[str]:
+    """Find all matches of the pattern's only group; ^ and $ match at line ends."""
     return [str(match[1]) for match in re.finditer(pattern, text, re.MULTILINE)]
 
 
-def services() -> dict[str, str]:
-    """The lines of each service of the compose file, by its name."""
+def split_services() -> dict[str, str]:
+    """The text of each service of the compose file."""
     section = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
     parts = re.split(r"^  (\w+):\n", section, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def instruction(name: str) -> str:
-    """The argument of the last instruction of this name in the image that is shipped."""
+def get_instruction(name: str) -> str:
+    """The argument of the last instruction of this name in the final image."""
     final_stage = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[-1]
-    arguments = found(rf"^{name} +(.*)$", final_stage)
+    arguments = find_all(rf"^{name} +(.*)$", final_stage)
     assert arguments, f"the final stage has no {name}"
     return arguments[-1]
 
 
-SERVICES = services()
+SERVICES = split_services()
 
 
-def test_the_services_of_the_contract_are_there() -> None:
+def test_compose_defines_the_services_of_the_contract() -> None:
     assert {"redis", "api", "prometheus", "grafana", "load", "nightly", "train"} == SERVICES.keys()
 
 
-def test_what_a_plain_up_does_not_start_has_a_profile_of_its_name() -> None:
-    profiles = {name: found(r'profiles: \["(\w+)"\]', text) for name, text in SERVICES.items()}
-    assert {name: given for name, given in profiles.items() if given} == {
+def test_optional_services_have_a_profile_of_the_same_name() -> None:
+    profiles = {name: find_all(r'profiles: \["(\w+)"\]', text) for name, text in SERVICES.items()}
+    assert {name: names for name, names in profiles.items() if names} == {
         name: [name] for name in ("load", "nightly", "train")
     }
 
 
-def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
-    published = {name: found(r'"([\d.:]*\d:\d+)"', text) for name, text in SERVICES.items()}
+def test_ports_are_published_on_loopback_only() -> None:
+    published = {name: find_all(r'"([\d.:]*\d:\d+)"', text) for name, text in SERVICES.items()}
     assert published["api"] == ["127.0.0.1:8000:8000"]
     assert published["prometheus"] == ["127.0.0.1:9090:9090"]
     assert published["grafana"] == ["127.0.0.1:3000:3000"]
@@ -66,75 +65,75 @@ def test_ports_are_published_on_loopback_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_can_be_asked_for_its_health(name: str) -> None:
-    if name in {"load", "nightly", "train"}:  # they serve nothing, and the image would ask for /readyz
+def test_every_service_has_a_health_check(name: str) -> None:
+    if name in {"load", "nightly", "train"}:  # they serve no requests, and the check of the image requests /readyz
         assert "healthcheck:\n      disable: true" in SERVICES[name]
     elif "build:" in SERVICES[name]:
-        assert "/readyz" in instruction("HEALTHCHECK .* CMD")
+        assert "/readyz" in get_instruction("HEALTHCHECK .* CMD")
     else:
         assert "healthcheck:" in SERVICES[name]
 
 
 def test_every_image_is_pinned_to_a_minor_version() -> None:
-    images = found(r"^    image: (\S+)", COMPOSE) + found(r"^ARG PYTHON=(\S+)", DOCKERFILE)
+    images = find_all(r"^    image: (\S+)", COMPOSE) + find_all(r"^ARG PYTHON=(\S+)", DOCKERFILE)
     assert len(images) >= 3
     assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
 
 
-def test_the_service_is_not_root_and_gets_signals_itself() -> None:
-    assert instruction("USER") not in {"root", "0"}
-    assert json.loads(instruction("ENTRYPOINT")) == ["nextup"]
-    assert json.loads(instruction("CMD")) == ["serve", "--demo"]
+def test_image_runs_as_non_root_and_receives_signals() -> None:
+    assert get_instruction("USER") not in {"root", "0"}
+    assert json.loads(get_instruction("ENTRYPOINT")) == ["nextup"]
+    assert json.loads(get_instruction("CMD")) == ["serve", "--demo"]
 
 
-def test_every_setting_that_a_container_names_exists() -> None:
-    build_arguments = set(found(r"^ARG (\w+)", DOCKERFILE))
-    named = set(re.findall(r"\bNEXTUP_\w+", DOCKERFILE + COMPOSE + GPU)) - build_arguments
-    assert {name for name in named if name.removeprefix("NEXTUP_").lower() not in Settings.model_fields} == set()
+def test_settings_named_by_containers_exist() -> None:
+    build_arguments = set(find_all(r"^ARG (\w+)", DOCKERFILE))
+    names = set(re.findall(r"\bNEXTUP_\w+", DOCKERFILE + COMPOSE + GPU)) - build_arguments
+    assert {name for name in names if name.removeprefix("NEXTUP_").lower() not in Settings.model_fields} == set()
 
 
-def test_the_settings_of_the_image_are_accepted() -> None:
-    pairs = re.findall(r"NEXTUP_(\w+)=(\S+)", instruction("ENV"))
+def test_settings_of_the_image_are_valid() -> None:
+    pairs = re.findall(r"NEXTUP_(\w+)=(\S+)", get_instruction("ENV"))
     settings = Settings.model_validate({name.lower(): value for name, value in pairs})
     assert (settings.host, settings.port, settings.artifact) == ("0.0.0.0", 8000, Path("/data/demo"))
 
 
-def test_a_container_may_take_longer_to_stop_than_the_service_to_drain() -> None:
-    [seconds] = found(r"^    stop_grace_period: (\d+)s\b", SERVICES["api"])
+def test_stop_grace_period_exceeds_the_drain_time() -> None:
+    [seconds] = find_all(r"^    stop_grace_period: (\d+)s\b", SERVICES["api"])
     assert float(seconds) > Settings.model_fields["drain_s"].default
 
 
-def test_prometheus_asks_the_service() -> None:
+def test_prometheus_scrapes_the_service() -> None:
     assert 'targets: ["api:8000"]' in (ROOT / "docker/prometheus.yml").read_text()
 
 
-def test_every_file_that_is_mounted_is_there_and_read_only() -> None:
-    mounted = found(r"^      - (\./\S+)$", COMPOSE)
-    assert len(mounted) == 4
-    for source, _, mode in (mount.split(":") for mount in mounted):
+def test_mounted_files_exist_and_are_read_only() -> None:
+    mounts = find_all(r"^      - (\./\S+)$", COMPOSE)
+    assert len(mounts) == 4
+    for source, _, mode in (mount.split(":") for mount in mounts):
         assert (ROOT / source).exists(), source
         assert mode == "ro"
 
 
-def test_prometheus_reads_the_rules_that_are_mounted() -> None:
-    [rules] = found(r"^rule_files:\n  - (\S+)$", (ROOT / "docker/prometheus.yml").read_text())
+def test_prometheus_reads_the_mounted_rules() -> None:
+    [rules] = find_all(r"^rule_files:\n  - (\S+)$", (ROOT / "docker/prometheus.yml").read_text())
     assert f"./docker/{rules}:/etc/prometheus/{rules}:ro" in SERVICES["prometheus"]
 
 
-def test_grafana_shows_everything_and_lets_nobody_in() -> None:
-    given = dict(re.findall(r"^      (GF_\w+): \"?([^\"\n]+)\"?$", SERVICES["grafana"], re.MULTILINE))
-    assert given["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
-    assert given["GF_AUTH_BASIC_ENABLED"] == "false"
-    assert given["GF_AUTH_DISABLE_LOGIN_FORM"] == given["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+def test_grafana_is_read_only_without_accounts() -> None:
+    variables = dict(re.findall(r"^      (GF_\w+): \"?([^\"\n]+)\"?$", SERVICES["grafana"], re.MULTILINE))
+    assert variables["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert variables["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert variables["GF_AUTH_DISABLE_LOGIN_FORM"] == variables["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
     folder = ROOT / "docker/grafana"
-    [path] = found(r"^ +path: (\S+)$", (folder / "provisioning/dashboards/nextup.yml").read_text())
+    [path] = find_all(r"^ +path: (\S+)$", (folder / "provisioning/dashboards/nextup.yml").read_text())
     assert f"./docker/grafana/dashboards:{path}:ro" in SERVICES["grafana"]
-    home = given["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    home = variables["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (folder / "dashboards" / home.removeprefix(f"{path}/")).is_file()
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_may_write_its_volumes_and_nothing_else(name: str) -> None:
+def test_container_can_write_only_to_its_volumes(name: str) -> None:
     text = SERVICES[name]
     assert "read_only: true" in text
     assert 'cap_drop: ["ALL"]' in text
@@ -142,46 +141,48 @@ def test_a_container_may_write_its_volumes_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_has_a_bound_of_memory_and_a_rule_for_its_end(name: str) -> None:
+def test_container_has_a_memory_limit_and_a_restart_policy(name: str) -> None:
     assert "mem_limit:" in SERVICES[name]
-    assert found(r"^    restart: (.*)$", SERVICES[name]) == ['"no"' if name == "train" else "unless-stopped"]
+    assert find_all(r"^    restart: (.*)$", SERVICES[name]) == ['"no"' if name == "train" else "unless-stopped"]
 
 
 @pytest.mark.parametrize("name", ["load", "train"])
-def test_the_commands_of_the_profiles_exist_with_their_options(name: str) -> None:
-    [words] = found(r"^    command: (\[.*\])$", SERVICES[name])
-    command, *rest = json.loads(words)
+def test_commands_of_the_profiles_parse(name: str) -> None:
+    [words] = find_all(r"^    command: (\[.*\])$", SERVICES[name])
+    command, *options = json.loads(words)
     parser = argparse.ArgumentParser()
     import_module(f"app.commands.{command}").configure(parser)
-    parser.parse_args(rest)
+    parser.parse_args(options)
 
 
-def test_the_gpu_file_changes_services_that_are_there() -> None:
-    changed = found(r"^  (\w+):$", GPU)
-    assert set(changed) == {"api", "train"}
+def test_gpu_file_overrides_existing_services() -> None:
+    overridden = find_all(r"^  (\w+):$", GPU)
+    assert set(overridden) == {"api", "train"}
     assert "driver: nvidia" in GPU
     assert "NEXTUP_TORCH: ${NEXTUP_TORCH:-torch}" in GPU
 
 
-def test_the_image_says_what_it_is() -> None:
-    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', instruction("LABEL")))
+def test_image_labels_describe_the_release() -> None:
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', get_instruction("LABEL")))
     assert labels["version"] == app.__version__
     assert labels["licenses"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["license"]
     assert labels["revision"] == "${REVISION}"
     assert labels["title"] == "nextup"
 
 
-def test_native_code_is_built_in_the_image_from_what_was_installed_and_the_compiler_stays_behind() -> None:
+def test_native_code_is_built_in_the_image_and_the_compiler_is_left_out() -> None:
     stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
     [builder] = [stage for stage in stages if "models.native.build" in stage]
-    installed, built = builder.index("--prefix /code ."), builder.index("PYTHONPATH=$(echo /code/")
-    assert builder.index("g++") < installed < builder.index("cd /", installed) < built
+    install_at, build_at = builder.index("--prefix /code ."), builder.index("PYTHONPATH=$(echo /code/")
+    assert builder.index("g++") < install_at < builder.index("cd /", install_at) < build_at
     assert "g++" not in stages[-1]
-    assert "**/built" in (ROOT / ".dockerignore").read_text().splitlines(), "a library of this machine is not copied"
+    assert "**/built" in (ROOT / ".dockerignore").read_text().splitlines(), (
+        "libraries built on this machine are not copied"
+    )
 
 
-def test_what_the_image_copies_is_in_the_build_context() -> None:
-    copied = [word for line in found(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE) for word in line.split()]
+def test_build_context_contains_exactly_the_copied_files() -> None:
+    copied = [word for line in find_all(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE) for word in line.split()]
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied) == allowed
     assert [name for name in copied if not (ROOT / name).exists()] == []
