@@ -1,7 +1,7 @@
-"""Items that a trained model never saw, put beside those it knows: by who they are seen with, else by their category.
+"""Place new items without retraining: from items that co-occur with them, else from their categories.
 
-Item-based embeddings place a new item from its neighbours (`compute_new_item_rows`), so nothing is trained again and no
-other answer changes but by the new item's own place in it. It knows histories and catalogues, no file.
+Embeddings based on items derive the rows of a new item from its neighbors (`rows_for_new_items`). Scores of existing
+items do not change.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from models.embeddings.base import Neighbours
 from models.recommender import SequentialRecommender
 
 WINDOW = 3
-"""Events before and behind that count as seen together; nearer ones count more, by one over the distance."""
+"""Events before and after that count as co-occurring, weighted by one over the distance."""
 MAX_NEIGHBOURS = 20
-"""Neighbours of an item, the strongest; of a category, its most popular items."""
+"""Most neighbors of an item: the strongest, or the most popular items of a category."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """`neighbours` are catalogue indices of known items; `source` says how they were found."""
+    """A new item with the catalogue indices of its neighbors; `source` is "events" or "categories"."""
 
     item_id: str
     neighbours: Neighbours
@@ -34,51 +34,53 @@ class NewItem:
 
 
 def find_neighbours(
-    histories: Sequence[History], known: Catalogue, new_ids: Sequence[str], categories: Sequence[Sequence[str]]
+    histories: Sequence[History], catalogue: Catalogue, new_ids: Sequence[str], categories: Sequence[Sequence[str]]
 ) -> list[NewItem]:
-    """Those of the new items that have neighbours; `histories` count new item n as index num_items + 1 + n."""
-    together = _seen_together(histories, known.num_items)
-    found: list[NewItem] = []
+    """Find neighbors of the new items; items without any are omitted.
+
+    In `histories` new item n has index num_items + 1 + n.
+    """
+    cooccurrence = _count_cooccurrences(histories, catalogue.num_items)
+    placed: list[NewItem] = []
     for number, item_id in enumerate(new_ids):
-        if (pairs := together.get(known.num_items + 1 + number)) is not None:
-            found.append(NewItem(item_id, pairs, "events"))
+        if (neighbours := cooccurrence.get(catalogue.num_items + 1 + number)) is not None:
+            placed.append(NewItem(item_id, neighbours, "events"))
             continue
-        members = [known.find_category_items(name) for name in categories[number]]
-        if popular := [one[:MAX_NEIGHBOURS] for one in members if one is not None]:
+        members = [catalogue.find_category_items(name) for name in categories[number]]
+        if popular := [indices[:MAX_NEIGHBOURS] for indices in members if indices is not None]:
             indices, shared = np.unique(np.concatenate(popular), return_counts=True)
-            found.append(NewItem(item_id, _tensors(indices, shared.astype(np.float64)), "categories"))
-    return found
+            placed.append(NewItem(item_id, _to_tensors(indices, shared.astype(np.float64)), "categories"))
+    return placed
 
 
 def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours]) -> SequentialRecommender:
-    """The same model with one more item for each of the neighbours, at the end of the catalogue.
+    """Copy the model with one more item per entry of `neighbours`, at the end of the catalogue.
 
-    ValueError for a model whose embedding or head has no way to take one in.
+    ValueError if its embedding or head does not support new items.
     """
     state = model.state_dict()
     try:
         rows = model.embedding.compute_new_item_rows(neighbours)
-        for name, more in rows.items():
-            state[f"embedding.{name}"] = torch.cat((state[f"embedding.{name}"], more))
-        grown = build_model(model.config, model.embedding.num_items + len(neighbours))
-        grown.load_state_dict(state)
+        for name, new_rows in rows.items():
+            state[f"embedding.{name}"] = torch.cat((state[f"embedding.{name}"], new_rows))
+        extended = build_model(model.config, model.embedding.num_items + len(neighbours))
+        extended.load_state_dict(state)
     except (NotImplementedError, RuntimeError) as error:
         parts = f"{model.config.embedding.name} embedding and a {model.config.head.name} head"
-        raise ValueError(f"a model with a {parts} takes no new items without training") from error
-    return grown
+        raise ValueError(f"a model with a {parts} does not support new items; train it again") from error
+    return extended
 
 
-def _seen_together(histories: Sequence[History], last_known: int) -> dict[int, Neighbours]:
-    """New index → the known items around its events, strongest first."""
+def _count_cooccurrences(histories: Sequence[History], last_known: int) -> dict[int, Neighbours]:
+    """Map each new index to the known items around its events, strongest first."""
     events = np.concatenate([np.concatenate((history, np.zeros(WINDOW, dtype=np.int64))) for history in histories])
     pairs = []
-    for distance in range(1, WINDOW + 1):  # the zeros between histories keep users apart
+    for distance in range(1, WINDOW + 1):  # the zeros between histories separate users
         ahead, behind = events[:-distance], events[distance:]
         for new, near in ((ahead, behind), (behind, ahead)):
-            kept = (new > last_known) & (near > 0) & (near <= last_known)
-            pairs.append(
-                pl.DataFrame({"new": new[kept], "near": near[kept], "weight": np.full(kept.sum(), 1 / distance)})
-            )
+            is_pair = (new > last_known) & (near > 0) & (near <= last_known)
+            weights = np.full(is_pair.sum(), 1 / distance)
+            pairs.append(pl.DataFrame({"new": new[is_pair], "near": near[is_pair], "weight": weights}))
     strongest = (
         pl.concat(pairs)
         .group_by("new", "near")
@@ -88,10 +90,10 @@ def _seen_together(histories: Sequence[History], last_known: int) -> dict[int, N
         .head(MAX_NEIGHBOURS)
     )
     return {
-        int(index): _tensors(rows["near"].to_numpy(), rows["weight"].to_numpy())
+        int(index): _to_tensors(rows["near"].to_numpy(), rows["weight"].to_numpy())
         for (index,), rows in strongest.partition_by("new", as_dict=True).items()
     }
 
 
-def _tensors(indices: NDArray[np.int64], weights: NDArray[np.float64]) -> Neighbours:
+def _to_tensors(indices: NDArray[np.int64], weights: NDArray[np.float64]) -> Neighbours:
     return torch.from_numpy(indices.copy()), torch.from_numpy(weights.astype(np.float32))

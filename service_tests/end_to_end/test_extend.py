@@ -84,4 +84,4 @@ def test_a_model_with_a_row_per_item_in_its_head_takes_no_new_items(
     assert main(["train", str(log), "--out", str(model), "--preset", "cprec", *SMALL, "--epochs", "1"]) == 0
     newer = write_log(tmp_path / "newer.csv", [*ROWS, ("u0", "new", 1_800_000_000)])
     assert main(["extend", str(model), str(newer), "--out", str(tmp_path / "out")]) == 1
-    assert "takes no new items without training" in capsys.readouterr().err
+    assert "does not support new items; train it again" in capsys.readouterr().err
