@@ -16,6 +16,7 @@ from models.batch import History
 from models.build import build_model
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import Neighbours
+from models.golden import NUM_GOLDEN_HISTORIES
 from models.recommender import SequentialRecommender
 
 WINDOW = 3
@@ -31,6 +32,36 @@ class NewItem:
     item_id: str
     neighbours: Neighbours
     source: str
+
+
+def list_new_items(catalogue: Catalogue, events: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
+    """List items that the catalogue lacks: those of `items` first, then those that occur only in `events`.
+
+    The columns are item_id, title and categories; `items` may have more.
+    """
+    no_title, no_categories = pl.lit(None, dtype=pl.String), pl.lit([], dtype=pl.List(pl.String))
+    listed = events.select("item_id").unique(maintain_order=True).with_columns(title=no_title, categories=no_categories)
+    if items is not None:
+        described = items.select("item_id", "title", "categories")
+        listed = pl.concat([described, listed.join(described, on="item_id", how="anti")])
+    return listed.filter(~pl.col("item_id").is_in(catalogue.item_ids))
+
+
+def extend_catalogue(catalogue: Catalogue, new_items: pl.DataFrame) -> Catalogue:
+    """Append new items with a count of 0: the model was not trained on any of their events."""
+    return Catalogue(
+        [*catalogue.item_ids, *new_items["item_id"].to_list()],
+        np.concatenate((catalogue.counts, np.zeros(len(new_items), dtype=np.int64))),
+        [*catalogue.titles, *new_items["title"].to_list()],
+        [*catalogue.categories, *(names or [] for names in new_items["categories"].to_list())],
+    )
+
+
+def select_golden_histories(histories: Sequence[History], num_trained_items: int) -> list[History]:
+    """Select evenly spread histories for golden outputs and remove new items from them."""
+    rows = np.linspace(0, len(histories) - 1, min(NUM_GOLDEN_HISTORIES, len(histories))).astype(int)
+    trained = [histories[row][histories[row] <= num_trained_items] for row in rows]
+    return [history for history in trained if len(history)]
 
 
 def find_neighbours(

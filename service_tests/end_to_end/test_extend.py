@@ -69,12 +69,12 @@ def test_an_item_without_events_is_placed_by_its_categories_or_left_out(
 def test_what_cannot_be_extended_says_why(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = write_log(tmp_path / "log.csv", ROWS)
     assert main(["extend", str(trained), str(log), "--out", str(tmp_path / "out")]) == 1
-    assert "knows every item already" in capsys.readouterr().err
+    assert "already contains every item" in capsys.readouterr().err
     assert main(["extend", str(trained), str(log), "--out", str(trained)]) == 1
     assert "already holds an artifact" in capsys.readouterr().err
     lonely = write_log(tmp_path / "lonely.csv", [*ROWS, ("hermit", "unseen", 1_700_000_000)])
     assert main(["extend", str(trained), str(lonely), "--out", str(tmp_path / "out")]) == 1
-    assert "none of 1 new items has known items around its events" in capsys.readouterr().err
+    assert "none of 1 new items occurs near known items" in capsys.readouterr().err
 
 
 def test_a_model_with_a_row_per_item_in_its_head_takes_no_new_items(
