@@ -41,7 +41,7 @@ def int_in(low: int, high: int | None = None) -> Callable[[str], int]:
 
 positive_int = int_in(1)
 non_negative_int = int_in(0)
-port = int_in(1, 65_535)
+port = int_in(0, 65_535)
 
 
 def float_in(

@@ -1,6 +1,6 @@
-"""Loads an interaction log into the store of histories.
+"""Bulk-load an interaction log into the history store.
 
-Loading is idempotent: an event that is stored already counts as a duplicate.
+Loading is idempotent: an event that is already stored counts as a duplicate.
 """
 
 import asyncio
@@ -15,33 +15,36 @@ from app.stores.records import NewEvent
 from app.stores.session import open_store
 from models.progress import progress
 
-CALL_EVENTS = 5_000
-CALLS_AT_ONCE = 4
+BATCH_EVENTS = 5_000
+MAX_CONCURRENT_BATCHES = 4
 
 
 async def load_events(url: str, settings: Settings, events: pl.DataFrame) -> Counter[str]:
-    """How many events had which status. Every user's events go in time order, so almost all are plain appends."""
-    ordered = events.sort("user_id", "timestamp", maintain_order=True)
-    outcomes: Counter[str] = Counter()
-    async with open_store(url, settings) as store:
-        with progress("load", ordered.height, "events") as shown:
-            calls = _calls(ordered)
+    """Load events and count them by status.
 
-            async def work() -> None:
-                for call in calls:
-                    outcomes.update(await _append(store, call))
-                    shown.advance(len(call))
+    The events of each user are sent in time order, so almost all are plain appends.
+    """
+    ordered = events.sort("user_id", "timestamp", maintain_order=True)
+    statuses: Counter[str] = Counter()
+    async with open_store(url, settings) as store:
+        with progress("load", ordered.height, "events") as bar:
+            batches = _iter_batches(ordered)
+
+            async def load_batches() -> None:
+                for batch in batches:
+                    statuses.update(await _append(store, batch))
+                    bar.advance(len(batch))
 
             async with asyncio.TaskGroup() as workers:
-                for _ in range(CALLS_AT_ONCE):
-                    workers.create_task(work())
-    return outcomes
+                for _ in range(MAX_CONCURRENT_BATCHES):
+                    workers.create_task(load_batches())
+    return statuses
 
 
 async def _append(store: HistoryStore, events: list[NewEvent]) -> Counter[str]:
-    return Counter(applied.status for applied in await store.append(events))
+    return Counter(result.status for result in await store.append(events))
 
 
-def _calls(ordered: pl.DataFrame) -> Iterator[list[NewEvent]]:
-    for part in ordered.select("user_id", "item_id", "timestamp").iter_slices(CALL_EVENTS):
-        yield [NewEvent(user_id, item_id, timestamp) for user_id, item_id, timestamp in part.iter_rows()]
+def _iter_batches(ordered: pl.DataFrame) -> Iterator[list[NewEvent]]:
+    for rows in ordered.select("user_id", "item_id", "timestamp").iter_slices(BATCH_EVENTS):
+        yield [NewEvent(user_id, item_id, timestamp) for user_id, item_id, timestamp in rows.iter_rows()]

@@ -1,4 +1,4 @@
-"""The demo that `nextup serve --demo` shows: a made-up catalogue, a model trained on it, and users to ask for."""
+"""The demo of `nextup serve --demo`: a synthetic catalogue, a model trained on it, and example users."""
 
 import asyncio
 import dataclasses
@@ -24,23 +24,23 @@ OPTIONS = TrainingOptions(epochs=6, batch_cells=1024, learning_rate=3e-3, warmup
 
 
 def ensure_demo(artifact: Path) -> None:
-    """Train the demo model if there is no artifact in the folder: half a minute."""
+    """Train the demo model, in about half a minute, unless the folder has an artifact."""
     if ModelRepository(artifact).has_artifact():
         return
-    torch.set_num_threads(1)  # batches are small: more threads would wait for each other longer than they compute
+    torch.set_num_threads(1)  # batches are small: with more threads, synchronization takes longer than the compute
     print(f"no artifact in {artifact}: training the demo model", file=sys.stderr)
     dataset = prepare_dataset(make_demo_log(), make_demo_items())
     artifact.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder beside it, and moved when it is whole: a demo that was interrupted is no demo.
-    with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".demo-") as workplace:
-        made = Path(workplace) / "artifact"
-        train_artifact(dataset, MODEL, OPTIONS, choose_device("auto"), made)
-        made.replace(artifact)
+    # Trained in a temporary folder and renamed when complete, so an interrupted start leaves no partial demo.
+    with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".demo-") as folder:
+        incoming = Path(folder) / "artifact"
+        train_artifact(dataset, MODEL, OPTIONS, choose_device("auto"), incoming)
+        incoming.replace(artifact)
 
 
 def load_demo_histories(settings: Settings) -> None:
-    """Put the demo users into a store that has no users; a store in use is left alone."""
-    assert settings.redis_url is not None, "serve knows where Redis is by now"
+    """Load the demo users into an empty store; a store that has users is not changed."""
+    assert settings.redis_url is not None, "serve starts Redis first"
     if asyncio.run(_is_empty(settings.redis_url, settings)):
         asyncio.run(load_events(settings.redis_url, settings, make_demo_log()))
 

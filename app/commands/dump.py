@@ -1,4 +1,4 @@
-"""`nextup dump`: what the store holds, as Parquet files that `nextup train` reads."""
+"""`nextup dump`: export stored events as Parquet files that `nextup train` reads."""
 
 import argparse
 import asyncio
@@ -13,8 +13,8 @@ from app.stores.history import HistoryStore
 from app.stores.session import open_store, redis_url
 from models.progress import progress
 
-READS_AT_ONCE = 16
-PART_EVENTS = 1_000_000
+CONCURRENT_READS = 16
+MAX_FILE_EVENTS = 1_000_000
 SCHEMA = pl.Schema(
     {
         "user_id": pl.String,
@@ -24,17 +24,17 @@ SCHEMA = pl.Schema(
         "recommendation_id": pl.String,
     }
 )
-Row = tuple[str, str, int, str | None, str | None]
+EventRow = tuple[str, str, int, str | None, str | None]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder; must be new or empty")
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings, out = Settings(), arguments.out
     if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; a dump wants a folder of its own")
+        raise ValueError(f"{out} is not empty; choose a new or empty folder for --out")
     out.mkdir(parents=True, exist_ok=True)
     with redis_url(settings) as url:
         users, events, files = asyncio.run(dump_events(url, settings, out))
@@ -44,41 +44,41 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def dump_events(url: str, settings: Settings, out: Path) -> tuple[int, int, int]:
-    """The numbers of users, events and files; timestamps are milliseconds."""
-    users = events = files = 0
-    rows: list[Row] = []
+    """Write all events, with timestamps in milliseconds; return the numbers of users, events and files."""
+    num_users = num_events = num_files = 0
+    rows: list[EventRow] = []
 
-    def write() -> None:
-        nonlocal files
-        pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(out / f"part-{files:05}.parquet")
-        files += 1
+    def write_file() -> None:
+        nonlocal num_files
+        pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(out / f"part-{num_files:05}.parquet")
+        num_files += 1
         rows.clear()
 
     async with open_store(url, settings) as store:
-        with progress("dump", 0, "users") as shown:
-            async for some_users in _batches(store):
-                for user_rows in await asyncio.gather(*(_rows(store, user_id) for user_id in some_users)):
-                    users += bool(user_rows)
-                    events += len(user_rows)
+        with progress("dump", 0, "users") as bar:
+            async for user_ids in _iter_user_batches(store):
+                for user_rows in await asyncio.gather(*(_read_rows(store, user_id) for user_id in user_ids)):
+                    num_users += bool(user_rows)
+                    num_events += len(user_rows)
                     rows += user_rows
-                shown.advance(len(some_users))
-                if len(rows) >= PART_EVENTS:
-                    write()
-    if rows or not files:
-        write()
-    return users, events, files
+                bar.advance(len(user_ids))
+                if len(rows) >= MAX_FILE_EVENTS:
+                    write_file()
+    if rows or not num_files:
+        write_file()
+    return num_users, num_events, num_files
 
 
-async def _rows(store: HistoryStore, user_id: str) -> list[Row]:
+async def _read_rows(store: HistoryStore, user_id: str) -> list[EventRow]:
     history = await store.read_history(user_id)
     return [(user_id, e.item_id, e.timestamp_ms, e.type, e.recommendation_id) for e in history.events]
 
 
-async def _batches(store: HistoryStore) -> AsyncIterator[list[str]]:
+async def _iter_user_batches(store: HistoryStore) -> AsyncIterator[list[str]]:
     batch: list[str] = []
     async for user_id in store.iter_users():
         batch.append(user_id)
-        if len(batch) == READS_AT_ONCE:
+        if len(batch) == CONCURRENT_READS:
             yield batch
             batch = []
     if batch:

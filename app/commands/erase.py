@@ -1,4 +1,4 @@
-"""`nextup erase`: remove every key of a user, and say how many there were."""
+"""`nextup erase`: delete every key of a user and print how many there were."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from app.stores.session import open_store, redis_url
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER")
+    parser.add_argument("user", metavar="USER", help="user id")
 
 
 def run(arguments: argparse.Namespace) -> int:

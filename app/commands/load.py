@@ -1,4 +1,4 @@
-"""`nextup load`: a log into the store of histories. May be repeated: an event that is there counts as a duplicate."""
+"""`nextup load`: bulk-load an interaction log into the history store (idempotent)."""
 
 import argparse
 import asyncio
@@ -18,12 +18,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = Settings()
     log = read_log(arguments)
-    began = time.monotonic()
+    started_at = time.monotonic()
     with redis_url(settings) as url:
-        outcomes = asyncio.run(load_events(url, settings, log.events))
-    seconds = time.monotonic() - began
-    counts = {status: outcomes[status] for status in ("stored", "duplicate", "late")}
-    print(f"{counts['stored']:,} events stored, {counts['duplicate']:,} were there, {counts['late']:,} too old to keep")
+        statuses = asyncio.run(load_events(url, settings, log.events))
+    seconds = time.monotonic() - started_at
+    counts = {status: statuses[status] for status in ("stored", "duplicate", "late")}
+    print(
+        f"{counts['stored']:,} events stored, {counts['duplicate']:,} duplicates, "
+        f"{counts['late']:,} too old for a full history"
+    )
     result = {**counts, "bad_rows": log.report.bad_rows, "seconds": round(seconds, 2)}
     print(json.dumps(result | {"events_per_s": round(sum(counts.values()) / max(seconds, 1e-9))}))
     return 0

@@ -1,7 +1,7 @@
-"""The command line: which commands there are, and how a mistake is told.
+"""The `nextup` command line.
 
-A command is a module of this folder with `configure(parser)` and `run(arguments)`. Only the one that was asked for is
-imported, so that `nextup --help` does not load torch.
+A command is a module of this package with `configure(parser)` and `run(arguments)`. Only the requested one is imported,
+so that `nextup --help` does not load torch.
 """
 
 import sys
@@ -13,27 +13,30 @@ from app.cli.arguments import CommandParser
 from app.errors import ServiceError
 
 COMMANDS = {
-    "train": "an interaction log in, a trained and evaluated artifact out",
-    "evaluate": "how well an artifact foresees the last event of every user",
-    "extend": "put items that came after the training into an artifact, without training again",
-    "index": "give an artifact of a million items an index for approximate answers",
-    "serve": "the service over HTTP",
-    "publish": "give a running service another version of its model, without a lost request",
-    "load": "bulk-load a log into the store of histories",
-    "dump": "stored events back to Parquet, the next training set",
-    "erase": "remove a user from the store, print the receipt",
-    "key": "a new API key and the setting that lets it in",
-    "plan": "what a service of a given size will take: disk, memory, Redis, workers",
-    "bench": "the benchmarks",
-    "monitoring": "write dashboards for Grafana and alerts for Prometheus",
+    "train": "train and evaluate a model on an interaction log and write an artifact",
+    "evaluate": "evaluate an artifact with leave-one-out (HR, NDCG, MRR, coverage)",
+    "extend": "add new items to an artifact without retraining it",
+    "index": "build an approximate-search (ANN) index for an artifact and report its measured recall",
+    "serve": "serve recommendations over HTTP",
+    "publish": "publish a model version to a running service with zero downtime",
+    "load": "bulk-load an interaction log into the history store",
+    "dump": "export stored events as Parquet, to train on",
+    "erase": "delete all data of a user and print a receipt",
+    "key": "create an API key and its NEXTUP_API_KEYS entry",
+    "plan": "estimate disk, memory, Redis size and workers for a service of a given size",
+    "bench": "run a benchmark",
+    "monitoring": "write Grafana dashboards and Prometheus rules",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status. Mistakes and lost peers are one line on standard error and status 1."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command and return its exit status.
+
+    Invalid input, service errors and lost peers are one line on standard error and status 1.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        return _run(words)
     except (ValueError, ServiceError, FileNotFoundError, ConnectionError) as error:
         print(f"nextup: error: {error}", file=sys.stderr)
         return 1
@@ -42,21 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(given: list[str]) -> int:
+def _run(words: list[str]) -> int:
     parser = CommandParser(prog="nextup", description="Online next-item recommendation.")
     parser.add_argument("--version", action="version", version=f"nextup {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked_for = next((word for word in given if not word.startswith("-")), None)
-    for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
-        if name == asked_for:
+    requested = next((word for word in words if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == requested:
             module = import_module(f"app.commands.{name}")
             module.configure(command)
             command.set_defaults(run=module.run)
-    arguments = parser.parse_args(given)
-    status: int = arguments.run(arguments)
+    parsed = parser.parse_args(words)
+    status: int = parsed.run(parsed)
     return status
 
 
-if __name__ == "__main__":  # as `torchrun -m` starts it
+if __name__ == "__main__":  # `torchrun -m` starts it this way
     sys.exit(main())

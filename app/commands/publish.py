@@ -1,6 +1,6 @@
-"""`nextup publish`: an artifact becomes a version of the service, which changes to it while it answers.
+"""`nextup publish`: copy an artifact into the model repository and activate it in a running service.
 
-Copying is in `version_copy.py`; what the service does when it is asked is in app/admin.
+The copy is in `app/model_repository/publish.py`; the service swaps models without dropping a request.
 """
 
 import argparse
@@ -8,79 +8,110 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import httpx
 
+from app.cli.arguments import positive_float, positive_int
 from app.model_repository.publish import add_version, remove_old_versions
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 
-CONNECT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Activation(TypedDict):
+    """Response of POST /models/{version}/activate; `active` is None if no service is running."""
+
+    active: str | None
+    target_version: str
+    previous: str | None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder of the artifact to publish")
-    parser.add_argument("--into", type=Path, metavar="DIR", help="folder that the service serves (NEXTUP_ARTIFACT)")
     parser.add_argument(
-        "--url", help="of the running service; without it the one on NEXTUP_PORT of this machine, if there is one"
+        "--into", type=Path, metavar="DIR", help="model repository of the service (default: NEXTUP_ARTIFACT)"
     )
-    parser.add_argument("--key", help="API key with the scope admin, where the service asks for one")
-    parser.add_argument("--wait", type=float, default=600.0, metavar="S", help="longest wait for the service to change")
-    parser.add_argument("--keep", type=int, metavar="N", help="then remove published versions but for the newest N")
+    parser.add_argument(
+        "--url",
+        help="base URL of the running service (default: the service on NEXTUP_PORT of this machine, if one is running)",
+    )
+    parser.add_argument("--key", help="API key with the scope admin, if the service requires keys")
+    parser.add_argument(
+        "--wait",
+        type=positive_float,
+        default=600.0,
+        metavar="S",
+        help="longest wait for the activation, in seconds (default: 600)",
+    )
+    parser.add_argument(
+        "--keep",
+        type=positive_int,
+        metavar="N",
+        help="afterwards remove all but the newest N published versions (default: remove none)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.keep is not None and arguments.keep < 1:
-        raise ValueError("--keep: at least 1")
     settings = Settings()
     folder = arguments.into or settings.artifact
     stored, is_new = add_version(folder, arguments.artifact)
-    print(f"version {stored.version} {'copied to' if is_new else 'was already in'} {stored.folder}", file=sys.stderr)
+    print(f"version {stored.version} {'copied to' if is_new else 'already in'} {stored.folder}", file=sys.stderr)
     url = arguments.url or f"http://127.0.0.1:{settings.port}"
     try:
-        answer = activate(url, stored.version, arguments.wait, arguments.key)
+        activation = activate(url, stored.version, arguments.wait, arguments.key)
     except httpx.ConnectError as error:
         if arguments.url is not None:
-            raise ValueError(f"no service answers at {url}: {error}; the version is there, but not wanted") from error
-        before = ModelRepository(folder).get_target_version()
-        ModelRepository(folder).set_target_version(stored.version)
-        print("no service runs here: the next one that starts on this folder will serve it", file=sys.stderr)
-        answer = {"active": None, "wanted": stored.version, "before": before}
+            raise ValueError(
+                f"cannot connect to {url}: {error}; version {stored.version} was copied but not activated"
+            ) from error
+        activation = _set_target_version(folder, stored.version)
+        print("no service is running; the next one that serves this folder starts with this version", file=sys.stderr)
     else:
-        print(f"{url} serves it", file=sys.stderr)
-    needed = {version for version in answer.values() if version is not None}
-    removed = [] if arguments.keep is None else remove_old_versions(folder, arguments.keep, needed)
-    print(json.dumps({"version": stored.version, "folder": str(stored.folder), **answer, "removed": removed}))
+        print(f"{url} now serves version {stored.version}", file=sys.stderr)
+    versions = (activation["active"], activation["target_version"], activation["previous"])
+    in_use = {version for version in versions if version is not None}
+    removed = [] if arguments.keep is None else remove_old_versions(folder, arguments.keep, in_use)
+    print(json.dumps({"version": stored.version, "folder": str(stored.folder), **activation, "removed": removed}))
     return 0
 
 
-def activate(url: str, version: str, wait_s: float, key: str | None = None) -> dict[str, Any]:
-    """What the service answers. httpx.ConnectError if there is none; ValueError if it refuses, with its reason."""
-    end = time.monotonic() + wait_s
+def _set_target_version(folder: Path, version: str) -> Activation:
+    repository = ModelRepository(folder)
+    previous = repository.get_target_version()
+    repository.set_target_version(version)
+    return {"active": None, "target_version": version, "previous": previous}
+
+
+def activate(url: str, version: str, wait_s: float, key: str | None = None) -> Activation:
+    """Activate a version in the service, waiting while it loads another one.
+
+    httpx.ConnectError if no service is running; ValueError with the reason if it rejects the version.
+    """
+    deadline = time.monotonic() + wait_s
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    # trust_env: a proxy knows nothing of this machine.
-    with httpx.Client(
-        base_url=url, headers=headers, trust_env=False, timeout=httpx.Timeout(wait_s, connect=CONNECT_S)
-    ) as http:
+    timeout = httpx.Timeout(wait_s, connect=CONNECT_TIMEOUT_S)
+    # trust_env=False: a proxy cannot reach services on this machine.
+    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=timeout) as http:
         while True:
             try:
                 response = http.post(f"/models/{version}/activate")
             except httpx.ConnectError:
                 raise
             except httpx.TransportError as error:
-                raise ValueError(f"{url} did not answer whether it serves version {version}: {error!r}") from error
+                raise ValueError(f"{url} did not confirm the activation of version {version}: {error!r}") from error
             if response.status_code == 200:
-                answer: dict[str, Any] = response.json()
-                return answer
-            pause_s = float(response.headers.get("retry-after", "nan"))  # another version is being loaded
-            if not time.monotonic() + pause_s < end:
+                activation: Activation = response.json()
+                return activation
+            retry_after_s = float(response.headers.get("retry-after", "nan"))  # set while another version is loading
+            if not time.monotonic() + retry_after_s < deadline:
                 break
-            time.sleep(pause_s)
-    raise ValueError(f"{url} does not serve version {version}: {response.status_code} {_reason(response)}")
+            time.sleep(retry_after_s)
+    raise ValueError(f"{url} did not activate version {version}: {response.status_code} {_extract_detail(response)}")
 
 
-def _reason(response: httpx.Response) -> str:
+def _extract_detail(response: httpx.Response) -> str:
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

@@ -1,6 +1,6 @@
-"""`nextup serve`: the service in this terminal, with the embedded Redis beside it and workers below it.
+"""`nextup serve`: run the service in the foreground, with an embedded Redis and worker processes.
 
-Knows how processes start and stop. What a worker does is in app/main.py and app/lifespan.py.
+Starts and stops processes; the work of a worker is in app/main.py and app/lifespan.py.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.cli.arguments import port
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
@@ -29,57 +30,71 @@ from app.telemetry.logs import log_config
 
 log = logging.getLogger("nextup")
 
-_OPTIONS = ("artifact", "host", "port", "workers", "model_process")
-EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - listened on when asked, but not an address to open
+SETTING_OPTIONS = ("artifact", "host", "port", "workers", "model_process")
+WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 - valid to listen on, but not an address to open
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--artifact", type=Path, metavar="DIR", help="folder of the artifact (NEXTUP_ARTIFACT)")
-    parser.add_argument("--host", help="address to listen on (NEXTUP_HOST)")
-    parser.add_argument("--port", type=int, help="port to listen on (NEXTUP_PORT)")
-    parser.add_argument("--workers", metavar="N|auto", help="HTTP processes (NEXTUP_WORKERS)")
+    parser.add_argument(
+        "--artifact",
+        type=Path,
+        metavar="DIR",
+        help="folder of the artifact or of published versions (default: NEXTUP_ARTIFACT, else var/demo)",
+    )
+    parser.add_argument("--host", help="address to listen on (default: NEXTUP_HOST, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=port, metavar="PORT", help="port to listen on, 0 to 65535 (default: NEXTUP_PORT, else 8000)"
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N|auto",
+        help="HTTP processes, 1 to 256; auto = by cores, memory and device (default: NEXTUP_WORKERS, else 1)",
+    )
     parser.add_argument(
         "--model-process",
         metavar="PLACEMENT",
-        help="in_process, dedicated or auto (NEXTUP_MODEL_PROCESS)",
+        help="in_process: a model in each worker; dedicated: one model process for all workers; auto "
+        "(default: NEXTUP_MODEL_PROCESS, else auto)",
     )
-    parser.add_argument("--demo", action="store_true", help="make a demo artifact if there is none, with demo users")
+    parser.add_argument(
+        "--demo", action="store_true", help="train a demo artifact if there is none, and load demo users"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    # While the demo trains, a container's process 1 would not hear SIGTERM; and uvicorn ends by giving the signal back
-    # to whoever had it before: then everything below must still be closed.
+    # Process 1 of a container ignores SIGTERM without a handler, for example while the demo trains. uvicorn re-raises
+    # the signal to the previous handler when it exits; sys.exit then still closes everything below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    settings = _settings(arguments)
+    settings = _load_settings(arguments)
     logging.config.dictConfig(log_config(settings.log_format))
     if arguments.demo:
-        from app.commands.demo import ensure_demo  # loads the lab, which an ordinary start does not
+        from app.commands.demo import ensure_demo  # imports training code, which serving does not need
 
         ensure_demo(settings.artifact)
-    ModelRepository(settings.artifact).find_target_folder()  # a ValueError here is one line, and one for all workers
-    with ExitStack() as running:
+    ModelRepository(settings.artifact).find_target_folder()  # fails here, in one line, rather than in every worker
+    with ExitStack() as stack:
         if settings.redis_url is None:
-            redis = running.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
+            redis = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
             settings = settings.model_copy(update={"redis_url": redis.url})
         if arguments.demo:
             from app.commands.demo import load_demo_histories
 
             load_demo_histories(settings)
-        several = settings.worker_count > 1 or settings.model_process == "dedicated"
-        if several:
-            running.enter_context(_shared_metrics())
-        _hand_down(settings)
+        multiprocess = settings.worker_count > 1 or settings.model_process == "dedicated"
+        if multiprocess:
+            stack.enter_context(_share_metrics())
+        _export_settings(settings)
         if settings.model_process == "dedicated":
             try:
-                running.enter_context(supervise_model_process(settings))
+                stack.enter_context(supervise_model_process(settings))
             except ModelStartFailed as error:
                 return error.status
         _announce(settings, demo=arguments.demo)
-        return _serve(settings, several=several)
+        return _serve(settings, multiprocess=multiprocess)
 
 
-def _serve(settings: Settings, *, several: bool) -> int:
-    """Until a signal ends it; a service that could not start gives a status other than 0."""
+def _serve(settings: Settings, *, multiprocess: bool) -> int:
+    """Serve until a signal arrives; return a nonzero status if the service could not start."""
     config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
@@ -92,7 +107,7 @@ def _serve(settings: Settings, *, several: bool) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
-    if not several:
+    if not multiprocess:
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):
             server.run()
@@ -102,28 +117,28 @@ def _serve(settings: Settings, *, several: bool) -> int:
     return STARTUP_FAILURE if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes) else 0
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    given: dict[str, Any] = {name: getattr(arguments, name) for name in _OPTIONS}
+def _load_settings(arguments: argparse.Namespace) -> Settings:
+    options: dict[str, Any] = {name: getattr(arguments, name) for name in SETTING_OPTIONS}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
         settings = resolve_placement(settings)
-        # A name per service: several may share a data folder when their Redis is elsewhere.
+        # One socket per service: services with an external Redis may share a data folder.
         socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
         return settings.model_copy(update={"model_socket": socket})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise ValueError(wrong) from error
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        raise ValueError("; ".join(problems)) from error
 
 
-def _hand_down(settings: Settings) -> None:
-    """Workers are new processes: they read the same settings from the environment."""
+def _export_settings(settings: Settings) -> None:
+    """Set the environment from which worker processes read their settings."""
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         os.environ[f"NEXTUP_{name.upper()}"] = str(value)
 
 
 @contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """A folder in which the workers' counters meet, so that any of them can answer /metrics for all."""
+def _share_metrics() -> Iterator[None]:
+    """Create the folder through which workers share counters, so that any of them can serve /metrics for all."""
     folder = tempfile.mkdtemp(prefix="nextup-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     try:
@@ -133,12 +148,13 @@ def _shared_metrics() -> Iterator[None]:
 
 
 def _announce(settings: Settings, *, demo: bool) -> None:
-    host = "127.0.0.1" if settings.host in EVERY_ADDRESS else settings.host
+    host = "127.0.0.1" if settings.host in WILDCARD_HOSTS else settings.host
     base = f"http://{host}:{settings.port}"
+    folder = ModelRepository(settings.artifact).find_target_folder()
     if settings.log_format == "json":
-        log.info("nextup serves %s on %s", ModelRepository(settings.artifact).find_target_folder(), base)
+        log.info("nextup serves %s on %s", folder, base)
         return
-    print(f"nextup serves {ModelRepository(settings.artifact).find_target_folder()}", file=sys.stderr)
+    print(f"nextup serves {folder}", file=sys.stderr)
     print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
     if demo:
         body = '{"user_id": "ada", "k": 5}'
