@@ -14,8 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.end_to_end.test_process import samples
-from service_tests.support.nextup_process import RunningService, run_service
+from service_tests.support.nextup_process import RunningService, read_samples, run_service
 from service_tests.support.versions import publish_versions, write_tiny_artifacts
 
 ASK = {"history": ["i1", "i2"], "k": 3}
@@ -95,21 +94,21 @@ def test_workers_have_no_torch_in_them_and_the_socket_is_its_owners_alone(served
 
 def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summed(served: RunningService) -> None:
     url = served.url
-    before = sum(samples(url, "nextup_recommendations_total").values())
-    batched = sum(samples(url, "nextup_batch_size_sum").values())
+    before = sum(read_samples(url, "nextup_recommendations_total").values())
+    batched = sum(read_samples(url, "nextup_batch_size_sum").values())
     for _ in range(30):
         assert ask(served).json()["served_by"] == "model"
     wait_until(  # numbers of other processes are seen twice a second
         lambda: (
-            sum(samples(url, "nextup_recommendations_total").values()) == before + 30
-            and sum(samples(url, "nextup_batch_size_sum").values()) == batched + 30
+            sum(read_samples(url, "nextup_recommendations_total").values()) == before + 30
+            and sum(read_samples(url, "nextup_batch_size_sum").values()) == batched + 30
         ),
         "the sums are not those of the requests",
     )
     for name in ("nextup_model_info", "nextup_store_up", "nextup_index_recall"):
-        assert list(samples(url, name).values()) == [1.0], name
-    assert samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
-    (resident,) = samples(url, "process_resident_memory_bytes").values()
+        assert list(read_samples(url, name).values()) == [1.0], name
+    assert read_samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
+    (resident,) = read_samples(url, "process_resident_memory_bytes").values()
     assert resident > 200_000_000, "a model's process and two workers"
 
 
@@ -123,7 +122,7 @@ def test_another_version_comes_to_all_workers_and_no_request_fails(served: Runni
             assert (changed.status_code, changed.json()["active"]) == (200, version)
             wait_until(partial(_all_of, answers, version), "a worker stays behind")
     assert {(status, answer["served_by"]) for status, answer, _ in answers} == {(200, "model")}
-    (info,) = samples(served.url, "nextup_model_info")
+    (info,) = read_samples(served.url, "nextup_model_info")
     assert second in info
     assert httpx.post(f"{served.url}/models/nobody/activate").status_code == 404
 
@@ -185,7 +184,7 @@ def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: RunningServi
     for caller in callers:
         caller.join()
     wait_until(lambda: len(set(children(served, b"spawn_main")) - {worker}) == 2, "the worker is not replaced")
-    wait_until(lambda: samples(served.url, "nextup_queue_depth") == {"[]": 0.0}, "entries are left")
+    wait_until(lambda: read_samples(served.url, "nextup_queue_depth") == {"[]": 0.0}, "entries are left")
     assert model_pid(served) == stopped
     for _ in range(10):
         assert ask(served).json()["served_by"] == "model"

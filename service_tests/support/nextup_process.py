@@ -1,4 +1,4 @@
-"""`run_nextup serve` as users start it: its own process, its own Redis, a real socket."""
+"""Run the `nextup` command as users do: real processes, an embedded Redis and a real socket."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 START_S = 60.0
 STOP_S = 20.0
@@ -20,18 +21,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def make_environment(data_dir: Path, **more: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("NEXTUP_")}
-    own = {
+    """The environment of a child process, without NEXTUP_ variables of this one; `more` overrides it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEXTUP_")}
+    defaults = {
         "NEXTUP_DATA_DIR": str(data_dir),
         "NEXTUP_TORCH_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
-    return clean | own | more
+    return inherited | defaults | more
 
 
 def run_nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
+    """Run one command and wait for it."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
@@ -45,7 +47,7 @@ def run_nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subp
 
 @dataclass(frozen=True)
 class RunningService:
-    """`output` is what it wrote, there when it has ended."""
+    """A started service; `output` is filled when it has exited."""
 
     process: subprocess.Popen[str]
     url: str
@@ -54,7 +56,10 @@ class RunningService:
 
 @contextmanager
 def run_service(data_dir: Path, *arguments: str, **variables: str) -> Iterator[RunningService]:
-    """Until the block ends; then the service must end by itself within `STOP_S`. `variables`: of its environment."""
+    """Run the service until the block ends; then it must exit within `STOP_S` of SIGTERM.
+
+    `variables` are added to its environment.
+    """
     port = find_free_port()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", str(port), *arguments],
@@ -64,14 +69,14 @@ def run_service(data_dir: Path, *arguments: str, **variables: str) -> Iterator[R
         text=True,
         start_new_session=True,
     )
-    served = RunningService(process, f"http://127.0.0.1:{port}")
+    service = RunningService(process, f"http://127.0.0.1:{port}")
     try:
-        _wait_until_ready(process, served.url)
-        yield served
+        _wait_until_ready(process, service.url)
+        yield service
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            served.output.extend(process.communicate(timeout=STOP_S)[0].splitlines())
+            service.output.extend(process.communicate(timeout=STOP_S)[0].splitlines())
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -79,17 +84,23 @@ def run_service(data_dir: Path, *arguments: str, **variables: str) -> Iterator[R
 
 
 def _wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             output = process.communicate()[0]
-            raise RuntimeError(f"nextup serve ended with {process.returncode}:\n{output}")
+            raise RuntimeError(f"nextup serve exited with status {process.returncode}:\n{output}")
         try:
             if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise RuntimeError("nextup serve was not ready in time")
+    raise RuntimeError(f"nextup serve was not ready within {START_S:.0f} s")
+
+
+def read_samples(url: str, name: str) -> dict[str, float]:
+    """Scrape the samples of one metric, by their labels."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    return {str(sorted(s.labels.items())): s.value for family in families for s in family.samples if s.name == name}
 
 
 def find_free_port() -> int:

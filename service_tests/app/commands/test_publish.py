@@ -1,4 +1,4 @@
-"""`nextup publish` without a service: whole copies, versions that never change, a wish for the next start."""
+"""`nextup publish` without a running service: atomic copies, immutable versions, the target of the next start."""
 
 import json
 from pathlib import Path
@@ -19,25 +19,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def test_the_next_service_that_starts_will_serve_what_was_published(
+def test_published_version_is_the_target_of_the_next_start(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for artifact in write_tiny_artifacts(tmp_path, 1, 2):
         assert main(["publish", str(artifact)]) == 0
-        said = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert (said["version"], said["wanted"], said["active"]) == (
-            read_artifact_version(artifact),
-            read_artifact_version(artifact),
-            None,
-        )
-        served = ModelRepository(folder).find_target_folder()
-        assert read_artifact_version(served) == read_artifact_version(artifact)
-        assert {file.name: file.read_bytes() for file in served.iterdir()} == {
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])
+        version = read_artifact_version(artifact)
+        assert (result["version"], result["target_version"], result["active"]) == (version, version, None)
+        target = ModelRepository(folder).find_target_folder()
+        assert read_artifact_version(target) == version
+        assert {file.name: file.read_bytes() for file in target.iterdir()} == {
             file.name: file.read_bytes() for file in artifact.iterdir()
         }
 
 
-def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
+def test_publishing_an_earlier_version_again_rolls_back(folder: Path, tmp_path: Path) -> None:
     first, second = write_tiny_artifacts(tmp_path, 1, 2)
     for artifact in (first, second, first):
         assert main(["publish", str(artifact)]) == 0
@@ -46,7 +43,7 @@ def test_publishing_again_is_the_way_back(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "golden.json"])
-def test_a_changed_byte_or_a_missing_file_leaves_nothing_behind(
+def test_corrupt_or_missing_file_leaves_the_repository_unchanged(
     name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = write_tiny_artifacts(tmp_path, 1, 2)
@@ -61,42 +58,43 @@ def test_a_changed_byte_or_a_missing_file_leaves_nothing_behind(
     assert ModelRepository(folder).get_target_version() == read_artifact_version(good)
 
 
-def test_a_published_version_is_never_changed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_version_is_immutable(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (artifact,) = write_tiny_artifacts(tmp_path, 1)
     assert main(["publish", str(artifact)]) == 0
     manifest = artifact / "manifest.json"
-    told = json.loads(manifest.read_text())
-    told["files"]["golden.json"]["bytes"] += 1
-    manifest.write_text(json.dumps(told))
+    contents = json.loads(manifest.read_text())
+    contents["files"]["golden.json"]["bytes"] += 1
+    manifest.write_text(json.dumps(contents))
     assert main(["publish", str(artifact)]) == 1
     assert "with other files" in capsys.readouterr().err
 
 
-def test_what_is_no_artifact_is_told_by_name(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_an_artifact_is_rejected(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["publish", str(tmp_path / "nothing")]) == 1
     assert "nothing holds no artifact" in capsys.readouterr().err
     assert not folder.exists()
 
 
-def test_a_service_that_was_named_must_be_there(
+def test_unreachable_url_fails_and_keeps_the_target(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = write_tiny_artifacts(tmp_path, 1, 2)
     assert main(["publish", str(first)]) == 0
     assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
-    assert "no service answers" in capsys.readouterr().err
-    assert ModelRepository(folder).get_target_version() == read_artifact_version(first), (
-        "not wanted by a service that did not check it"
-    )
+    assert "was copied but not activated" in capsys.readouterr().err
+    target = ModelRepository(folder).get_target_version()
+    assert target == read_artifact_version(first), "no service verified the second version"
 
 
-def test_the_oldest_published_versions_go_and_the_needed_ones_stay(tmp_path: Path) -> None:
-    own, *others = write_tiny_artifacts(tmp_path, 0, 1, 2, 3, 4)
-    for day, artifact in enumerate(others, start=1):
-        told = json.loads((artifact / "manifest.json").read_text())
-        (artifact / "manifest.json").write_text(json.dumps(told | {"created": f"2026-01-0{day}"}))
-    oldest, second, third, newest = add_versions(own, *others)
-    assert remove_old_versions(own, 1, {oldest, newest}) == [second, third]
-    left = {stored.version for stored in ModelRepository(own).versions()}
-    assert left == {read_artifact_version(own), oldest, newest}
-    assert [file.name for file in own.iterdir() if file.name.startswith(".")] == []
+def test_oldest_published_versions_are_removed_unless_in_use(tmp_path: Path) -> None:
+    repository, *artifacts = write_tiny_artifacts(tmp_path, 0, 1, 2, 3, 4)
+    for day, artifact in enumerate(artifacts, start=1):
+        manifest = json.loads((artifact / "manifest.json").read_text())
+        (artifact / "manifest.json").write_text(json.dumps(manifest | {"created": f"2026-01-0{day}"}))
+    oldest, second, third, newest = add_versions(repository, *artifacts)
+    assert remove_old_versions(repository, 1, {oldest, newest}) == [second, third]
+    remaining = {stored.version for stored in ModelRepository(repository).versions()}
+    assert remaining == {read_artifact_version(repository), oldest, newest}
+    assert [file.name for file in repository.iterdir() if file.name.startswith(".")] == []
