@@ -1,4 +1,4 @@
-"""New items join a trained artifact by the company they keep, and nothing else about it changes."""
+"""`nextup extend`: new items are placed by co-occurrence or category; all other scores stay the same."""
 
 import json
 from pathlib import Path
@@ -29,44 +29,46 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder / "model"
 
 
-def test_a_new_item_stands_with_the_items_it_was_seen_with_and_the_others_stay(
+def test_new_item_is_similar_to_cooccurring_items_and_other_ranks_stay(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the newer log every other i5 is the new item; its neighbours are those of i5."""
+    """The newer log replaces every other i5 by the new item, so both have the same neighbours."""
     newer = [(u, "new" if i == "i5" and int(u[1:]) % 2 else i, at) for u, i, at in ROWS]
     log, out = write_log(tmp_path / "newer.csv", newer), tmp_path / "extended"
     assert main(["extend", str(trained), str(log), "--out", str(out)]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (said["by_events"], said["by_categories"], said["left_out"]) == (1, 0, 0)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["by_events"], result["by_categories"], result["left_out"]) == (1, 0, 0)
     before, after = load_artifact(trained, device="cpu"), load_artifact(out, device="cpu")
     assert after.catalogue.item_ids == [*before.catalogue.item_ids, "new"]
     new = after.catalogue.num_items
-    near = [after.catalogue.item_id(index) for index in after.predictor.find_similar(np.array([new]), 4).indices[0]]
-    assert set(near) <= {f"i{n}" for n in range(2, 9)}, "no item from elsewhere on the walk"
+    similar = [after.catalogue.item_id(index) for index in after.predictor.find_similar(np.array([new]), 4).indices[0]]
+    assert set(similar) <= {f"i{n}" for n in range(2, 9)}, "only items near i5 in the walk"
     history = np.array([before.catalogue.find_index(f"i{n}") for n in (1, 2, 3)], dtype=np.int64)
-    old, now = (one.predictor.top_k([history], 40).indices[0].tolist() for one in (before, after))
-    assert [index for index in now if index != new] == old
+    old_ranks, new_ranks = (artifact.predictor.top_k([history], 40).indices[0].tolist() for artifact in (before, after))
+    assert [index for index in new_ranks if index != new] == old_ranks
 
 
-def test_an_item_without_events_is_placed_by_its_categories_or_left_out(
+def test_item_without_events_is_placed_by_category_or_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, items = write_log(tmp_path / "log.csv", ROWS), tmp_path / "items.csv"
-    known = [f"i{n},{'even' if n % 2 == 0 else 'odd'}" for n in range(30)]
-    items.write_text("\n".join(["item_id,categories", *known]) + "\n")
+    rows = [f"i{n},{'even' if n % 2 == 0 else 'odd'}" for n in range(30)]
+    items.write_text("\n".join(["item_id,categories", *rows]) + "\n")
     model, out = tmp_path / "model", tmp_path / "extended"
     assert main(["train", str(log), "--items", str(items), "--out", str(model), *SMALL]) == 0
-    items.write_text("\n".join(["item_id,categories", *known, "fresh,even", "lost,nowhere"]) + "\n")
+    items.write_text("\n".join(["item_id,categories", *rows, "fresh,even", "lost,nowhere"]) + "\n")
     assert main(["extend", str(model), str(log), "--items", str(items), "--out", str(out)]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (said["by_events"], said["by_categories"], said["left_out"]) == (0, 1, 1)
-    after = load_artifact(out, device="cpu").catalogue
-    assert "fresh" in after
-    assert "lost" not in after
-    assert after.get_categories(after.num_items) == ("even",)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["by_events"], result["by_categories"], result["left_out"]) == (0, 1, 1)
+    catalogue = load_artifact(out, device="cpu").catalogue
+    assert "fresh" in catalogue
+    assert "lost" not in catalogue
+    assert catalogue.get_categories(catalogue.num_items) == ("even",)
 
 
-def test_what_cannot_be_extended_says_why(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_extension_reports_the_reason(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = write_log(tmp_path / "log.csv", ROWS)
     assert main(["extend", str(trained), str(log), "--out", str(tmp_path / "out")]) == 1
     assert "already contains every item" in capsys.readouterr().err
@@ -77,7 +79,7 @@ def test_what_cannot_be_extended_says_why(trained: Path, tmp_path: Path, capsys:
     assert "none of 1 new items occurs near known items" in capsys.readouterr().err
 
 
-def test_a_model_with_a_row_per_item_in_its_head_takes_no_new_items(
+def test_model_with_item_rows_in_its_head_cannot_be_extended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log, model = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model"

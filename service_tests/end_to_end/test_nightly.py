@@ -1,4 +1,4 @@
-"""The nightly container's own script, run on this machine: in the morning the service has a model of what it stored."""
+"""The nightly container's script, run on this machine: retrain on stored events and hot-swap the model."""
 
 import os
 import signal
@@ -10,17 +10,27 @@ from pathlib import Path
 
 import httpx
 
-from service_tests.end_to_end.test_publish import BODIES, EVENTS, ITEMS, SMALL, USERS, active, some_more, wait_until
+from service_tests.end_to_end.test_publish import (
+    BODIES,
+    EVENTS,
+    ITEMS,
+    SMALL,
+    TIMEOUT_S,
+    USERS,
+    get_active_version,
+    wait_for_more_responses,
+)
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.constant_load import run_constant_load
 from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, make_environment, run_service
 from service_tests.support.versions import read_artifact_version
+from service_tests.support.waiting import wait_until
 
-FAILED = "no new version tonight"
+FAILED = "nightly run failed"
 
 
-def with_the_command(folder: Path) -> Path:
-    """The folder, with a `nextup` in it that runs this project."""
+def install_command(folder: Path) -> Path:
+    """Create the folder with a `nextup` executable that runs this checkout."""
     folder.mkdir()
     python, option, code = COMMAND
     (folder / "nextup").write_text(f"#!/bin/sh\nexec '{python}' {option} '{code}' \"$@\"\n")
@@ -28,28 +38,29 @@ def with_the_command(folder: Path) -> Path:
     return folder
 
 
-def nightly_script() -> str:
-    """As the shell gets it: compose writes a dollar as two."""
+def extract_nightly_script() -> str:
+    """The script as the shell receives it: compose escapes a dollar by doubling it."""
     text = (ROOT / "docker-compose.yml").read_text().split("\n  nightly:\n")[1]
     script = text.split("      - |\n")[1].split("\n    environment:\n")[0]
     return textwrap.dedent(script).replace("$$", "$")
 
 
 @contextmanager
-def nights(served: RunningService, data: Path, shelf: Path, **variables: str) -> Iterator[Callable[[], str]]:
-    """The container's script until the block ends; what it has told so far."""
-    output_file = shelf.parent / "told"
-    values = make_environment(
+def run_nightly_script(service: RunningService, data: Path, repository: Path) -> Iterator[Callable[[], str]]:
+    """Run the script every second until the block ends; yields a function that reads its output."""
+    output_file = repository.parent / "nightly.log"
+    variables = make_environment(
         data,
-        PATH=f"{with_the_command(shelf.parent / 'bin')}:{os.environ['PATH']}",
-        NEXTUP_ARTIFACT=str(shelf),
-        SERVICE=served.url,
+        PATH=f"{install_command(repository.parent / 'bin')}:{os.environ['PATH']}",
+        NEXTUP_ARTIFACT=str(repository),
+        SERVICE=service.url,
         TRAIN_OPTIONS=" ".join(SMALL),
+        EVERY_S="1",
     )
     with output_file.open("w") as output:
         script = subprocess.Popen(
-            ["sh", "-c", nightly_script()],
-            env=values | variables,
+            ["sh", "-c", extract_nightly_script()],
+            env=variables,
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -61,54 +72,57 @@ def nights(served: RunningService, data: Path, shelf: Path, **variables: str) ->
         script.wait(20)
 
 
-def happened(served: RunningService, users: list[str], item: str, minute: int) -> None:
-    """Each of the users meets the item, over HTTP."""
-    at = 1_700_000_000 + 60 * minute
-    events = [{"user_id": user, "item_id": item, "timestamp": at} for user in users]
-    answer = httpx.post(f"{served.url}/events", json={"events": events})
-    assert (answer.status_code, answer.json()["stored"]) == (202, len(events)), answer.text
+def post_events(service: RunningService, users: list[str], item: str, minute: int) -> None:
+    """Store an event with this item for each of the users."""
+    timestamp = 1_700_000_000 + 60 * minute
+    events = [{"user_id": user, "item_id": item, "timestamp": timestamp} for user in users]
+    response = httpx.post(f"{service.url}/events", json={"events": events})
+    assert (response.status_code, response.json()["stored"]) == (202, len(events)), response.text
 
 
-def knows(served: RunningService, item: str) -> bool:
-    return httpx.get(f"{served.url}/items/{item}").status_code == 200
+def has_item(service: RunningService, item: str) -> bool:
+    return httpx.get(f"{service.url}/items/{item}").status_code == 200
 
 
-def test_two_nights_turn_events_into_versions_and_no_caller_notices(tmp_path: Path) -> None:
-    """What nobody had heard of in the evening is an item in the morning, while requests and events keep coming."""
-    data, shelf = tmp_path / "data", tmp_path / "models"
-    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
+def test_nightly_runs_train_on_new_events_without_failing_a_request(tmp_path: Path) -> None:
+    """An item that is new today is in tomorrow's catalogue, while requests and events keep arriving."""
+    data, repository = tmp_path / "data", tmp_path / "models"
+    first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
     users = [f"u{n}" for n in range(USERS)]
-    with run_service(data, "--artifact", str(shelf)) as served:
+    with run_service(data, "--artifact", str(repository)) as service:
         for minute in range(EVENTS):
             for number, user in enumerate(users[:ITEMS]):
                 item = f"i{(number + minute) % ITEMS + 1}"
-                happened(served, [user, users[number + ITEMS]], item, minute)
-        happened(served, users[:10], "new-today", EVENTS)
-        assert not knows(served, "new-today")
-        with run_constant_load(served.url, BODIES) as tally, nights(served, data, shelf, EVERY_S="1") as told:
-            wait_until(lambda: knows(served, "new-today") or FAILED in told(), "the first night ends")
-            second = active(served)
-            assert second != first, told()
-            happened(served, users[10:20], "new-tomorrow", EVENTS + 1)
-            wait_until(lambda: knows(served, "new-tomorrow") or FAILED in told(), "a later night ends")
-            third = active(served)
-            assert third not in {first, second}, told()
-            some_more(tally)
+                post_events(service, [user, users[number + ITEMS]], item, minute)
+        post_events(service, users[:10], "new-today", EVENTS)
+        assert not has_item(service, "new-today")
+        with (
+            run_constant_load(service.url, BODIES) as tally,
+            run_nightly_script(service, data, repository) as read_output,
+        ):
+            wait_until(lambda: has_item(service, "new-today") or FAILED in read_output(), TIMEOUT_S, read_output)
+            second = get_active_version(service)
+            assert second != first, read_output()
+            post_events(service, users[10:20], "new-tomorrow", EVENTS + 1)
+            wait_until(lambda: has_item(service, "new-tomorrow") or FAILED in read_output(), TIMEOUT_S, read_output)
+            third = get_active_version(service)
+            assert third not in {first, second}, read_output()
+            wait_for_more_responses(tally)
         assert tally.failures == []
         assert {first, second, third} <= set(tally.versions)
-        kept = [httpx.get(f"{served.url}/users/{user}/history").json()["events"] for user in users]
-        assert [len(events) for events in kept] == [EVENTS + 1] * 20 + [EVENTS] * 20, "no night lost an event"
-        assert httpx.get(f"{served.url}/items/i1").json()["title"] == "Item number 1", "titles outlive the versions"
-        assert third in told()
+        histories = [httpx.get(f"{service.url}/users/{user}/history").json()["events"] for user in users]
+        assert [len(events) for events in histories] == [EVENTS + 1] * 20 + [EVENTS] * 20, "no event was lost"
+        assert httpx.get(f"{service.url}/items/i1").json()["title"] == "Item number 1", "titles survive retraining"
+        assert third in read_output()
 
 
-def test_nights_that_fail_leave_the_old_version_serving_and_the_next_ones_try_again(tmp_path: Path) -> None:
-    data, shelf = tmp_path / "data", tmp_path / "models"
-    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
-    with run_service(data, "--artifact", str(shelf)) as served:
-        happened(served, ["u1"], "i1", 0)
-        with nights(served, data, shelf, EVERY_S="1") as told:
-            wait_until(lambda: told().count(FAILED) >= 2, "two nights without enough to learn from")
-        assert active(served) == first
-        assert "nextup: error: " in told()
-        assert not (shelf / "current").exists()
+def test_failed_nightly_run_keeps_the_previous_version_and_is_retried(tmp_path: Path) -> None:
+    data, repository = tmp_path / "data", tmp_path / "models"
+    first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
+    with run_service(data, "--artifact", str(repository)) as service:
+        post_events(service, ["u1"], "i1", 0)  # too little to train on
+        with run_nightly_script(service, data, repository) as read_output:
+            wait_until(lambda: read_output().count(FAILED) >= 2, TIMEOUT_S, read_output)
+        assert get_active_version(service) == first
+        assert "nextup: error: " in read_output()
+        assert not (repository / "current").exists()

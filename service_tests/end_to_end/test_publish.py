@@ -1,9 +1,7 @@
-"""The loop closed: what a service stored becomes the model that it changes to, while callers never pause."""
+"""The training loop closed: stored events become the next model, swapped in under constant load."""
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,27 @@ import polars as pl
 import pytest
 
 from app.model_repository.repository import ModelRepository
-from service_tests.end_to_end.test_process import samples
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.constant_load import ResponseTally, run_constant_load
-from service_tests.support.nextup_process import RunningService, run_nextup, run_service
+from service_tests.support.nextup_process import RunningService, read_samples, run_nextup, run_service
 from service_tests.support.versions import corrupt_byte, read_artifact_version
+from service_tests.support.waiting import wait_until
 
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
 USERS, EVENTS, ITEMS = 40, 10, 20
 BODIES: list[dict[str, Any]] = [{"user_id": f"u{n}"} for n in range(USERS)] + [{"history": ["i1", "i2"]}]
+TIMEOUT_S = 60.0
 
 
-def said(data: Path, *arguments: str) -> dict[str, Any]:
-    """What a command says on its last line."""
-    done = run_nextup(data, *arguments)
-    assert done.returncode == 0, done.stderr
-    last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return last
+def run_and_parse(data: Path, *arguments: str) -> dict[str, Any]:
+    """Run a command and parse the JSON on its last line."""
+    process = run_nextup(data, *arguments)
+    assert process.returncode == 0, process.stderr
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return result
 
 
-def stored_log(folder: Path) -> Path:
+def write_log(folder: Path) -> Path:
     rows = [
         (f"u{user}", f"i{(user + step) % ITEMS + 1}", 1_700_000_000 + 60 * step)
         for user in range(USERS)
@@ -43,90 +42,91 @@ def stored_log(folder: Path) -> Path:
     return log
 
 
-def active(served: RunningService) -> str:
-    version: str = httpx.post(f"{served.url}/recommend", json=BODIES[0]).json()["model_version"]
+def get_active_version(service: RunningService) -> str:
+    version: str = httpx.post(f"{service.url}/recommend", json=BODIES[0]).json()["model_version"]
     return version
 
 
-def shown(served: RunningService) -> list[str]:
-    """Versions that any worker serves."""
-    return list(samples(served.url, "nextup_model_info"))
+def list_served_versions(service: RunningService) -> list[str]:
+    """Versions that at least one worker serves."""
+    return list(read_samples(service.url, "nextup_model_info"))
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-
-
-def some_more(tally: ResponseTally) -> None:
-    enough = tally.success_count + 50
-    wait_until(lambda: tally.success_count >= enough or bool(tally.failures), "callers are answered")
+def wait_for_more_responses(tally: ResponseTally) -> None:
+    target = tally.success_count + 50
+    wait_until(lambda: tally.success_count >= target or bool(tally.failures), TIMEOUT_S, "callers get no responses")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_three_changes_under_constant_requests_lose_none(workers: int, tmp_path: Path) -> None:
-    """Dumped, trained and published; then a version that was made elsewhere; then the way back."""
-    data, shelf = tmp_path / "data", tmp_path / "models"
-    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
-    into = ["--into", str(shelf)]
-    with run_service(data, "--artifact", str(shelf), "--workers", str(workers)) as served:
-        said(data, "load", str(stored_log(tmp_path)))
-        with run_constant_load(served.url, BODIES) as tally:
-            some_more(tally)
-            said(data, "dump", "--out", str(tmp_path / "dump"))
-            trained = said(data, "train", str(tmp_path / "dump"), "--out", str(tmp_path / "next"), *SMALL)
+def test_three_swaps_under_constant_load_fail_no_request(workers: int, tmp_path: Path) -> None:
+    """Publish a model trained on dumped events, then a model from elsewhere, then roll back."""
+    data, repository = tmp_path / "data", tmp_path / "models"
+    first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
+    with run_service(data, "--artifact", str(repository), "--workers", str(workers)) as service:
+        run_and_parse(data, "load", str(write_log(tmp_path)))
+        with run_constant_load(service.url, BODIES) as tally:
+            wait_for_more_responses(tally)
+            run_and_parse(data, "dump", "--out", str(tmp_path / "dump"))
+            trained = run_and_parse(data, "train", str(tmp_path / "dump"), "--out", str(tmp_path / "next"), *SMALL)
             other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
-            wanted = [trained["version"], read_artifact_version(other), first]
-            for artifact, version in zip((tmp_path / "next", other, shelf), wanted, strict=True):
-                answer = said(data, "publish", str(artifact), *into, "--url", served.url)
-                assert (answer["active"], answer["wanted"]) == (version, version)
-                wait_until(lambda: len(shown(served)) == 1, "every worker comes to it")  # as one series is left
-                assert version in shown(served)[0]
-                assert {active(served) for _ in range(10)} == {version}, "a connection each, so any worker"
-                some_more(tally)
+            versions = [trained["version"], read_artifact_version(other), first]
+            for artifact, version in zip((tmp_path / "next", other, repository), versions, strict=True):
+                result = run_and_parse(data, "publish", str(artifact), "--into", str(repository), "--url", service.url)
+                assert (result["active"], result["target_version"]) == (version, version)
+                wait_until(
+                    lambda: len(list_served_versions(service)) == 1,
+                    TIMEOUT_S,
+                    "workers did not converge to one version",
+                )
+                assert version in list_served_versions(service)[0]
+                # One connection per request, so that every worker may answer.
+                assert {get_active_version(service) for _ in range(10)} == {version}
+                wait_for_more_responses(tally)
     assert tally.failures == []
-    assert set(tally.versions) == {first, *wanted}
+    assert set(tally.versions) == {first, *versions}
 
 
-def test_publishing_waits_while_another_version_is_being_loaded_but_not_for_ever(tmp_path: Path) -> None:
-    data, shelf = tmp_path / "data", tmp_path / "models"
-    write_tiny_artifact(shelf, num_items=ITEMS)
+def test_publish_waits_for_a_running_activation_up_to_its_timeout(tmp_path: Path) -> None:
+    data, repository = tmp_path / "data", tmp_path / "models"
+    write_tiny_artifact(repository, num_items=ITEMS)
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
-    with run_service(data, "--artifact", str(shelf)) as served:
-        publish = ["publish", str(other), "--into", str(shelf), "--url", served.url, "--wait"]
-        with ExitStack() as loading:
-            loading.enter_context(ModelRepository(shelf).exclusive_lock())
-            gave_up = run_nextup(data, *publish, "3")
-            assert gave_up.returncode == 1
-            assert "another version is being loaded" in gave_up.stderr
-            done = threading.Timer(3.0, loading.pop_all().close)
-        done.start()
-        assert said(data, *publish, "60")["active"] == active(served) == read_artifact_version(other)
-        done.join()
-        assert samples(served.url, "nextup_model_reload_total")["[('result', 'busy')]"] > 1
+    with run_service(data, "--artifact", str(repository)) as service:
+        publish = ["publish", str(other), "--into", str(repository), "--url", service.url, "--wait"]
+        with ExitStack() as activation:
+            activation.enter_context(ModelRepository(repository).exclusive_lock())
+            timed_out = run_nextup(data, *publish, "3")
+            assert timed_out.returncode == 1
+            assert "another version is being loaded" in timed_out.stderr
+            release = threading.Timer(3.0, activation.pop_all().close)
+        release.start()
+        published = run_and_parse(data, *publish, "60")
+        assert published["active"] == get_active_version(service) == read_artifact_version(other)
+        release.join()
+        assert read_samples(service.url, "nextup_model_reload_total")["[('result', 'busy')]"] > 1
 
 
-def test_a_broken_version_is_refused_by_the_running_service_and_the_old_one_goes_on(tmp_path: Path) -> None:
-    data, shelf = tmp_path / "data", tmp_path / "models"
-    first = read_artifact_version(write_tiny_artifact(shelf, num_items=ITEMS))
+def test_corrupt_version_is_rejected_and_the_previous_one_keeps_serving(tmp_path: Path) -> None:
+    data, repository = tmp_path / "data", tmp_path / "models"
+    first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
     bodies = [{"history": ["i1", "i2"]}]
-    with run_service(data, "--artifact", str(shelf)) as served, run_constant_load(served.url, bodies) as tally:
-        some_more(tally)
-        where = ["--into", str(shelf), "--url", served.url]
-        second = said(data, "publish", str(other), *where)["version"]
-        said(data, "publish", str(shelf), *where)
-        corrupt_byte(shelf / second)
-        refused = run_nextup(data, "publish", str(other), *where)
-        assert refused.returncode == 1
-        assert "model.safetensors" in refused.stderr
-        answer = httpx.post(f"{served.url}/models/{second}/activate")
-        assert (answer.status_code, answer.json()["title"]) == (409, "Artifact rejected")
-        assert active(served) == first
-        assert list(samples(served.url, "nextup_model_reload_total").values()).count(1.0) == 1
-        some_more(tally)
+    with (
+        run_service(data, "--artifact", str(repository)) as service,
+        run_constant_load(service.url, bodies) as tally,
+    ):
+        wait_for_more_responses(tally)
+        options = ["--into", str(repository), "--url", service.url]
+        second = run_and_parse(data, "publish", str(other), *options)["version"]
+        run_and_parse(data, "publish", str(repository), *options)
+        corrupt_byte(repository / second)
+        rejected = run_nextup(data, "publish", str(other), *options)
+        assert rejected.returncode == 1
+        assert "model.safetensors" in rejected.stderr
+        response = httpx.post(f"{service.url}/models/{second}/activate")
+        assert (response.status_code, response.json()["title"]) == (409, "Artifact rejected")
+        assert get_active_version(service) == first
+        assert list(read_samples(service.url, "nextup_model_reload_total").values()).count(1.0) == 1
+        wait_for_more_responses(tally)
     assert tally.failures == []
-    with run_service(data, "--artifact", str(shelf)) as again:
-        assert active(again) == first, "the wish outlives the service"
+    with run_service(data, "--artifact", str(repository)) as restarted:
+        assert get_active_version(restarted) == first, "the target version survives a restart"

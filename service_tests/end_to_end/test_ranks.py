@@ -1,11 +1,10 @@
-"""`run_nextup train` as several processes: by torchrun to an artifact, and to an error where one of them is lost."""
+"""`nextup train` on several ranks: an artifact with torchrun, and an error when a rank is lost."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,46 +12,47 @@ from typing import Any
 
 import pytest
 
-from service_tests.end_to_end.test_publish import SMALL, stored_log
+from service_tests.end_to_end.test_publish import SMALL, write_log
 from service_tests.models.training.rank_processes import rank_environment
 from service_tests.support.nextup_process import COMMAND, find_free_port, make_environment, run_nextup
+from service_tests.support.waiting import wait_until
 
 TRAIN = ["--epochs", "3", "--dropout", "0", "--no-intervals", *SMALL[2:]]
-END_S = 60.0
+TIMEOUT_S = 60.0
 
 
-def last_line(output: str) -> dict[str, Any]:
-    line: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return line
+def parse_last_line(output: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return result
 
 
-def test_torchrun_makes_the_artifact_that_one_process_makes(tmp_path: Path) -> None:
-    log = str(stored_log(tmp_path))
+def test_torchrun_trains_the_same_artifact_as_one_process(tmp_path: Path) -> None:
+    log = str(write_log(tmp_path))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "app.commands.main", "train", log, "--out", str(tmp_path / "two"), *TRAIN],
+    process = subprocess.run(
+        [*torchrun, "-m", "app.commands.main", "train", log, "--out", str(tmp_path / "distributed"), *TRAIN],
         capture_output=True,
         text=True,
         check=False,
         env=make_environment(tmp_path),
         timeout=100,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("epoch 3:") == 2, "one voice, of two stages"
-    assert done.stdout.count("test, 40 users") == 1
-    two = last_line(done.stdout)
-    one = last_line(run_nextup(tmp_path, "train", log, "--out", str(tmp_path / "one"), *TRAIN).stdout)
-    assert two["valid_ndcg@10"] == pytest.approx(one["valid_ndcg@10"], abs=0.02)
-    assert two["bytes"] == one["bytes"]
-    evaluated = run_nextup(tmp_path, "evaluate", str(tmp_path / "two"), log)
-    assert last_line(evaluated.stdout)["ndcg@10"] == pytest.approx(two["ndcg@10"])
-    assert [path.name for path in (tmp_path / "two/training").rglob("checkpoint.pt*")] == []
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("epoch 3:") == 2, "only the first rank prints, once per stage"
+    assert process.stdout.count("test, 40 users") == 1
+    distributed = parse_last_line(process.stdout)
+    single = parse_last_line(run_nextup(tmp_path, "train", log, "--out", str(tmp_path / "single"), *TRAIN).stdout)
+    assert distributed["valid_ndcg@10"] == pytest.approx(single["valid_ndcg@10"], abs=0.02)
+    assert distributed["bytes"] == single["bytes"]
+    evaluated = run_nextup(tmp_path, "evaluate", str(tmp_path / "distributed"), log)
+    assert parse_last_line(evaluated.stdout)["ndcg@10"] == pytest.approx(distributed["ndcg@10"])
+    assert [path.name for path in (tmp_path / "distributed/training").rglob("checkpoint.pt*")] == []
 
 
 @contextmanager
-def two_ranks(tmp_path: Path, *arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Of a training that would go on for hours, started without torchrun: nobody looks after them."""
-    log, port = str(stored_log(tmp_path)), find_free_port()
+def start_two_ranks(tmp_path: Path, *arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start two ranks of a run that takes hours, without torchrun, so nothing supervises them."""
+    log, port = str(write_log(tmp_path)), find_free_port()
     train = ["train", log, "--out", str(tmp_path / "out"), "--preset", "sasrec", *SMALL[2:]]
     processes = [
         subprocess.Popen(
@@ -72,23 +72,22 @@ def two_ranks(tmp_path: Path, *arguments: str) -> Iterator[list[subprocess.Popen
             process.communicate()
 
 
-@pytest.mark.parametrize(("lost", "by"), [(0, signal.SIGKILL), (1, signal.SIGSTOP)])
-def test_a_rank_that_is_lost_ends_the_run_by_name(lost: int, by: signal.Signals, tmp_path: Path) -> None:
-    with two_ranks(tmp_path, "--rank-wait", "10") as processes:
-        checkpoint, end = tmp_path / "out/training/checkpoint.pt", time.monotonic() + END_S
-        while not checkpoint.exists():
-            assert time.monotonic() < end, "the training begins"
-            time.sleep(0.1)
-        os.kill(processes[lost].pid, by)
-        told = processes[1 - lost].communicate(timeout=END_S)[1]
-        assert processes[1 - lost].returncode == 1
-        assert f"nextup: error: rank {1 - lost} of 2: another rank ended or did not answer in time" in told
-        assert "Traceback" not in told
+@pytest.mark.parametrize(("lost_rank", "sent_signal"), [(0, signal.SIGKILL), (1, signal.SIGSTOP)])
+def test_lost_rank_ends_the_run_with_an_error(lost_rank: int, sent_signal: signal.Signals, tmp_path: Path) -> None:
+    with start_two_ranks(tmp_path, "--rank-wait", "10") as processes:
+        checkpoint = tmp_path / "out/training/checkpoint.pt"
+        wait_until(checkpoint.exists, TIMEOUT_S, "training did not start")
+        os.kill(processes[lost_rank].pid, sent_signal)
+        survivor = 1 - lost_rank
+        errors = processes[survivor].communicate(timeout=TIMEOUT_S)[1]
+        assert processes[survivor].returncode == 1
+        assert f"nextup: error: rank {survivor} of 2: another rank ended or did not answer in time" in errors
+        assert "Traceback" not in errors
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-def test_ranks_that_were_told_different_things_end_by_name(tmp_path: Path) -> None:
-    log, port = str(stored_log(tmp_path)), find_free_port()
+def test_ranks_with_different_options_fail(tmp_path: Path) -> None:
+    log, port = str(write_log(tmp_path)), find_free_port()
     processes = [
         subprocess.Popen(
             [*COMMAND, "train", log, "--out", str(tmp_path / "out"), *TRAIN, *more],
@@ -99,6 +98,6 @@ def test_ranks_that_were_told_different_things_end_by_name(tmp_path: Path) -> No
         for rank, more in enumerate(([], ["--resume"]))
     ]
     for rank, process in enumerate(processes):
-        told = process.communicate(timeout=END_S)[1]
-        assert told == f"nextup: error: rank {rank} of 2: options of rank 1 differ from those of rank 0\n"
+        errors = process.communicate(timeout=TIMEOUT_S)[1]
+        assert errors == f"nextup: error: rank {rank} of 2: options of rank 1 differ from those of rank 0\n"
         assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""The README's commands are run, as they stand there, on a log of the demo."""
+"""Runs the commands of the README, unchanged, on a demo log."""
 
 import re
 import shlex
@@ -8,59 +8,62 @@ from pathlib import Path
 import pytest
 
 from models.data.demo import write_demo
-from service_tests.support.nextup_process import COMMAND, ROOT, make_environment, run_service
+from service_tests.support.nextup_process import ROOT, run_nextup, run_service
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+BLOCKS: list[str] = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def commands(containing: str) -> list[list[str]]:
-    """The lines of the code block with this text, as words; a line that ends in a backslash goes on."""
-    (block,) = (block for block in BLOCKS if containing in block)
+def find_block(text: str) -> str:
+    """Find the only code block that contains the text."""
+    (block,) = (block for block in BLOCKS if text in block)
+    return block
+
+
+def parse_commands(block: str) -> list[list[str]]:
+    """Split a code block into the words of each command; a backslash continues a line."""
     return [shlex.split(line, comments=True) for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def curl(words: list[str], url: str) -> str:
-    again = [word.replace("http://127.0.0.1:8000", url) for word in words]
-    done = subprocess.run(again, capture_output=True, text=True, check=True)
-    return done.stdout
+def run_curl(words: list[str], url: str) -> str:
+    command = [word.replace("http://127.0.0.1:8000", url) for word in words]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return process.stdout
 
 
-def test_make_has_the_verbs_that_are_named() -> None:
+def test_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"install", "lint", "check", "test", "coverage", "bench", "train", "serve"} <= targets
-    assert {words[1] for words in commands("make serve")} <= targets
+    assert {words[1] for words in parse_commands(find_block("make serve"))} <= targets
 
 
-def test_the_commands_for_ones_own_log_do_what_they_say(tmp_path: Path) -> None:
+def test_commands_for_a_custom_log_work(tmp_path: Path) -> None:
     write_demo(tmp_path)
     (tmp_path / "interactions.parquet").rename(tmp_path / "log.parquet")
-    served_artifact = None
-    after_serving: list[list[str]] = []
-    for words in commands(".venv/bin/nextup train"):
+    serve_options = None
+    requests: list[list[str]] = []
+    for words in parse_commands(find_block(".venv/bin/nextup train")):
         if words[0] == "curl":
-            after_serving.append(words)
+            requests.append(words)
             continue
         assert words[0] == ".venv/bin/nextup"
         if words[1] == "serve":
-            served_artifact = words[2:]
+            serve_options = words[2:]
             continue
-        quick = ["--epochs", "1"] if words[1] == "train" else []
-        done = subprocess.run(
-            [*COMMAND, *words[1:], *quick],
-            capture_output=True, text=True, check=False, cwd=tmp_path, env=make_environment(tmp_path / "var"), timeout=100,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert served_artifact is not None
-    served_artifact[1] = str(tmp_path / served_artifact[1])
-    with run_service(tmp_path / "var", *served_artifact) as running:
-        stored, answered = (curl(words, running.url) for words in after_serving)
-        assert '"stored":1' in stored
-        assert '"items":[{' in answered
-        (first,) = (words for block in BLOCKS if "ada" in block for words in commands(block) if words[0] == "curl")
-        assert '"served_by":"model"' in curl(first, running.url)
+        options = ["--epochs", "1"] if words[1] == "train" else []
+        process = run_nextup(tmp_path / "var", *words[1:], *options, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+    assert serve_options is not None
+    serve_options[1] = str(tmp_path / serve_options[1])
+    with run_service(tmp_path / "var", *serve_options) as service:
+        event_response, response = (run_curl(words, service.url) for words in requests)
+        assert '"stored":1' in event_response
+        assert '"items":[{' in response
+        demo_blocks = [block for block in BLOCKS if "ada" in block]
+        (curl,) = (words for block in demo_blocks for words in parse_commands(block) if words[0] == "curl")
+        assert '"served_by":"model"' in run_curl(curl, service.url)
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)\)", README))
-def test_links_into_the_project_lead_somewhere(path: str) -> None:
+def test_relative_links_resolve(path: str) -> None:
     assert (ROOT / path).exists()
