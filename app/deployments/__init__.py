@@ -1,0 +1,1 @@
+"""Deployments other than `nextup serve`."""

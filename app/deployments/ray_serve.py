@@ -1,8 +1,8 @@
-"""The service as a Ray Serve application: `serve run app.deployments.ray_serve:application`.
+"""Ray Serve application: `serve run app.deployments.ray_serve:application`.
 
-A replica is the whole application, with middlewares and hot path, in a process of Ray's; Ray places the replicas,
-shares the requests among them, replaces those that die and changes their number. Settings are read here, where the
-deployment is made, and travel to the replicas with it. It knows no use case.
+Each replica is the whole service, with middleware and hot path, in a Ray process. Ray places the replicas, balances
+requests, replaces dead replicas and scales their number. Settings are read once, where the deployment is created, and
+passed to the replicas.
 """
 
 import logging
@@ -13,8 +13,8 @@ from prometheus_client import start_http_server
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
-from app.deployments.ray_settings import RaySettings, settings_for_replicas
-from app.deployments.stateful import Stateful
+from app.deployments.lifespan_state import LifespanStateMiddleware
+from app.deployments.ray_settings import RaySettings, make_replica_settings
 from app.errors import StoreUnavailable
 from app.health.monitor import HealthMonitor
 from app.main import create_app
@@ -23,20 +23,20 @@ from app.settings import Settings
 log = logging.getLogger("nextup")
 
 NAME = "nextup"
-END_S = 5.0
-"""For closing connections after the drain; then Ray ends the process."""
-WAIT_LOOP_S = 1.0
-"""How often an ending replica looks whether anything still runs; proxies have stopped sending by then."""
+CLOSE_TIMEOUT_S = 5.0
+"""Time to close connections after draining; then Ray kills the process."""
+SHUTDOWN_POLL_S = 1.0
+"""How often a stopping replica checks for running requests; proxies no longer send any."""
 
 
 def application(ray: RaySettings) -> serve.Application:
-    """What `serve run` and `serve deploy` ask for; `args` of the latter are the fields of RaySettings."""
-    application: serve.Application = deployment(settings_for_replicas(Settings(), ray), ray).bind()
+    """Application builder for `serve run` and `serve deploy`; their arguments are the fields of RaySettings."""
+    application: serve.Application = make_deployment(make_replica_settings(Settings(), ray), ray).bind()
     return application
 
 
-def deployment(settings: Settings, ray: RaySettings) -> Any:
-    """The deployment, a class of Ray's making; nothing runs yet."""
+def make_deployment(settings: Settings, ray: RaySettings) -> Any:
+    """Create the Ray deployment class without starting anything."""
     return serve.deployment(
         name=NAME,
         ray_actor_options={"num_cpus": ray.num_cpus, "num_gpus": ray.num_gpus},
@@ -49,24 +49,27 @@ def deployment(settings: Settings, ray: RaySettings) -> Any:
         ),
         max_ongoing_requests=ray.max_ongoing_requests,
         max_queued_requests=ray.max_queued_requests,
-        graceful_shutdown_wait_loop_s=WAIT_LOOP_S,
-        graceful_shutdown_timeout_s=settings.drain_s + END_S,
+        graceful_shutdown_wait_loop_s=SHUTDOWN_POLL_S,
+        graceful_shutdown_timeout_s=settings.drain_s + CLOSE_TIMEOUT_S,
         health_check_period_s=ray.health_check_period_s,
         health_check_timeout_s=ray.health_check_timeout_s,
-    )(serve.ingress(_builder(settings))(_replica(settings, ray)))
+    )(serve.ingress(_make_app_builder(settings))(make_replica_class(settings, ray)))
 
 
-def _builder(settings: Settings) -> Callable[[], Stateful]:
-    def build() -> Stateful:  # a function of its own, because Ray looks for one
-        return Stateful(create_app(settings))
+def _make_app_builder(settings: Settings) -> Callable[[], LifespanStateMiddleware]:
+    def build() -> LifespanStateMiddleware:  # Ray requires a function here
+        return LifespanStateMiddleware(create_app(settings))
 
     return build
 
 
-def _replica(settings: Settings, ray: RaySettings) -> type:
+def make_replica_class(settings: Settings, ray: RaySettings) -> type:
+    """Create the class of a replica."""
+
     class Replica:
-        app: Stateful
-        """Ray builds it, and starts its lifespan, before it asks anything of a replica."""
+        """Ray sets `app` and starts its lifespan before it calls anything else."""
+
+        app: LifespanStateMiddleware
 
         def __init__(self) -> None:
             self._was_ready = False
@@ -74,10 +77,10 @@ def _replica(settings: Settings, ray: RaySettings) -> type:
                 _expose_metrics(settings.host, ray.metrics_port, ray.max_replicas)
 
         async def check_health(self) -> None:
-            """Ready before the first request; afterwards alive, which is to answer this at all.
+            """Fail until the replica is ready once; afterwards responding at all means healthy.
 
-            Ray replaces a replica that fails here. While Redis is away that would end every replica, and with them
-            the answers by popularity; /readyz tells of it all the same.
+            Ray replaces a replica that fails this check. If it depended on Redis, an outage would end every replica and
+            with them the popularity fallback; /readyz still reports the outage.
             """
             health_monitor: HealthMonitor = self.app.state["health_monitor"]
             if not self._was_ready and health_monitor.store_problem is not None:
@@ -87,12 +90,13 @@ def _replica(settings: Settings, ray: RaySettings) -> type:
     return Replica
 
 
-def _expose_metrics(host: str, first: int, ports: int) -> None:
-    """/metrics of this replica alone, because one that a proxy answers is that of any replica."""
-    for port in range(first, first + ports):
+def _expose_metrics(host: str, first_port: int, num_ports: int) -> None:
+    """Serve /metrics of this replica alone; a request through a proxy would reach any replica."""
+    for port in range(first_port, first_port + num_ports):
         try:
             start_http_server(port, addr=host)
-        except OSError:  # another replica of this machine has it
+        except OSError:  # in use by another replica on this machine
             continue
         return
-    log.warning("no port from %d to %d is free: nobody sees the metrics of this replica", first, first + ports - 1)
+    last_port = first_port + num_ports - 1
+    log.warning("no free port from %d to %d; metrics of this replica are not exposed", first_port, last_port)

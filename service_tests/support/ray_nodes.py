@@ -1,8 +1,8 @@
-"""`python -m service_tests.support.ray_nodes PORT`: a Ray cluster of two nodes on loopback with the service on it,
-until standard input ends; each line of it deploys the service anew.
+"""Run the service on a Ray cluster of two loopback nodes: `python -m service_tests.support.ray_nodes PORT`.
 
-A process of its own, because Ray leaves threads and handlers behind in whoever connects to it. Settings come from the
-environment, as everywhere; it says on one line of JSON how many seconds a step took, when the step is done.
+Runs until standard input closes; each line of input redeploys the service. A separate process, because Ray leaves
+threads and handlers behind in a process that connects to it. Settings come from the environment. After each step it
+prints one JSON line with the seconds that the step took.
 """
 
 import json
@@ -19,19 +19,19 @@ from app.deployments.ray_serve import application
 from app.deployments.ray_settings import RaySettings
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""About the least that Ray takes; requests are small and never lie there."""
-HEAD, OTHER = "127.0.0.2", "127.0.0.3"
-"""Of loopback, so that nothing here is reachable from elsewhere; 127.0.0.1 is what Ray replaces by another address."""
+"""About the minimum that Ray accepts; requests are too small to be stored there."""
+HEAD_ADDRESS, WORKER_ADDRESS = "127.0.0.2", "127.0.0.3"
+"""Loopback addresses, unreachable from other machines; Ray replaces 127.0.0.1 by another address."""
 
 
 @contextmanager
-def two_nodes(cpus: float) -> Iterator[Cluster]:
-    """Each has room for one replica beside Ray's own actors."""
+def run_two_nodes(cpus: float) -> Iterator[Cluster]:
+    """Run two nodes, each with room for one replica in addition to Ray's actors."""
     node = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
-    head = {**node, "node_ip_address": HEAD, "include_dashboard": False}
+    head = {**node, "node_ip_address": HEAD_ADDRESS, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        cluster.add_node(**node, node_ip_address=OTHER)
+        cluster.add_node(**node, node_ip_address=WORKER_ADDRESS)
         yield cluster
     finally:
         ray.shutdown()
@@ -39,12 +39,12 @@ def two_nodes(cpus: float) -> Iterator[Cluster]:
 
 
 def main(port: int) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     settings = RaySettings()
-    with two_nodes(cpus=settings.num_cpus) as cluster:
-        ray.init(address=cluster.address, _node_ip_address=HEAD, log_to_driver=False)
+    with run_two_nodes(cpus=settings.num_cpus) as cluster:
+        ray.init(address=cluster.address, _node_ip_address=HEAD_ADDRESS, log_to_driver=False)
         serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-        say(cluster_s=time.monotonic() - began)
+        print_steps(cluster_s=time.monotonic() - started_at)
         deploy(settings)
         for _ in sys.stdin:
             deploy(settings)
@@ -52,13 +52,13 @@ def main(port: int) -> None:
 
 
 def deploy(settings: RaySettings) -> None:
-    """Until every replica is one of this deployment."""
-    began = time.monotonic()
+    """Deploy and wait until every replica belongs to this deployment."""
+    started_at = time.monotonic()
     serve.run(application(settings), name="nextup")
-    say(deploy_s=time.monotonic() - began)
+    print_steps(deploy_s=time.monotonic() - started_at)
 
 
-def say(**steps: float) -> None:
+def print_steps(**steps: float) -> None:
     print(json.dumps(steps), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The deployment as Ray reads it, without a cluster: its numbers, its health, and the committed file of its options."""
+"""The Ray deployment without a cluster: options, health check, and the committed configuration file."""
 
 from pathlib import Path
 from typing import Any
@@ -15,44 +15,44 @@ pytestmark = [needs_ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:
 FILE = Path(__file__).parents[3] / "docker/ray-serve.yaml"
 
 
-def deployment(settings: Settings, **given: Any) -> Any:
+def make_deployment(settings: Settings, **options: Any) -> Any:
     from app.deployments import ray_serve
     from app.deployments.ray_settings import RaySettings
 
-    return ray_serve.deployment(settings, RaySettings(**given))
+    return ray_serve.make_deployment(settings, RaySettings(**options))
 
 
-def test_the_numbers_reach_ray(settings: Settings) -> None:
-    made = deployment(settings, num_gpus=0.25, min_replicas=2, max_replicas=8, target_ongoing_requests=24)
-    assert made.ray_actor_options["num_gpus"] == 0.25
-    scaling = made._deployment_config.autoscaling_config
+def test_settings_are_passed_to_ray(settings: Settings) -> None:
+    deployment = make_deployment(settings, num_gpus=0.25, min_replicas=2, max_replicas=8, target_ongoing_requests=24)
+    assert deployment.ray_actor_options["num_gpus"] == 0.25
+    scaling = deployment._deployment_config.autoscaling_config
     assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (2, 8, 24)
-    assert made._deployment_config.graceful_shutdown_timeout_s > settings.drain_s
-    assert made.max_queued_requests > 0, "no queue without a bound"
+    assert deployment._deployment_config.graceful_shutdown_timeout_s > settings.drain_s
+    assert deployment.max_queued_requests > 0, "the queue is bounded"
 
 
 @pytest.mark.anyio
-async def test_a_replica_must_be_ready_once_and_is_not_replaced_while_redis_is_away(service: Service) -> None:
-    from app.deployments.ray_serve import _replica
+async def test_replica_becomes_ready_once_and_is_not_replaced_while_redis_is_down(service: Service) -> None:
+    from app.deployments.lifespan_state import LifespanStateMiddleware
+    from app.deployments.ray_serve import make_replica_class
     from app.deployments.ray_settings import RaySettings
-    from app.deployments.stateful import Stateful
     from app.main import create_app
 
     settings = service.state["settings"]
-    replica = _replica(settings, RaySettings())()
-    replica.app = Stateful(create_app(settings))
+    replica = make_replica_class(settings, RaySettings())()
+    replica.app = LifespanStateMiddleware(create_app(settings))
     replica.app.state.update(service.state)
     health_monitor = service.state["health_monitor"]
-    health_monitor.store_problem = "Redis does not answer"
+    health_monitor.store_problem = "Redis does not respond"
     with pytest.raises(StoreUnavailable):
         await replica.check_health()
     health_monitor.store_problem = None
     await replica.check_health()
-    health_monitor.store_problem = "Redis does not answer"
+    health_monitor.store_problem = "Redis does not respond"
     await replica.check_health()
 
 
-def test_the_committed_file_names_what_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_committed_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     import yaml
     from ray._common.utils import import_attr
     from ray.serve.schema import ServeDeploySchema
