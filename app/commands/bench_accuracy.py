@@ -1,7 +1,4 @@
-"""`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table.
-
-Knows how to run the trainings that are missing, several at a time; which there are is in models/benchmarks/accuracy.py.
-"""
+"""`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table."""
 
 import argparse
 import json
@@ -10,12 +7,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from app.cli.arguments import csv_of, non_negative_int, positive_int
 from app.runtime.subprocesses import build_child_environment, build_python_command
 from models.artifact import load_artifact
-from models.benchmarks.accuracy import RANKS, RESULT, Data, Model, TrainingRun, build_grid, format_markdown, rows
+from models.benchmarks.accuracy import BenchmarkLog, ModelVariant, TrainingRun, build_grid, build_rows, format_markdown
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
 from models.evaluation.evaluate import evaluate
@@ -23,66 +20,68 @@ from models.presets import PRESETS
 from models.progress import print_line, progress
 
 NEXTUP = ["-c", "import sys; from app.commands.main import main; sys.exit(main())"]
-LOOK_S = 2.0
+POLL_S = 2.0
+LOG_FILE = "log.txt"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG[,ITEMS]", help="may be repeated")
-    parser.add_argument("--presets", default=",".join(PRESETS), help="separated by commas; the first is compared with")
+    parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG[,ITEMS]", help="repeatable")
+    parser.add_argument(
+        "--presets", default=",".join(PRESETS), help="comma-separated; the first is the baseline of comparisons"
+    )
     parser.add_argument(
         "--variant",
         action="append",
         default=[],
         metavar="'NAME=PRESET OPTIONS'",
-        help="one more row: a preset with other options of `nextup train`, such as a full-size twin; may be repeated",
+        help="additional row: a preset with other `nextup train` options; repeatable",
     )
-    parser.add_argument("--seeds", default="1", help="separated by commas")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="artifacts, and results to go on from")
+    parser.add_argument("--seeds", type=csv_of(non_negative_int), default="1", help="comma-separated (1)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of artifacts and stored results")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (1)")
-    parser.add_argument("train_options", nargs="*", metavar="-- OPTIONS", help="of `nextup train`, for every run")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="concurrent trainings (1)")
+    parser.add_argument("train_options", nargs="*", metavar="-- OPTIONS", help="`nextup train` options for every run")
 
 
 def run(arguments: argparse.Namespace) -> int:
     runs = build_grid(
-        [Data.parse(text) for text in arguments.data],
-        _models(arguments.presets, arguments.variant),
-        _seeds(arguments.seeds),
+        [BenchmarkLog.parse(text) for text in arguments.data],
+        _parse_models(arguments.presets, arguments.variant),
+        arguments.seeds,
         arguments.out,
         arguments.train_options,
     )
-    for one in runs:
-        if one.is_complete and (made_by := one.result()["command"]) != one.command:
-            print_line(f"{one.name}: kept as it is, from another command: {made_by}")
-    failed = _train([one for one in runs if not one.is_complete], arguments.jobs)
-    table = rows(runs)
+    for each in runs:
+        if each.is_complete and (command := each.load_result()["command"]) != each.command:
+            print_line(f"{each.name}: result of another command is reused: {command}")
+    failed = _train([each for each in runs if not each.is_complete], arguments.jobs)
+    rows = build_rows(runs)
+    table = format_markdown(rows)
     if arguments.table is not None:
-        arguments.table.with_suffix(".md").write_text(format_markdown(table))
-        arguments.table.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
-    print(format_markdown(table))
-    for one in failed:
-        print(f"failed: {one.name}, see {one.folder}/log.txt")
-    print(json.dumps({"rows": table, "runs": len(runs), "failed": len(failed), "passed": not failed}))
+        arguments.table.with_suffix(".md").write_text(table)
+        arguments.table.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(table)
+    for each in failed:
+        print(f"failed: {each.name}, see {each.folder}/{LOG_FILE}")
+    print(json.dumps({"rows": rows, "runs": len(runs), "failed": len(failed), "passed": not failed}))
     return 1 if failed else 0
 
 
-def _train(left: Sequence[TrainingRun], jobs: int) -> list[TrainingRun]:
-    """Train what is left, `jobs` at a time; those that failed."""
-    if jobs < 1:
-        raise ValueError(f"--jobs is {jobs}; at least 1")
-    waiting, failed = list(left), []
+def _train(runs: Sequence[TrainingRun], jobs: int) -> list[TrainingRun]:
+    """Train `jobs` runs at a time and return those that failed."""
+    waiting, failed = list(runs), []
     running: dict[TrainingRun, subprocess.Popen[bytes]] = {}
     try:
-        with progress("accuracy", len(left), "runs") as shown:
+        with progress("accuracy", len(runs), "runs") as bar:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    one = waiting.pop(0)
-                    running[one] = _start(one)
-                time.sleep(LOOK_S)
-                for one in [one for one, process in running.items() if process.poll() is not None]:
-                    if running.pop(one).returncode != 0 or not _keep(one):
-                        failed.append(one)
-                    shown.advance(note=one.name)
+                    started = waiting.pop(0)
+                    running[started] = _start_training(started)
+                time.sleep(POLL_S)
+                for finished in [each for each, process in running.items() if process.poll() is not None]:
+                    if running.pop(finished).returncode != 0 or not _store_result(finished):
+                        failed.append(finished)
+                    bar.advance(note=finished.name)
     finally:
         for process in running.values():
             process.terminate()
@@ -90,40 +89,33 @@ def _train(left: Sequence[TrainingRun], jobs: int) -> list[TrainingRun]:
     return failed
 
 
-def _start(one: TrainingRun) -> subprocess.Popen[bytes]:
-    """A run that was stopped goes on from its checkpoint."""
-    one.folder.mkdir(parents=True, exist_ok=True)
-    with (one.folder / "log.txt").open("ab") as log:
-        command = build_python_command([*NEXTUP, *one.arguments(), "--resume", "--overwrite"])
-        return subprocess.Popen(command, stdout=log, stderr=log, env=build_child_environment())  # noqa: S603 - our own
+def _start_training(run: TrainingRun) -> subprocess.Popen[bytes]:
+    """Start a training; an interrupted one resumes from its checkpoint."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with (run.folder / LOG_FILE).open("ab") as log:
+        command = build_python_command([*NEXTUP, *run.arguments, "--resume", "--overwrite"])
+        return subprocess.Popen(  # noqa: S603 - our own arguments
+            command, stdout=log, stderr=log, env=build_child_environment()
+        )
 
 
-def _keep(one: TrainingRun) -> bool:
-    """Write what the run said last, and where every user's item was answered; False if it cannot be read back."""
+def _store_result(run: TrainingRun) -> bool:
+    """Store the run's final JSON line and the rank of every user's last item; False if they cannot be read."""
     try:
-        said = json.loads((one.folder / "log.txt").read_text().strip().splitlines()[-1])
-        artifact = load_artifact(one.folder, device="auto")
+        result = json.loads((run.folder / LOG_FILE).read_text().strip().splitlines()[-1])
+        artifact = load_artifact(run.folder, device="auto")
     except ValueError as error:
-        print_line(f"{one.name}: {error}")
+        print_line(f"{run.name}: {error}")
         return False
     torch.set_num_threads(1)
-    dataset = encode(read_interactions([one.data.log]).events, artifact.catalogue)
-    found = evaluate(artifact.predictor, dataset, "test", keep_seen=one.keep_seen)
-    np.save(one.folder / RANKS, found.target_ranks)
-    (one.folder / RESULT).write_text(json.dumps({"command": one.command, **said}, indent=1) + "\n")
+    dataset = encode(read_interactions([run.log.log]).events, artifact.catalogue)
+    run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
 
 
-def _models(presets: str, variants: Sequence[str]) -> list[Model]:
-    models = [Model.parse(text) for text in (*presets.split(","), *variants)]
+def _parse_models(presets: str, variants: Sequence[str]) -> list[ModelVariant]:
+    models = [ModelVariant.parse(text) for text in (*presets.split(","), *variants)]
     names = [model.name for model in models]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"two rows would be called {min(twice)!r}: each needs its own name")
+    if duplicates := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two rows have the name {min(duplicates)!r}; every row needs a different name")
     return models
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--seeds is {text!r}; numbers separated by commas are meant") from None

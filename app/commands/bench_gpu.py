@@ -1,7 +1,4 @@
-"""`nextup bench gpu`: encoding and scoring on a GPU, each beside what the device's memory and arithmetic allow.
-
-Knows its options and prints; what is measured is in models/benchmarks/gpu.py and roofline.py.
-"""
+"""`nextup bench gpu`: encoding and scoring on a GPU, compared with its memory and arithmetic ceilings."""
 
 import argparse
 import json
@@ -10,13 +7,14 @@ from typing import Any
 
 import torch
 
-from app.bench.record import collect_machine_facts, get_package_version, record
-from models.benchmarks.gpu import GpuCase, figures, measure_encoding, measure_scoring, table
+from app.bench.record import collect_machine_facts, get_package_version, write_record
+from app.cli.arguments import csv_ints, positive_int
+from models.benchmarks.gpu import GpuCase, format_table, measure_encoding, measure_scoring
 from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
 from models.progress import progress
 
-SIZES = {"cuda": "100000,1000000,10000000", "cpu": "20000"}
+SIZES = {"cuda": [100_000, 1_000_000, 10_000_000], "cpu": [20_000]}
 BATCHES, LENGTHS = "1,32,128", "50,200"
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 1 << 26}
 SIDE = {"cuda": 8192, "cpu": 512}
@@ -25,66 +23,57 @@ DIM = 64
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu is a dry run, and small (cuda)")
-    parser.add_argument("--items", help=f"catalogue sizes, separated by commas ({SIZES['cuda']})")
-    parser.add_argument("--batches", default=BATCHES, help=f"histories at once, separated by commas ({BATCHES})")
-    parser.add_argument("--lengths", default=LENGTHS, help=f"of the histories that are encoded ({LENGTHS})")
-    parser.add_argument("--rounds", type=int, help=f"times each case runs ({ROUNDS['cuda']})")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write gpu.md and gpu.json there")
+    sizes = ",".join(map(str, SIZES["cuda"]))
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu is a small dry run (cuda)")
+    parser.add_argument("--items", type=csv_ints, help=f"catalogue sizes, comma-separated ({sizes})")
+    parser.add_argument("--batches", type=csv_ints, default=BATCHES, help=f"batch sizes, comma-separated ({BATCHES})")
+    parser.add_argument("--lengths", type=csv_ints, default=LENGTHS, help=f"lengths of encoded histories ({LENGTHS})")
+    parser.add_argument("--rounds", type=positive_int, help=f"runs per case ({ROUNDS['cuda']})")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write gpu.md and gpu.json to this folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
     kind = arguments.device
-    sizes = _numbers("--items", arguments.items or SIZES[kind])
-    batches, lengths = _numbers("--batches", arguments.batches), _numbers("--lengths", arguments.lengths)
-    rounds = ROUNDS[kind] if arguments.rounds is None else arguments.rounds
-    if rounds < 1:
-        raise ValueError(f"--rounds is {rounds}; at least 1")
+    sizes, batches, rounds = arguments.items or SIZES[kind], arguments.batches, arguments.rounds or ROUNDS[kind]
     try:
         device = choose_device(kind)
     except ValueError as error:
-        raise ValueError(f"{error}; --device cpu is the dry run") from error
-    facts = collect_machine_facts() | {"device": device_facts(device)}
+        raise ValueError(f"{error}; use --device cpu for a dry run") from error
+    facts = collect_machine_facts() | {"device": describe_device(device)}
     ceilings = measure_ceilings(device, copy_bytes=COPY_BYTES[kind], side=SIDE[kind], rounds=rounds)
-    found: list[GpuCase] = []
-    with progress("gpu", 0, "cases") as shown:
-        for cases in (
-            measure_encoding(device, ceilings, min(sizes), lengths, batches, rounds),
+    cases: list[GpuCase] = []
+    with progress("gpu", 0, "cases") as bar:
+        for measurements in (
+            measure_encoding(device, ceilings, min(sizes), arguments.lengths, batches, rounds),
             measure_scoring(device, ceilings, sizes, batches, DIM, rounds),
         ):
-            for case in cases:
-                found.append(case)
-                shown.advance(note=f"{case.what} {case.items:,}")
+            for case in measurements:
+                cases.append(case)
+                bar.advance(note=f"{case.operation} {case.items:,}")
     name = facts["device"]["name"]
-    dry = "\na dry run on a CPU: no figure here says anything of a GPU" if kind == "cpu" else ""
-    text = f"{table(found)}\n{name}: {ceilings.to_text()}{dry}"
-    result = {"device": facts["device"], "ceilings": ceilings.figures(), "cases": figures(found)}
+    notice = "\ndry run on a CPU: these numbers do not apply to a GPU" if kind == "cpu" else ""
+    text = f"{format_table(cases)}\n{name}: {ceilings.to_text()}{notice}"
+    result = {
+        "device": facts["device"],
+        "ceilings": ceilings.to_dict(),
+        "cases": [case.to_dict() for case in cases],
+    }
     print(text)
     if arguments.record:
-        record(arguments.record, "gpu", text, result, facts)
+        write_record(arguments.record, "gpu", text, result, facts)
     print(json.dumps(result))
     return 0
 
 
-def device_facts(device: torch.device) -> dict[str, Any]:
+def describe_device(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {"name": "CPU"}
-    told = torch.cuda.get_device_properties(device)
+    properties = torch.cuda.get_device_properties(device)
     return {
-        "name": told.name,
-        "memory_gb": round(told.total_memory / 1e9, 1),
-        "multiprocessors": told.multi_processor_count,
-        "capability": f"{told.major}.{told.minor}",
+        "name": properties.name,
+        "memory_gb": round(properties.total_memory / 1e9, 1),
+        "multiprocessors": properties.multi_processor_count,
+        "capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda,
         "triton": get_package_version("triton"),
     }
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise ValueError(f"{option} is {text!r}; numbers from 1 on, separated by commas, are meant")
-    return numbers

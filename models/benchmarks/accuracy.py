@@ -1,17 +1,17 @@
-"""The grid of an accuracy benchmark: which trainings there are, what each left behind, and the table of all.
+"""The grid of an accuracy benchmark: its training runs, their stored results, and the table that compares them.
 
-A run is one `nextup train` with its own folder; what it said on its last line is kept there, so a benchmark that was
-stopped goes on with the runs that are missing. It starts no process.
+A run is one `nextup train` with its own folder. Its final JSON line is stored there, so that an interrupted benchmark
+resumes with the missing runs.
 """
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,108 +20,118 @@ from models.evaluation.bootstrap import bootstrap_difference
 from models.evaluation.metrics import TargetRanks, compute_ndcg_gains, hit_rate, mrr, ndcg
 from models.presets import preset
 
-RESULT, RANKS = "result.json", "places.npy"
+RESULT_FILE, RANKS_FILE = "result.json", "places.npy"
 METRICS: dict[str, Callable[[TargetRanks, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """A log by the name it has in the table."""
+class BenchmarkLog:
+    """An interaction log and its name in the table."""
 
     name: str
     log: Path
     items: Path | None
 
     @classmethod
-    def parse(cls, text: str) -> "Data":
-        """`name=log` or `name=log,items`; ValueError for anything else or a file that is not there."""
+    def parse(cls, text: str) -> Self:
+        """Parse `NAME=LOG` or `NAME=LOG,ITEMS`; ValueError for anything else or a missing file."""
         name, _, paths = text.partition("=")
         log, _, items = paths.partition(",")
         if not name or not log:
-            raise ValueError(f"--data is {text!r}; name=log or name=log,items is meant")
-        data = cls(name, Path(log), Path(items) if items else None)
-        for path in (data.log, data.items):
+            raise ValueError(f"--data must be NAME=LOG or NAME=LOG,ITEMS (got {text!r})")
+        parsed = cls(name, Path(log), Path(items) if items else None)
+        for path in (parsed.log, parsed.items):
             if path is not None and not path.exists():
-                raise ValueError(f"--data {name}: {path} is not there")
-        return data
+                raise ValueError(f"--data {name}: {path} does not exist")
+        return parsed
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A row of the table: a preset, or a variant of one by the options of `nextup train` that make it."""
+class ModelVariant:
+    """A row of the table: a preset, or a preset with other `nextup train` options."""
 
     name: str
     preset: str
     options: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> "Model":
-        """A preset's name, or `name=preset --option …`; ValueError by the text or the preset."""
-        name, is_variant, rest = text.partition("=")
-        preset_name, *options = shlex.split(rest) if is_variant and rest.strip() else [name]
+    def parse(cls, text: str) -> Self:
+        """Parse a preset's name or `NAME=PRESET --option …`; ValueError for another form or an unknown preset."""
+        name, is_variant, definition = text.partition("=")
+        preset_name, *options = shlex.split(definition) if is_variant and definition.strip() else [name]
         if not name or "/" in name or (is_variant and not options):
-            raise ValueError(f"--variant is {text!r}; name=preset and the options that change it are meant")
+            raise ValueError(f"--variant must be NAME=PRESET OPTIONS with at least one option (got {text!r})")
         return cls(name, preset(preset_name).preset, tuple(options))
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    data: Data
-    model: Model
+    log: BenchmarkLog
+    model: ModelVariant
     seed: int
     folder: Path
-    extra: tuple[str, ...] = ()
+    train_options: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{self.data.name} {self.model.name} {self.seed}"
+        return f"{self.log.name} {self.model.name} {self.seed}"
 
     @property
     def is_complete(self) -> bool:
-        return (self.folder / RESULT).exists() and (self.folder / RANKS).exists()
+        return (self.folder / RESULT_FILE).exists() and (self.folder / RANKS_FILE).exists()
 
+    @property
     def arguments(self) -> list[str]:
-        """Of `nextup`, as a person would type them to make this row again."""
-        items = ["--items", str(self.data.items)] if self.data.items else []
-        which = ["--preset", self.model.preset, "--seed", str(self.seed), "--out", str(self.folder)]
-        return ["train", str(self.data.log), *items, *which, *self.model.options, *self.extra]
+        """Arguments of `nextup` that reproduce this run."""
+        items = ["--items", str(self.log.items)] if self.log.items else []
+        run_options = ["--preset", self.model.preset, "--seed", str(self.seed), "--out", str(self.folder)]
+        return ["train", str(self.log.log), *items, *run_options, *self.model.options, *self.train_options]
 
     @property
     def keep_seen(self) -> bool:
-        return "--keep-seen" in self.arguments()
+        return "--keep-seen" in self.arguments
 
     @property
     def command(self) -> str:
-        return shlex.join(["nextup", *self.arguments()])
+        return shlex.join(["nextup", *self.arguments])
 
-    def target_ranks(self) -> TargetRanks:
-        """Where the last item of every user of the log was answered."""
-        found: TargetRanks = np.load(self.folder / RANKS)
-        return found
+    def load_ranks(self) -> TargetRanks:
+        """Load the rank of the last item of every user of the log."""
+        ranks: TargetRanks = np.load(self.folder / RANKS_FILE)
+        return ranks
 
-    def result(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / RESULT).read_text())
-        return found
+    def load_result(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads((self.folder / RESULT_FILE).read_text())
+        return result
+
+    def save(self, result: Mapping[str, Any], ranks: TargetRanks) -> None:
+        """Store the final JSON line of the training and the ranks; a stored run is complete."""
+        np.save(self.folder / RANKS_FILE, ranks)
+        (self.folder / RESULT_FILE).write_text(json.dumps({"command": self.command, **result}, indent=1) + "\n")
 
 
 def build_grid(
-    data: Sequence[Data], models: Sequence[Model], seeds: Sequence[int], out: Path, extra: Sequence[str]
+    logs: Sequence[BenchmarkLog],
+    models: Sequence[ModelVariant],
+    seeds: Sequence[int],
+    out: Path,
+    train_options: Sequence[str],
 ) -> list[TrainingRun]:
     return [
-        TrainingRun(log, model, seed, out / log.name / f"{model.name}-{seed}", tuple(extra))
-        for log in data
+        TrainingRun(log, model, seed, out / log.name / f"{model.name}-{seed}", tuple(train_options))
+        for log in logs
         for model in models
         for seed in seeds
     ]
 
 
-def rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
-    """A row per data set and model, seeds together; each against the first model of its data set."""
+def build_rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
+    """Build a row per data set and model over all seeds, compared with the data set's first model."""
     table: list[dict[str, Any]] = []
-    for _, of_data in groupby((run for run in runs if run.is_complete), key=lambda run: run.data.name):
-        by_model = [list(group) for _, group in groupby(of_data, key=lambda run: run.model.name)]
-        first = _gains(by_model[0])
-        table += [_row(group) | _difference(group, by_model[0], first) for group in by_model]
+    for _, log_runs in groupby((run for run in runs if run.is_complete), key=lambda run: run.log.name):
+        by_model = [list(group) for _, group in groupby(log_runs, key=lambda run: run.model.name)]
+        baseline = _compute_gains(by_model[0])
+        table += [_build_row(group) | _compare(group, by_model[0], baseline) for group in by_model]
     return table
 
 
@@ -129,11 +139,11 @@ def format_markdown(table: Sequence[dict[str, Any]]) -> str:
     head = "data | model | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
     lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
     for row in table:
-        figures = [_spread(row[name], row[f"{name}_sd"]) for name in METRICS]
+        metrics = [_format_spread(row[name], row[f"{name}_sd"]) for name in METRICS]
         gap = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**row["difference"]) if row["difference"] else ""
         sizes = [f"{row[name] / 1000:,.0f} kB" for name in ("input_bytes", "output_bytes", "middle_bytes")]
-        run = [f"{row['minutes']:.0f}", str(len(row["seeds"]))]
-        cells = [row["data"], f"`{row['model']}`", *figures, gap, *sizes, *run]
+        effort = [f"{row['minutes']:.0f}", str(len(row["seeds"]))]
+        cells = [row["data"], f"`{row['model']}`", *metrics, gap, *sizes, *effort]
         lines.append(f"| {' | '.join(cells)} |")
     commands = [f"    {command}" for row in table for command in row["commands"]]
     return "\n".join(
@@ -141,14 +151,14 @@ def format_markdown(table: Sequence[dict[str, Any]]) -> str:
     ) + ("\n" + "\n".join(commands) + "\n")
 
 
-def _row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
-    results = [run.result() for run in runs]
+def _build_row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+    results = [run.load_result() for run in runs]
     sizes = results[0]["bytes"]
-    found = {name: [metric(run.target_ranks(), 10) for run in runs] for name, metric in METRICS.items()}
-    means = {name: fmean(values) for name, values in found.items()}
-    spreads = {f"{name}_sd": stdev(values) if len(values) > 1 else None for name, values in found.items()}
+    values_by_metric = {name: [metric(run.load_ranks(), 10) for run in runs] for name, metric in METRICS.items()}
+    means = {name: fmean(values) for name, values in values_by_metric.items()}
+    spreads = {f"{name}_sd": stdev(values) if len(values) > 1 else None for name, values in values_by_metric.items()}
     return {
-        "data": runs[0].data.name,
+        "data": runs[0].log.name,
         "model": runs[0].model.name,
         **means,
         **spreads,
@@ -163,20 +173,20 @@ def _row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
     }
 
 
-def _gains(runs: Sequence[TrainingRun]) -> NDArray[np.float64]:
-    """NDCG@10 of every user, mean over the seeds."""
-    mean: NDArray[np.float64] = np.mean([compute_ndcg_gains(run.target_ranks(), 10) for run in runs], axis=0)
+def _compute_gains(runs: Sequence[TrainingRun]) -> NDArray[np.float64]:
+    """Return the NDCG@10 of every user, averaged over seeds."""
+    mean: NDArray[np.float64] = np.mean([compute_ndcg_gains(run.load_ranks(), 10) for run in runs], axis=0)
     return mean
 
 
-def _difference(
-    runs: Sequence[TrainingRun], first: Sequence[TrainingRun], of_first: NDArray[np.float64]
+def _compare(
+    runs: Sequence[TrainingRun], baseline_runs: Sequence[TrainingRun], baseline: NDArray[np.float64]
 ) -> dict[str, Any]:
-    if runs is first or runs[0].model == first[0].model:
+    if runs is baseline_runs or runs[0].model == baseline_runs[0].model:
         return {"difference": None}
-    found = bootstrap_difference(_gains(runs), of_first)
-    return {"difference": {"mean": found.mean, "low": found.low, "high": found.high}}
+    difference = bootstrap_difference(_compute_gains(runs), baseline)
+    return {"difference": {"mean": difference.mean, "low": difference.low, "high": difference.high}}
 
 
-def _spread(mean: float, deviation: float | None) -> str:
+def _format_spread(mean: float, deviation: float | None) -> str:
     return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"

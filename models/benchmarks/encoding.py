@@ -1,70 +1,71 @@
-"""How fast runners turn histories into hidden vectors, and how near that is to what the processor can multiply.
+"""Throughput of runners from histories to hidden vectors, and the processor's matrix-product rate as the reference.
 
-Runners take turns, so that a machine that slows down slows all of them. It knows no preset and prints nothing.
+Runners are measured interleaved.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 import torch
 
 from models.batch import History
+from models.benchmarks.timing import run_interleaved
 from models.runners.base import Runner
 
-SGEMM_SIDE = 256  # its three matrices stay in a second-level cache, as a model's do
+SGEMM_SIDE = 256  # its three matrices fit in a second-level cache, as a model's do
+MIN_CALL_S = 1e-7
+CALIBRATION_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeRate:
-    """Medians over rounds: sequences per second by the clock, and seconds of CPU per sequence."""
+    """Medians over rounds: sequences per second of wall time, and CPU seconds per sequence."""
 
     per_second: float
+    cpu_s: float
+
+
+class CallTime(NamedTuple):
+    """Seconds per call: wall time, and CPU time of this process."""
+
+    wall_s: float
     cpu_s: float
 
 
 def measure_encode_rates(
     runners: Mapping[str, Runner], histories: Sequence[History], *, rounds: int, seconds: float
 ) -> dict[str, EncodeRate]:
-    """Each runner `rounds` times for about `seconds`, in turn, after one time that is not measured."""
-    calls = {name: _calls_in(seconds, _encoding(runner, histories)) for name, runner in runners.items()}
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
-    for _ in range(rounds):
-        for name, runner in runners.items():
-            measured[name].append(_measured(_encoding(runner, histories), calls[name]))
+    """Run each runner `rounds` times for about `seconds`, interleaved, after an unmeasured warm-up."""
+    encoders = {name: partial(runner.encode, histories) for name, runner in runners.items()}
+    runs = {name: partial(_time_calls, encode, _count_calls(seconds, encode)) for name, encode in encoders.items()}
     return {
         name: EncodeRate(
-            len(histories) / median(wall for wall, _ in times), median(cpu for _, cpu in times) / len(histories)
+            len(histories) / median(each.wall_s for each in times),
+            median(each.cpu_s for each in times) / len(histories),
         )
-        for name, times in measured.items()
+        for name, times in run_interleaved(runs, rounds).items()
     }
 
 
-def median_seconds(call: Callable[[], object], *, rounds: int) -> float:
-    """Of CPU, for one call."""
-    return median(_measured(call, 1)[1] for _ in range(rounds))
-
-
-def sgemm_flops(*, rounds: int, seconds: float) -> float:
-    """Float32 operations per second of CPU of torch's own matrix product, on its threads."""
+def measure_sgemm_flops(*, rounds: int, seconds: float) -> float:
+    """Measure float32 operations per CPU second of torch's matrix product, on its threads."""
     a, b = torch.randn(2, SGEMM_SIDE, SGEMM_SIDE)
-    calls = _calls_in(seconds, lambda: a @ b)
-    return 2 * SGEMM_SIDE**3 / median(_measured(lambda: a @ b, calls)[1] for _ in range(rounds))
+    calls = _count_calls(seconds, lambda: a @ b)
+    return 2 * SGEMM_SIDE**3 / median(_time_calls(lambda: a @ b, calls).cpu_s for _ in range(rounds))
 
 
-def _encoding(runner: Runner, histories: Sequence[History]) -> Callable[[], object]:
-    return lambda: runner.encode(histories)
-
-
-def _calls_in(seconds: float, call: Callable[[], object]) -> int:
+def _count_calls(seconds: float, call: Callable[[], object]) -> int:
+    """Estimate how many calls take `seconds`, after one warm-up call."""
     call()
-    return max(1, round(seconds / max(_measured(call, 3)[0], 1e-7)))
+    return max(1, round(seconds / max(_time_calls(call, CALIBRATION_CALLS).wall_s, MIN_CALL_S)))
 
 
-def _measured(call: Callable[[], object], calls: int) -> tuple[float, float]:
-    """Seconds per call: by the clock, and of this process's CPU."""
+def _time_calls(call: Callable[[], object], calls: int) -> CallTime:
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(calls):
         call()
-    return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
+    return CallTime((time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls)

@@ -1,11 +1,12 @@
-"""Every way of scoring on tables made up at random, timed in turn: what `nextup bench score` is made of.
+"""All scorers on random tables, timed interleaved: the measurements of `nextup bench score`.
 
-Hidden vectors and item vectors are normal. For the approximate scorer that is the hardest case, as random vectors have
-no neighbourhoods, so items there stand around √items centres and queries stand near items.
+Hidden vectors and item vectors are normal. That is the worst case for approximate search, because random vectors have
+no neighborhoods, so for it items are drawn around √items centers and queries close to items.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from models.benchmarks.synthetic_model import compute_cluster_count, fill_codes
+from models.benchmarks.tables import format_number, format_text_table
+from models.benchmarks.timing import run_interleaved
 from models.build import build_model
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
@@ -20,22 +23,24 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, make_approximate_scorer
 from models.scorers.ann.ivf_index import has_faiss
 from models.scorers.base import Scorer
-from models.scorers.filter import ItemFilter
+from models.scorers.filter import Indices, ItemFilter
 from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers, time_batch
 
-FORMS: dict[str, tuple[Part, str]] = {  # what is scored: embedding and head
+FORMS: dict[str, tuple[Part, str]] = {  # embedding and head
     "full": (Part("full"), "tied"),
     "codes": (Part("codes"), "tied"),
-    "adaptive": (Part("codes"), "adaptive"),  # its head does not read the embedding, so a small one will do
+    "adaptive": (Part("codes"), "adaptive"),  # its head does not read the embedding, so a small one suffices
 }
 QUERIES = 200
 NOISE = 0.3
+STD = 0.3
 CHUNK = 1 << 16
+HEAD = ("form", "scorer", "items", "batch", "ms", "least ms", "MB", "kept MB", "recall")
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerTiming:
-    """`ms` per batch, the median of the rounds; `bytes` of the form's weights and of what the scorer keeps besides."""
+    """`ms` per batch, the median over rounds; bytes of the form's weights and of the scorer's additional tables."""
 
     form: str
     scorer: str
@@ -52,16 +57,16 @@ class ScorerTiming:
 def measure_scorers(
     form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool
 ) -> list[ScorerTiming]:
-    """One line per scorer that fits the form, and batch size; histories deny `NUM_EXCLUDED` items each."""
+    """Time every scorer that supports the form at every batch size; histories exclude `NUM_EXCLUDED` items each."""
     model = build_random_model(form, items, dim)
     scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
-    found = _timed_in_turn(form, model, scorers, queries, rounds)
+    timings = _time_scorers(form, model, scorers, queries, rounds)
     if approximate and form != "adaptive" and has_faiss():
         near = cluster_items(model)
-        if (scorer := _approximate(model, near)) is not None:
-            found += _timed_in_turn(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
-    return found
+        if (scorer := _build_approximate_scorer(model, near)) is not None:
+            timings += _time_scorers(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
+    return timings
 
 
 def build_random_model(form: str, items: int, dim: int) -> SequentialRecommender:
@@ -73,12 +78,12 @@ def build_random_model(form: str, items: int, dim: int) -> SequentialRecommender
             if name == "embedding.kept":
                 weights.random_(0, 256)
             elif weights.is_floating_point():
-                weights.normal_(std=0.3)
+                weights.normal_(std=STD)
     return model.eval()
 
 
 def cluster_items(model: SequentialRecommender) -> Tensor:
-    """Move the items to centres, in place; (QUERIES, dim) queries near items."""
+    """Move the items towards cluster centers, in place, and return (QUERIES, dim) queries near items."""
     generator = torch.Generator().manual_seed(1)
     embedding = model.embedding
     if isinstance(embedding, CodesEmbedding):
@@ -88,64 +93,69 @@ def cluster_items(model: SequentialRecommender) -> Tensor:
         near = embedding.table(torch.randint(1, embedding.num_items + 1, (QUERIES,), generator=generator))
         return near + NOISE * near.std() * torch.randn(near.shape, generator=generator)
     table = embedding.table()
-    centres = torch.randn(int(len(table) ** 0.5), table.shape[1], generator=generator)
+    centers = torch.randn(int(len(table) ** 0.5), table.shape[1], generator=generator)
     for rows in torch.arange(len(table)).split(CHUNK):
-        table[rows] += centres[torch.randint(0, len(centres), (len(rows),), generator=generator)]
+        table[rows] += centers[torch.randint(0, len(centers), (len(rows),), generator=generator)]
     near = table[torch.randint(1, len(table), (QUERIES,), generator=generator)]
     return near + NOISE * torch.randn(near.shape, generator=generator)
 
 
-def _approximate(model: SequentialRecommender, near: Tensor) -> Scorer | None:
+def _build_approximate_scorer(model: SequentialRecommender, near: Tensor) -> Scorer | None:
     exact = select_scorers(model).large
     index = build_index(model, near, exact)
     return None if index is None else make_approximate_scorer(model, index, exact)
 
 
-def _timed_in_turn(
+def _time_scorers(
     form: str, model: SequentialRecommender, scorers: Sequence[Scorer], queries: dict[int, Tensor], rounds: int
 ) -> list[ScorerTiming]:
     items = model.embedding.num_items
-    head = sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith("head"))
-    embedding = sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith("embedding"))
-    found = []
+    weights_bytes = _count_bytes(model, "head") or _count_bytes(model, "embedding")
+    timings = []
     for size, hidden in queries.items():
         rng = np.random.default_rng(size)
         excluded = [rng.integers(1, items + 1, NUM_EXCLUDED) for _ in range(size)]
-        times: dict[str, list[float]] = {scorer.name: [] for scorer in scorers}
-        for turn in range(rounds + 1):  # the first only warms up
-            for scorer in scorers:
-                took = time_batch(scorer, hidden, min(K, items), ItemFilter(items, excluded))
-                if turn:
-                    times[scorer.name].append(1e3 * took)
+        runs = {scorer.name: partial(_time_scorer, scorer, hidden, items, excluded) for scorer in scorers}
+        seconds_by_scorer = run_interleaved(runs, rounds + 1)  # the first round is a warm-up
         for scorer in scorers:
-            told = scorer.describe()
-            found.append(
+            ms = [1e3 * seconds for seconds in seconds_by_scorer[scorer.name][1:]]
+            timings.append(
                 ScorerTiming(
                     form=form,
                     scorer=scorer.name,
                     items=items,
                     batch=size,
-                    ms=round(median(times[scorer.name]), 3),
-                    least_ms=round(min(times[scorer.name]), 3),
-                    weights_bytes=head or embedding,
+                    ms=round(median(ms), 3),
+                    least_ms=round(min(ms), 3),
+                    weights_bytes=weights_bytes,
                     kept_bytes=scorer.nbytes,
-                    recall=float(told.get("recall@10", 1.0)),
+                    recall=float(scorer.describe().get("recall@10", 1.0)),
                 )
             )
-    return found
+    return timings
 
 
-def table(rows: Sequence[ScorerTiming]) -> str:
-    head = f"{'form':<10}{'scorer':<15}{'items':>12}{'batch':>7}"
-    head += f"{'ms':>11}{'least ms':>11}{'MB':>9}{'kept MB':>9}{'recall':>8}"
-    return "\n".join([head, *map(_shown, rows)])
+def _time_scorer(scorer: Scorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> float:
+    return time_batch(scorer, hidden, min(K, items), ItemFilter(items, excluded))
 
 
-def figures(rows: Sequence[ScorerTiming]) -> list[dict[str, object]]:
-    return [asdict(row) for row in rows]
+def _count_bytes(model: SequentialRecommender, part: str) -> int:
+    return sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith(part))
 
 
-def _shown(row: ScorerTiming) -> str:
-    sizes = f"{row.weights_bytes / 1e6:>9.1f}{row.kept_bytes / 1e6:>9.1f}"
-    times = f"{row.ms:>11.3f}{row.least_ms:>11.3f}"
-    return f"{row.form:<10}{row.scorer:<15}{row.items:>12,}{row.batch:>7}{times}{sizes}{row.recall:>8.3f}"
+def format_table(timings: Sequence[ScorerTiming]) -> str:
+    rows = [
+        (
+            timing.form,
+            timing.scorer,
+            f"{timing.items:,}",
+            str(timing.batch),
+            format_number(timing.ms, 3),
+            format_number(timing.least_ms, 3),
+            format_number(timing.weights_bytes / 1e6),
+            format_number(timing.kept_bytes / 1e6),
+            format_number(timing.recall, 3),
+        )
+        for timing in timings
+    ]
+    return format_text_table(HEAD, rows)

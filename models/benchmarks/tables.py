@@ -1,10 +1,10 @@
-"""Rows of words as a table for a terminal: the first column to the left, figures to the right."""
+"""Text tables for a terminal, and the formats of their numbers."""
 
 from collections.abc import Sequence
 
 
 def format_text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Every row as wide as the head."""
+    """Align the first column left and all others right; every row is as wide as the head."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
         "  ".join(

@@ -1,4 +1,4 @@
-"""`nextup bench score` as it is typed."""
+"""`nextup bench score` from the command line."""
 
 import json
 
@@ -8,7 +8,7 @@ from app.commands.main import main
 from models.scorers.ann.ivf_index import has_faiss
 
 
-def test_every_scorer_that_fits_a_form_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_scorer_of_a_form_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--items", "500,4000", "--batches", "1,3", "--dim", "16", "--rounds", "2"]
     assert main(["bench", "score", *sizes, "--approximate"]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -21,7 +21,7 @@ def test_every_scorer_that_fits_a_form_gets_a_line(capsys: pytest.CaptureFixture
     by_form = {row["form"]: row["weights_bytes"] for row in rows if row["items"] == 4000}
     assert by_form["full"] == 4001 * 16 * 4
     assert by_form["codes"] == 4001 * 6 + 8 * 64 * 2 * 4
-    assert by_form["adaptive"] != by_form["codes"], "of the head, not of the embedding that it does not read"
+    assert by_form["adaptive"] != by_form["codes"], "bytes of the head, which does not read the embedding"
     recalls = {row["scorer"]: row["recall"] for row in rows}
     assert recalls.pop("ivf", 1.0) >= 0.99
     assert recalls.pop("native lists", 1.0) >= 0.99
@@ -30,14 +30,19 @@ def test_every_scorer_that_fits_a_form_gets_a_line(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("options", "message"),
     [
-        (["--items", "none"], "--items is 'none'"),
-        (["--batches", "0"], "--batches is '0'"),
-        (["--forms", "full,magic"], "no form is called 'magic'; there are full, codes, adaptive"),
-        (["--rounds", "0"], "--rounds is 0"),
+        (["--items", "none"], "--items takes values separated by commas, and each must be a whole number (got 'none')"),
+        (["--batches", "0"], "--batches takes values separated by commas, and each must be at least 1 (got 0)"),
+        (
+            ["--forms", "full,magic"],
+            "--forms takes values separated by commas, and each must be one of full, codes, adaptive (got 'magic')",
+        ),
+        (["--rounds", "0"], "--rounds must be at least 1 (got 0)"),
     ],
 )
-def test_what_makes_no_sense_is_told(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "score", *words]) == 1
-    assert told in capsys.readouterr().err
+def test_invalid_option_error_states_option_and_value(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "score", *options]) == 1
+    assert message in capsys.readouterr().err

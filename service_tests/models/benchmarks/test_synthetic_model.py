@@ -1,14 +1,18 @@
-"""Made artifacts have neighbourhoods that an index finds, and an index is built once."""
+"""Synthetic models have clustered items, and their index is built once."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from app.bench.load.traffic import generate_events
 from models.artifact import load_artifact
-from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact, make_synthetic_catalogue
-from models.benchmarks.synthetic_index import make_synthetic_index
+from models.benchmarks.synthetic_artifact import (
+    generate_events,
+    make_log_config,
+    make_synthetic_artifact,
+    make_synthetic_catalogue,
+    make_synthetic_index,
+)
 from models.benchmarks.synthetic_model import SHARED, compute_cluster_count, make_synthetic_model
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import drop_index
@@ -19,8 +23,8 @@ NUM_ITEMS = 2_000
 CLUSTERS = compute_cluster_count(NUM_ITEMS)
 
 
-def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> None:
-    model = make_synthetic_model(preset("blossom"), make_synthetic_catalogue(make_law(NUM_ITEMS)), 0)
+def test_item_shares_most_codes_within_its_cluster_only() -> None:
+    model = make_synthetic_model(preset("blossom"), make_synthetic_catalogue(make_log_config(NUM_ITEMS)), 0)
     assert isinstance(model.embedding, CodesEmbedding)
     codes = model.embedding.codes()[1:]
     alike = (codes[:50, None] == codes[None]).float().mean(-1)  # (50, items)
@@ -30,9 +34,11 @@ def test_an_item_shares_most_of_its_codes_with_others_and_not_with_most() -> Non
 
 
 @pytest.mark.parametrize("name", ["blossom", "sasrec"])
-def test_neighbours_of_an_item_are_nearer_than_chance(name: str) -> None:
+def test_nearest_neighbors_are_nearer_than_chance(name: str) -> None:
     table = (
-        make_synthetic_model(preset(name), make_synthetic_catalogue(make_law(NUM_ITEMS)), 0).embedding.table().detach()
+        make_synthetic_model(preset(name), make_synthetic_catalogue(make_log_config(NUM_ITEMS)), 0)
+        .embedding.table()
+        .detach()
     )
     assert not table[0].any()
     unit = torch.nn.functional.normalize(table[1:])
@@ -42,16 +48,16 @@ def test_neighbours_of_an_item_are_nearer_than_chance(name: str) -> None:
 
 
 @pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
-def test_an_index_is_built_once_used_and_dropped(tmp_path: Path) -> None:
+def test_index_is_built_once_used_and_dropped(tmp_path: Path) -> None:
     folder = make_synthetic_artifact(tmp_path, "blossom", NUM_ITEMS)
-    events = generate_events(make_law(NUM_ITEMS, users=40))
-    told = make_synthetic_index(folder, events, queries=20)
-    assert told is not None
-    assert told["recall@10"] >= 0.99
-    built = (folder / "neighbours.ivf").stat()
-    assert make_synthetic_index(folder, events, queries=20) == told
-    assert (folder / "neighbours.ivf").stat() == built
-    assert load_artifact(folder, device="cpu").predictor.recall == told["recall@10"]
+    events = generate_events(make_log_config(NUM_ITEMS, users=40))
+    description = make_synthetic_index(folder, events, queries=20)
+    assert description is not None
+    assert description["recall@10"] >= 0.99
+    index_stat = (folder / "neighbours.ivf").stat()
+    assert make_synthetic_index(folder, events, queries=20) == description
+    assert (folder / "neighbours.ivf").stat() == index_stat
+    assert load_artifact(folder, device="cpu").predictor.recall == description["recall@10"]
     drop_index(folder)
     assert load_artifact(folder, device="cpu").predictor.recall == 1.0
     assert not (folder / "neighbours.ivf").exists()
