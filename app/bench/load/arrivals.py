@@ -1,8 +1,8 @@
-"""When a request is due: as soon as a connection is free (closed loop), or at its own time (open loop).
+"""Arrival processes: closed loop (send when a connection is free) and open loop (send at scheduled times).
 
-An open loop sends at a rate whatever the server does. A request that finds no free connection waits in line, and its
-latency counts from the time at which it was due: a server that stands still is not spared the requests that would have
-come meanwhile. It knows no socket; times are `time.perf_counter()` seconds.
+An open loop sends at its rate whatever the server does. A request that finds no free connection waits in a queue and
+its latency counts from its scheduled time, which avoids coordinated omission: a stalled server is charged for the
+requests that would have arrived during the stall. Times are `time.perf_counter()` seconds.
 """
 
 import asyncio
@@ -16,17 +16,18 @@ from app.bench.load.recorder import LatencyRecorder
 from app.bench.load.requests import LoadRequest
 
 EARLY_S = 0.0005
-"""Timers tick in milliseconds: a request due within half of one goes out now, and counts from now."""
+"""Timers tick in milliseconds: a request scheduled within half of one is sent now, and its latency counts from now."""
+MAX_POLL_S = 0.05
 
 
 class ScheduledRequest(NamedTuple):
     request: LoadRequest
     scheduled_at: float
-    """What the latency counts from."""
+    """Start of the latency measurement."""
 
 
 class Sender(Protocol):
-    """A connection, as far as arrivals know it."""
+    """The part of a connection that arrival processes use."""
 
     def wake(self) -> None: ...
 
@@ -35,10 +36,13 @@ class Sender(Protocol):
 
 class ArrivalProcess(Protocol):
     def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:
-        """What a free connection sends now; None: nothing, it is woken when there is, or closes if that is over."""
+        """Return the request that a free connection sends now.
+
+        None if there is none: the connection is woken for the next one, or closes if the process is finished.
+        """
 
     def discard(self, sender: Sender) -> None:
-        """A connection was closed, and cannot be woken."""
+        """Forget a closed connection, which cannot be woken."""
 
     def is_finished(self, now: float) -> bool: ...
 
@@ -46,6 +50,8 @@ class ArrivalProcess(Protocol):
 
 
 class ClosedLoop:
+    """Send the next request as soon as a connection is free."""
+
     def __init__(self, requests: Iterator[LoadRequest], recorder: LatencyRecorder) -> None:
         self._requests = requests
         self._recorder = recorder
@@ -54,17 +60,17 @@ class ClosedLoop:
         return None if self.is_finished(now) else ScheduledRequest(next(self._requests), now)
 
     def discard(self, sender: Sender) -> None:
-        """Nothing: nobody is woken."""
+        """Do nothing: a closed loop wakes no connection."""
 
     def is_finished(self, now: float) -> bool:
         return now >= self._recorder.closes_at
 
     async def run(self) -> None:
-        """Nothing: connections ask by themselves."""
+        """Do nothing: connections request work themselves."""
 
 
 class OpenLoop:
-    """Independent callers: gaps between requests are exponential, `rate` of them per second, sample_by_weight by `seed`."""
+    """Poisson arrivals: independent callers with exponential gaps, `rate` requests per second, seeded by `seed`."""
 
     def __init__(
         self, requests: Iterator[LoadRequest], recorder: LatencyRecorder, *, rate: float, timeout_s: float, seed: int
@@ -75,44 +81,45 @@ class OpenLoop:
         self._timeout_s = timeout_s
         self._rng = random.Random(seed)  # noqa: S311 - load, not a secret
         self._waiting: deque[ScheduledRequest] = deque()
-        self._idle: deque[Sender] = deque()  # first in, first out: every connection is used, so every worker is
-        self._all_sent = False
+        self._idle: deque[Sender] = deque()  # first in, first out: all connections, hence all workers, are used
+        self._all_scheduled = False
 
     def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:
-        self._drop_late(now)
+        self._drop_timed_out(now)
         if self._waiting:
             return self._waiting.popleft()
-        if not self._all_sent:
+        if not self._all_scheduled:
             self._idle.append(sender)
         return None
 
     def discard(self, sender: Sender) -> None:
-        """A connection that was closed cannot be woken."""
+        """Forget a closed connection, which cannot be woken."""
         if sender in self._idle:
             self._idle.remove(sender)
 
     def is_finished(self, now: float) -> bool:  # noqa: ARG002
-        return self._all_sent and not self._waiting
+        return self._all_scheduled and not self._waiting
 
     async def run(self) -> None:
-        due = perf_counter()
-        while due < self._recorder.closes_at:
+        """Schedule requests until the window closes, then let waiting ones be sent or time out."""
+        next_at = perf_counter()
+        while next_at < self._recorder.closes_at:
             now = perf_counter()
-            if due > now + EARLY_S:
-                await asyncio.sleep(due - now)
+            if next_at > now + EARLY_S:
+                await asyncio.sleep(next_at - now)
                 continue
-            self._waiting.append(ScheduledRequest(next(self._requests), min(due, now)))
+            self._waiting.append(ScheduledRequest(next(self._requests), min(next_at, now)))
             if self._idle:
                 self._idle.popleft().wake()
-            due += self._rng.expovariate(self._rate)
-        self._all_sent = True
+            next_at += self._rng.expovariate(self._rate)
+        self._all_scheduled = True
         while self._waiting:
-            await asyncio.sleep(min(0.05, self._timeout_s / 4))
-            self._drop_late(perf_counter())
+            await asyncio.sleep(min(MAX_POLL_S, self._timeout_s / 4))
+            self._drop_timed_out(perf_counter())
         while self._idle:
             self._idle.popleft().close()
 
-    def _drop_late(self, now: float) -> None:
+    def _drop_timed_out(self, now: float) -> None:
         while self._waiting and self._waiting[0].scheduled_at < now - self._timeout_s:
             self._waiting.popleft()
             self._recorder.record_failure(now, "timeout")

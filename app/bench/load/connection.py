@@ -1,8 +1,8 @@
-"""One keep-alive connection: as soon as an answer is there, the next request goes out, if one is due.
+"""One keep-alive HTTP connection of the load generator.
 
-A bare asyncio protocol with the HTTP parser that uvicorn uses, for a request must cost the generator much less than
-the server. Knows how to send and what an answer is. When a request is due is said by `arrivals.py`; who reconnects,
-and when a round begins, is the generator's.
+A bare asyncio protocol with uvicorn's HTTP parser, because a request must cost the generator much less CPU than the
+server. It sends its next scheduled request as soon as the response to the previous one is complete; the generator
+reconnects.
 """
 
 import asyncio
@@ -14,29 +14,29 @@ from httptools import HttpParserError, HttpResponseParser
 from app.bench.load.arrivals import ArrivalProcess, ScheduledRequest
 from app.bench.load.recorder import OK, LatencyRecorder
 
-LARGEST_SAMPLE = 1 << 20  # bytes
+MAX_SAMPLE_BYTES = 1 << 20
 
 
 class LoadConnection(asyncio.Protocol):
     def __init__(self, arrivals: ArrivalProcess, recorder: LatencyRecorder) -> None:
         self.closed = asyncio.get_running_loop().create_future()
-        """Done when the connection is closed, by whichever side."""
+        """Resolves when either side has closed the connection."""
         self.sent_at: float | None = None
-        """When the request that is under way was sent; None if there is none."""
+        """Send time of the request in flight; None if there is none."""
         self._arrivals = arrivals
         self._recorder = recorder
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._due: ScheduledRequest | None = None
+        self._scheduled: ScheduledRequest | None = None
         self._sample: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one too, but not by inheritance
-        self._next(perf_counter())
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods but not the base class
+        self._send_next(perf_counter())
 
     def wake(self) -> None:
-        """A request is due; called while no other is under way."""
-        self._next(perf_counter())
+        """Send a request that has become due; only called while none is in flight."""
+        self._send_next(perf_counter())
 
     def close(self) -> None:
         if self._transport is not None:
@@ -49,48 +49,50 @@ class LoadConnection(asyncio.Protocol):
             self.abort("malformed")
 
     def connection_lost(self, _: Exception | None) -> None:
-        if self.sent_at is not None:
-            self._recorder.record_failure(perf_counter(), "disconnected")
-            self.sent_at = None
+        self._fail_in_flight("disconnected")
         if not self.closed.done():
             self.closed.set_result(None)
 
     def abort(self, kind: str) -> None:
-        """Close at once; the request that is under way has failed."""
-        assert self._transport is not None, "only a connection that was made can fail"
-        if self.sent_at is not None:
-            self._recorder.record_failure(perf_counter(), kind)
-            self.sent_at = None
+        """Close immediately and record the request in flight as a failure of this kind."""
+        assert self._transport is not None, "only a connected transport can fail"
+        self._fail_in_flight(kind)
         self._transport.abort()
 
     def on_body(self, body: bytes) -> None:
-        if self._sample is not None and len(self._sample) < LARGEST_SAMPLE:
+        if self._sample is not None and len(self._sample) < MAX_SAMPLE_BYTES:
             self._sample += body
 
     def on_message_complete(self) -> None:
-        assert self._transport is not None, "data comes after the connection was made"
+        assert self._transport is not None, "data arrives after the connection was made"
         if self.sent_at is None:
-            return  # an answer nobody asked for; the next one would be taken for ours
+            return  # an unsolicited response; the next one would be attributed to our request
         now = perf_counter()
         status = self._parser.get_status_code()
-        assert self._due is not None, "what was sent was due"
-        self._recorder.record_response(self._due.scheduled_at, now, status, self._due.request.is_write)
+        assert self._scheduled is not None, "every request that is sent was scheduled"
+        self._recorder.record_response(self._scheduled.scheduled_at, now, status, self._scheduled.request.is_write)
         self.sent_at = None
         if self._sample is not None and status == OK:
             self._recorder.record_sample(now, bytes(self._sample))
-            now = perf_counter()  # reading the sample is not the server's time
+            now = perf_counter()  # parsing the sample is not the server's time
         if self._parser.should_keep_alive():
-            self._next(now)
+            self._send_next(now)
         else:
             self._transport.close()
 
-    def _next(self, now: float) -> None:
-        assert self._transport is not None, "sends after the connection was made"
-        self._due = self._arrivals.next_request(self, now)
-        if self._due is None:
+    def _fail_in_flight(self, kind: str) -> None:
+        if self.sent_at is not None:
+            self._recorder.record_failure(perf_counter(), kind)
+            self.sent_at = None
+
+    def _send_next(self, now: float) -> None:
+        assert self._transport is not None, "requests are sent after the connection was made"
+        self._scheduled = self._arrivals.next_request(self, now)
+        if self._scheduled is None:
             if self._arrivals.is_finished(now):
                 self._transport.close()
             return
-        self._sample = bytearray() if not self._due.request.is_write and self._recorder.should_sample() else None
+        request = self._scheduled.request
+        self._sample = bytearray() if not request.is_write and self._recorder.should_sample() else None
         self.sent_at = now
-        self._transport.write(self._due.request.content)
+        self._transport.write(request.content)

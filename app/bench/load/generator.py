@@ -1,9 +1,8 @@
-"""The load generator: a process of its own, so that it shares neither event loop nor interpreter lock with a server.
+"""The load generator, a separate process so that it shares neither event loop nor GIL with a server.
 
-    python -m app.bench.load.generator <plan >tally
+    python -m app.bench.load.generator <profile >result
 
-Opens the connections of a plan, opens them again when they are lost, and ends requests that take too long. It knows
-HTTP and no more of the service than two names in an answer.
+Opens the connections of a profile, reconnects lost ones and aborts requests that time out.
 """
 
 import asyncio
@@ -21,83 +20,86 @@ from app.bench.load.recorder import LatencyRecorder
 from app.bench.load.requests import generate_requests
 
 RECONNECT_S = 0.01
-"""Pause after a failure, so that a server which refuses is not asked in a busy loop."""
-LOOK_EVERY_S = 0.1
-"""How often requests that take too long are looked for."""
+"""Pause after a failure, so that a server that refuses connections does not cause a busy loop."""
+TIMEOUT_CHECK_S = 0.1
+"""How often requests in flight are checked for timeouts."""
 
 
-async def generate_load(plan: LoadProfile) -> LoadResult:
-    """Run a plan; returns when every request was answered or given up, at most `timeout_s` after the window."""
-    began, cpu_began = perf_counter(), time.process_time()
-    recorder = LatencyRecorder(began + plan.warm_up_s, plan.seconds)
-    arrivals = _arrivals(plan, recorder)
+async def generate_load(profile: LoadProfile) -> LoadResult:
+    """Run a profile until every request has its response or failed, at most `timeout_s` after the window."""
+    started_at, cpu_started_at = perf_counter(), time.process_time()
+    recorder = LatencyRecorder(started_at + profile.warm_up_s, profile.seconds)
+    arrivals = _create_arrivals(profile, recorder)
     open_connections: set[LoadConnection] = set()
-    watch = asyncio.create_task(_end_the_slow(open_connections, plan.timeout_s))
+    timeout_task = asyncio.create_task(_abort_timed_out(open_connections, profile.timeout_s))
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(_connections(plan)):
-                group.create_task(_keep_busy(plan, arrivals, recorder, open_connections))
+            for _ in range(_count_connections(profile)):
+                group.create_task(_keep_connected(profile, arrivals, recorder, open_connections))
             group.create_task(arrivals.run())
     finally:
-        watch.cancel()
-    return recorder.to_result(time.process_time() - cpu_began, perf_counter() - began)
+        timeout_task.cancel()
+    return recorder.to_result(time.process_time() - cpu_started_at, perf_counter() - started_at)
 
 
-def _arrivals(plan: LoadProfile, recorder: LatencyRecorder) -> ArrivalProcess:
-    if plan.rate is None:
-        return ClosedLoop(generate_requests(plan), recorder)
-    return OpenLoop(generate_requests(plan), recorder, rate=plan.rate, timeout_s=plan.timeout_s, seed=plan.seed)
+def _create_arrivals(profile: LoadProfile, recorder: LatencyRecorder) -> ArrivalProcess:
+    requests = generate_requests(profile)
+    if profile.rate is None:
+        return ClosedLoop(requests, recorder)
+    return OpenLoop(requests, recorder, rate=profile.rate, timeout_s=profile.timeout_s, seed=profile.seed)
 
 
-def _connections(plan: LoadProfile) -> int:
-    """In an open loop none that would be idle for more than a second: servers close those after five."""
-    return plan.connections if plan.rate is None else min(plan.connections, max(1, ceil(plan.rate)))
+def _count_connections(profile: LoadProfile) -> int:
+    """Limit an open loop to connections that are idle for at most a second: servers close idle ones after five."""
+    if profile.rate is None:
+        return profile.connections
+    return min(profile.connections, max(1, ceil(profile.rate)))
 
 
-async def _keep_busy(
-    plan: LoadProfile, arrivals: ArrivalProcess, recorder: LatencyRecorder, shared: set[LoadConnection]
+async def _keep_connected(
+    profile: LoadProfile, arrivals: ArrivalProcess, recorder: LatencyRecorder, open_connections: set[LoadConnection]
 ) -> None:
-    """One place: a connection, and another one when it is lost, until nothing more is due."""
+    """Hold one connection open, reconnecting when it is lost, until the arrival process is finished."""
     loop = asyncio.get_running_loop()
     while not arrivals.is_finished(perf_counter()):
         try:
-            async with asyncio.timeout(plan.timeout_s):
+            async with asyncio.timeout(profile.timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: LoadConnection(arrivals, recorder), plan.host, plan.port
+                    lambda: LoadConnection(arrivals, recorder), profile.host, profile.port
                 )
-        except OSError:  # TimeoutError is one
+        except OSError:  # includes TimeoutError
             recorder.record_failure(perf_counter(), "refused")
         else:
-            shared.add(connection)
+            open_connections.add(connection)
             await connection.closed
-            shared.discard(connection)
+            open_connections.discard(connection)
             arrivals.discard(connection)
         await asyncio.sleep(RECONNECT_S)
 
 
-async def _end_the_slow(connections: set[LoadConnection], timeout_s: float) -> None:
-    """One look at all of them now and then: a timer per request would cost as much as the request."""
+async def _abort_timed_out(connections: set[LoadConnection], timeout_s: float) -> None:
+    """Scan all connections periodically: a timer per request would cost as much as the request."""
     while True:
-        await asyncio.sleep(min(LOOK_EVERY_S, timeout_s / 4))
-        late = perf_counter() - timeout_s
+        await asyncio.sleep(min(TIMEOUT_CHECK_S, timeout_s / 4))
+        expired_before = perf_counter() - timeout_s
         for connection in list(connections):
-            if connection.sent_at is not None and connection.sent_at < late:
+            if connection.sent_at is not None and connection.sent_at < expired_before:
                 connection.abort("timeout")
 
 
 def main() -> None:
-    plan = LoadProfile.from_bytes(sys.stdin.buffer.readline())
+    profile = LoadProfile.from_bytes(sys.stdin.buffer.readline())
     gc.freeze()
-    gc.disable()  # a request leaves no cycle behind, and a pause of ours would be taken for the server's
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        tally = runner.run(generate_load(plan))
-    sys.stdout.buffer.write(tally.to_bytes())
+    gc.disable()  # requests leave no cycles, and a pause of the generator would be attributed to the server
+    with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
+        result = runner.run(generate_load(profile))
+    sys.stdout.buffer.write(result.to_bytes())
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ImportError:  # not on Windows
+    except ImportError:  # not available on Windows
         return None
     return uvloop.new_event_loop
 

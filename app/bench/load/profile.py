@@ -1,7 +1,6 @@
-"""What the load generator is asked for, and what it gives back, as they travel between two processes.
+"""Input and output of the load generator, and their serialization between the two processes.
 
-Knows the shapes and how they are written: a plan as one JSON line, a tally as one JSON line and two arrays. It knows no
-connection and no server.
+A profile travels as one JSON line; a result as one JSON line and two arrays.
 """
 
 import io
@@ -17,17 +16,17 @@ Latencies = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LoadProfile:
-    """One round of POSTs with JSON bodies over `connections` connections.
+    """One round of POST requests with JSON bodies over `connections` connections.
 
-    Without a `rate` each connection sends as soon as it has its answer; with one, so many requests per second are due,
-    whatever the server does, and a latency counts from the time at which a request was due.
+    Without `rate` the loop is closed: each connection sends as soon as it has its response. With `rate` it is open:
+    so many requests per second are scheduled whatever the server does, and latency counts from the scheduled time.
     """
 
     host: str
     port: int
     path: str
     bodies: tuple[str, ...]
-    """Sent in this order by all connections together, and again from the first."""
+    """Sent in this order by all connections together, cyclically."""
     connections: int
     warm_up_s: float
     seconds: float
@@ -37,51 +36,56 @@ class LoadProfile:
     events: tuple[str, ...] = ()
     """Bodies of writes."""
     write_share: float = 0.0
-    """Of all requests; the rest are bodies."""
+    """Fraction of requests that are writes."""
     seed: int = 0
-    """Of the gaps between requests, and of which of them are writes."""
+    """Seeds the gaps between requests and the choice of reads or writes."""
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def from_bytes(cls, text: bytes) -> Self:
-        fields = json.loads(text)
+    def from_bytes(cls, line: bytes) -> Self:
+        fields = json.loads(line)
         return cls(**fields | {name: tuple(fields[name]) for name in ("bodies", "events")})
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of a round. Only `all_answers` and the CPU time include the warm-up."""
+    """Measurements of one round; only `all_responses` and the CPU time include the warm-up."""
 
     seconds: float
-    """Length of the measured window; shorter than planned if the array of latencies was full."""
-    answered: int
-    """Answers 200, or 202 to writes, that came within the window."""
+    """Length of the measured window; shorter than requested if the latency array filled up."""
+    ok_responses: int
+    """Responses with status 200, or 202 to writes, that arrived within the window."""
     latencies_s: Latencies
-    """(n,) of the answers 200 to reads that were sent, or due, within the window, in the order they came."""
+    """(n,) of reads with status 200 that were sent, or scheduled, within the window, in order of arrival."""
     statuses: dict[int, int]
-    """Other answers, by status."""
+    """Counts of other status codes."""
     failures: dict[str, int]
-    """Requests without an answer: refused, disconnected, malformed, timeout."""
+    """Requests without a response: refused, disconnected, malformed, timeout."""
     served_by: dict[str, int]
-    """From a sample of the answers."""
+    """From sampled responses."""
     model_versions: dict[str, int]
     """From the same sample."""
-    all_answers: int
-    """Answers of any status, the warm-up and those after the window included."""
+    all_responses: int
+    """Responses of any status, including the warm-up and those after the window."""
     cpu_s: float
-    """CPU time that the generator itself took for them."""
+    """CPU time of the generator process for all responses."""
     elapsed_s: float
-    """From the first connection to the last answer."""
+    """From the first connection to the last response."""
     ok_writes: int = 0
-    """How many of `answered` were writes."""
+    """The writes among `ok_responses`."""
     write_latencies_s: Latencies = field(default_factory=lambda: np.empty(0))
-    """(n,) as `latencies_s`, of the writes."""
+    """(n,) like `latencies_s`, of writes."""
 
     @property
     def errors(self) -> int:
         return sum(self.statuses.values()) + sum(self.failures.values())
+
+    @property
+    def rate(self) -> float:
+        """Successful responses per second."""
+        return self.ok_responses / self.seconds
 
     def to_bytes(self) -> bytes:
         fields = {name: getattr(self, name) for name in self.__slots__ if not name.endswith("latencies_s")}
@@ -91,10 +95,10 @@ class LoadResult:
         return json.dumps(fields).encode() + b"\n" + arrays.getvalue()
 
     @classmethod
-    def from_bytes(cls, text: bytes) -> Self:
-        line, _, rest = text.partition(b"\n")
+    def from_bytes(cls, content: bytes) -> Self:
+        line, _, packed_arrays = content.partition(b"\n")
         fields = json.loads(line)
         fields["statuses"] = {int(status): count for status, count in fields["statuses"].items()}
-        arrays = io.BytesIO(rest)
+        arrays = io.BytesIO(packed_arrays)
         reads, writes = (np.load(arrays, allow_pickle=False) for _ in range(2))
         return cls(**fields, latencies_s=reads, write_latencies_s=writes)

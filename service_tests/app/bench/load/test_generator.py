@@ -1,4 +1,4 @@
-"""The generator against a real uvicorn: each request is counted once, as what it was."""
+"""The load generator against a uvicorn server: every request is counted once, with its outcome."""
 
 import asyncio
 from dataclasses import replace
@@ -8,106 +8,106 @@ import pytest
 
 from app.bench.load.generator import generate_load
 from app.bench.processes import find_free_port
-from service_tests.app.bench.serve.served import LONG_S, SHORT_S, Server, served
-from service_tests.app.bench.serve.tallies import PLAN
+from service_tests.app.bench.load.load_results import PROFILE
+from service_tests.app.bench.load.scripted_server import LONG_S, SHORT_S, ScriptedServer, run_server
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_every_request_is_counted_once_and_on_kept_connections() -> None:
-    server = Server()
-    async with served(server, "a", "b", "c") as plan:
-        tally = await generate_load(plan)
-    assert tally.all_answers == server.requests.total() > plan.connections
-    assert tally.errors == 0
-    assert len(tally.latencies_s) == tally.all_answers, "without a warm-up each has a latency"
-    assert tally.all_answers - plan.connections <= tally.answered <= tally.all_answers
-    assert len(server.connections) == plan.connections
+async def test_requests_are_counted_once_and_reuse_connections() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a", "b", "c") as profile:
+        result = await generate_load(profile)
+    assert result.all_responses == server.requests.total() > profile.connections
+    assert result.errors == 0
+    assert len(result.latencies_s) == result.all_responses, "without a warm-up every request has a latency"
+    assert result.all_responses - profile.connections <= result.ok_responses <= result.all_responses
+    assert len(server.connections) == profile.connections
     counts = [server.requests[user] for user in "abc"]
-    assert max(counts) - min(counts) <= 1, "bodies are sent in their order, by all connections together"
+    assert max(counts) - min(counts) <= 1, "all connections together send the bodies in order"
 
 
-async def test_the_warm_up_is_left_out() -> None:
-    server = Server()
-    async with served(server, "a") as plan:
-        tally = await generate_load(replace(plan, warm_up_s=0.2, seconds=0.1))
-    assert 0 < tally.answered < tally.all_answers == server.requests.total()
+async def test_warm_up_is_excluded() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a") as profile:
+        result = await generate_load(replace(profile, warm_up_s=0.2, seconds=0.1))
+    assert 0 < result.ok_responses < result.all_responses == server.requests.total()
 
 
-async def test_latencies_are_those_of_the_server() -> None:
-    server = Server()
+async def test_latencies_match_the_server() -> None:
+    server = ScriptedServer()
     users = ("long", "short", "short", "short", "short")
-    async with served(server, *users) as plan:
-        tally = await generate_load(replace(plan, seconds=0.5))
-    assert len(tally.latencies_s) == server.requests.total()
-    assert tally.latencies_s.min() >= SHORT_S
+    async with run_server(server, *users) as profile:
+        result = await generate_load(replace(profile, seconds=0.5))
+    assert len(result.latencies_s) == server.requests.total()
+    assert result.latencies_s.min() >= SHORT_S
     share = server.requests["long"] / server.requests.total()
-    slow = tally.latencies_s >= LONG_S
-    assert slow.mean() >= share, "every long one is seen as long"
-    assert np.percentile(tally.latencies_s, 100 * (1 - share / 2)) >= LONG_S
+    slow = result.latencies_s >= LONG_S
+    assert slow.mean() >= share, "every slow request is measured as slow"
+    assert np.percentile(result.latencies_s, 100 * (1 - share / 2)) >= LONG_S
 
 
-async def test_answers_other_than_200_are_errors_by_status() -> None:
-    server = Server()
-    async with served(server, "a", "503", "422") as plan:
-        tally = await generate_load(plan)
-    assert tally.statuses == {status: server.requests[str(status)] for status in (503, 422)}
-    assert len(tally.latencies_s) == server.requests["a"]
-    assert len(server.connections) == plan.connections, "an error answer leaves the connection open"
+async def test_other_statuses_are_counted_as_errors() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a", "503", "422") as profile:
+        result = await generate_load(profile)
+    assert result.statuses == {status: server.requests[str(status)] for status in (503, 422)}
+    assert len(result.latencies_s) == server.requests["a"]
+    assert len(server.connections) == profile.connections, "an error response leaves the connection open"
 
 
-async def test_a_connection_that_the_server_breaks_off_is_an_error_and_opened_again() -> None:
-    server = Server()
-    async with served(server, "a", "a", "breaks off") as plan:
-        tally = await generate_load(plan)
-    assert tally.failures == {"disconnected": server.requests["breaks off"]}
-    assert tally.failures["disconnected"] > plan.connections, "it went on after the first"
-    assert tally.all_answers == server.requests["a"]
-    assert len(server.connections) > plan.connections
+async def test_aborted_connection_is_an_error_and_reconnects() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a", "a", "disconnects") as profile:
+        result = await generate_load(profile)
+    assert result.failures == {"disconnected": server.requests["disconnects"]}
+    assert result.failures["disconnected"] > profile.connections, "it continued after the first"
+    assert result.all_responses == server.requests["a"]
+    assert len(server.connections) > profile.connections
 
 
-async def test_a_connection_that_the_server_closes_in_order_is_opened_again_without_an_error() -> None:
-    server = Server()
-    async with served(server, "a", "last") as plan:
-        tally = await generate_load(plan)
-    assert tally.errors == 0
-    assert tally.all_answers == server.requests.total()
-    assert len(server.connections) >= server.requests["last"] > plan.connections
+async def test_connection_closed_by_the_server_reconnects_without_an_error() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a", "last") as profile:
+        result = await generate_load(profile)
+    assert result.errors == 0
+    assert result.all_responses == server.requests.total()
+    assert len(server.connections) >= server.requests["last"] > profile.connections
 
 
-async def test_an_answer_that_never_comes_is_a_timeout_and_the_round_ends() -> None:
-    server = Server()
-    async with served(server, "a", "a", "a", "hangs") as plan:
+async def test_missing_response_is_a_timeout_and_the_round_ends() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "a", "a", "a", "hangs") as profile:
         async with asyncio.timeout(20):
-            tally = await generate_load(replace(plan, timeout_s=0.2))
-    assert tally.failures == {"timeout": server.requests["hangs"]}
-    assert tally.all_answers == server.requests["a"]
+            result = await generate_load(replace(profile, timeout_s=0.2))
+    assert result.failures == {"timeout": server.requests["hangs"]}
+    assert result.all_responses == server.requests["a"]
 
 
-async def test_a_server_that_is_not_there_is_refusals_and_not_a_busy_loop() -> None:
-    tally = await generate_load(replace(PLAN, port=find_free_port()))
-    assert set(tally.failures) == {"refused"}
-    assert tally.answered == 0
-    assert tally.failures["refused"] <= PLAN.connections * (PLAN.seconds / 0.01 + 1)
+async def test_refused_connections_do_not_cause_a_busy_loop() -> None:
+    result = await generate_load(replace(PROFILE, port=find_free_port()))
+    assert set(result.failures) == {"refused"}
+    assert result.ok_responses == 0
+    assert result.failures["refused"] <= PROFILE.connections * (PROFILE.seconds / 0.01 + 1)
 
 
-async def test_what_is_not_http_is_malformed() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_non_http_response_is_malformed() -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
         writer.write(b"hello\r\n\r\n")
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(talk, "127.0.0.1", port := find_free_port()):
-        tally = await generate_load(replace(PLAN, port=port))
-    assert set(tally.failures) == {"malformed"}
-    assert tally.answered == 0
+    async with await asyncio.start_server(respond, "127.0.0.1", port := find_free_port()):
+        result = await generate_load(replace(PROFILE, port=port))
+    assert set(result.failures) == {"malformed"}
+    assert result.ok_responses == 0
 
 
-async def test_who_served_is_taken_from_a_sample() -> None:
-    server = Server()
-    async with served(server, "model") as plan:
-        tally = await generate_load(plan)
-    assert set(tally.served_by) == {"model"}
-    assert tally.served_by["model"] < tally.all_answers
-    assert set(tally.model_versions) == {"v1"}
+async def test_response_sources_come_from_a_sample() -> None:
+    server = ScriptedServer()
+    async with run_server(server, "model") as profile:
+        result = await generate_load(profile)
+    assert set(result.served_by) == {"model"}
+    assert result.served_by["model"] < result.all_responses
+    assert set(result.model_versions) == {"v1"}

@@ -1,4 +1,4 @@
-"""What goes to the generator and comes back is what was sent."""
+"""Profiles and results survive serialization between the processes."""
 
 from dataclasses import replace
 
@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bench.load.profile import LoadProfile, LoadResult
-from service_tests.app.bench.serve.tallies import PLAN, tally
+from service_tests.app.bench.load.load_results import PROFILE, make_result
 
 COUNTS = st.integers(0, 10**9)
 
 
 @given(bodies=st.lists(st.text(), min_size=1, max_size=5), seconds=st.floats(0, 1e6))
-def test_a_plan_is_read_as_it_was_written(bodies: list[str], seconds: float) -> None:
-    plan = replace(PLAN, bodies=tuple(bodies), events=tuple(bodies), seconds=seconds)
-    assert LoadProfile.from_bytes(plan.to_bytes()) == plan
-    assert plan.to_bytes().count(b"\n") == 1, "the generator reads one line"
+def test_profile_round_trips(bodies: list[str], seconds: float) -> None:
+    profile = replace(PROFILE, bodies=tuple(bodies), events=tuple(bodies), seconds=seconds)
+    assert LoadProfile.from_bytes(profile.to_bytes()) == profile
+    assert profile.to_bytes().count(b"\n") == 1, "the generator reads one line"
 
 
 @given(
@@ -24,14 +24,12 @@ def test_a_plan_is_read_as_it_was_written(bodies: list[str], seconds: float) -> 
     statuses=st.dictionaries(st.integers(100, 599), COUNTS),
     served_by=st.dictionaries(st.text(), COUNTS),
 )
-def test_a_tally_is_read_as_it_was_written(
-    latencies: list[float], statuses: dict[int, int], served_by: dict[str, int]
-) -> None:
-    sent = replace(
-        tally(3, latencies_s=np.array(latencies), statuses=statuses, served_by=served_by),
+def test_result_round_trips(latencies: list[float], statuses: dict[int, int], served_by: dict[str, int]) -> None:
+    result = replace(
+        make_result(3, latencies_s=np.array(latencies), statuses=statuses, served_by=served_by),
         write_latencies_s=np.array(latencies[:2]),
     )
-    got = LoadResult.from_bytes(sent.to_bytes())
-    assert got.latencies_s.tolist() == latencies
-    assert got.write_latencies_s.tolist() == latencies[:2]
-    assert replace(got, latencies_s=sent.latencies_s, write_latencies_s=sent.write_latencies_s) == sent
+    parsed = LoadResult.from_bytes(result.to_bytes())
+    assert parsed.latencies_s.tolist() == latencies
+    assert parsed.write_latencies_s.tolist() == latencies[:2]
+    assert replace(parsed, latencies_s=result.latencies_s, write_latencies_s=result.write_latencies_s) == result
