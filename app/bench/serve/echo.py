@@ -1,8 +1,7 @@
-"""The two yardsticks that the service is measured beside, both answering what /recommend answers, without a thought.
+"""Two reference servers that return a constant /recommend response, without model and store.
 
-`create_echo`: FastAPI with pydantic in and out, what the framework costs before any work is done.
-`bare`: an ASGI function with a ready answer, all but free, which shows how fast the generator itself is.
-Neither knows a model or a store.
+`create_echo`: FastAPI with pydantic models in and out, the cost of the framework alone.
+`bare`: an ASGI function with a constant response, which shows how fast the generator itself is.
 """
 
 import json
@@ -40,7 +39,7 @@ def create_echo() -> FastAPI:
 
     @app.post("/recommend")
     async def recommend(request: EchoRequest) -> EchoResponse:
-        return _answer(request.user_id, request.k)
+        return _build_response(request.user_id, request.k)
 
     return app
 
@@ -54,10 +53,10 @@ async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
-def _answer(user_id: str, k: int) -> EchoResponse:
+def _build_response(user_id: str, k: int) -> EchoResponse:
     return EchoResponse(
         recommendation_id=user_id,
-        items=[EchoItem(item_id=str(1000 + place), score=10.0 - place) for place in range(k)],
+        items=[EchoItem(item_id=str(1000 + rank), score=10.0 - rank) for rank in range(k)],
         served_by="echo",
         reason=None,
         model_version="",
@@ -67,5 +66,5 @@ def _answer(user_id: str, k: int) -> EchoResponse:
     )
 
 
-BODY = json.dumps(_answer("u", ITEMS).model_dump()).encode()
+BODY = json.dumps(_build_response("u", ITEMS).model_dump()).encode()
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]

@@ -1,7 +1,7 @@
-"""How many of the items that the service answered are those of an exact search: the reference, one history at a time.
+"""Checks of answers under benchmark: recall against exact search, and agreement between servers.
 
-The service is asked over HTTP while it runs; the reference may be loaded afterwards, so that large catalogues lie in
-memory once. It knows the reference predictor and no store.
+The service is queried over HTTP while it runs; the reference model may be loaded afterwards, so that a large catalogue
+is in memory only once.
 """
 
 import http.client
@@ -16,40 +16,54 @@ from models.artifact import Artifact
 from models.batch import Times
 from models.predictor import Predictor
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
+K = 10
+
+Answers = Mapping[str, Sequence[str]]
 
 
 def fetch_answers(target: Target, users: Sequence[str], k: int) -> dict[str, list[str]]:
-    """The items of each user, best first; a user who was not answered by the model is left out."""
-    found = {}
-    connection = http.client.HTTPConnection(target.host, target.port, timeout=PATIENCE_S)
-    headers = {"content-type": "application/json", "x-request-deadline-ms": str(int(PATIENCE_S * 1000))}
+    """Fetch the items of each user, best first; users that the model did not serve are omitted."""
+    answers = {}
+    connection = http.client.HTTPConnection(target.host, target.port, timeout=TIMEOUT_S)
+    headers = {"content-type": "application/json", "x-request-deadline-ms": str(int(TIMEOUT_S * 1000))}
     try:
         for user in dict.fromkeys(users):
             connection.request("POST", target.path, json.dumps({"user_id": user, "k": k}), headers)
-            answer = json.loads(connection.getresponse().read())
-            if answer.get("served_by") == "model":
-                found[user] = [item["item_id"] for item in answer["items"]]
+            response = json.loads(connection.getresponse().read())
+            if response.get("served_by") == "model":
+                answers[user] = [item["item_id"] for item in response["items"]]
     finally:
         connection.close()
-    return found
+    return answers
 
 
-def recall(
-    artifact: Artifact, answered: Mapping[str, Sequence[str]], histories: Mapping[str, tuple[ItemKeys, Times]]
+def compute_recall(
+    artifact: Artifact, answers: Answers, histories: Mapping[str, tuple[ItemKeys, Times]]
 ) -> float | None:
-    """Share of the exact best items that were answered, mean over users; None if nobody was.
+    """Compute the mean recall of `answers` against exact search; None without answers.
 
-    `histories` are (keys, times) find_indices every user in `answered`, oldest first.
+    `histories` are (keys, times) of every user in `answers`, oldest first. The reference runs one history at a time.
     """
     reference = Predictor(artifact.predictor.model, artifact.predictor.torch_device)
-    reference.choose_scorers()  # of the exact ones; an index is not asked
-    shares = []
-    for user, items in answered.items():
+    reference.choose_scorers()  # exact ones only: this predictor has no index
+    recalls = []
+    for user, items in answers.items():
         keys, times = histories[user]
         indices = artifact.catalogue.keys.find_indices(keys)
-        known = indices[indices > 0]
-        exact = reference.top_k([known], len(items), times=[times[indices > 0]], excluded=[known])
-        best = {artifact.catalogue.item_id(index) for index in exact.indices[0].tolist() if index}
-        shares.append(len(best.intersection(items)) / max(1, len(best)))
-    return float(np.mean(shares)) if shares else None
+        history = indices[indices > 0]
+        exact = reference.top_k([history], len(items), times=[times[indices > 0]], excluded=[history])
+        exact_items = {artifact.catalogue.item_id(index) for index in exact.indices[0].tolist() if index}
+        recalls.append(len(exact_items.intersection(items)) / max(1, len(exact_items)))
+    return float(np.mean(recalls)) if recalls else None
+
+
+def compare_answers(service: Target, peers: Sequence[Target], users: Sequence[str]) -> dict[str, float]:
+    """Compute the fraction of the service's items that each peer returns too; below 1 the work differs."""
+    expected = fetch_answers(service, users, K) if peers else {}
+    total = max(1, sum(map(len, expected.values())))
+    return {peer.name: round(_count_shared(expected, fetch_answers(peer, users, K)) / total, 4) for peer in peers}
+
+
+def _count_shared(expected: Answers, answers: Answers) -> int:
+    return sum(len(set(items) & set(answers.get(user, ()))) for user, items in expected.items())

@@ -1,7 +1,7 @@
-"""The service that one writes in an afternoon: FastAPI, one Redis read and one model run per request, in the handler.
+"""A plain FastAPI service: one Redis read and one model run per request, in the handler.
 
-Same artifact, same predictor (on torch, unless the benchmark says otherwise), same histories, same server, as many
-workers as ours; no batches, no deadlines, no metrics. Run by uvicorn, with the settings in the environment.
+Same artifact, predictor (with torch unless configured otherwise), histories, server and number of workers as nextup;
+no batching, deadlines or metrics. Run by uvicorn with settings from the environment.
 """
 
 import os
@@ -21,7 +21,7 @@ from app.stores.results import decode_history
 
 def create_naive() -> FastAPI:
     settings = Settings()
-    assert settings.redis_url is not None, "the benchmark says where the histories are"
+    assert settings.redis_url is not None, "the benchmark sets NEXTUP_REDIS_URL"
     url = settings.redis_url
 
     @asynccontextmanager
@@ -40,7 +40,7 @@ def create_naive() -> FastAPI:
     async def recommend(request: EchoRequest, http: Request) -> EchoResponse:
         history = decode_history(await http.app.state.redis.get(build_items_key(request.user_id)))
         query = Query(history.item_keys, request.k, times=history.times)
-        top = http.app.state.servable.answer([query])[0]
+        top = http.app.state.servable.run_batch([query])[0]
         if not isinstance(top, TopItems):
             raise top
         return EchoResponse(

@@ -1,7 +1,7 @@
-"""TorchServe set up by the benchmark itself: a Python environment of its own, an archive, a configuration, a server.
+"""TorchServe as the benchmark installs it: a separate Python environment, an archive, a configuration, a server.
 
-Set up as its guide says for throughput: several worker processes, batches of at most 32 within 2 ms, no token. What it
-needs and does not find is a PeerMissing, with the reason. What it answers is in `torchserve_handler.py`.
+Configured for throughput as its guide recommends: several worker processes, batches of at most 32 within 2 ms, no
+token. PeerMissing names a missing requirement. `torchserve_handler.py` computes its responses.
 """
 
 import http.client
@@ -23,33 +23,35 @@ from app.runtime.subprocesses import ChildFailed, build_child_environment
 
 WORKERS = 3
 BATCH, DELAY_MS = 32, 2
-READY_S = 180.0
+START_S = 180.0
 INSTALL_S = 1800.0
-NEEDED = (
+REQUEST_TIMEOUT_S = 30.0
+REQUIREMENTS = (
     "torchserve", "torch-model-archiver", "captum", "fastapi", "msgspec", "numpy", "packaging", "polars",
     "prometheus-client", "psutil", "pydantic-settings", "pyyaml", "redis[hiredis]", "requests", "safetensors",
 )  # fmt: skip
-"""What TorchServe and the project's own model code import."""
+"""Packages that TorchServe and nextup's model code import."""
 
 
 class PeerMissing(RuntimeError):
-    """The peer cannot be measured here; the text says why."""
+    """The peer cannot run on this machine; the text states the reason."""
 
 
 def find_java() -> Path:
-    """PeerMissing if there is none on PATH or in JAVA_HOME."""
+    """Find the Java executable; PeerMissing if there is none on PATH or in JAVA_HOME."""
     home = os.environ.get("JAVA_HOME")
-    at_home = Path(home) / "bin" / "java" if home else None
-    found = str(at_home) if at_home and at_home.is_file() else shutil.which("java")
-    if found is None:
+    home_java = Path(home) / "bin" / "java" if home else None
+    executable = str(home_java) if home_java and home_java.is_file() else shutil.which("java")
+    if executable is None:
         raise PeerMissing("no Java on PATH or in JAVA_HOME")
-    return Path(found)
+    return Path(executable)
 
 
 def ensure_environment(folder: Path) -> Path:
-    """The Python of an environment with TorchServe in it, made if it is not there; PeerMissing if that fails."""
+    """Return the Python of the TorchServe environment in `folder`, creating it first; PeerMissing if that fails."""
     interpreter = folder / "bin" / "python"
-    commands = [[str(interpreter), "-m", "pip", "install", "-q", *NEEDED]]  # again too: what is needed may have grown
+    # An existing environment may be outdated, so its requirements are installed again.
+    commands = [[str(interpreter), "-m", "pip", "install", "-q", *REQUIREMENTS]]
     if not (folder / "bin" / "torchserve").is_file():
         torch = f"torch=={version('torch').partition('+')[0]}"
         commands = [
@@ -58,52 +60,52 @@ def ensure_environment(folder: Path) -> Path:
             *commands,
         ]
     for command in commands:
-        _run(command, "its environment could not be made", INSTALL_S)
+        _run_command(command, "cannot create its environment", INSTALL_S)
     return interpreter
 
 
 @contextmanager
-def torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, native: bool) -> Iterator[Target]:
-    """A running TorchServe, its Python environment in `folder`, the model on torch or on our native code.
+def run_torchserve(name: str, folder: Path, artifact: Path, redis_url: str, *, native: bool) -> Iterator[Target]:
+    """Run TorchServe from the environment in `folder`, with the model on torch or on native code.
 
-    PeerMissing, or ChildFailed if it does not start.
+    PeerMissing if a requirement is missing, ChildFailed if it does not start.
     """
-    found = find_java()
+    java = find_java()
     interpreter = ensure_environment(folder)
     ports = [find_free_port() for _ in range(3)]
-    with tempfile.TemporaryDirectory(prefix="nextup-torchserve-") as place:
-        store = Path(place)
+    with tempfile.TemporaryDirectory(prefix="nextup-torchserve-") as temporary:
+        store = Path(temporary)
         archive = [
-            "--model-name", "nextup", "--version", "1.0", "--handler", handler.__file__, "--export-path", place,
+            "--model-name", "nextup", "--version", "1.0", "--handler", handler.__file__, "--export-path", temporary,
         ]  # fmt: skip
-        _run(
+        _run_command(
             [str(interpreter.with_name("torch-model-archiver")), *archive],
-            "its archive could not be made",
-            READY_S,
-            TMPDIR=place,
+            "cannot create its archive",
+            START_S,
+            TMPDIR=temporary,
         )
         (store / "config.properties").write_text(format_configuration(ports))
-        options = ["--start", "--foreground", "--ncs", "--model-store", place, "--models", "nextup=nextup.mar"]
+        options = ["--start", "--foreground", "--ncs", "--model-store", temporary, "--models", "nextup=nextup.mar"]
         options += ["--ts-config", str(store / "config.properties"), "--disable-token-auth"]
         variables = {
             handler.ARTIFACT: str(artifact.resolve()),
             handler.REDIS: redis_url,
             handler.BATCH: str(BATCH),
             handler.NATIVE: str(int(native)),
-            "LOG_LOCATION": place,
-            "METRICS_LOCATION": place,
-            "TEMP": place,
-            "PATH": os.pathsep.join([str(found.parent), str(interpreter.parent), os.environ.get("PATH", "")]),
+            "LOG_LOCATION": temporary,
+            "METRICS_LOCATION": temporary,
+            "TEMP": temporary,
+            "PATH": os.pathsep.join([str(java.parent), str(interpreter.parent), os.environ.get("PATH", "")]),
         }
         with run_child(
             "torchserve", [str(interpreter.with_name("torchserve")), *options], variables, str(interpreter)
-        ) as it:
-            _wait(it, ports[0])
-            yield Target(name, LOOPBACK, ports[0], "/predictions/nextup", it)
+        ) as process:
+            _wait_until_serving(process, ports[0])
+            yield Target(name, LOOPBACK, ports[0], "/predictions/nextup", process)
 
 
 def format_configuration(ports: list[int]) -> str:
-    """`ports` of inference, management and metrics."""
+    """Format config.properties; `ports` are those of inference, management and metrics."""
     addresses = zip(("inference", "management", "metrics"), ports, strict=True)
     model = (
         f'"marName": "nextup.mar", "minWorkers": {WORKERS}, "maxWorkers": {WORKERS}, '
@@ -118,15 +120,15 @@ def format_configuration(ports: list[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _wait(process: ChildProcess, port: int) -> None:
-    """Until a request is answered: the server is up long before its workers."""
-    end = time.monotonic() + READY_S
-    while time.monotonic() < end:
+def _wait_until_serving(process: ChildProcess, port: int) -> None:
+    """Wait for a successful response: the server listens long before its workers are ready."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
         process.check_running()
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30.0)
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=REQUEST_TIMEOUT_S)
         try:
             connection.request(
-                "POST", "/predictions/nextup", b'{"user_id": "nobody"}', {"content-type": "application/json"}
+                "POST", "/predictions/nextup", b'{"user_id": "unknown"}', {"content-type": "application/json"}
             )
             if connection.getresponse().status == http.HTTPStatus.OK:
                 return process.wait_until_ready(port, "/ping", WORKERS)
@@ -135,16 +137,16 @@ def _wait(process: ChildProcess, port: int) -> None:
         finally:
             connection.close()
         time.sleep(0.5)
-    raise ChildFailed(f"torchserve was not ready within {READY_S:.0f} s:\n{process.read_tail()}")
+    raise ChildFailed(f"torchserve was not ready within {START_S:.0f} s:\n{process.read_tail()}")
 
 
-def _run(command: list[str], otherwise: str, longest_s: float, **variables: str) -> None:
+def _run_command(command: list[str], error_prefix: str, timeout_s: float, **variables: str) -> None:
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
-            command, capture_output=True, env=build_child_environment(variables), timeout=longest_s, check=False
+        process = subprocess.run(  # noqa: S603 - our own arguments
+            command, capture_output=True, env=build_child_environment(variables), timeout=timeout_s, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerMissing(f"{otherwise}: {error}") from error
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise PeerMissing(f"{otherwise}: {last[0]}")
+        raise PeerMissing(f"{error_prefix}: {error}") from error
+    if process.returncode:
+        last_line = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise PeerMissing(f"{error_prefix}: {last_line[0]}")

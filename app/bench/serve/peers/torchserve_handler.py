@@ -1,7 +1,7 @@
-"""What runs inside TorchServe: a batch of requests, their histories by one read of Redis, one run of the predictor.
+"""The TorchServe handler: per batch of requests, one Redis read of their histories and one predictor run.
 
-It runs in TorchServe's own Python, which finds this project on its path. Where artifact and Redis are is in the
-environment. It knows nothing of HTTP: TorchServe hands over bodies and takes answers.
+It runs in TorchServe's Python environment with this project on its path; environment variables locate artifact and
+Redis. TorchServe passes request bodies and returns responses over HTTP.
 """
 
 import json
@@ -22,7 +22,7 @@ NATIVE = "NEXTUP_PEER_NATIVE"
 
 class Handler:
     def initialize(self, context: Any) -> None:
-        del context  # all it says is where the archive was unpacked
+        del context  # contains only the location of the unpacked archive
         batch = int(os.environ[BATCH])
         native = os.environ.get(NATIVE) == "1"
         self.servable = open_servable(
@@ -31,26 +31,26 @@ class Handler:
         self.redis = Redis.from_url(os.environ[REDIS])
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
-        """One answer per request, in their order."""
+        """Return one response per request, in order."""
         del context
-        bodies = [_body(row) for row in data]
+        bodies = [_parse_body(row) for row in data]
         values: Any = self.redis.mget([build_items_key(body["user_id"]) for body in bodies])
         histories = [decode_history(value) for value in values]
         queries = [
             Query(history.item_keys, body.get("k", 10), times=history.times)
             for body, history in zip(bodies, histories, strict=True)
         ]
-        return [self._answer(top) for top in self.servable.run_batch(queries)]
+        return [self._build_response(top) for top in self.servable.run_batch(queries)]
 
-    def _answer(self, top: TopItems | Exception) -> dict[str, Any]:
+    def _build_response(self, top: TopItems | Exception) -> dict[str, Any]:
         if not isinstance(top, TopItems):
             raise top
         items = [{"item_id": i, "score": s} for i, s in zip(top.item_ids, top.scores, strict=True)]
         return {"items": items, "served_by": top.source, "model_version": self.servable.version}
 
 
-def _body(row: dict[str, Any]) -> dict[str, Any]:
-    """A body is parsed already, or still bytes, by the content type of the request."""
-    found = row.get("body") or row.get("data")
-    parsed: Any = json.loads(found) if isinstance(found, str | bytes | bytearray) else found
+def _parse_body(row: dict[str, Any]) -> dict[str, Any]:
+    """Parse a body; depending on the content type TorchServe has parsed it already."""
+    body = row.get("body") or row.get("data")
+    parsed: Any = json.loads(body) if isinstance(body, str | bytes | bytearray) else body
     return dict(parsed)
