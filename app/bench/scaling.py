@@ -1,23 +1,52 @@
-"""The rungs of a ladder: catalogue sizes, each with a rate at which it must be served, and what came of it.
+"""The scaling benchmark: the service on synthetic catalogues of growing size, each step at its own request rate.
 
-Sizes, rates and the target of 50 ms at p90 are those of a published benchmark of recommender services (ETUDE). It
-knows figures and verdicts; what is started and asked is in `app/commands/bench_scaling.py`.
+Sizes, rates and the target of 50 ms at p90 are those of ETUDE, a published benchmark of recommender services.
 """
 
+import asyncio
+import time
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
-from app.bench.resources import ProcessMemory
-from app.bench.serve.report import ServerSummary
-from app.cli.counts import count_of
+import polars as pl
+
+from app.bench.load.profile import LoadProfile
+from app.bench.load.requests import build_read_bodies, sample_by_weight
+from app.bench.processes import LOOPBACK
+from app.bench.resources import ProcessMemory, read_memory
+from app.bench.serve.recall import compute_recall, fetch_answers
+from app.bench.serve.report import ServerSummary, summarize_rounds
+from app.bench.serve.rounds import run_round
+from app.bench.serve.servers import run_service
+from app.bench.serve.workload import open_benchmark_store, read_histories
+from app.cli.arguments import parse_count
+from app.settings import Settings
+from models.artifact import load_artifact
+from models.benchmarks.synthetic_artifact import (
+    generate_events,
+    make_log_config,
+    make_synthetic_artifact,
+    make_synthetic_index,
+)
 from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
+from models.indexing import MIN_INDEX_ITEMS, drop_index
+from models.scorers.ann.ivf_index import has_faiss
 
 MAX_P90_MS = 50.0
 MIN_RECALL = 0.99
 MIN_MODEL_SHARE = 0.99
-"""Of the answers: a service that falls back to popularity has not served the rate."""
+"""Minimum share of responses from the model: a service that falls back to popularity has not sustained the rate."""
+MIN_ITEMS, MAX_ITEMS = 40, 100_000_000
+MAX_RATE = 100_000
 DEFAULT_STEPS = "10k@100,100k@250,1m@500,10m@1000"
+K = 10
+NUM_BODIES = 20_000
+CONNECTIONS = 128
+TIMEOUT_S = 10.0
+WARM_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +56,39 @@ class ScaleStep:
     """Requests per second."""
 
     @classmethod
-    def parse_all(cls, text: str) -> list[Self]:
-        """`10k@100,1m@500`; ValueError for anything else."""
-        return [cls._parse(part) for part in text.split(",")]
-
-    @classmethod
-    def _parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Self:
+        """Parse `ITEMS@RATE`, such as `10k@100`; ArgumentTypeError for anything else."""
         size, _, rate = text.strip().lower().partition("@")
         try:
-            rung = cls(count_of(size), float(rate))
+            step = cls(parse_count(size), float(rate))
         except ValueError:
-            raise ValueError(f"--rungs has {text!r}; items@rate is meant, as in 100k@250") from None
-        if not 40 <= rung.items <= 100_000_000 or not 0 < rung.rate <= 100_000:
-            raise ValueError(f"--rungs has {text!r}; 40 to 100m items and a rate up to 100,000 make sense")
-        return rung
+            raise ArgumentTypeError(f"must be ITEMS@RATE, such as 100k@250 (got {text!r})") from None
+        if not MIN_ITEMS <= step.items <= MAX_ITEMS or not 0 < step.rate <= MAX_RATE:
+            raise ArgumentTypeError(
+                f"must have {MIN_ITEMS} to {MAX_ITEMS:,} items and a rate of at most {MAX_RATE:,} (got {text!r})"
+            )
+        return step
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOptions:
+    """Options that all steps share."""
+
+    preset: str
+    seconds: float
+    users: int
+    recall_sample: int
+    """Histories whose recall is measured; 0 skips it."""
+    use_index: bool
+    out: Path
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleResult:
-    """One rung, measured. Bytes of the service's processes together, loaded and then after the load."""
+    """Measurements of one step; memory is that of the service's processes together, before and after the load."""
 
-    rung: ScaleStep
+    step: ScaleStep
     summary: ServerSummary
     memory_before: ProcessMemory | None
     memory: ProcessMemory | None
@@ -55,33 +96,33 @@ class ScaleResult:
     start_s: float
     recall: float | None
     index: dict[str, Any] | None = None
-    """What is told of the index that answered; None for exact answers."""
+    """Description of the index; None for exact search."""
     index_s: float | None = None
-    """Spent on building it; next to nothing if it was there."""
+    """Time to build the index; almost zero if it existed."""
 
     @property
     def failure_reasons(self) -> list[str]:
-        """Why the rung is not passed; nothing if it is."""
+        """Reasons why the step failed; empty if it passed."""
         reasons = []
         p90_ms = self.summary.percentiles_ms[90]
         if p90_ms is None:
-            reasons.append("no answers")
+            reasons.append("no responses")
         elif p90_ms > MAX_P90_MS:
             reasons.append(f"p90 of {p90_ms:,.1f} ms is above {MAX_P90_MS:.0f} ms")
         if self.summary.error_count:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.summary.errors.items()))
             reasons.append(f"errors: {kinds}")
-        by_model = self.summary.served_by.get("model", 0.0)
-        if p90_ms is not None and by_model < MIN_MODEL_SHARE:
-            reasons.append(f"only {by_model:.1%} answered by the model")
+        model_share = self.summary.served_by.get("model", 0.0)
+        if p90_ms is not None and model_share < MIN_MODEL_SHARE:
+            reasons.append(f"only {model_share:.1%} served by the model")
         if self.recall is not None and self.recall < MIN_RECALL:
             reasons.append(f"recall@10 of {self.recall:.3f} is below {MIN_RECALL}")
         return reasons
 
-    def figures(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
-            "items": self.rung.items,
-            "rate": self.rung.rate,
+            "items": self.step.items,
+            "rate": self.step.rate,
             "rps": round(self.summary.rps, 1),
             **{f"p{q}_ms": round_optional(value, 2) for q, value in self.summary.percentiles_ms.items()},
             "max_ms": round_optional(self.summary.max_ms, 2),
@@ -99,25 +140,78 @@ class ScaleResult:
         }
 
 
-def format_scaling_table(rungs: Sequence[ScaleResult]) -> str:
-    head = [
-        "items", "asked/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "errors",
-        "PSS MB", "USS MB", "disk MB", "start s", "recall@10", "",
-    ]  # fmt: skip
-    return format_text_table(head, [_row(one) for one in rungs])
+def run_step(step: ScaleStep, options: ScaleOptions, settings: Settings) -> ScaleResult:
+    """Create the artifact and its histories, then measure the service under the step's rate."""
+    folder = make_synthetic_artifact(options.out, options.preset, step.items, seed=options.seed)
+    events = generate_events(make_log_config(step.items, users=options.users, seed=options.seed))
+    # Sampling from events picks users in proportion to their number of events.
+    users = sample_by_weight(events["user_id"].to_list(), None, NUM_BODIES, options.seed)
+    started_at = time.monotonic()
+    index = _prepare_index(folder, step, events, use_index=options.use_index)
+    index_s = time.monotonic() - started_at
+    settings = settings.model_copy(update={"artifact": folder})
+    with open_benchmark_store(events, settings) as url:
+        with run_service(settings, url) as service:
+            memory_before = read_memory(service.process.pid)
+            finished = run_round(service.target, _build_step_profile(step, options, users))
+            memory = read_memory(service.process.pid)
+            answers = fetch_answers(service.target, users[: options.recall_sample], K)
+        recall = None
+        if answers:
+            histories = asyncio.run(read_histories(url, settings, list(answers)))
+            recall = compute_recall(load_artifact(folder, device="cpu"), answers, histories)
+    return ScaleResult(
+        step=step,
+        summary=summarize_rounds("recommend", [finished]),
+        memory_before=memory_before,
+        memory=memory,
+        artifact_bytes=sum(file.stat().st_size for file in folder.iterdir()),
+        start_s=service.start_s,
+        recall=recall,
+        index=index,
+        index_s=index_s if index else None,
+    )
 
 
-def _row(one: ScaleResult) -> list[str]:
-    return [
-        f"{one.rung.items:,}",
-        f"{one.rung.rate:,.0f}",
-        f"{one.summary.rps:,.1f}",
-        *(format_number(value) for value in one.summary.percentiles_ms.values()),
-        f"{one.summary.error_count:,}",
-        format_megabytes(one.memory.pss if one.memory else None),
-        format_megabytes(one.memory.uss if one.memory else None),
-        format_megabytes(one.artifact_bytes),
-        format_number(one.start_s),
-        format_number(one.recall, 3),
-        "failed" if one.failure_reasons else "passed",
+def format_scaling_table(results: Sequence[ScaleResult]) -> str:
+    head = ["items", "offered/s", "served/s", "p50 ms", "p90 ms", "p99 ms", "errors"]
+    head += ["PSS MB", "USS MB", "disk MB", "start s", "recall@10", ""]
+    rows = [
+        [
+            f"{result.step.items:,}",
+            f"{result.step.rate:,.0f}",
+            f"{result.summary.rps:,.1f}",
+            *(format_number(value) for value in result.summary.percentiles_ms.values()),
+            f"{result.summary.error_count:,}",
+            format_megabytes(result.memory.pss if result.memory else None),
+            format_megabytes(result.memory.uss if result.memory else None),
+            format_megabytes(result.artifact_bytes),
+            format_number(result.start_s),
+            format_number(result.recall, 3),
+            "failed" if result.failure_reasons else "passed",
+        ]
+        for result in results
     ]
+    return format_text_table(head, rows)
+
+
+def _prepare_index(folder: Path, step: ScaleStep, events: pl.DataFrame, *, use_index: bool) -> dict[str, Any] | None:
+    if not use_index:
+        drop_index(folder)
+        return None
+    return make_synthetic_index(folder, events) if step.items >= MIN_INDEX_ITEMS and has_faiss() else None
+
+
+def _build_step_profile(step: ScaleStep, options: ScaleOptions, users: Sequence[str]) -> LoadProfile:
+    return LoadProfile(
+        host=LOOPBACK,
+        port=0,
+        path="",
+        bodies=build_read_bodies(users, K),
+        connections=CONNECTIONS,
+        warm_up_s=min(WARM_UP_S, options.seconds),
+        seconds=options.seconds,
+        timeout_s=TIMEOUT_S,
+        rate=step.rate,
+        seed=options.seed,
+    )
