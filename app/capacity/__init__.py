@@ -1,1 +1,1 @@
-"""What a service of a given size will take, told before it is built: `nextup plan`."""
+"""Estimates of the resources that a service of a given size needs: `nextup plan`."""

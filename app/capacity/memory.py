@@ -1,20 +1,20 @@
-"""Resident memory of the service: what each worker has for itself, and the mapped files that all of them share.
+"""Resident memory of the service: private memory of each worker, and mapped files that all workers share.
 
-Pages of a mapped file count once. At the start only weights and counts have been read; `mapped` is what has been read
-once every item was asked for, and the kernel may drop it again. It knows no machine: the base comes from outside.
+Pages of a mapped file count once. At startup only weights and counts have been read; `mapped` assumes that every item
+has been requested, and the kernel may evict those pages.
 """
 
 from dataclasses import asdict, dataclass
 
 from app.bench.resources import ResidentMemory
-from app.capacity import constants as measured
-from app.capacity.artifact_files import COUNTS, ItemText, compute_catalogue_bytes
+from app.capacity import constants
+from app.capacity.artifact_files import COUNT_BYTES, ItemText, compute_catalogue_bytes
 from app.capacity.shapes import ModelShape
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerMemory:
-    """Bytes of one worker's own memory by part, and of mapped files by part."""
+    """Bytes by part of one worker's private memory and of mapped files."""
 
     base: int
     service: int
@@ -33,7 +33,7 @@ class WorkerMemory:
 
     @property
     def mapped(self) -> int:
-        """Once every item was asked for."""
+        """Bytes of mapped files once every item has been requested."""
         return self.libraries + self.weights + self.catalogue + self.index
 
     @property
@@ -42,41 +42,41 @@ class WorkerMemory:
 
     @property
     def without_service(self) -> ResidentMemory:
-        """Of a process that answers, without HTTP and Redis."""
+        """Memory of a process that only runs the model, without HTTP and Redis."""
         return ResidentMemory(self.own - self.service, self.mapped)
 
     def total_for(self, workers: int) -> ResidentMemory:
-        """All processes of the service, shared pages counted once."""
-        supervisor = measured.SUPERVISOR_OWN if workers > 1 else 0
+        """Return the memory of all processes together, shared pages counted once."""
+        supervisor = constants.SUPERVISOR_OWN if workers > 1 else 0
         return ResidentMemory(workers * self.own + supervisor, self.mapped)
 
-    def figures(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int]:
         return {**asdict(self), "own": self.own, "mapped": self.mapped, "mapped_at_start": self.mapped_at_start}
 
 
 def estimate_worker_memory(
     shape: ModelShape, text: ItemText, base: ResidentMemory, *, index: bool = False
 ) -> WorkerMemory:
-    """On a CPU, after some thousand requests."""
-    heap = measured.HEAP_MIN
+    """Estimate a worker on a CPU after some thousand requests; `base` is an imported service without a model."""
+    heap = constants.HEAP_MIN
     if shape.scorers.scores_written:
-        heap += min(measured.HEAP_SCORES * shape.score_bytes, measured.HEAP_MAX)
+        heap += min(constants.HEAP_SCORES * shape.score_bytes, constants.HEAP_MAX)
     if index:
-        heap += measured.INDEX_HEAP
+        heap += constants.INDEX_HEAP
     return WorkerMemory(
         base=base.own,
-        service=measured.SERVICE_OWN,
-        model=measured.MODEL_OWN + shape.weights - shape.mapped_weights,
+        service=constants.SERVICE_OWN,
+        model=constants.MODEL_OWN + shape.weights - shape.mapped_weights,
         scorers=shape.index.extra_bytes if index else shape.scorers.extra_bytes,
         heap=heap,
-        libraries=base.mapped + measured.MODEL_MAPPED,
+        libraries=base.mapped + constants.MODEL_MAPPED,
         weights=shape.mapped_weights,
         catalogue=compute_catalogue_bytes(shape.items, text),
         index=shape.index.file_bytes if index else 0,
-        catalogue_at_start=COUNTS * shape.items,
+        catalogue_at_start=COUNT_BYTES * shape.items,
     )
 
 
 def estimate_device_memory(shape: ModelShape) -> dict[str, int]:
-    """Bytes on an accelerator that follow from shapes: weights, and a batch of 32 that is scored at once."""
+    """Estimate accelerator bytes that follow from shapes: weights, and one batch of 32 scored at once."""
     return {"weights": shape.weights, "workspace": shape.score_bytes + shape.hidden_bytes}

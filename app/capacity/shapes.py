@@ -1,7 +1,6 @@
-"""The tensors of a preset at a size, by name and bytes: of the model itself, on torch's meta device, without memory.
+"""Names and bytes of the tensors of a preset at a size, from a model on torch's meta device.
 
-Knows which of them a worker maps and which it reads, by the same rule as the load of an artifact. It knows no file and
-no process.
+Which tensors a worker memory-maps follows the same rule as loading an artifact.
 """
 
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from models.scorers.ann.indexes import IndexEstimate, estimate_index
 from models.scorers.selection import ScorerEstimate, estimate_scorers
 
 MIN_ITEMS, MAX_ITEMS = 64, 1_000_000_000
-"""Fewer give a smaller codebook, which the data decides."""
-BATCH = 32  # the largest of a service as it is set
+"""With fewer items the data determines a smaller codebook."""
+BATCH = 32  # largest batch with default settings
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Bytes of a model with `items` items; `table_form` is codes, full or another embedding's name."""
+    """Bytes of a model with `items` items; `table_form` is `codes`, `full` or another embedding."""
 
     preset: str
     items: int
@@ -31,11 +30,11 @@ class ModelShape:
     scorers: ScorerEstimate
     table_form: str
     planned_index: IndexEstimate | None
-    """None where no index fits."""
+    """None if the head supports no index."""
     score_bytes: int
-    """Of a batch of 32, where everything is scored at once."""
+    """Scores of a batch of 32 if all items are scored at once."""
     hidden_bytes: int
-    """Of hidden vectors of all positions of a batch of 32."""
+    """Hidden vectors of all positions of a batch of 32."""
 
     @property
     def weights(self) -> int:
@@ -43,21 +42,21 @@ class ModelShape:
 
     @property
     def mapped_weights(self) -> int:
-        """Of tensors that stay in the file, and are shared by workers."""
+        """Bytes of tensors that stay memory-mapped and are shared by workers."""
         return sum(size for size in self.tensors.values() if size >= MIN_MMAP_BYTES)
 
     @property
     def index(self) -> IndexEstimate:
-        """ValueError for a catalogue or a head that gets no index."""
+        """The index of this model; ValueError if its catalogue or head gets none."""
         if self.planned_index is None:
-            raise ValueError(f"--index: {self.preset} scores no inner products, so no index fits")
+            raise ValueError(f"--index requires a head that scores inner products ({self.preset} does not)")
         if self.items < MIN_INDEX_ITEMS:
-            raise ValueError(f"--index: an index is made from {MIN_INDEX_ITEMS:,} items on, not for {self.items:,}")
+            raise ValueError(f"--index requires at least {MIN_INDEX_ITEMS:,} items (got {self.items:,})")
         return self.planned_index
 
 
 def compute_shape(config: ModelConfig, items: int) -> ModelShape:
-    """Without categories, which is what a model without its data has; ValueError for parts that do not fit."""
+    """Compute the shape of a model without categories; ValueError for parts that do not fit together."""
     with torch.device("meta"):
         model = build_uninitialized_model(config, items)
     scorers = estimate_scorers(model)

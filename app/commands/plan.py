@@ -1,85 +1,108 @@
-"""`nextup plan`: what a service of a given size will take, before anything is trained or started.
-
-Knows the options. The forecast is put together from `app/planning`.
-"""
+"""`nextup plan`: estimate disk, memory, Redis and workers of a service before anything is trained or started."""
 
 import argparse
 import json
-import math
 
-from app.capacity.artifact_files import ItemText, artifact_files
+from app.capacity.artifact_files import ItemText, estimate_artifact_files
 from app.capacity.base_memory import measure_base_memory
 from app.capacity.histories import ALLOCATORS, estimate_histories
 from app.capacity.memory import estimate_device_memory, estimate_worker_memory
 from app.capacity.rate import NotMeasured, RateEstimate, estimate_rate
 from app.capacity.report import CapacityPlan
 from app.capacity.shapes import MAX_ITEMS, MIN_ITEMS, ModelShape, compute_shape
-from app.cli.counts import asked_count
+from app.cli.arguments import count_in, float_in, int_in
 from app.settings import Settings
 from models.presets import preset
 
-MOST_USERS = 10_000_000_000
-MOST_WORKERS = 4096
-NOT_ON_CUDA = (
-    "what CUDA itself takes on the device and in the process, which scorer a GPU would choose and what it would keep; "
-    "memory of the process is told as on a CPU"
+MAX_USERS = 10_000_000_000
+MAX_LENGTH = 1_000_000
+MAX_WORKERS = 4096
+MAX_TEXT_BYTES = 4096
+MAX_CATEGORIES = 1000
+MIN_RATE, MAX_RATE = 0.01, 1e8
+NOT_MEASURED_ON_CUDA = (
+    "memory of CUDA itself on the device and in the process, and the scorer that a GPU would select with its tables; "
+    "process memory is estimated as on a CPU"
 )
-LARGEST_TEXT = 4096  # bytes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--items", required=True, metavar="N", help="of the catalogue, such as 10M")
-    parser.add_argument("--users", default="1M", metavar="N", help="with a history (1M)")
-    parser.add_argument("--length", default="200", metavar="N", help="events of a history, on average (200)")
-    parser.add_argument("--preset", default="blossom", help="whose sizes the model has (blossom)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the model runs (cpu)")
-    parser.add_argument("--workers", type=int, metavar="N", help="HTTP processes (as the rate needs, else 1)")
-    parser.add_argument("--rate", type=float, metavar="RPS", help="requests per second, for the workers they need")
-    parser.add_argument("--index", action="store_true", help="with an index for approximate answers (`nextup index`)")
-    parser.add_argument("--id-bytes", type=float, metavar="B", help="of an item id (numbers up to N, and a letter)")
-    parser.add_argument("--user-id-bytes", type=float, metavar="B", help="of a user id (likewise)")
-    parser.add_argument("--title-bytes", type=float, default=0.0, metavar="B", help="of a title (0)")
-    parser.add_argument("--categories", type=float, default=0.0, metavar="N", help="that an item has (0)")
-    parser.add_argument("--event-bytes", type=float, default=0.0, metavar="B", help="of type and recommendation id (0)")
-    parser.add_argument("--redis", choices=tuple(ALLOCATORS), default="server", help="whose memory (server)")
+    text_bytes, optional_bytes = float_in(1, MAX_TEXT_BYTES), float_in(0, MAX_TEXT_BYTES)
+    parser.add_argument(
+        "--items", type=count_in(MIN_ITEMS, MAX_ITEMS), required=True, metavar="N", help="catalogue size, such as 10M"
+    )
+    parser.add_argument(
+        "--users", type=count_in(1, MAX_USERS), default="1M", metavar="N", help="users with a history (1M)"
+    )
+    parser.add_argument(
+        "--length", type=count_in(1, MAX_LENGTH), default="200", metavar="N", help="mean events per history (200)"
+    )
+    parser.add_argument("--preset", default="blossom", help="preset whose sizes the model has (blossom)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="device of the model (cpu)")
+    parser.add_argument(
+        "--workers", type=int_in(1, MAX_WORKERS), metavar="N", help="HTTP processes (as --rate requires, else 1)"
+    )
+    parser.add_argument(
+        "--rate", type=float_in(MIN_RATE, MAX_RATE), metavar="RPS", help="requests per second, to estimate workers"
+    )
+    parser.add_argument("--index", action="store_true", help="with an ANN index (`nextup index`)")
+    parser.add_argument(
+        "--id-bytes", type=text_bytes, metavar="B", help="mean bytes of an item id (a letter and a number up to N)"
+    )
+    parser.add_argument("--user-id-bytes", type=text_bytes, metavar="B", help="mean bytes of a user id (likewise)")
+    parser.add_argument(
+        "--title-bytes", type=optional_bytes, default=0.0, metavar="B", help="mean bytes of an item title (0)"
+    )
+    parser.add_argument(
+        "--categories", type=float_in(0, MAX_CATEGORIES), default=0.0, metavar="N", help="categories per item (0)"
+    )
+    parser.add_argument(
+        "--event-bytes",
+        type=optional_bytes,
+        default=0.0,
+        metavar="B",
+        help="mean bytes of an event's type and recommendation id (0)",
+    )
+    parser.add_argument(
+        "--redis", choices=tuple(ALLOCATORS), default="server", help="kind of Redis, for its allocator (server)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    found = _forecast(arguments)
-    print(found.table())
-    print(json.dumps(found.figures()))
+    if arguments.index and arguments.device == "cuda":
+        raise ValueError("--index requires --device cpu; a GPU scores all items")
+    plan = _make_plan(arguments)
+    print(plan.format_table())
+    print(json.dumps(plan.to_dict()))
     return 0
 
 
-def _forecast(arguments: argparse.Namespace) -> CapacityPlan:
-    items = asked_count("items", arguments.items, MIN_ITEMS, MAX_ITEMS)
-    users = asked_count("users", arguments.users, 1, MOST_USERS)
-    length = asked_count("length", arguments.length, 1, 1_000_000)
-    _check(arguments)
-    shape = compute_shape(preset(arguments.preset), items)
-    text = ItemText.from_count(items, arguments.title_bytes, arguments.categories)
+def _make_plan(arguments: argparse.Namespace) -> CapacityPlan:
+    shape = compute_shape(preset(arguments.preset), arguments.items)
+    text = ItemText.from_count(arguments.items, arguments.title_bytes, arguments.categories)
     if arguments.id_bytes is not None:
         text = ItemText(arguments.id_bytes, arguments.title_bytes, arguments.categories)
-    user_bytes = ItemText.from_count(users).id_bytes if arguments.user_id_bytes is None else arguments.user_id_bytes
+    user_bytes = arguments.user_id_bytes
+    if user_bytes is None:
+        user_bytes = ItemText.from_count(arguments.users).id_bytes
     histories = estimate_histories(
-        users,
-        length,
+        arguments.users,
+        arguments.length,
         id_bytes=text.id_bytes,
         user_bytes=user_bytes,
         max_events=Settings().history_max_events,
-        more=arguments.event_bytes,
+        extra_bytes=arguments.event_bytes,
         allocator=arguments.redis,
     )
-    files = artifact_files(shape, text, index=arguments.index)
-    rate, missing = _rate(arguments, shape, length)
+    files = estimate_artifact_files(shape, text, index=arguments.index)
+    rate, not_measured = _estimate_rate(arguments, shape)
     base = measure_base_memory()
     on_gpu = arguments.device == "cuda"
     return CapacityPlan(
-        asked={
-            "items": items,
-            "users": users,
-            "length": length,
-            **{name: getattr(arguments, name) for name in ("preset", "device", "index", "redis")},
+        inputs={
+            **{name: getattr(arguments, name) for name in ("items", "users", "length", "preset", "device")},
+            "index": arguments.index,
+            "redis": arguments.redis,
             "id_bytes": round(text.id_bytes, 2),
             "user_id_bytes": round(user_bytes, 2),
         },
@@ -90,32 +113,15 @@ def _forecast(arguments: argparse.Namespace) -> CapacityPlan:
         device=estimate_device_memory(shape) if on_gpu else None,
         rate=rate,
         base_is_measured=base.is_measured,
-        not_measured=[*missing, *([NOT_ON_CUDA] if on_gpu else [])],
+        not_measured=[*not_measured, *([NOT_MEASURED_ON_CUDA] if on_gpu else [])],
     )
 
 
-def _rate(arguments: argparse.Namespace, shape: ModelShape, length: int) -> tuple[RateEstimate | None, list[str]]:
+def _estimate_rate(arguments: argparse.Namespace, shape: ModelShape) -> tuple[RateEstimate | None, list[str]]:
+    """Return the estimate and nothing missing, or None and the reason."""
     if arguments.rate is None:
         return None, []
     try:
-        return estimate_rate(shape, arguments.rate, length, arguments.device, index=arguments.index), []
+        return estimate_rate(shape, arguments.rate, arguments.length, arguments.device, index=arguments.index), []
     except NotMeasured as error:
         return None, [str(error)]
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """ValueError for a number that makes no sense, by its option."""
-    if arguments.index and arguments.device == "cuda":
-        raise ValueError("--index is for --device cpu: on a GPU everything is scored")
-    for name, least, most in (
-        ("workers", 1, MOST_WORKERS),
-        ("rate", 0.01, 1e8),
-        ("id_bytes", 1, LARGEST_TEXT),
-        ("user_id_bytes", 1, LARGEST_TEXT),
-        ("title_bytes", 0, LARGEST_TEXT),
-        ("categories", 0, 1000),
-        ("event_bytes", 0, LARGEST_TEXT),
-    ):
-        value = getattr(arguments, name)
-        if value is not None and (not math.isfinite(value) or not least <= value <= most):
-            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; from {least:g} to {most:g} can be planned")

@@ -1,4 +1,4 @@
-"""A real service takes what was planned, within a tenth: one worker and two, both presets, after requests."""
+"""Measured service memory is within 10 % of the estimate: one and two workers, both presets, after requests."""
 
 import asyncio
 from dataclasses import replace
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.bench.load.profile import LoadProfile
-from app.bench.load.traffic import build_read_bodies, generate_events, sample_by_weight
+from app.bench.load.requests import build_read_bodies, sample_by_weight
 from app.bench.resources import read_resident
 from app.bench.serve.rounds import run_round
-from app.bench.serve.service import run_service
+from app.bench.serve.servers import run_service
 from app.capacity.artifact_files import ItemText
 from app.capacity.base_memory import BaseMemory, measure_base_memory
 from app.capacity.memory import estimate_worker_memory
@@ -18,12 +18,12 @@ from app.capacity.shapes import compute_shape
 from app.cli.load_histories import load_events
 from app.settings import Settings
 from app.stores.session import redis_url
-from models.benchmarks.synthetic_artifact import make_law, make_synthetic_artifact
+from models.benchmarks.synthetic_artifact import generate_events, make_log_config, make_synthetic_artifact
 from models.presets import preset
 
 WITHIN = 0.1
 SERVICES = [("blossom", 1000, 2), ("blossom", 50_000, 1), ("sasrec", 50_000, 1)]
-PLAN = LoadProfile("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)
+PROFILE = LoadProfile("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def base() -> BaseMemory:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "items", "workers"), SERVICES)
-def test_resident_memory_is_as_planned(
+def test_resident_memory_matches_the_estimate(
     name: str, items: int, workers: int, base: BaseMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not base.is_measured:
@@ -41,27 +41,27 @@ def test_resident_memory_is_as_planned(
     for variable, value in (("TORCH_THREADS", "1"), ("DATA_DIR", str(tmp_path)), ("REQUEST_DEADLINE_MS", "10000")):
         monkeypatch.setenv(f"NEXTUP_{variable}", value)
     settings = Settings(artifact=make_synthetic_artifact(tmp_path, name, items), workers=workers)
-    events = generate_events(make_law(items, users=200))
-    asking = build_read_bodies(sample_by_weight(events["user_id"].to_list(), None, 500, 0), 10)
-    with redis_url(settings) as url:  # of its own: these users have the names of others
+    events = generate_events(make_log_config(items, users=200))
+    bodies = build_read_bodies(sample_by_weight(events["user_id"].to_list(), None, 500, 0), 10)
+    with redis_url(settings) as url:  # a separate one: other tests use the same user ids
         asyncio.run(load_events(url, settings, events))
         with run_service(settings, url) as service:
-            answered = run_round(service.target, replace(PLAN, bodies=tuple(asking))).tally
-            found = read_resident(service.process.pid)
-    assert answered.answered > 50
-    assert found is not None
-    planned = estimate_worker_memory(
+            result = run_round(service.target, replace(PROFILE, bodies=tuple(bodies))).result
+            measured = read_resident(service.process.pid)
+    assert result.ok_responses > 50
+    assert measured is not None
+    estimate = estimate_worker_memory(
         compute_shape(preset(name), items), ItemText.from_count(items), base.resident
     ).total_for(workers)
-    assert found.total == pytest.approx(planned.total, rel=WITHIN), (found, planned)
-    assert found.mapped == pytest.approx(planned.mapped, rel=WITHIN), (found, planned)
+    assert measured.total == pytest.approx(estimate.total, rel=WITHIN), (measured, estimate)
+    assert measured.mapped == pytest.approx(estimate.mapped, rel=WITHIN), (measured, estimate)
 
 
-def test_a_supervisor_and_a_copy_of_what_is_own_come_with_the_second_worker(base: BaseMemory) -> None:
-    one = estimate_worker_memory(
+def test_second_worker_adds_a_supervisor_and_private_memory(base: BaseMemory) -> None:
+    worker = estimate_worker_memory(
         compute_shape(preset("blossom"), 1_000_000), ItemText.from_count(1_000_000), base.resident
     )
-    assert one.total_for(2).mapped == one.total_for(1).mapped
-    assert one.total_for(3).own - one.total_for(2).own == one.own
-    assert one.total_for(2).own - one.total_for(1).own > one.own
-    assert one.mapped_at_start < one.mapped
+    assert worker.total_for(2).mapped == worker.total_for(1).mapped
+    assert worker.total_for(3).own - worker.total_for(2).own == worker.own
+    assert worker.total_for(2).own - worker.total_for(1).own > worker.own
+    assert worker.mapped_at_start < worker.mapped

@@ -1,4 +1,4 @@
-"""`nextup plan` as it is typed."""
+"""`nextup plan` from the command line."""
 
 import json
 import os
@@ -9,59 +9,59 @@ from app.commands.main import main
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("NEXTUP_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.mark.slow
-def test_a_forecast_is_a_table_and_one_line_of_figures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_prints_a_table_and_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--items", "10M", "--users", "1m", "--rate", "100", "--workers", "3"]) == 0
     *table, last = capsys.readouterr().out.strip().splitlines()
-    found = json.loads(last)
-    assert found["asked"]["items"] == 10_000_000
-    assert found["artifact"]["bytes"] == sum(found["artifact"]["files"].values())
-    resident, worker = found["resident"], found["worker"]
+    plan = json.loads(last)
+    assert plan["asked"]["items"] == 10_000_000
+    assert plan["artifact"]["bytes"] == sum(plan["artifact"]["files"].values())
+    resident, worker = plan["resident"], plan["worker"]
     assert resident["bytes"] == resident["own"] + resident["mapped"]
-    assert resident["own"] > 3 * worker["own"], "three workers and who watches them"
-    assert 800e6 < found["artifact"]["bytes"] < 830e6
-    assert found["rate"]["workers"] > 1
-    assert found["device"] is None
-    assert found["not_measured"] == []
-    told = "\n".join(table)
-    for name in ("artifact on disk", "one worker, resident", "3 workers, resident", "Redis, written at once"):
-        assert name in told
+    assert resident["own"] > 3 * worker["own"], "three workers and their supervisor"
+    assert 800e6 < plan["artifact"]["bytes"] < 830e6
+    assert plan["rate"]["workers"] > 1
+    assert plan["device"] is None
+    assert plan["not_measured"] == []
+    text = "\n".join(table)
+    for name in ("artifact on disk", "one worker, resident", "3 workers, resident", "Redis, bulk-loaded"):
+        assert name in text
 
 
 @pytest.mark.slow
-def test_what_was_never_measured_is_said_and_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unmeasured_quantities_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--items", "2m", "--device", "cuda", "--rate", "100"]) == 0
-    told, last = capsys.readouterr().out.rstrip().rsplit("\n", 1)
-    found = json.loads(last)
-    assert found["rate"] is None
-    assert [text.split()[0] for text in found["not_measured"]] == ["requests", "what"]
-    assert "not measured: requests per second on cuda" in told
-    weights, file = found["device"]["weights"], found["artifact"]["files"]["model.safetensors"]
+    text, last = capsys.readouterr().out.rstrip().rsplit("\n", 1)
+    plan = json.loads(last)
+    assert plan["rate"] is None
+    assert [quantity.split()[0] for quantity in plan["not_measured"]] == ["requests", "memory"]
+    assert "not measured: requests per second on cuda" in text
+    weights, file = plan["device"]["weights"], plan["artifact"]["files"]["model.safetensors"]
     assert weights < file < 1.01 * weights
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("options", "message"),
     [
-        (["--items", "many"], "--items is 'many'"),
-        (["--items", "63"], "--items is 63; from 64"),
-        (["--items", "1k", "--users", "0"], "--users is 0"),
+        (["--items", "many"], "--items must be a count such as 1500, 10k or 2.5m (got 'many')"),
+        (["--items", "63"], "--items must be between 64 and 1,000,000,000 (got 63)"),
+        (["--items", "1k", "--users", "0"], "--users must be between 1 and 10,000,000,000 (got 0)"),
         (["--items", "1k", "--length", "2k"], "NEXTUP_HISTORY_MAX_EVENTS"),
         (["--items", "1k", "--preset", "none"], "no preset is called 'none'"),
-        (["--items", "1k", "--workers", "0"], "--workers is 0"),
-        (["--items", "1k", "--rate", "nan"], "--rate is nan"),
-        (["--items", "1k", "--id-bytes", "0"], "--id-bytes is 0"),
-        (["--items", "1k", "--index"], "from 1,000,000 items on"),
-        (["--items", "1m", "--index", "--device", "cuda"], "--index is for --device cpu"),
+        (["--items", "1k", "--workers", "0"], "--workers must be between 1 and 4,096 (got 0)"),
+        (["--items", "1k", "--rate", "nan"], "--rate must be a finite number (got 'nan')"),
+        (["--items", "1k", "--id-bytes", "0"], "--id-bytes must be between 1 and 4,096 (got 0)"),
+        (["--items", "1k", "--index"], "--index requires at least 1,000,000 items (got 1,000)"),
+        (["--items", "1m", "--index", "--device", "cuda"], "--index requires --device cpu"),
     ],
 )
-def test_what_cannot_be_planned_is_told_by_its_option(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_option_error_states_option_bounds_and_value(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plan", *words]) == 1
-    assert told in capsys.readouterr().err
+    assert main(["plan", *options]) == 1
+    assert message in capsys.readouterr().err
