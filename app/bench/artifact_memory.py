@@ -1,9 +1,9 @@
-"""One artifact loaded in a process of its own, as a worker loads it: memory before and after, and the time between.
+"""Load time and memory of one artifact in a separate process, loaded as a worker loads it.
 
     python -m app.bench.artifact_memory ARTIFACT
 
-Prints one JSON line. A process of its own, because memory that was freed is not always given back. `used` is what it
-takes after some hundred batches and when every page of the artifact has been read, as after a day of requests.
+Prints one JSON line. The process is separate because freed memory is not always returned to the system. `used` is
+measured after some hundred batches and after every page of the artifact has been read, as after a day of requests.
 """
 
 import gc
@@ -28,29 +28,29 @@ from app.inference.servable import Servable, open_servable
 
 MAX_BATCH = 32
 BATCHES, LENGTH, K = 150, 100, 10
-LONGEST_S = 10.0
-PAGE = 4096
+MAX_RUN_S = 10.0
+PAGE_BYTES = 4096
 
 
 def main() -> None:
     gc.collect()
     before, base = read_memory(os.getpid()), read_resident(os.getpid())
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     load = partial(open_servable, Path(sys.argv[1]), device="cpu", threads=1, max_batch=MAX_BATCH)
-    with ThreadPoolExecutor(1) as thread:  # where the service loads, and what malloc keeps differs by thread
+    with ThreadPoolExecutor(1) as thread:  # the service loads in a thread too, and malloc retains memory per thread
         servable = thread.submit(load).result()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started_at
     gc.collect()
     loaded = read_memory(os.getpid())
-    answer_some(servable)
-    read_pages(servable)
+    run_batches(servable)
+    touch_pages(servable)
     gc.collect()
     used = read_resident(os.getpid())
-    said = {"before": before, "base": base, "loaded": loaded, "used": used}
+    measurements = {"before": before, "base": base, "loaded": loaded, "used": used}
     print(
         json.dumps(
             {
-                **{name: asdict(memory) if memory else None for name, memory in said.items()},
+                **{name: asdict(memory) if memory else None for name, memory in measurements.items()},
                 "load_s": seconds,
                 "by_part": servable.bytes_by_part(),
             }
@@ -58,28 +58,28 @@ def main() -> None:
     )
 
 
-def answer_some(servable: Servable) -> None:
-    """Batches of all sizes, of histories over the whole catalogue, for a few seconds at most."""
+def run_batches(servable: Servable) -> None:
+    """Run batches of all sizes with histories over the whole catalogue, for at most MAX_RUN_S."""
     rng = np.random.default_rng(0)
     keys = servable.catalogue.keys.keys
-    end = time.monotonic() + LONGEST_S
+    deadline = time.monotonic() + MAX_RUN_S
     for size in rng.integers(1, MAX_BATCH + 1, BATCHES).tolist():
         servable.run_batch([Query(keys[rng.integers(0, len(keys), LENGTH)], K) for _ in range(size)])
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             return
 
 
-def read_pages(servable: Servable) -> None:
-    """A number of every page of weights and catalogue, so that all that is mapped is there."""
+def touch_pages(servable: Servable) -> None:
+    """Read one byte of every page of weights and catalogue, so that all mapped pages are resident."""
     catalogue = servable.catalogue
-    texts = (catalogue.item_ids, catalogue.title_strings)
+    strings = (catalogue.item_ids, catalogue.title_strings)
     arrays: list[NDArray[Any]] = [catalogue.counts, catalogue.untitled, catalogue.keys.keys, catalogue.keys.indices]
-    arrays += [catalogue.categories.numbers, catalogue.categories.ends, *(text.text for text in texts)]
-    arrays += [text.ends for text in texts]
+    arrays += [catalogue.categories.numbers, catalogue.categories.ends, *(array.text for array in strings)]
+    arrays += [array.ends for array in strings]
     arrays += [tensor.numpy() for tensor in servable.artifact.predictor.model.state_dict().values()]
     for array in arrays:
         if array.size:
-            np.ascontiguousarray(array).reshape(-1).view(np.uint8)[::PAGE].max()
+            np.ascontiguousarray(array).reshape(-1).view(np.uint8)[::PAGE_BYTES].max()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a model and its users take: bytes on disk, bytes of a serving process, bytes per item and per history.
+"""Memory and disk footprint of models and histories: measurements, comparison with the capacity plan, tables.
 
-Knows figures and how they are told; what is started for them is in `app/commands/bench_memory.py`.
+`app/commands/bench_memory.py` runs the measurements.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from models.benchmarks.tables import format_megabytes, format_number, format_tex
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """`before` and `loaded`: the serving process with all it imports, and with the artifact loaded and warm.
+    """One artifact: `before` is the process with all imports, `loaded` with the artifact loaded.
 
-    `used`: after some hundred batches, with every page read. `planned` and `planned_disk_bytes`: what `nextup plan`
-    says of the same.
+    `used`: after some hundred batches, with every page read. `planned` and `planned_disk_bytes`: estimates of
+    `nextup plan`.
     """
 
     preset: str
@@ -31,7 +31,7 @@ class Footprint:
 
     @property
     def ratio(self) -> float | None:
-        """Memory measured by memory planned."""
+        """Measured by planned memory."""
         return self.used.total / self.planned.total if self.used and self.planned else None
 
     @property
@@ -43,7 +43,7 @@ class Footprint:
         """Bytes of memory per item that the artifact adds."""
         return None if self.before is None or self.loaded is None else (self.loaded.pss - self.before.pss) / self.items
 
-    def figures(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "preset": self.preset,
             "items": self.items,
@@ -63,7 +63,7 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFootprint:
-    """Of a store filled with users of `events` each. Bytes are what Redis uses more than when it was empty."""
+    """A store with users of `events` events each; `bytes` is the increase in Redis memory over an empty store."""
 
     users: int
     events: int
@@ -78,69 +78,61 @@ class HistoryFootprint:
     def ratio(self) -> float | None:
         return self.bytes / self.planned_bytes if self.planned_bytes else None
 
-    def figures(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "bytes_per_user": round(self.per_user, 1), "ratio": round_optional(self.ratio, 3)}
 
 
-def format_footprints(rows: Sequence[Footprint]) -> str:
+def format_footprints(footprints: Sequence[Footprint]) -> str:
     head = ["preset", "items", "disk MB", "before MB", "loaded MB", "bytes/item", "disk bytes/item", "load s"]
-    return format_text_table(head, [_row(one) for one in rows])
-
-
-def _row(one: Footprint) -> list[str]:
-    return [
-        one.preset,
-        f"{one.items:,}",
-        format_number(one.disk_bytes / 1e6),
-        format_megabytes(one.before.pss if one.before else None),
-        format_megabytes(one.loaded.pss if one.loaded else None),
-        format_number(one.per_item),
-        format_number(one.disk_bytes / one.items),
-        format_number(one.load_s, 2),
-    ]
-
-
-def format_histories(rows: Sequence[HistoryFootprint]) -> str:
-    head = ["events per user", "users", "bytes/user", "ratio"]
-    return format_text_table(
-        head,
+    rows = [
         [
-            [f"{one.events:,}", f"{one.users:,}", format_number(one.per_user, 0), format_number(one.ratio, 2)]
-            for one in rows
-        ],
-    )
-
-
-def format_planned(rows: Sequence[Footprint]) -> str:
-    """What was planned, what was measured, and measured by planned."""
-    head = [
-        "",
-        "items",
-        "disk MB",
-        "planned",
-        "ratio",
-        "own MB",
-        "planned",
-        "mapped MB",
-        "planned",
-        "together",
-        "ratio",
+            footprint.preset,
+            f"{footprint.items:,}",
+            format_number(footprint.disk_bytes / 1e6),
+            format_megabytes(footprint.before.pss if footprint.before else None),
+            format_megabytes(footprint.loaded.pss if footprint.loaded else None),
+            format_number(footprint.per_item),
+            format_number(footprint.disk_bytes / footprint.items),
+            format_number(footprint.load_s, 2),
+        ]
+        for footprint in footprints
     ]
-    return format_text_table(head, [_planned_row(one) for one in rows])
+    return format_text_table(head, rows)
 
 
-def _planned_row(one: Footprint) -> list[str]:
-    used, planned = one.used, one.planned
+def format_histories(footprints: Sequence[HistoryFootprint]) -> str:
+    head = ["events per user", "users", "bytes/user", "ratio"]
+    rows = [
+        [
+            f"{footprint.events:,}",
+            f"{footprint.users:,}",
+            format_number(footprint.per_user, 0),
+            format_number(footprint.ratio, 2),
+        ]
+        for footprint in footprints
+    ]
+    return format_text_table(head, rows)
+
+
+def format_planned(footprints: Sequence[Footprint]) -> str:
+    """Format measured next to planned sizes, and measured by planned."""
+    head = ["", "items", "disk MB", "planned", "ratio"]
+    head += ["own MB", "planned", "mapped MB", "planned", "together", "ratio"]
+    return format_text_table(head, [_make_planned_row(footprint) for footprint in footprints])
+
+
+def _make_planned_row(footprint: Footprint) -> list[str]:
+    used, planned, planned_disk_bytes = footprint.used, footprint.planned, footprint.planned_disk_bytes
     return [
-        one.preset,
-        f"{one.items:,}",
-        format_number(one.disk_bytes / 1e6),
-        format_number(one.planned_disk_bytes / 1e6 if one.planned_disk_bytes else None),
-        format_number(one.disk_ratio, 3),
+        footprint.preset,
+        f"{footprint.items:,}",
+        format_number(footprint.disk_bytes / 1e6),
+        format_number(planned_disk_bytes / 1e6 if planned_disk_bytes else None),
+        format_number(footprint.disk_ratio, 3),
         format_megabytes(used.own if used else None),
         format_megabytes(planned.own if planned else None),
         format_megabytes(used.mapped if used else None),
         format_megabytes(planned.mapped if planned else None),
         format_megabytes(used.total if used else None),
-        format_number(one.ratio, 3),
+        format_number(footprint.ratio, 3),
     ]

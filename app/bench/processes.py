@@ -1,8 +1,4 @@
-"""The processes that a benchmark starts: each on a free loopback port, watched, and ended with the benchmark.
-
-Knows how to start, wait for and end a process and those below it. It knows no request and nothing
-of what a process does.
-"""
+"""Child processes of a benchmark: started on free loopback ports, monitored, and stopped with the benchmark."""
 
 import http.client
 import os
@@ -19,15 +15,20 @@ from typing import IO
 from app.bench.resources import read_cpu_seconds
 from app.runtime.subprocesses import ChildFailed, build_child_environment, build_python_command
 
-START_S = 180.0  # loading a large artifact, on a machine that has other things to do
+START_S = 180.0  # time to load a large artifact on a busy machine
 SETTLE_S = 60.0
-STOP_S = 20.0  # longer than the service's drain
+STOP_S = 20.0  # longer than the service's drain period
+POLL_S = 0.1
+IDLE_WINDOW_S = 0.5
+MAX_IDLE_CPU_SHARE = 0.1
+GUESSED_SETTLE_S = 2.0
+REQUEST_TIMEOUT_S = 5.0
 TAIL_BYTES = 4_000
 LOOPBACK = "127.0.0.1"
 
 
 class ChildProcess:
-    """A running process. Made by `run_child`, which also ends it."""
+    """A running process; created and stopped by `run_child`."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self.name = name
@@ -39,97 +40,99 @@ class ChildProcess:
         return self._process.pid
 
     def check_running(self) -> None:
-        """ChildFailed if it has ended."""
+        """Raise ChildFailed if the process has ended."""
         if (status := self._process.poll()) is not None:
-            self._end_those_below()
+            self._kill_group()
             raise ChildFailed(f"{self.name} ended with status {status}; the end of its output:\n{self.read_tail()}")
 
-    def wait_until_ready(self, port: int, path: str, workers: int = 1, longest_s: float = START_S) -> None:
-        """GET the path until the answer is 200, for at most `longest_s`, and then until all workers are up."""
-        end = time.monotonic() + longest_s
-        said = "nothing"
-        while time.monotonic() < end:
+    def wait_until_ready(self, port: int, path: str, workers: int = 1, timeout_s: float = START_S) -> None:
+        """Poll GET `path` until it returns 200; with several workers, also wait until all have started.
+
+        ChildFailed after `timeout_s` or when the process ends.
+        """
+        deadline = time.monotonic() + timeout_s
+        last_outcome = "no attempt"
+        while time.monotonic() < deadline:
             self.check_running()
-            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=REQUEST_TIMEOUT_S)
             try:
                 connection.request("GET", path)
                 status = connection.getresponse().status
             except (OSError, http.client.HTTPException) as error:
-                said = type(error).__name__
+                last_outcome = type(error).__name__
             else:
                 if status == http.HTTPStatus.OK:
-                    return self._wait_until_quiet() if workers > 1 else None
-                said = f"status {status}"
+                    return self._wait_until_idle() if workers > 1 else None
+                last_outcome = f"status {status}"
             finally:
                 connection.close()
-            time.sleep(0.1)
+            time.sleep(POLL_S)
         raise ChildFailed(
-            f"{self.name} was not ready within {longest_s:.0f} s, GET {path} gave {said}:\n{self.read_tail()}"
+            f"{self.name} was not ready within {timeout_s:.0f} s, last GET {path}: {last_outcome}:\n{self.read_tail()}"
         )
 
-    def _wait_until_quiet(self) -> None:
-        """Until the process and those below it do next to nothing, for at most SETTLE_S.
+    def _wait_until_idle(self) -> None:
+        """Wait until the process tree uses almost no CPU, for at most SETTLE_S.
 
-        The first worker answers while the others still load; connections made then would all be the first one's.
+        The first worker responds while the others still load; it would accept all connections made then.
         """
-        end = time.monotonic() + SETTLE_S
-        quiet = 0
-        while quiet < 2 and time.monotonic() < end:
-            before, began = read_cpu_seconds(self.pid), time.monotonic()
-            time.sleep(0.5)
+        deadline = time.monotonic() + SETTLE_S
+        idle_windows = 0
+        while idle_windows < 2 and time.monotonic() < deadline:
+            cpu_before, started_at = read_cpu_seconds(self.pid), time.monotonic()
+            time.sleep(IDLE_WINDOW_S)
             self.check_running()
-            after = read_cpu_seconds(self.pid)
-            if before is None or after is None:
-                time.sleep(2.0)  # no /proc: a guess
+            cpu_after = read_cpu_seconds(self.pid)
+            if cpu_before is None or cpu_after is None:
+                time.sleep(GUESSED_SETTLE_S)  # no /proc, so a guess
                 return
-            quiet = quiet + 1 if after - before < 0.1 * (time.monotonic() - began) else 0
+            is_idle = cpu_after - cpu_before < MAX_IDLE_CPU_SHARE * (time.monotonic() - started_at)
+            idle_windows = idle_windows + 1 if is_idle else 0
 
     def read_tail(self) -> str:
-        """The end of what it wrote."""
+        """Return the end of the process's output."""
         length = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), TAIL_BYTES, max(0, length - TAIL_BYTES)).decode(errors="replace").strip()
 
     def stop(self) -> None:
-        """Ask it to stop, then make it stop, and all below it. May be called twice."""
+        """Terminate the process, then kill it and its descendants; may be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 pass
-            finally:  # a second Ctrl-C comes through here too
-                self._end_those_below()
+            finally:  # also after a second Ctrl-C
+                self._kill_group()
             self._process.wait()
 
-    def _end_those_below(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # macOS: not permitted = only a zombie is left
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS: not permitted if only a zombie remains
             os.killpg(self.pid, signal.SIGKILL)
 
 
 @contextmanager
 def run_child(
     name: str,
-    command: Sequence[str],
+    arguments: Sequence[str],
     environment: Mapping[str, str] | None = None,
     interpreter: str = sys.executable,
 ) -> Iterator[ChildProcess]:
-    """Run a Python process, of this installation if nothing else is said: `command` are its arguments after the
-    interpreter.
-    """
+    """Run a Python process with these arguments of the interpreter, by default this installation's."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - this interpreter with our own arguments
-            build_python_command(command, interpreter),
+            build_python_command(arguments, interpreter),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=build_child_environment(environment),
-            start_new_session=True,  # Ctrl-C is ours alone: the children are ended in order
+            start_new_session=True,  # only this process receives Ctrl-C and stops its children in order
         )
-        started = ChildProcess(name, process, log)
+        child = ChildProcess(name, process, log)
         try:
-            yield started
+            yield child
         finally:
-            started.stop()
+            child.stop()
 
 
 def find_free_port() -> int:

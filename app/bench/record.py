@@ -1,6 +1,6 @@
-"""What a benchmark found, kept as a page for people and a JSON file: with the machine, the commit and the command.
+"""Benchmark records: a Markdown page and a JSON file with the result, machine, commit and command.
 
-Figures without those cannot be compared with anything. It knows no benchmark.
+Results without those cannot be compared.
 """
 
 import json
@@ -23,9 +23,9 @@ UNKNOWN = "not known"
 def collect_machine_facts() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or UNKNOWN,
+        "processor": _read_field("/proc/cpuinfo", "model name") or platform.processor() or UNKNOWN,
         "cores": cores,
-        "memory": _first("/proc/meminfo", "MemTotal") or UNKNOWN,
+        "memory": _read_field("/proc/meminfo", "MemTotal") or UNKNOWN,
         "system": f"{platform.system()} {platform.release()}",
         "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
@@ -41,37 +41,39 @@ def get_package_version(package: str) -> str:
 
 
 def get_commit() -> str:
-    """Of the code that runs; with + where files differ from it."""
+    """Return the commit of the running code, with `+` if files are modified."""
     root = Path(app.__file__).parents[1]
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],  # noqa: S607 - whichever there is
+        description = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],  # noqa: S607 - the git on PATH
             cwd=root, capture_output=True, text=True, check=True, timeout=20,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return UNKNOWN
-    return found.stdout.strip()
+    return description.stdout.strip()
 
 
-def record(folder: Path, name: str, text: str, result: dict[str, Any], facts: dict[str, Any]) -> None:
-    """`name`.md and `name`.json in the folder, which is made; what was there under the name is replaced.
+def write_record(folder: Path, name: str, text: str, result: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write `name`.md and `name`.json to the folder, creating it and replacing earlier records.
 
-    `facts` are `collect_machine_facts` from before the run, when the load was not yet its own.
+    `facts` come from `collect_machine_facts` before the run, so that the load average excludes the benchmark.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    about = {
+    provenance = {
         "command": shlex.join(["nextup", *sys.argv[1:]]),
         "commit": get_commit(),
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
-    (folder / f"{name}.json").write_text(json.dumps({**about, "machine": facts, "result": result}, indent=1) + "\n")
-    lines = [f"- {key}: {value}" for key, value in {**about, **facts}.items()]
+    (folder / f"{name}.json").write_text(
+        json.dumps({**provenance, "machine": facts, "result": result}, indent=1) + "\n"
+    )
+    lines = [f"- {key}: {value}" for key, value in {**provenance, **facts}.items()]
     page = [f"# nextup bench {name}", "", "```", text.rstrip(), "```", "", *lines]
     (folder / f"{name}.md").write_text("\n".join(page) + "\n")
 
 
-def _first(path: str, field: str) -> str | None:
-    """What stands after the colon of the first line that begins with the field."""
+def _read_field(path: str, field: str) -> str | None:
+    """Return the text after the colon of the first line that begins with `field`."""
     try:
         lines = Path(path).read_text().splitlines()
     except OSError:

@@ -1,7 +1,4 @@
-"""`nextup bench memory`: what models of several sizes take on disk and in memory, and what a history takes in Redis.
-
-Knows which processes to start. What a footprint is, and how it is told, is in `app/bench/footprint.py`.
-"""
+"""`nextup bench memory`: disk and memory footprint of models by catalogue size, and Redis memory of histories."""
 
 import argparse
 import asyncio
@@ -14,13 +11,13 @@ import numpy as np
 import polars as pl
 
 from app.bench.footprint import Footprint, HistoryFootprint, format_footprints, format_histories, format_planned
-from app.bench.record import collect_machine_facts, record
+from app.bench.record import collect_machine_facts, write_record
 from app.bench.resources import ProcessMemory, ResidentMemory
-from app.capacity.artifact_files import ItemText, artifact_files
+from app.capacity.artifact_files import ItemText, estimate_artifact_files
 from app.capacity.histories import detect_allocator, estimate_histories
 from app.capacity.memory import estimate_worker_memory
 from app.capacity.shapes import compute_shape
-from app.cli.counts import counts_of
+from app.cli.arguments import csv_counts
 from app.cli.load_histories import load_events
 from app.runtime.subprocesses import run_module
 from app.settings import Settings
@@ -28,80 +25,89 @@ from app.stores.redis.embedded import find_redis_server
 from app.stores.session import open_store, redis_url
 from models.artifact import INDEX
 from models.benchmarks.synthetic_artifact import make_synthetic_artifact
-from models.presets import preset as named_preset
+from models.presets import preset as get_preset
 
-LONGEST_S = 1800.0
+TIMEOUT_S = 1800.0
 HISTORY_USERS = 1000
-FIRST_MS = 1_767_225_600_000
+START_MS = 1_767_225_600_000
 MINUTE_MS = 60_000
-EXPLAINED = """\
-planned: what `nextup plan` says of one process without HTTP; measured once every page was read, after some batches;
+SIZES, LENGTHS = "10k,100k,1m", "10,50,200,1000"
+LEGEND = """\
+planned: estimate of `nextup plan` for one process without HTTP; measured after some batches, with every page read;
 ratio: measured by planned"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--items", default="10k,100k,1m", metavar="N,…", help="catalogue sizes (10k,100k,1m)")
-    parser.add_argument("--presets", default="blossom,sasrec", help="whose sizes the models have (blossom,sasrec)")
-    parser.add_argument("--events", default="10,50,200,1000", metavar="N,…", help="of a history (10,50,200,1000)")
-    parser.add_argument("--out", type=Path, default=Path("var/ladder"), help="where artifacts are kept (var/ladder)")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write memory.md and memory.json there")
+    parser.add_argument("--items", type=csv_counts, default=SIZES, metavar="N,…", help=f"catalogue sizes ({SIZES})")
+    parser.add_argument("--presets", default="blossom,sasrec", help="presets to measure (blossom,sasrec)")
+    parser.add_argument(
+        "--events", type=csv_counts, default=LENGTHS, metavar="N,…", help=f"history lengths ({LENGTHS})"
+    )
+    parser.add_argument("--out", type=Path, default=Path("var/scaling"), help="folder of the artifacts (var/scaling)")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="write memory.md and memory.json to this folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    sizes, lengths = counts_of("items", arguments.items), counts_of("events", arguments.events)
     facts = collect_machine_facts()
     footprints = [
-        _footprint(make_synthetic_artifact(arguments.out, name, size), name, size)
+        _measure_footprint(make_synthetic_artifact(arguments.out, name, size), name, size)
         for name in arguments.presets.split(",")
-        for size in sizes
+        for size in arguments.items
     ]
-    histories = [asyncio.run(_histories(length)) for length in lengths]
+    histories = [asyncio.run(_measure_histories(length)) for length in arguments.events]
     tables = format_footprints(footprints), format_planned(footprints), format_histories(histories)
-    text = "\n\n".join([*tables, EXPLAINED])
+    text = "\n\n".join([*tables, LEGEND])
     result: dict[str, Any] = {
-        "artifacts": [one.figures() for one in footprints],
-        "histories": [one.figures() for one in histories],
+        "artifacts": [footprint.to_dict() for footprint in footprints],
+        "histories": [footprint.to_dict() for footprint in histories],
     }
     print(text)
     if arguments.record:
-        record(arguments.record, "memory", text, result, facts)
+        write_record(arguments.record, "memory", text, result, facts)
     print(json.dumps(result))
     return 0
 
 
-def _footprint(folder: Path, preset: str, items: int) -> Footprint:
-    said = json.loads(run_module("app.bench.artifact_memory", [str(folder)], timeout_s=LONGEST_S).splitlines()[-1])
-    before, loaded = (ProcessMemory(**said[name]) if said[name] else None for name in ("before", "loaded"))
-    base, used = (ResidentMemory(**said[name]) if said[name] else None for name in ("base", "used"))
+def _measure_footprint(folder: Path, preset: str, items: int) -> Footprint:
+    output = run_module("app.bench.artifact_memory", [str(folder)], timeout_s=TIMEOUT_S)
+    measured = json.loads(output.splitlines()[-1])
+    before, loaded = (ProcessMemory(**measured[name]) if measured[name] else None for name in ("before", "loaded"))
+    base, used = (ResidentMemory(**measured[name]) if measured[name] else None for name in ("base", "used"))
     files = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
-    shape, text = compute_shape(named_preset(preset), items), ItemText.from_count(items)
-    planned_files = artifact_files(shape, text, index=INDEX in files)
-    planned = estimate_worker_memory(shape, text, base, index=INDEX in files).without_service if base else None
+    shape, text = compute_shape(get_preset(preset), items), ItemText.from_count(items)
+    has_index = INDEX in files
     return Footprint(
-        preset, items, sum(files.values()), before, loaded, said["load_s"], used, planned, sum(planned_files.values())
+        preset=preset,
+        items=items,
+        disk_bytes=sum(files.values()),
+        before=before,
+        loaded=loaded,
+        load_s=measured["load_s"],
+        used=used,
+        planned=estimate_worker_memory(shape, text, base, index=has_index).without_service if base else None,
+        planned_disk_bytes=sum(estimate_artifact_files(shape, text, index=has_index).values()),
     )
 
 
-async def _histories(events: int) -> HistoryFootprint:
-    """A store of its own, filled through the ordinary path, with the settings of the user's environment."""
+async def _measure_histories(events: int) -> HistoryFootprint:
+    """Fill a temporary store as `nextup load` does, with the settings of the environment."""
     settings = Settings()
     events = min(events, settings.history_max_events)
     with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
-        own = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
-        with redis_url(own) as url:
-            async with open_store(url, own) as store:
+        temporary = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
+        with redis_url(temporary) as url:
+            async with open_store(url, temporary) as store:
                 await store.append([])
-                empty = await store.memory_bytes()
-            await load_events(url, own, _log(events))
-            async with open_store(url, own) as store:
-                return HistoryFootprint(
-                    HISTORY_USERS, events, await store.memory_bytes() - empty, _planned(events, settings)
-                )
+                empty_bytes = await store.memory_bytes()
+            await load_events(url, temporary, _make_log(events))
+            async with open_store(url, temporary) as store:
+                filled_bytes = await store.memory_bytes()
+    return HistoryFootprint(HISTORY_USERS, events, filled_bytes - empty_bytes, _estimate_bytes(events, settings))
 
 
-def _planned(events: int, settings: Settings) -> int:
-    """Bytes of what `_log` writes, in the Redis that comes with nextup or lies on the path."""
-    found = estimate_histories(
+def _estimate_bytes(events: int, settings: Settings) -> int:
+    """Estimate the Redis bytes of `_make_log`, for the redis-server that this installation uses."""
+    estimate = estimate_histories(
         HISTORY_USERS,
         events,
         id_bytes=len("i1000000"),
@@ -110,13 +116,13 @@ def _planned(events: int, settings: Settings) -> int:
         allocator=detect_allocator(find_redis_server()),
         spread=False,
     )
-    return round(found.users * found.loaded) + found.tables + found.running
+    return round(estimate.users * estimate.loaded) + estimate.tables + estimate.running
 
 
-def _log(events: int) -> pl.DataFrame:
-    """HISTORY_USERS users with so many events each, of ids as long as those of a large catalogue."""
+def _make_log(events: int) -> pl.DataFrame:
+    """Make a log of HISTORY_USERS users with `events` events each, with ids as long as in a large catalogue."""
     rng = np.random.default_rng(0)
     items = pl.Series(rng.integers(1_000_000, 10_000_000, HISTORY_USERS * events)).cast(pl.String)
     users = pl.Series(np.repeat(np.arange(HISTORY_USERS), events)).cast(pl.String)
-    times = FIRST_MS + np.tile(np.arange(events), HISTORY_USERS) * MINUTE_MS
+    times = START_MS + np.tile(np.arange(events), HISTORY_USERS) * MINUTE_MS
     return pl.DataFrame({"user_id": "u" + users, "item_id": "i" + items, "timestamp": times})

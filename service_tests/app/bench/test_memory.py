@@ -1,4 +1,4 @@
-"""What a model takes is told by size and preset, and a history by its length."""
+"""Footprints of models by size and preset, and of histories by length."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.bench.resources import ProcessMemory
 from app.commands.main import main
 
 
-def test_bytes_per_item_are_what_the_artifact_adds() -> None:
+def test_bytes_per_item_count_only_the_artifact() -> None:
     before, loaded = ProcessMemory(pss=1000, uss=900, rss=2000), ProcessMemory(pss=5000, uss=4000, rss=9000)
     assert Footprint("sasrec", 100, 3000, before, loaded, 0.1).per_item == 40.0
     assert Footprint("sasrec", 100, 3000, None, None, 0.1).per_item is None
@@ -23,23 +23,25 @@ def test_bytes_per_item_are_what_the_artifact_adds() -> None:
 
 
 @pytest.mark.slow
-def test_sizes_and_histories_give_a_table_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    what = ["--items", "60,30k", "--presets", "sasrec", "--events", "10,100", "--out", str(tmp_path / "made")]
-    assert main(["bench", "memory", *what, "--record", str(tmp_path)]) == 0
-    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    small, large = found["artifacts"]
+def test_command_reports_footprints_of_sizes_and_histories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--items", "60,30k", "--presets", "sasrec", "--events", "10,100", "--out", str(tmp_path / "artifacts")]
+    assert main(["bench", "memory", *options, "--record", str(tmp_path)]) == 0
+    result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    small, large = result["artifacts"]
     assert large["disk_bytes"] > small["disk_bytes"] + 30_000 * 64 * 4, "a vector per item"
     assert large["loaded"]["pss"] > large["before"]["pss"] + 30_000 * 64 * 4
     assert large["ratio"] == pytest.approx(1.0, abs=0.1), "measured by planned"
     assert large["disk_ratio"] == pytest.approx(1.0, abs=0.1)
-    short, long = found["histories"]
-    assert [one["ratio"] for one in (short, long)] == pytest.approx([1.0, 1.0], abs=0.1)
+    short, long = result["histories"]
+    assert [short["ratio"], long["ratio"]] == pytest.approx([1.0, 1.0], abs=0.1)
     per_event = (long["bytes_per_user"] - short["bytes_per_user"]) / 90
-    assert 12 < per_event < 200, "an entry, and a record beside it"
-    assert json.loads((tmp_path / "memory.json").read_text())["result"] == found
+    assert 12 < per_event < 200, "an entry and a record"
+    assert json.loads((tmp_path / "memory.json").read_text())["result"] == result
 
 
-@pytest.mark.parametrize("words", [["--items", "many"], ["--items", "0"], ["--events", "1,,2"], ["--presets", "none"]])
-def test_what_makes_no_sense_is_told(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "memory", "--out", str(tmp_path), *words]) == 1
-    assert words[0] in capsys.readouterr().err or words[0] == "--presets"
+@pytest.mark.parametrize(
+    "options", [["--items", "many"], ["--items", "0"], ["--events", "1,,2"], ["--presets", "none"]]
+)
+def test_invalid_options_raise(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "memory", "--out", str(tmp_path), *options]) == 1
+    assert options[0] in capsys.readouterr().err or options[0] == "--presets"

@@ -1,4 +1,4 @@
-"""A figure that is kept has its machine, its commit and its command beside it."""
+"""Benchmark records contain machine, commit and command."""
 
 import json
 import re
@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from app.bench.record import collect_machine_facts, get_commit, record
+from app.bench.record import collect_machine_facts, get_commit, write_record
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_record_has_what_one_needs_to_measure_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_contains_everything_to_reproduce_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["nextup", "bench", "serve", "a log.parquet"])
     facts = collect_machine_facts()
-    record(tmp_path / "new" / "folder", "serve", "the table\n", {"passed": True}, facts)
-    kept = json.loads((tmp_path / "new" / "folder" / "serve.json").read_text())
-    assert kept["result"] == {"passed": True}
-    assert kept["machine"] == facts
-    assert kept["command"] == "nextup bench serve 'a log.parquet'"
+    write_record(tmp_path / "new" / "folder", "serve", "the table\n", {"passed": True}, facts)
+    stored = json.loads((tmp_path / "new" / "folder" / "serve.json").read_text())
+    assert stored["result"] == {"passed": True}
+    assert stored["machine"] == facts
+    assert stored["command"] == "nextup bench serve 'a log.parquet'"
     page = (tmp_path / "new" / "folder" / "serve.md").read_text()
-    for told in ("the table", "'a log.parquet'", kept["commit"], facts["torch"], f"cores: {facts['cores']}"):
-        assert told in page
+    for text in ("the table", "'a log.parquet'", stored["commit"], facts["torch"], f"cores: {facts['cores']}"):
+        assert text in page
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="no repository, or no git")
-def test_the_commit_is_the_one_that_runs() -> None:
+def test_commit_is_that_of_the_running_code() -> None:
     assert re.fullmatch(r"[0-9a-f]{12,40}\+?", get_commit())
 
 

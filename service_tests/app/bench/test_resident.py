@@ -1,4 +1,4 @@
-"""Memory of several processes: what they map together counts once, what each has for itself every time."""
+"""Resident memory of process trees: shared mappings count once, private memory per process."""
 
 import mmap
 import subprocess
@@ -24,13 +24,13 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_a_mapped_file_counts_once_for_a_tree_of_processes(tmp_path: Path) -> None:
+def test_shared_file_counts_once_in_a_process_tree(tmp_path: Path) -> None:
     file = tmp_path / "mapped"
     file.write_bytes(b"1" * SIZE)
-    found = {}
-    for more in ([], ["two"]):
+    measured = {}
+    for extra in ([], ["two"]):
         with subprocess.Popen(
-            [sys.executable, "-c", MAPS, str(file), str(SIZE), *more],
+            [sys.executable, "-c", MAPS, str(file), str(SIZE), *extra],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -38,19 +38,19 @@ def test_a_mapped_file_counts_once_for_a_tree_of_processes(tmp_path: Path) -> No
             assert process.stdout is not None
             while process.stdout.readline().strip() != "ready":
                 pass
-            found[len(more)] = read_resident(process.pid), read_memory(process.pid)
+            measured[len(extra)] = read_resident(process.pid), read_memory(process.pid)
             process.communicate()
-    (one, _), (two, shared) = found[0], found[1]
-    assert one is not None
+    (single, _), (two, shared) = measured[0], measured[1]
+    assert single is not None
     assert two is not None
     assert shared is not None
-    assert abs(two.mapped - one.mapped) < SLACK, "the file is there once"
-    assert two.own > one.own + SIZE - SLACK, "and own memory twice"
+    assert abs(two.mapped - single.mapped) < SLACK, "the file counts once"
+    assert two.own > single.own + SIZE - SLACK, "private memory counts twice"
     assert shared.rss > two.total + SIZE - SLACK
     assert two.total >= mmap.PAGESIZE
 
 
-def test_a_process_that_has_ended_takes_nothing() -> None:
+def test_ended_process_has_no_memory() -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
     assert read_resident(process.pid) is None
