@@ -19,9 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--items", type=csv_ints, default="10000,100000,1000000", help="catalogue sizes, comma-separated"
     )
-    parser.add_argument("--batches", type=csv_ints, default="1,32", help="batch sizes, comma-separated")
+    parser.add_argument("--batches", type=csv_ints, default="1,32", help="comma-separated batch sizes (1,32)")
     parser.add_argument(
-        "--forms", type=csv_of(name_in(FORMS)), default=",".join(FORMS), help="embeddings and heads, comma-separated"
+        "--forms",
+        type=csv_of(name_in(FORMS)),
+        default=",".join(FORMS),
+        help="comma-separated forms of embedding and head (all)",
     )
     parser.add_argument("--dim", type=positive_int, default=DIM, help=f"width of a vector ({DIM})")
     parser.add_argument("--rounds", type=positive_int, default=5, help="interleaved rounds per scorer (5)")
