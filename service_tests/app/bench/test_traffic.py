@@ -14,7 +14,7 @@ import pytest
 from app.bench.synthetic_users import PREFIX, build_request_bodies, make_user_ids, split_into_rounds
 from app.commands.main import main
 from service_tests.support.nextup_process import COMMAND, RunningService, find_free_port, make_environment, run_service
-from service_tests.support.prometheus_server import wait_until
+from service_tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
