@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.bench.resources import ProcessMemory, ResidentMemory
-from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
+from models.text_table import format_megabytes, format_number, format_text_table, round_optional
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from models.benchmarks.synthetic_artifact import (
     make_synthetic_artifact,
     make_synthetic_index,
 )
-from models.benchmarks.tables import format_megabytes, format_number, format_text_table, round_optional
+from models.text_table import format_megabytes, format_number, format_text_table, round_optional
 from models.indexing import MIN_INDEX_ITEMS, drop_index
 from models.scorers.ann.ivf_index import has_faiss
 

@@ -7,7 +7,7 @@ from app.bench.resources import ResidentMemory
 from app.capacity.histories import HistoryEstimate
 from app.capacity.memory import WorkerMemory
 from app.capacity.rate import RateEstimate
-from models.benchmarks.tables import format_text_table
+from models.text_table import format_text_table
 
 MIN_LISTED_BYTES = 100_000
 

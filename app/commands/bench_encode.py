@@ -18,7 +18,7 @@ from app.cli.arguments import float_in, positive_int
 from models.batch import History
 from models.benchmarks.encoding import EncodeRate, measure_encode_rates, measure_sgemm_flops
 from models.benchmarks.flops import count_operations
-from models.benchmarks.tables import format_text_table
+from models.text_table import format_text_table
 from models.benchmarks.timing import measure_median_seconds
 from models.build import build_model
 from models.predictor import Predictor

@@ -15,7 +15,6 @@ from torch import Tensor
 from models.benchmarks.flops import count_operations
 from models.benchmarks.roofline import Ceilings, DeviceWork, measure_device_seconds
 from models.benchmarks.scoring import build_random_model
-from models.benchmarks.tables import format_number, format_text_table
 from models.build import build_model
 from models.embeddings.codes import CodesEmbedding
 from models.presets import preset
@@ -29,6 +28,7 @@ from models.scorers.exact.grouped import GroupedScorer
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K
 from models.scorers.vectors import ItemVectors
+from models.text_table import format_number, format_text_table
 
 PRESETS = ("blossom", "sasrec")
 FORMS = ("full", "codes")

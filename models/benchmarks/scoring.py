@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.benchmarks.synthetic_model import compute_cluster_count, fill_codes
-from models.benchmarks.tables import format_number, format_text_table
+from models.text_table import format_number, format_text_table
 from models.benchmarks.timing import run_interleaved
 from models.build import build_model
 from models.config import ModelConfig, Part

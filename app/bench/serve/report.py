@@ -15,7 +15,7 @@ import numpy as np
 
 from app.bench.load.profile import Latencies, LoadResult
 from app.bench.serve.rounds import Round
-from models.benchmarks.tables import format_number, format_text_table, round_optional
+from models.text_table import format_number, format_text_table, round_optional
 
 MS = 1000.0
 US = 1_000_000.0

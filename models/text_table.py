@@ -1,10 +1,10 @@
-"""Text tables for a terminal, and the formats of their numbers."""
+"""Plain-text tables for the terminal: the first column left-aligned, the others right-aligned."""
 
 from collections.abc import Sequence
 
 
 def format_text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align the first column left and all others right; every row is as wide as the head."""
+    """Format rows under a header; every row has as many cells as the header."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
         "  ".join(
