@@ -1,7 +1,7 @@
-"""The tensors of a safetensors file as arrays over the mapped file: nothing is read before it is looked at.
+"""Memory-map the tensors of a safetensors file as numpy arrays, without reading them.
 
-safetensors' own reader for numpy copies every tensor, and the one that maps needs torch, 140 MB that a process without
-a model can do without. The format is a length, a JSON head and the bytes. It knows nothing of what the arrays mean.
+safetensors' own numpy reader copies every tensor, and its mapping reader needs torch, 140 MB that a process without a
+model does not need. The format is a header length, a JSON header and the bytes.
 """
 
 import json
@@ -13,29 +13,30 @@ from numpy.typing import NDArray
 
 LENGTH_BYTES = 8
 DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8"}
-"""Of all that the format has, what files of ours hold as arrays."""
+"""The safetensors dtypes that our array files use."""
 
 
 def mmap_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    """By name; ValueError for another file. It must not be changed in place while an array of it lives.
+    """Map all arrays of a file by name; ValueError if it is not a safetensors file.
 
-    Pages are shared by all processes that map the file. Who writes into an array gets a copy of the page.
+    Pages are shared by all processes that map the file and copied on write. Do not change the file in place while an
+    array is in use.
     """
     with path.open("rb") as file:
-        whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     try:
-        begin = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES], "little")
-        head = json.loads(whole[LENGTH_BYTES:begin])
-        head.pop("__metadata__", None)
-        return {name: _array(whole, begin, entry) for name, entry in head.items()}
+        start = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+        header = json.loads(data[LENGTH_BYTES:start])
+        header.pop("__metadata__", None)
+        return {name: _make_array(data, start, entry) for name, entry in header.items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is no file of arrays: {error!r}") from error
+        raise ValueError(f"{path} is not a valid safetensors file: {error!r}") from error
 
 
-def _array(whole: mmap.mmap, begin: int, entry: dict[str, list[int]]) -> NDArray[np.generic]:
-    kind = np.dtype(DTYPES[str(entry["dtype"])])
+def _make_array(data: mmap.mmap, start: int, entry: dict[str, list[int]]) -> NDArray[np.generic]:
+    dtype = np.dtype(DTYPES[str(entry["dtype"])])
     first, last = entry["data_offsets"]
-    if not 0 <= first <= last <= len(whole) - begin:
-        raise ValueError("an array ends behind the file")
-    found = np.frombuffer(whole, dtype=kind, count=(last - first) // kind.itemsize, offset=begin + first)
-    return found.reshape(entry["shape"])
+    if not 0 <= first <= last <= len(data) - start:
+        raise ValueError("an array extends past the end of the file")
+    array = np.frombuffer(data, dtype=dtype, count=(last - first) // dtype.itemsize, offset=start + first)
+    return array.reshape(entry["shape"])

@@ -6,7 +6,7 @@ from typing import Self
 from app.capacity import constants
 from app.capacity.shapes import ModelShape
 from models.artifact import CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
-from models.catalogue.open import ARRAYS, TABLE
+from models.catalogue.files import ARRAYS, TABLE
 from models.golden import GOLDEN_K, GOLDEN_MAX_LEN, NUM_GOLDEN_HISTORIES
 
 COUNT_BYTES = 8  # per item; read on load to check that counts are in descending order

@@ -1,8 +1,8 @@
-"""The items a model knows, and the one order in which it counts them: index = popularity rank, from 1; 0 is padding.
+"""The items of a model in index order: index = popularity rank, from 1; 0 is padding.
 
-The order is a decision of the model, not of the log: blocks of an adaptive embedding, negatives by popularity and
-"ties in catalogue order" are plain integer comparisons because of it. All of it lies in a few arrays, so that a large
-catalogue can be a mapped file that processes share. It knows no file format and no network.
+The order is part of the model, not of the log: thanks to it, blocks of an adaptive embedding, popularity-sampled
+negatives and ties in catalogue order are plain integer comparisons. All data is in a few arrays, so that processes can
+share a large catalogue as a memory-mapped file.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalogue.categories import CategoryIndex
-from models.catalogue.item_key import item_keys
-from models.catalogue.key_index import KeyIndex
+from models.catalogue.item_key import KeyIndex, item_keys
 from models.catalogue.string_array import StringArray
 
 
 class Catalogue:
-    """`item_ids`, `counts`, `titles` and `categories` run in index order; position p holds index p + 1.
+    """Ids, training counts, titles and categories of all items.
 
-    Counts are events of the training part and must not rise; item ids must be unique, and so must their keys.
-    `untitled` (num_items,) bool says which find_indices `titles` are none, without it those that are None; `keys` are made if not
-    given.
+    `item_ids`, `counts`, `titles` and `categories` are in index order; position p holds index p + 1. Counts are events
+    of the training part and must not increase; item ids and their keys must be unique. `untitled` (num_items,) bool
+    marks items without a title (default: those whose title is None); `keys` is computed by default.
     """
 
     def __init__(
@@ -39,14 +38,14 @@ class Catalogue:
         if not len(item_ids):
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):
-            raise ValueError("a catalogue is ordered by falling count")
-        self.item_ids = StringArray.find_indices(item_ids)
+            raise ValueError("a catalogue must be sorted by descending count")
+        self.item_ids = StringArray.from_strings(item_ids)
         self.counts = counts
         self.untitled = np.array([title is None for title in titles]) if untitled is None else untitled
         self.title_strings = (
-            titles if isinstance(titles, StringArray) else StringArray.find_indices([title or "" for title in titles])
+            titles if isinstance(titles, StringArray) else StringArray.from_strings([title or "" for title in titles])
         )
-        self.categories = CategoryIndex.find_indices(categories)
+        self.categories = CategoryIndex.from_lists(categories)
         self.keys = KeyIndex.from_ids(self.item_ids) if keys is None else keys
 
     @property
@@ -55,7 +54,7 @@ class Catalogue:
 
     @property
     def nbytes(self) -> int:
-        """Of all arrays, which a process shares with others where they lie in a mapped file."""
+        """Size of all arrays; processes share them if they are memory-mapped."""
         parts = (self.item_ids, self.counts, self.untitled, self.title_strings, self.categories, self.keys)
         return sum(part.nbytes for part in parts)
 
@@ -67,7 +66,7 @@ class Catalogue:
         return self.find_index(item_id) is not None
 
     def find_index(self, item_id: str) -> int | None:
-        """1 to num_items, or None for an item that this catalogue does not have."""
+        """Index of an item, 1 to num_items; None for an unknown item."""
         index = int(self.keys.find_indices(item_keys([item_id]))[0])
         return index if index and self.item_id(index) == item_id else None
 
@@ -84,6 +83,6 @@ class Catalogue:
         return self.categories[index - 1]
 
     def find_category_items(self, name: str) -> NDArray[np.int64] | None:
-        """Indices of its items, rising; None for a category that no item has."""
-        places = self.categories.find_members(name)
-        return None if places is None else places + 1
+        """Indices of the items in a category, ascending; None for an unknown category."""
+        positions = self.categories.find_members(name)
+        return None if positions is None else positions + 1

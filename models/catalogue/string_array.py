@@ -1,7 +1,7 @@
-"""Many short texts as one array of bytes: ten million ids take 170 MB, and 0 where the arrays lie in a mapped file.
+"""Many short strings in one byte array, which can be memory-mapped.
 
-A list of ten million Python strings takes some 660 MB, in every process anew, and the garbage collector walks it. It
-knows neither items nor files.
+Ten million ids take 170 MB, and no private memory when mapped. A list of ten million Python strings takes some 660 MB
+in every process, and the garbage collector walks it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 
 class StringArray(Sequence[str]):
-    """`text` (bytes,) uint8, UTF-8; `ends` (n,) int64: text i lies from ends[i − 1] to ends[i]."""
+    """A read-only sequence of strings; `text` (bytes,) uint8 is UTF-8 and `ends` (n,) int64 are end offsets."""
 
     def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
         self.text, self.ends = text, ends
-        # A memoryview gives Python's own numbers and bytes, four times as fast as an array gives one element.
+        # Memoryviews return plain ints and bytes, four times as fast as indexing an array.
         self._text, self._ends = text.data, ends.data
 
     @classmethod
-    def find_indices(cls, texts: Iterable[str]) -> "StringArray":
-        if isinstance(texts, StringArray):
-            return texts
-        encoded = [text.encode() for text in texts]
+    def from_strings(cls, strings: Iterable[str]) -> "StringArray":
+        """Encode the strings; a StringArray is returned unchanged."""
+        if isinstance(strings, StringArray):
+            return strings
+        encoded = [string.encode() for string in strings]
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), np.cumsum(lengths))
 
@@ -35,22 +36,22 @@ class StringArray(Sequence[str]):
         return len(self.ends)
 
     @overload
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, position: int) -> str: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, position: slice) -> list[str]: ...
 
-    def __getitem__(self, place: int | slice) -> str | list[str]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        if place < 0:
-            place += len(self)
-        if not 0 <= place < len(self):
-            raise IndexError(f"text {place} of {len(self)}")
-        begin = self._ends[place - 1] if place else 0
-        return str(self._text[begin : self._ends[place]], "utf-8")
+    def __getitem__(self, position: int | slice) -> str | list[str]:
+        if isinstance(position, slice):
+            return [self[index] for index in range(*position.indices(len(self)))]
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"string {position} is out of range (length {len(self)})")
+        start = self._ends[position - 1] if position else 0
+        return str(self._text[start : self._ends[position]], "utf-8")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]  # compared by value, as a list is
+    __hash__ = None  # type: ignore[assignment]  # compared by value, like a list

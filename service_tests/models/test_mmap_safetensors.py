@@ -1,4 +1,4 @@
-"""A mapped file of arrays says what safetensors says, and is refused when it is none."""
+"""mmap_arrays returns what safetensors wrote, and rejects other files."""
 
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,27 @@ ARRAYS: dict[str, NDArray[Any]] = {
 }
 
 
-def test_it_reads_what_the_library_wrote_and_leaves_the_file_alone(tmp_path: Path) -> None:
+def test_mapped_arrays_equal_the_saved_ones_and_writes_do_not_reach_the_file(tmp_path: Path) -> None:
     save_file(ARRAYS, tmp_path / "file")
     before = (tmp_path / "file").read_bytes()
     mapped = mmap_arrays(tmp_path / "file")
-    own = load_file(tmp_path / "file")
-    assert mapped.keys() == own.keys() == ARRAYS.keys()
-    for name, array in own.items():
+    loaded = load_file(tmp_path / "file")
+    assert mapped.keys() == loaded.keys() == ARRAYS.keys()
+    for name, array in loaded.items():
         assert (mapped[name].dtype, mapped[name].tolist()) == (array.dtype, array.tolist())
     mapped["wide"][0, 0] = 99
     assert (tmp_path / "file").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 40, b"\x02" + bytes(7) + b"[]", b"short"])
-def test_another_file_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+def test_invalid_file_error_names_the_file(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ValueError, match="file"):
         mmap_arrays(tmp_path / "file")
 
 
-def test_arrays_that_lie_behind_the_file_are_refused(tmp_path: Path) -> None:
+def test_array_past_the_end_of_the_file_raises(tmp_path: Path) -> None:
     save_file(ARRAYS, tmp_path / "file")
     (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-8])
-    with pytest.raises(ValueError, match="behind the file"):
+    with pytest.raises(ValueError, match="past the end of the file"):
         mmap_arrays(tmp_path / "file")

@@ -18,7 +18,7 @@ from app.item_key import ItemKeys
 from app.settings import Settings
 from app.stores.session import open_store, redis_url
 from models.batch import Times
-from models.catalogue.open import TABLE
+from models.catalogue.files import TABLE
 
 MAX_USERS = 100_000  # read from the store
 READ_BATCH = 2_000  # below the store's limit of waiting reads

@@ -20,7 +20,7 @@ from app.inference.remote.framing import FramedConnection
 from app.model_repository.repository import read_version
 from app.telemetry.metrics import INDEX_RECALL
 from models.catalogue.catalogue import Catalogue
-from models.catalogue.open import open_catalogue
+from models.catalogue.files import open_catalogue
 
 log = logging.getLogger("nextup")
 
@@ -154,6 +154,6 @@ def _known(folder: Path, model_info: ModelInfo | None = None) -> RemoteVersion:
     if model_info is not None and stored.version != model_info.version:
         raise ArtifactRejected(f"{folder} was replaced by version {stored.version}; the model is {model_info.version}")
     try:
-        return RemoteVersion(stored.version, open_catalogue(folder, stored.files), model_info)
+        return RemoteVersion(stored.version, open_catalogue(folder), model_info)
     except Exception as error:  # of the file's readers, which have many
         raise ArtifactRejected(f"the catalogue in {folder} cannot be read: {error!r}") from error

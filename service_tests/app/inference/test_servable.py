@@ -12,7 +12,7 @@ from app.inference import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable, open_servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
-from models.catalogue.key_index import KeyIndex
+from models.catalogue.item_key import KeyIndex
 from models.native.build import build
 from models.native.library import library
 from service_tests.support.artifacts import write_tiny_artifact
