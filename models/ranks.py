@@ -1,8 +1,7 @@
-"""Processes that work on one model together, and all that they tell each other: sums, and what the first one decided.
+"""Process ranks of one distributed training run, and the collectives between them.
 
-Collectives of torch.distributed: gloo for what is in the host's memory, NCCL for what is on a GPU. One process alone is
-the same object with nobody to wait for. Nothing that is sent is ever unpickled, and no wait is longer than the group
-was opened with. It knows no model; how processes find each other is in models/training/launch.py.
+Uses torch.distributed: gloo for host memory, NCCL for GPU memory. A single process uses the same interface without any
+communication. Received data is never unpickled, and every wait is bounded by the group's timeout.
 """
 
 import json
@@ -16,20 +15,20 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 FIRST_RANK = 0
 
 
 class PeerLost(ConnectionError):
-    """Another process ended, or did not come within the time that was set."""
+    """Another rank exited or did not respond within the timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """`rank`, from 0 to `size` − 1, is this process. All ranks call the same methods in the same order.
+    """The rank of this process, 0 to `size` − 1, and the collectives of the group.
 
-    A method raises PeerLost where another rank does not come to it.
+    All ranks must call the same methods in the same order. Every collective raises PeerLost if a rank is missing.
     """
 
     rank: int = 0
@@ -37,16 +36,16 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """The one that decides, writes and speaks."""
+        """Whether this rank decides, writes files and prints."""
         return self.rank == FIRST_RANK
 
     @property
     def shard(self) -> slice:
-        """Every `size`-th, beginning with the `rank`-th: where neighbours cost alike, shares do too. May be empty."""
+        """Every `size`-th element from `rank` on: if neighbors cost alike, so do shards. May be empty."""
         return slice(self.rank, None, self.size)
 
     def all_reduce_(self, tensor: Tensor) -> Tensor:
-        """Replace it, on every rank, by its sum over the ranks: the same bits everywhere, exact for integers."""
+        """Replace the tensor, in place, by its sum over the ranks: identical bits everywhere, exact for integers."""
         if self.size > 1:
             run_collective(lambda: dist.all_reduce(tensor))
         return tensor
@@ -56,41 +55,41 @@ class Ranks:
         return array
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite them with what they are on the first rank; shapes are the same everywhere."""
+        """Overwrite the tensors with those of the first rank; shapes must match."""
         if self.size > 1:
             run_collective(lambda: [dist.broadcast(tensor, FIRST_RANK) for tensor in tensors])
 
-    def broadcast_object(self, value: Thing) -> Thing:
-        """What the first rank gave; anything that JSON keeps as it is."""
+    def broadcast_object(self, value: Value) -> Value:
+        """Return the first rank's value, which must survive a JSON round trip."""
         if self.size == 1:
             return value
-        return cast("Thing", json.loads(self.broadcast_bytes(json.dumps(value).encode())))
+        return cast("Value", json.loads(self.broadcast_bytes(json.dumps(value).encode())))
 
     def broadcast_bytes(self, data: bytes) -> bytes:
         if self.size == 1:
             return data
         length = torch.tensor([len(data)])
         self.broadcast_([length])
-        sent = torch.empty(int(length), dtype=torch.uint8)
+        buffer = torch.empty(int(length), dtype=torch.uint8)
         if self.is_first:
-            sent.numpy()[:] = np.frombuffer(data, np.uint8)
-        self.broadcast_([sent])
-        return sent.numpy().tobytes()
+            buffer.numpy()[:] = np.frombuffer(data, np.uint8)
+        self.broadcast_([buffer])
+        return buffer.numpy().tobytes()
 
-    def assert_equal_across_ranks(self, what: str, value: str) -> None:
-        """ValueError on every rank, with the numbers of those whose value is not the first one's."""
+    def assert_equal_across_ranks(self, name: str, value: str) -> None:
+        """Raise ValueError on every rank if values differ; the error lists the ranks that differ from the first."""
         if self.size == 1:
             return
-        others = torch.zeros(self.size, dtype=torch.int64)
-        others[self.rank] = self.broadcast_object(value) != value
-        if named := ", ".join(str(rank) for rank in self.all_reduce_(others).nonzero().flatten().tolist()):
-            raise ValueError(f"{what} of rank {named} differ from those of rank {FIRST_RANK}")
+        differs = torch.zeros(self.size, dtype=torch.int64)
+        differs[self.rank] = self.broadcast_object(value) != value
+        if numbers := ", ".join(str(rank) for rank in self.all_reduce_(differs).nonzero().flatten().tolist()):
+            raise ValueError(f"{name} of rank {numbers} differ from those of rank {FIRST_RANK}")
 
 
 def run_collective(call: Callable[[], object]) -> None:
-    """PeerLost for what gloo and NCCL raise, without the source line that gloo begins with.
+    """Run a collective and turn errors of gloo and NCCL into PeerLost, without gloo's source line.
 
-    Not as its cause: the frames of that error hold the group, whose threads must be gone before the process ends.
+    The original error is not chained: its frames hold the process group, whose threads must end before the process.
     """
     try:
         call()

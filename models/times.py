@@ -1,8 +1,8 @@
-"""Times of events: seconds since 1970 as the store keeps them, and what a model may read from them.
+"""Event times: seconds since 1970 as the store keeps them, and the features that models derive from them.
 
-Before March 1973 (10^8 seconds) there are no real times: logs whose times only say an order count 0, 1, 2, …, and the
-zeros of a log mean that nobody knows. What u32 cannot hold is clipped and no time either. Logs and stored histories go
-through the same rule, so an event has the same hour and the same interval in training and in the service.
+Times before March 1973 (10^8 seconds) are not real: logs whose times only give an order count 0, 1, 2, …, and zeros
+mean unknown. Times outside u32 are clipped and count as unknown. Logs and stored histories follow the same rule, so an
+event has the same hour and interval in training and in the service.
 """
 
 from typing import Any
@@ -19,32 +19,32 @@ LAST_SECOND = 2**32 - 2
 NO_HOUR = 24
 NO_INTERVAL = 0
 NUM_INTERVALS = 34
-"""Numbers of intervals: none, the same second, and one for each power of two that u32 has."""
+"""Interval classes: none, the same second, and one per power of two in u32."""
 
 
 def to_stored_times(seconds: NDArray[np.integer[Any]]) -> Times:
-    """(n,) Unix times → (n,) as the store would keep them."""
-    kept: Times = np.clip(seconds, 0, LAST_SECOND + 1).astype(np.uint32)
-    return kept
+    """Clip Unix times to the u32 range of the store: (n,) → (n,)."""
+    times: Times = np.clip(seconds, 0, LAST_SECOND + 1).astype(np.uint32)
+    return times
 
 
 def compute_hours(times: Tensor) -> Tensor:
-    """(…,) times → (…,) hours in UTC, 0 to 23, and NO_HOUR for what is no time."""
-    return (times // 3600 % 24).masked_fill(~_are_real(times), NO_HOUR)
+    """(…,) times → (…,) hours in UTC, 0 to 23; NO_HOUR without a real time."""
+    return (times // 3600 % 24).masked_fill(~_is_real(times), NO_HOUR)
 
 
 def compute_intervals(times: Tensor) -> Tensor:
-    """(B, T) times → (B, T) how long before each event the one in front of it was.
+    """Classify the time since the previous event: (B, T) times → (B, T) interval classes.
 
-    1 stands for the same second (and for a time that goes back), 2 + n for 2^n to 2^(n + 1) − 1 seconds, NO_INTERVAL
-    for the first event and where one of the two times is none.
+    1 means the same second (or a time that goes back), 2 + n means 2^n to 2^(n + 1) − 1 seconds, NO_INTERVAL marks the
+    first event and pairs without two real times.
     """
     seconds = (times[:, 1:] - times[:, :-1]).clamp_min(0)
-    numbers = torch.frexp(seconds.double()).exponent.long() + 1  # exact where a logarithm may round
-    known = _are_real(times)
-    numbers = numbers.masked_fill(~(known[:, 1:] & known[:, :-1]), NO_INTERVAL)
+    numbers = torch.frexp(seconds.double()).exponent.long() + 1  # exact, where a logarithm may round
+    real = _is_real(times)
+    numbers = numbers.masked_fill(~(real[:, 1:] & real[:, :-1]), NO_INTERVAL)
     return torch.cat((torch.full_like(times[:, :1], NO_INTERVAL), numbers), dim=1)
 
 
-def _are_real(times: Tensor) -> Tensor:
+def _is_real(times: Tensor) -> Tensor:
     return (times >= FIRST_SECOND) & (times <= LAST_SECOND)

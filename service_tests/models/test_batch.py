@@ -1,4 +1,4 @@
-"""Batches: times stand where their items stand."""
+"""Batches: times are padded like their items."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from models.batch import NO_TIME, pad_right
     histories=st.lists(st.lists(st.integers(1, 100), min_size=1, max_size=9), min_size=1, max_size=5),
     max_len=st.integers(1, 6),
 )
-def test_every_item_keeps_its_time_and_padding_has_none(histories: list[list[int]], max_len: int) -> None:
+def test_padded_times_stay_aligned_with_their_items(histories: list[list[int]], max_len: int) -> None:
     arrays = [np.array(history, dtype=np.int64) for history in histories]
     batch = pad_right(arrays, max_len, [(history + 50).astype(np.uint32) for history in arrays])
     assert batch.times is not None
@@ -20,11 +20,11 @@ def test_every_item_keeps_its_time_and_padding_has_none(histories: list[list[int
     assert batch.times.tolist() == expected.tolist()
 
 
-def test_without_times_a_batch_has_none() -> None:
+def test_batch_without_times_has_none() -> None:
     assert pad_right([np.array([1, 2])], 5).times is None
 
 
-def test_times_that_are_not_one_for_each_event_are_refused() -> None:
+def test_times_of_another_length_raise() -> None:
     for times in ([3], [3, 4, 5]):
-        with pytest.raises(ValueError, match="one for each event"):
+        with pytest.raises(ValueError, match="one time per event"):
             pad_right([np.array([1, 2])], 5, [np.array(times, dtype=np.uint32)])
