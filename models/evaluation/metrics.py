@@ -1,6 +1,6 @@
-"""Ranking metrics of one relevant item per case, from the place at which it was answered.
+"""Ranking metrics with one relevant item per case, computed from the rank of the target.
 
-A place is 0 for the first answer; a case whose target was not answered has place `NOT_RANKED`. All are means over cases.
+Ranks count from 0; the rank of a target outside the ranking is `NOT_RANKED`. All metrics are means over cases.
 """
 
 import numpy as np
@@ -11,35 +11,34 @@ TargetRanks = NDArray[np.int64]
 NOT_RANKED = np.iinfo(np.int64).max
 
 
-def target_ranks(top: NDArray[np.int64], targets: NDArray[np.int64]) -> TargetRanks:
-    """(N, k) answers and (N,) targets → (N,) places."""
+def rank_targets(top: NDArray[np.int64], targets: NDArray[np.int64]) -> TargetRanks:
+    """Find each target in its ranking: (N, k) items and (N,) targets → (N,) ranks."""
     hits = top == targets[:, None]
     return np.where(hits.any(1), hits.argmax(1), NOT_RANKED)
 
 
-def hit_rate(target_ranks: TargetRanks, k: int) -> float:
-    """HR@k: the share of cases answered within the first k."""
-    return float(np.mean(target_ranks < k))
+def hit_rate(ranks: TargetRanks, k: int) -> float:
+    """HR@k: the share of cases whose target is in the top k."""
+    return float(np.mean(ranks < k))
 
 
-def ndcg(target_ranks: TargetRanks, k: int) -> float:
-    """NDCG@k with one relevant item: 1 / log2(place + 2) within the first k, else 0."""
-    return float(np.mean(compute_ndcg_gains(target_ranks, k)))
+def ndcg(ranks: TargetRanks, k: int) -> float:
+    """NDCG@k with one relevant item: 1 / log2(rank + 2) in the top k, else 0."""
+    return float(np.mean(compute_ndcg_gains(ranks, k)))
 
 
-def compute_ndcg_gains(target_ranks: TargetRanks, k: int) -> NDArray[np.float64]:
-    """What each case adds to NDCG@k: (N,)."""
-    within = target_ranks < k
-    return np.where(within, 1.0 / np.log2(np.where(within, target_ranks, 0) + 2.0), 0.0)
+def compute_ndcg_gains(ranks: TargetRanks, k: int) -> NDArray[np.float64]:
+    """NDCG@k of each case: (N,)."""
+    is_hit = ranks < k
+    return np.where(is_hit, 1.0 / np.log2(np.where(is_hit, ranks, 0) + 2.0), 0.0)
 
 
-def mrr(target_ranks: TargetRanks, k: int) -> float:
-    """MRR@k: 1 / (place + 1) within the first k, else 0."""
-    within = target_ranks < k
-    return float(np.mean(np.where(within, 1.0 / (np.where(within, target_ranks, 0) + 1.0), 0.0)))
+def mrr(ranks: TargetRanks, k: int) -> float:
+    """MRR@k: 1 / (rank + 1) in the top k, else 0."""
+    is_hit = ranks < k
+    return float(np.mean(np.where(is_hit, 1.0 / (np.where(is_hit, ranks, 0) + 1.0), 0.0)))
 
 
 def coverage(top: NDArray[np.int64], num_items: int) -> float:
-    """The share of the catalogue that is answered to anybody: (N, k) answers, 0 where there was none."""
-    answered = np.unique(top)
-    return float(np.count_nonzero(answered) / num_items)
+    """The share of the catalogue that is recommended at least once: (N, k) items, 0 where there is none."""
+    return float(np.count_nonzero(np.unique(top)) / num_items)
