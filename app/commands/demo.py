@@ -16,7 +16,7 @@ from models.data.dataset import prepare_dataset
 from models.data.demo import make_demo_items, make_demo_log
 from models.device import choose_device
 from models.presets import preset
-from models.training.options import TrainingOptions
+from models.training.options import RunContext, TrainingOptions
 from models.training.pipeline import train_artifact
 
 MODEL = dataclasses.replace(preset("blossom"), dim=32, max_len=50)
@@ -34,7 +34,7 @@ def ensure_demo(artifact: Path) -> None:
     # Trained in a temporary folder and renamed when complete, so an interrupted start leaves no partial demo.
     with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".demo-") as folder:
         incoming = Path(folder) / "artifact"
-        train_artifact(dataset, MODEL, OPTIONS, choose_device("auto"), incoming)
+        train_artifact(dataset, MODEL, OPTIONS, RunContext(choose_device("auto"), incoming))
         incoming.replace(artifact)
 
 

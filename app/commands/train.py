@@ -22,7 +22,7 @@ from models.presets import preset
 from models.ranks import Ranks
 from models.training.advice import advise
 from models.training.launch import join_ranks, select_rank_device
-from models.training.options import LOSSES, TrainingOptions
+from models.training.options import LOSSES, RunContext, TrainingOptions
 from models.training.pipeline import train_artifact
 
 RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "run")
@@ -150,16 +150,8 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
     config = build_model_config(arguments, advice.apply_to(preset(arguments.preset)))
     if config.encoder.name != "none":
         print("\n".join(advice.reasons), file=sys.stderr)
-    trained = train_artifact(
-        dataset,
-        config,
-        options,
-        device,
-        arguments.out,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        ranks=ranks,
-    )
+    context = RunContext(device, arguments.out, ranks, resume=arguments.resume)
+    trained = train_artifact(dataset, config, options, context, overwrite=arguments.overwrite)
     print(f"test, {trained.test.num_cases:,} users:\n{format_metrics_table(trained.test.values)}")
     print(f"artifact {trained.version} in {arguments.out}")
     result = {

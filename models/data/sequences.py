@@ -1,8 +1,8 @@
-"""Training batches: windows of every user's history, users of like length together, in a repeatable order.
+"""Training batches: windows of user histories, similar lengths together, in a reproducible order.
 
-A history longer than a window gives its newest window, which is what the model will be asked about, and windows in
-front of it, because older events are there to be learned too. What epoch n looks like depends on (seed, n) alone, so
-a run that was stopped goes on with the same batches. It knows no model.
+A history longer than a window contributes its newest window, which is what the model sees when serving, and windows
+over the older events, which are training data too. Epoch n depends on (seed, n) alone, so a resumed run gets the same
+batches.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from torch import Tensor
 from models.batch import PADDING, History, SequenceBatch, Times, pad_right
 
 LENGTH_JITTER = 0.15
-"""Users are sorted by length times 1 ± this: near lengths share a batch, but not the same users in every epoch."""
+"""Users are sorted by length times 1 ± this: a batch has similar lengths, but other users in every epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """`targets` (B, T): the item after each position; 0 behind the end."""
+    """A padded batch; `targets` (B, T) are the items after each position, 0 after the end."""
 
     sequences: SequenceBatch
     targets: Tensor
 
 
 class TrainingBatches:
-    """Histories of fewer than two events have nothing to learn from and are left out.
+    """Plans and builds the batches of every epoch; histories of fewer than two events are skipped.
 
-    `times`, parallel to the histories, go into the batches; None for a model that does not read them.
+    `times` are parallel to the histories; None for a model that does not read times.
     """
 
     def __init__(
@@ -45,47 +45,46 @@ class TrainingBatches:
         self._histories = [history for history in histories if len(history) > 1]
         self._times = None
         if times is not None:
-            self._times = [one for one, history in zip(times, histories, strict=True) if len(history) > 1]
+            self._times = [row for row, history in zip(times, histories, strict=True) if len(history) > 1]
         if not self._histories:
-            raise ValueError("no user has two events in the training part: nothing to learn from")
+            raise ValueError("training needs at least one user with two events in the training part")
         self._lengths = np.array([len(history) for history in self._histories])
         self._max_len = max_len
         self._batch_cells = batch_cells
         self._seed = seed
 
-    def epoch(self, number: int) -> list[NDArray[np.int64]]:
-        """Plans of one epoch's batches: each (B, 2), a row of histories and the end of its window."""
+    def plan_epoch(self, number: int) -> list[NDArray[np.int64]]:
+        """Plan the batches of an epoch: each plan is (B, 2), a row of histories and the end of its window."""
         rng = np.random.default_rng([self._seed, number])
         window = self._max_len + 1  # the last item is only a target
-        rows, ends = self._windows(rng, window)
+        rows, ends = self._choose_windows(rng, window)
         jitter = rng.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(ends))
         order = np.argsort(np.minimum(ends, window) * jitter, kind="stable")
-        plans = self._cut(np.stack((rows[order], ends[order]), axis=1))
-        return [plans[place] for place in rng.permutation(len(plans))]
+        plans = self._split_into_batches(np.stack((rows[order], ends[order]), axis=1))
+        return [plans[index] for index in rng.permutation(len(plans))]
 
-    def _windows(self, rng: np.random.Generator, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and ends: the newest window of every history, and windows that cover what is in front of it.
+    def _choose_windows(self, rng: np.random.Generator, window: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Choose rows and ends: the newest window of every history, and windows that cover the older events.
 
-        Where those are cut changes from epoch to epoch, and the first of them reaches into the newest window, so that
-        every event gets to be a target with a long history before it.
+        The cuts between older windows change every epoch, and the first of them overlaps the newest window, so that
+        every event becomes a target with a long history before it.
         """
         step = window - 1
-        older = np.where(
-            self._lengths > window, self._lengths - step, 0
-        )  # events that are no target of the newest window
-        reach = rng.integers(0, step, len(older))
-        kept = rng.random(len(older)) < older / step  # few older events need no window in every epoch
-        count = 1 + np.where(kept, -(-(older + reach) // step), 0)
+        # Events that are not a target of the newest window.
+        older = np.where(self._lengths > window, self._lengths - step, 0)
+        overlap = rng.integers(0, step, len(older))
+        has_older = rng.random(len(older)) < older / step  # few older events need no window in every epoch
+        count = 1 + np.where(has_older, -(-(older + overlap) // step), 0)
         rows = np.repeat(np.arange(len(count)), count)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)  # 0 for the newest window of a row
-        ends = np.where(place == 0, self._lengths[rows], (older + reach)[rows] - (place - 1) * step)
+        number = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)  # 0 for the newest window of a row
+        ends = np.where(number == 0, self._lengths[rows], (older + overlap)[rows] - (number - 1) * step)
         return rows, np.maximum(ends, 2)
 
-    def num_targets(self, plan: NDArray[np.int64]) -> int:
-        """How many targets `batch` makes of it, without making them."""
+    def count_targets(self, plan: NDArray[np.int64]) -> int:
+        """Count the targets of a planned batch without building it."""
         return int(np.minimum(plan[:, 1] - 1, self._max_len).sum())
 
-    def batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
+    def build_batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
         spans = [(int(row), slice(max(0, end - self._max_len - 1), end)) for row, end in plan.tolist()]
         windows = [self._histories[row][span] for row, span in spans]
         times = None if self._times is None else [self._times[row][span][:-1] for row, span in spans]
@@ -95,13 +94,13 @@ class TrainingBatches:
             row[: len(window) - 1] = torch.from_numpy(window[1:])
         return TrainingBatch(sequences, targets)
 
-    def _cut(self, plan: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Consecutive rows whose padded rectangle has at most `batch_cells` cells; one row at least."""
-        batches, start, longest = [], 0, 0
-        for place, length in enumerate(np.minimum(plan[:, 1] - 1, self._max_len)):
-            wider = max(longest, int(length))
-            if place > start and wider * (place - start + 1) > self._batch_cells:
-                batches.append(plan[start:place])
-                start, wider = place, int(length)
-            longest = wider
+    def _split_into_batches(self, plan: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Split into consecutive rows whose padded rectangle has at most `batch_cells` cells, or a single row."""
+        batches, start, width = [], 0, 0
+        for row, length in enumerate(np.minimum(plan[:, 1] - 1, self._max_len)):
+            new_width = max(width, int(length))
+            if row > start and new_width * (row - start + 1) > self._batch_cells:
+                batches.append(plan[start:row])
+                start, new_width = row, int(length)
+            width = new_width
         return [*batches, plan[start:]]

@@ -1,57 +1,109 @@
-"""The state of a training run on disk, so that a run that was killed goes on where it stopped.
+"""Checkpoints of a training run, from which an interrupted run resumes.
 
-Not the artifact: it holds the optimiser and the best weights so far, and is only good for the same run. Loaded
-without pickle's power to run code (`weights_only`).
+A checkpoint is not an artifact: it includes the optimizer state and the best weights so far, and fits only the run that
+wrote it. It is loaded with `weights_only`, so no code from the file is executed.
 """
 
 import hashlib
 import io
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from models.data.dataset import Dataset
-from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
-from models.training.options import TrainingOptions
+from models.training.options import RunContext, TrainingOptions
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
 
-def fingerprint(model: SequentialRecommender, dataset: Dataset, options: TrainingOptions) -> str:
-    """What must be equal for a checkpoint to be continued: more epochs or minutes, and other ranks, may come later."""
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """Metrics of one epoch; `loss` is the mean over targets, `seconds` exclude evaluation."""
+
+    epoch: int
+    loss: float
+    ndcg: float
+    hr: float
+    seconds: float
+    targets_per_s: float
+    learning_rate: float
+
+
+@dataclass(slots=True)
+class LoopState:
+    """Position of the training loop: `epoch` from 1, `step` within the epoch, `total_steps` over all epochs.
+
+    `loss_sum`, `num_targets` and `seconds` are sums over the current epoch, `trained_s` over the run. `learning_rate`
+    is the base rate, before warm-up and schedule.
+    """
+
+    learning_rate: float
+    epoch: int = 1
+    step: int = 0
+    total_steps: int = 0
+    loss_sum: float = 0.0
+    num_targets: int = 0
+    seconds: float = 0.0
+    trained_s: float = 0.0
+
+    def start_next_epoch(self) -> None:
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum, self.num_targets, self.seconds = 0.0, 0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a run needs to resume; `best` are the weights of the best epoch so far, empty before the first."""
+
+    fingerprint: str
+    state: LoopState
+    curve: list[EpochRecord]
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    best: dict[str, Tensor]
+
+
+def compute_fingerprint(model: SequentialRecommender, dataset: Dataset, options: TrainingOptions) -> str:
+    """Hash everything that a resumed run must share: epochs, minutes, patience and the number of ranks may change."""
     fixed = {k: v for k, v in asdict(options).items() if k not in ("epochs", "max_minutes", "patience")}
     digest = hashlib.sha256(json.dumps([model.config.to_json(), fixed], sort_keys=True).encode())
-    for part in dataset.content(with_times=model.reads_times):
+    for part in dataset.iter_fingerprint_bytes(with_times=model.reads_times):
         digest.update(part)
     return digest.hexdigest()
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint in one step: a kill leaves the old one or the new one."""
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint atomically: after a kill the folder has the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
+    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content |= {"state": asdict(checkpoint.state), "curve": [asdict(record) for record in checkpoint.curve]}
     partial = folder / f"{CHECKPOINT_FILE}.partial"
     with partial.open("wb") as file:
-        torch.save(state, file)
+        torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / CHECKPOINT_FILE)
 
 
-def load_checkpoint(folder: Path, fingerprint: str, ranks: Ranks = SINGLE_PROCESS) -> dict[str, Any] | None:
-    """What is in the first rank's folder, on every rank: the others need not see its disk. None where there is none.
+def load_checkpoint(context: RunContext, fingerprint: str) -> Checkpoint | None:
+    """Load the checkpoint in the first rank's folder on every rank; None if there is none.
 
-    ValueError for the checkpoint of another run (data, model or options differ).
+    Other ranks need no access to that folder. ValueError if data, model or options differ from the checkpoint's run.
     """
-    path = folder / CHECKPOINT_FILE
+    path, ranks = context.folder / CHECKPOINT_FILE, context.ranks
     content = ranks.broadcast_bytes(path.read_bytes() if ranks.is_first and path.exists() else b"")
     if not content:
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    if state["fingerprint"] != fingerprint:
+    values: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if values["fingerprint"] != fingerprint:
         raise ValueError(f"{path} belongs to a run with other data, model or options; start without --resume")
-    return state
+    values["state"] = LoopState(**values["state"])
+    values["curve"] = [EpochRecord(**record) for record in values["curve"]]
+    return Checkpoint(**values)

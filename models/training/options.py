@@ -1,34 +1,39 @@
-"""What a training run can be told, with the defaults that the presets were tuned with (models/LOG.md)."""
+"""Options of a training run, with the defaults that the presets were tuned with (models/LOG.md)."""
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import torch
+
+from models.ranks import SINGLE_PROCESS, Ranks
+
 FULL_SOFTMAX_ITEMS = 50_000
-"""Up to here every item competes in the loss; above, only sampled negatives (models/LOG.md has the times)."""
+"""Largest catalogue trained with the full softmax; larger ones use sampled negatives (times in models/LOG.md)."""
 
 GBCE_NEGATIVES = 256
 """k of the published gSASRec (arXiv 2308.07192)."""
 
 LOSSES = ("softmax", "gbce")
 
-FIRST_STAGE = 0.7
-FALLING_PART = 0.4
-"""Of a linear schedule: over this last part of a run the rate falls."""
+FIRST_STAGE_SHARE = 0.7
+DECAY_SHARE = 0.4
+"""Last part of a run over which a linear schedule lowers the learning rate."""
 
 Schedule = Literal["plateau", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """`batch_cells` is the padded size of a batch, users × positions; `patience` counts epochs without a better one.
+    """Hyperparameters of training.
 
-    `schedule` says what the learning rate does: "plateau" halves it after each `plateau` epochs without a better one,
-    for runs whose end nobody knows; "linear" keeps it, and lets it fall to nothing over the last part of the epochs
-    or minutes, for runs that are to make the best of a budget. `averaging` is the share of the weights' running
-    average that each step keeps; 0 means the weights themselves.
-    `keep_seen` judges by answers that may repeat what the user had, for logs where people come back to items.
-    `loss` is a name in LOSSES; `calibration` is the t of gBCE and nothing to the softmax.
+    `batch_cells` is the padded size of a batch, users × positions; `patience` is in epochs without improvement.
+    `schedule` controls the learning rate: "plateau" halves it after every `plateau` epochs without improvement, for
+    runs of unknown length; "linear" keeps it constant and lowers it towards zero over the last part of the epochs or
+    minutes, for runs with a fixed budget. `averaging` is the decay of the weights' running average; 0 disables it.
+    `keep_seen` evaluates without filtering seen items, for logs in which users return to items. `loss` is a name in
+    LOSSES; `calibration` is the t of gBCE and unused by the softmax.
     """
 
     epochs: int = 200
@@ -52,33 +57,33 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging must be in [0, 1), not {self.averaging}")
+            raise ValueError(f"averaging must be in [0, 1) (got {self.averaging})")
         if self.schedule not in ("plateau", "linear"):
-            raise ValueError(f"schedule must be 'plateau' or 'linear', not {self.schedule!r}")
+            raise ValueError(f"schedule must be 'plateau' or 'linear' (got {self.schedule!r})")
         if self.loss not in LOSSES:
-            raise ValueError(f"no loss is called {self.loss!r}; there are {', '.join(LOSSES)}")
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)} (got {self.loss!r})")
         if not 0 <= self.calibration <= 1:
-            raise ValueError(f"calibration must be in [0, 1], not {self.calibration}")
+            raise ValueError(f"calibration must be in [0, 1] (got {self.calibration})")
         if self.loss == "gbce" and self.num_negatives is not None and self.num_negatives < 1:
-            raise ValueError(f"num_negatives must be 1 or more for the gbce loss, not {self.num_negatives}")
+            raise ValueError(f"num_negatives must be at least 1 for the gbce loss (got {self.num_negatives})")
         for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
         if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ValueError(f"max_minutes must be above 0, not {self.max_minutes}")
+            raise ValueError(f"max_minutes must be above 0 (got {self.max_minutes})")
 
-    def compute_rate_factor(self, epochs_done: float, seconds: float) -> float:
-        """What a linear schedule leaves of the learning rate after so many epochs and seconds; 1 for any other."""
+    def compute_rate_factor(self, num_epochs: float, seconds: float) -> float:
+        """Factor of the learning rate after so many epochs and seconds; 1 unless the schedule is linear."""
         if self.schedule != "linear":
             return 1.0
-        minutes_done = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
-        left = 1.0 - max(epochs_done / self.epochs, minutes_done)
-        return min(1.0, max(0.01, left / FALLING_PART))
+        time_share = seconds / (60 * self.max_minutes) if self.max_minutes else 0.0
+        remaining_share = 1.0 - max(num_epochs / self.epochs, time_share)
+        return min(1.0, max(0.01, remaining_share / DECAY_SHARE))
 
     def resolve_num_negatives(self, num_items: int) -> int | None:
-        """None for the full softmax, else how many negatives a batch draws.
+        """Number of negatives per batch; None for the full softmax.
 
-        gBCE draws no more than there are other items: there its α, the share of them that is drawn, is 1.
+        gBCE samples at most all other items, where its α, the sampled share of them, is 1.
         """
         if self.loss == "gbce":
             return min(self.num_negatives or GBCE_NEGATIVES, max(1, num_items - 1))
@@ -87,18 +92,34 @@ class TrainingOptions:
         return None if num_items <= FULL_SOFTMAX_ITEMS else 8192
 
     def to_first_stage(self) -> "TrainingOptions":
-        """Of a training in two stages: most of the minutes."""
-        return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE)
+        """Options for the first of two stages, which gets most of the minutes."""
+        return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE_SHARE)
 
     def to_second_stage(self) -> "TrainingOptions":
-        """Weights are near their place already: half the rate, less patience, a quarter of a schedule's epochs."""
-        scheduled = max(1, self.epochs // 4)
+        """Options for the second stage, which starts from trained weights.
+
+        Half the learning rate, less patience, and a quarter of the epochs of a linear schedule.
+        """
+        scheduled_epochs = max(1, self.epochs // 4)
         return dataclasses.replace(
             self,
-            epochs=scheduled if self.schedule == "linear" else self.epochs,
-            max_minutes=self.max_minutes and self.max_minutes * (1 - FIRST_STAGE),
+            epochs=scheduled_epochs if self.schedule == "linear" else self.epochs,
+            max_minutes=self.max_minutes and self.max_minutes * (1 - FIRST_STAGE_SHARE),
             learning_rate=self.learning_rate / 2,
             warmup_steps=min(self.warmup_steps, 20),
             patience=min(self.patience, 5),
             plateau=min(self.plateau, 2),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """Where and how a run executes: device, output folder, process ranks, and whether to resume from a checkpoint."""
+
+    device: torch.device
+    folder: Path
+    ranks: Ranks = SINGLE_PROCESS
+    resume: bool = False
+
+    def in_subfolder(self, name: str) -> "RunContext":
+        return dataclasses.replace(self, folder=self.folder / name)

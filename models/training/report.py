@@ -47,7 +47,9 @@ def plot_curve(curve: Sequence[EpochRecord], title: str) -> bytes:
     metrics.plot(epochs, [record.ndcg for record in curve], color="tab:blue", marker=".")
     metrics.set_ylabel("validation NDCG@10", color="tab:blue")
     best = max(curve, key=lambda record: record.ndcg)
-    metrics.annotate(f"{best.ndcg:.4f}", (best.epoch, best.ndcg), textcoords="offset points", xytext=(0, 6), ha="center")
+    metrics.annotate(
+        f"{best.ndcg:.4f}", (best.epoch, best.ndcg), textcoords="offset points", xytext=(0, 6), ha="center"
+    )
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()

@@ -1,12 +1,11 @@
-"""From a config to trained weights: counted, trained in one stage, or trained in full and then compressed.
+"""From a config to trained weights: counted, trained in one stage, or in two.
 
-An embedding that is compressed from trained vectors (`starts_from_full_table`) is trained twice: first the same model with a full
-table, then, from its quantised vectors and its other weights, the model itself. Codes that are chosen for vectors lose
-less than codes that are chosen for the log, and the second stage wins most of the loss back (models/LOG.md).
+An embedding that compresses trained vectors (`starts_from_full_table`) is trained twice: first the same model with a
+full table, then the model itself, starting from the quantized vectors and the other weights. Codes chosen for trained
+vectors lose less accuracy than codes chosen from the log, and the second stage recovers most of it (models/LOG.md).
 """
 
 import dataclasses
-from pathlib import Path
 
 import torch
 
@@ -16,28 +15,21 @@ from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import select_training_histories
 from models.heads.popularity import PopularityHead
-from models.ranks import SINGLE_PROCESS, Ranks
 from models.recommender import SequentialRecommender
-from models.training.options import TrainingOptions
-from models.training.trainer import EpochRecord, Trainer
+from models.training.checkpoint import EpochRecord
+from models.training.options import RunContext, TrainingOptions
+from models.training.trainer import Trainer
 
-FIRST = "full"
-"""Folder of the first stage's checkpoint."""
+FULL_TABLE_FOLDER = "full"
+"""Subfolder for the checkpoint of the first stage."""
 
 
 def train_model(
-    dataset: Dataset,
-    config: ModelConfig,
-    options: TrainingOptions,
-    device: torch.device,
-    folder: Path,
-    *,
-    resume: bool,
-    ranks: Ranks = SINGLE_PROCESS,
+    dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext
 ) -> tuple[SequentialRecommender, list[EpochRecord], EpochRecord | None]:
-    """The model with its best weights, the curve of all epochs, and the epoch that gave the weights.
+    """Return the model with its best weights, the curve of all epochs, and the best epoch.
 
-    There are no epochs where nothing is trained. Checkpoints stay in `folder`.
+    A popularity model has no epochs. Checkpoints stay in the context's folder.
     """
     catalogue = dataset.catalogue
     torch.manual_seed(options.seed)
@@ -47,22 +39,19 @@ def train_model(
         return model, [], None
     model.embedding.fit(catalogue, select_training_histories(dataset))
     if not model.embedding.starts_from_full_table:
-        curve, best = _stage(model, dataset, options, device, folder, resume=resume, ranks=ranks)
+        curve, best = _train_stage(model, dataset, options, context)
         return model, curve, best
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first, _ = _stage(full, dataset, options.to_first_stage(), device, folder / FIRST, resume=resume, ranks=ranks)
+    first_curve, _ = _train_stage(full, dataset, options.to_first_stage(), context.in_subfolder(FULL_TABLE_FOLDER))
     transfer_weights(model, full.cpu(), catalogue)
-    second, best = _stage(model, dataset, options.to_second_stage(), device, folder, resume=resume, ranks=ranks)
-    return model, [*first, *(_after(first, record) for record in second)], _after(first, best)
-
-
-def _after(first: list[EpochRecord], record: EpochRecord) -> EpochRecord:
-    return dataclasses.replace(record, epoch=len(first) + record.epoch)
+    second_curve, best = _train_stage(model, dataset, options.to_second_stage(), context)
+    offset = len(first_curve)
+    return model, [*first_curve, *(_shift(record, offset) for record in second_curve)], _shift(best, offset)
 
 
 def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, catalogue: Catalogue) -> None:
-    """Give `model` the weights of `full`, which differs from it in the embedding alone."""
+    """Initialize `model` from `full`, which differs only in its embedding."""
     model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
     model.head.load_state_dict(full.head.state_dict())
@@ -71,25 +60,22 @@ def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, 
 
 
 def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
-    """Scores are counts. Item vectors are zero, so that "similar" items are the popular ones and not random ones."""
+    """Set scores to counts, and item vectors to zero, so that similar items are popular rather than random ones."""
     head.counts[1:] = torch.from_numpy(catalogue.counts)
     with torch.no_grad():
         for vectors in model.embedding.parameters():
             vectors.zero_()
 
 
-def _stage(
-    model: SequentialRecommender,
-    dataset: Dataset,
-    options: TrainingOptions,
-    device: torch.device,
-    folder: Path,
-    *,
-    resume: bool,
-    ranks: Ranks,
+def _train_stage(
+    model: SequentialRecommender, dataset: Dataset, options: TrainingOptions, context: RunContext
 ) -> tuple[list[EpochRecord], EpochRecord]:
-    trainer = Trainer(model, dataset, options, device, folder, ranks)
-    if resume:
+    trainer = Trainer(model, dataset, options, context)
+    if context.resume:
         trainer.resume()
     best = trainer.run()
     return trainer.curve, best
+
+
+def _shift(record: EpochRecord, offset: int) -> EpochRecord:
+    return dataclasses.replace(record, epoch=offset + record.epoch)

@@ -1,6 +1,6 @@
-"""Ranks for tests: real processes that join by gloo on this machine, run one job each, and hand back what it returned.
+"""Test ranks: real processes that join by gloo on this machine and run one job each.
 
-A job is a function of a module, of its Ranks and a folder; it comes back as torch saves it.
+A job is a module-level function of its Ranks and a folder; torch saves its result.
 """
 
 import multiprocessing
@@ -23,8 +23,8 @@ JOB_S = 100.0
 Job = Callable[[Ranks, Path], Any]
 
 
-def on_ranks(size: int, job: Job, folder: Path) -> list[Any]:
-    """What the job returned on each rank; RuntimeError with all tracebacks where one failed."""
+def run_on_ranks(size: int, job: Job, folder: Path) -> list[Any]:
+    """Return the job's result on each rank; RuntimeError with all tracebacks if one failed."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     port = find_free_port()
@@ -38,9 +38,9 @@ def on_ranks(size: int, job: Job, folder: Path) -> list[Any]:
         for process in processes:
             process.kill()
             process.join()
-    failed = "\n".join(path.read_text() for path in sorted(folder.glob("*.failed")))
-    if failed or any(process.exitcode for process in processes):
-        raise RuntimeError(f"exit statuses {[process.exitcode for process in processes]}\n{failed}")
+    tracebacks = "\n".join(path.read_text() for path in sorted(folder.glob("*.failed")))
+    if tracebacks or any(process.exitcode for process in processes):
+        raise RuntimeError(f"exit statuses {[process.exitcode for process in processes]}\n{tracebacks}")
     return [torch.load(folder / f"{rank}.returned", weights_only=False) for rank in range(size)]
 
 
@@ -50,14 +50,14 @@ def _run(rank: int, size: int, port: int, job: Job, folder: Path) -> None:
     try:
         with join_ranks(CPU, WAIT_S) as ranks:
             torch.save(job(ranks, folder), folder / f"{rank}.returned")
-        assert threads_of_the_group() == [], "a thread that is left may abort the process at its end"
+        assert list_group_threads() == [], "a remaining thread may abort the process at exit"
     except Exception:
         (folder / f"{rank}.failed").write_text(traceback.format_exc())
         raise
 
 
 def rank_environment(rank: int, size: int, port: int) -> dict[str, str]:
-    """What torchrun tells a process on a machine that has all ranks."""
+    """The environment that torchrun sets on a machine with all ranks."""
     return {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -67,7 +67,7 @@ def rank_environment(rank: int, size: int, port: int) -> dict[str, str]:
     }
 
 
-def threads_of_the_group() -> list[str]:
-    """Names of gloo's threads in this process; none are seen but on Linux."""
+def list_group_threads() -> list[str]:
+    """List gloo's threads in this process; always empty except on Linux."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return [name for name in names if "gloo" in name]

@@ -1,4 +1,4 @@
-"""Training in two stages: a full table first, then its codes."""
+"""Training in two stages: first a full table, then codes."""
 
 import dataclasses
 from pathlib import Path
@@ -7,51 +7,51 @@ import pytest
 import torch
 
 from models.config import ModelConfig, Part
-from models.training.options import TrainingOptions
-from models.training.stages import FIRST, train_model, transfer_weights
+from models.training.options import RunContext, TrainingOptions
+from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weights
 from models.training.trainer import Trainer
-from service_tests.models.training.test_trainer import CPU, OPTIONS, cyclic_log, same_weights
+from service_tests.models.training.test_trainer import CPU, OPTIONS, cyclic_log, have_same_weights
 
 CODES = ModelConfig(
     Part("codes", {"splits": 8, "codebook": 16}), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1
 )
 
 
-def test_the_codes_keep_what_the_full_table_has_learned(tmp_path: Path) -> None:
+def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, epochs=12)
-    model, curve, best = train_model(cyclic_log(), CODES, options, CPU, tmp_path, resume=False)
+    model, curve, best = train_model(cyclic_log(), CODES, options, RunContext(CPU, tmp_path))
     assert [record.epoch for record in curve] == list(range(1, len(curve) + 1))
     assert len(curve) > 12
     first, second = curve[:12], curve[12:]
-    assert best in second, "the figures of a model are those of its own weights"
+    assert best in second, "the reported metrics belong to the final weights"
     assert max(r.ndcg for r in second) > 0.8 * max(r.ndcg for r in first)
-    assert second[0].loss < first[0].loss, "the second stage does not start anew"
+    assert second[0].loss < first[0].loss, "the second stage does not start from scratch"
     assert model.embedding.state_dict()["kept"].dtype == torch.uint8
 
 
-def test_a_run_killed_in_either_stage_goes_on_to_the_same_weights(
+def test_run_killed_in_either_stage_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _, _ = train_model(cyclic_log(), CODES, OPTIONS, CPU, tmp_path / "whole", resume=False)
+    whole, _, _ = train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, tmp_path / "whole"))
     for epochs_before in (2, 5):  # of the four in each stage
-        folder, left = tmp_path / str(epochs_before), iter(range(epochs_before))
-        finish = Trainer._finish_epoch
+        folder, remaining = tmp_path / str(epochs_before), iter(range(epochs_before))
+        finish_epoch = Trainer.finish_epoch
 
-        def finish_or_die(self: Trainer, finish: object = finish, left: object = left) -> None:
-            if next(left, None) is None:  # type: ignore[call-overload]
+        def finish_or_die(self: Trainer, finish: object = finish_epoch, remaining: object = remaining) -> None:
+            if next(remaining, None) is None:  # type: ignore[call-overload]
                 raise KeyboardInterrupt
             finish(self)  # type: ignore[operator]
 
-        with monkeypatch.context() as killed:
-            killed.setattr(Trainer, "_finish_epoch", finish_or_die)
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "finish_epoch", finish_or_die)
             with pytest.raises(KeyboardInterrupt):
-                train_model(cyclic_log(), CODES, OPTIONS, CPU, folder, resume=False)
-        resumed, curve, _ = train_model(cyclic_log(), CODES, OPTIONS, CPU, folder, resume=True)
+                train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder))
+        resumed, curve, _ = train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder, resume=True))
         assert len(curve) == 8
-        assert same_weights(resumed, whole)
+        assert have_same_weights(resumed, whole)
 
 
-def test_minutes_are_for_both_stages_together() -> None:
+def test_both_stages_share_the_time_limit() -> None:
     options = TrainingOptions(max_minutes=10.0)
     assert options.to_first_stage().max_minutes == pytest.approx(7.0)
     assert options.to_second_stage().max_minutes == pytest.approx(3.0)
@@ -60,10 +60,13 @@ def test_minutes_are_for_both_stages_together() -> None:
     assert TrainingOptions(epochs=28).to_second_stage().epochs == 28
 
 
-def test_taking_over_changes_no_weight_of_the_encoder(tmp_path: Path) -> None:
-    model, _, _ = train_model(cyclic_log(), CODES, dataclasses.replace(OPTIONS, epochs=1), CPU, tmp_path, resume=False)
+def test_transfer_copies_the_encoder_weights(tmp_path: Path) -> None:
+    model, _, _ = train_model(cyclic_log(), CODES, dataclasses.replace(OPTIONS, epochs=1), RunContext(CPU, tmp_path))
     full, _, _ = train_model(
-        cyclic_log(), dataclasses.replace(CODES, embedding=Part("full")), OPTIONS, CPU, tmp_path / FIRST, resume=False
+        cyclic_log(),
+        dataclasses.replace(CODES, embedding=Part("full")),
+        OPTIONS,
+        RunContext(CPU, tmp_path / FULL_TABLE_FOLDER),
     )
     transfer_weights(model, full, cyclic_log().catalogue)
     assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), full.encoder.parameters(), strict=True))
