@@ -17,7 +17,7 @@ DTYPES = {"BOOL": "?", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 
 
 def mmap_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    """Map all arrays of a file by name; ValueError if it is not a safetensors file.
+    """Map all arrays of a file, keyed by tensor name; ValueError if it is not a safetensors file.
 
     Pages are shared by all processes that map the file and copied on write. Do not change the file in place while an
     array is in use.

@@ -17,8 +17,7 @@ from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
 from models.catalogue.string_array import StringArray
 from models.data.dataset import encode
-from models.data.synthetic import generate_log
-from models.data.synthetic_law import SyntheticLogConfig
+from models.data.synthetic import SyntheticLogConfig, generate_log
 from models.golden import NUM_GOLDEN_HISTORIES
 from models.indexing import add_index
 from models.presets import preset

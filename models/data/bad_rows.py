@@ -1,21 +1,18 @@
-"""What went wrong in a file of the outside: one bad row, the report of a whole read, and the error that stops one.
-
-It knows no format and decides nothing: the readers say what is bad, the commands say how to tell people.
-"""
+"""Faults of input files: a bad row, the report of a whole read, and the error that stops a read."""
 
 from dataclasses import dataclass
 
 MAX_EXAMPLES = 20
-SHOWN = 5
+MAX_FORMATTED_EXAMPLES = 5
 
 
 class BadInput(ValueError):
-    """A file, or an option about files, that cannot be used as it is; the message names it."""
+    """A file, or an option about files, that cannot be used; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """`line` counts from 1 as an editor does (a CSV header is line 1); in Parquet it is the number of the row."""
+    """A skipped row; `line` counts from 1 as in an editor (a CSV header is line 1), in Parquet it is the row number."""
 
     file: str
     line: int
@@ -28,13 +25,13 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """`rows` are good and bad_rows ones together, without blank lines; `examples` the first MAX_EXAMPLES bad ones."""
+    """Counts of a read: `rows` include bad ones but no blank lines; `examples` are the first MAX_EXAMPLES bad rows."""
 
     files: int
     rows: int
     bad_rows: int
     examples: tuple[BadRow, ...]
 
-    def first_bad_rows(self) -> str:
-        """A few examples, one per line, for an error message."""
-        return "".join(f"\n  {row}" for row in self.examples[:SHOWN])
+    def format_examples(self) -> str:
+        """Format a few bad rows, one per line, for an error message."""
+        return "".join(f"\n  {row}" for row in self.examples[:MAX_FORMATTED_EXAMPLES])

@@ -1,4 +1,4 @@
-"""Under which names a log holds its three columns. It knows names only: no file, no type."""
+"""The names of a log's three columns, and the `--columns` option that renames them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ OPTION = "--columns user=…,item=…,time=…"
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names in the file; what is read is called `user_id`, `item_id` and `timestamp` whatever they are."""
+    """Column names in the file; readers always return `user_id`, `item_id` and `timestamp`."""
 
     user: str = "user_id"
     item: str = "item_id"
@@ -18,9 +18,9 @@ class Columns:
 
     def __post_init__(self) -> None:
         if not all(self.names):
-            raise BadInput("columns: a name is empty")
+            raise BadInput("--columns has an empty column name; write user=NAME, item=NAME or time=NAME")
         if len(set(self.names)) < len(self.names):
-            raise BadInput(f"columns: one column cannot be two things ({', '.join(self.names)})")
+            raise BadInput(f"--columns uses one column for two roles ({', '.join(self.names)}); name three columns")
 
     @property
     def names(self) -> tuple[str, str, str]:
@@ -28,23 +28,24 @@ class Columns:
 
 
 def parse_columns(text: str) -> Columns:
-    """`user=uid,item=movie,time=ts`, each part optional; BadInput says what is wrong with it."""
-    given: dict[str, str] = {}
+    """Parse `user=uid,item=movie,time=ts`, each part optional; BadInput if malformed."""
+    names: dict[str, str] = {}
     for part in text.split(","):
         role, equals, name = (piece.strip() for piece in part.partition("="))
         if not equals or role not in ("user", "item", "time"):
-            raise BadInput(f"columns: {part.strip()!r} is not user=NAME, item=NAME or time=NAME")
-        if role in given:
-            raise BadInput(f"columns: {role} is given twice")
-        given[role] = name
-    return Columns(**given)
+            raise BadInput(f"--columns: {part.strip()!r} is not user=NAME, item=NAME or time=NAME")
+        if role in names:
+            raise BadInput(f"--columns: {role} is set twice; remove one")
+        names[role] = name
+    return Columns(**names)
 
 
-def check_columns(file: str, wanted: Sequence[str], present: Sequence[str], *, hint: str = OPTION) -> None:
-    """Refuse a file that lacks a wanted column or has it twice."""
-    for name in wanted:
+def check_columns(file: str, required: Sequence[str], present: Sequence[str], *, hint: str = OPTION) -> None:
+    """Raise BadInput if a required column is missing or occurs twice."""
+    for name in required:
         if name not in present:
-            there = ", ".join(present) or "none"
-            raise BadInput(f"{file}: no column {name!r}; it has {there}" + (f" (rename with {hint})" if hint else ""))
+            columns = ", ".join(present) or "none"
+            rename = f" (rename with {hint})" if hint else ""
+            raise BadInput(f"{file}: no column {name!r}; it has {columns}{rename}")
         if list(present).count(name) > 1:
-            raise BadInput(f"{file}: two columns are called {name!r}")
+            raise BadInput(f"{file}: two columns are called {name!r}; rename one")

@@ -1,7 +1,7 @@
-"""Which files a source means, what their names say about their format, and their bytes without compression.
+"""Find data files, detect their format and open their uncompressed content.
 
-The name decides: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`, the text ones also with `.gz`
-or `.zst` behind. It knows no columns and no rows.
+File names determine the format: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`; text formats also with a `.gz` or
+`.zst` suffix.
 """
 
 import glob
@@ -39,6 +39,8 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
+    """A file with the format and compression that its name implies."""
+
     path: Path
     format: Format
     compression: Compression
@@ -47,65 +49,78 @@ class DataFile:
         return str(self.path)
 
 
-def data_file(path: Path) -> DataFile:
-    """The file by its name; BadInput if the name says nothing."""
+def parse_file_name(path: Path) -> DataFile:
+    """Derive format and compression from the name; BadInput if the format is not supported."""
     name = path.name.lower()
     compression: Compression = next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
     suffix = Path(name.removesuffix(compression)).suffix
     if suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise BadInput(f"{path}: unknown kind of file; known are {known}, the text ones also with .gz or .zst")
+        suffixes = ", ".join(SUFFIXES)
+        raise BadInput(f"{path}: unknown file format; use {suffixes}, text formats also with .gz or .zst")
     if SUFFIXES[suffix] == "parquet" and compression:
-        raise BadInput(f"{path}: Parquet is compressed inside; unpack it or write it without {compression}")
+        raise BadInput(f"{path}: Parquet is compressed internally; unpack it or write it without {compression}")
     return DataFile(path, SUFFIXES[suffix], compression)
 
 
 def find_files(sources: Sequence[Path | str]) -> list[DataFile]:
-    """Files in the order given. A folder stands for the files of known kinds directly in it (not the hidden ones, not
-    its subfolders), a glob for what it matches (`**` goes into subfolders), both sorted by name. A file named twice
-    counts once.
+    """List the data files of all sources, in order and without duplicates.
+
+    A folder means its visible files of supported formats, without subfolders; a glob means its matches (`**` includes
+    subfolders). Both are in alphabetical order.
     """
-    found: dict[Path, DataFile] = {}
+    files: dict[Path, DataFile] = {}
     for source in sources:
-        for file in _files_of(Path(source)):
-            found.setdefault(file.path.resolve(), file)
-    return list(found.values())
+        for file in _expand(Path(source)):
+            files.setdefault(file.path.resolve(), file)
+    return list(files.values())
 
 
-def _files_of(source: Path) -> list[DataFile]:
+def _expand(source: Path) -> list[DataFile]:
     if source.is_dir():
-        inside = [path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith(".")]
-        files = [data_file(path) for path in inside if _is_known(path)]
-        if not files:
-            raise BadInput(f"{source}: no file of a known kind in this folder ({', '.join(SUFFIXES)})")
-        return files
+        return _list_folder(source)
     if source.exists():
-        return [data_file(source)]
-    if not glob.has_magic(str(source)):
-        raise BadInput(f"{source}: no such file or folder")
-    # Not Path.glob: it has no absolute patterns.
-    matches = sorted(path for path in map(Path, glob.glob(str(source), recursive=True)) if path.is_file())  # noqa: PTH207
-    if not matches:
-        raise BadInput(f"{source}: no file matches")
-    return [data_file(path) for path in matches]
+        return [parse_file_name(source)]
+    if glob.has_magic(str(source)):
+        return _match_glob(source)
+    raise BadInput(f"{source}: no such file or folder")
 
 
-def _is_known(path: Path) -> bool:
+def _list_folder(folder: Path) -> list[DataFile]:
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    files = [parse_file_name(path) for path in paths if _is_supported(path)]
+    if not files:
+        raise BadInput(f"{folder}: no file of a supported format in this folder ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _match_glob(pattern: Path) -> list[DataFile]:
+    # Path.glob does not support absolute patterns.
+    paths = [Path(name) for name in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207
+    files = [parse_file_name(path) for path in sorted(paths) if path.is_file()]
+    if not files:
+        raise BadInput(f"{pattern}: no file matches")
+    return files
+
+
+def _is_supported(path: Path) -> bool:
     try:
-        data_file(path)
+        parse_file_name(path)
     except BadInput:
         return False
     return True
 
 
 def open_content(file: DataFile) -> Content:
-    """The bytes of a compressed file, else its path: polars maps that into memory. BadInput if empty or corrupt."""
+    """Return the decompressed bytes, or the path of an uncompressed file, which polars memory-maps.
+
+    BadInput for an empty or corrupt file.
+    """
     try:
         with file.path.open("rb") as stream:
             start = stream.read(4)
         content: Content = file.path
         if not file.compression and glob.has_magic(str(file)):
-            content = file.path.read_bytes()  # else polars takes the name for a glob
+            content = file.path.read_bytes()  # polars would expand the name as a glob
         if file.compression == ".gz":
             content = gzip.decompress(file.path.read_bytes())
         elif file.compression == ".zst":
@@ -114,15 +129,16 @@ def open_content(file: DataFile) -> Content:
         raise BadInput(f"{file}: cannot be read: {error}") from error
     if not start or not content:
         raise BadInput(f"{file}: the file is empty")
-    wrapping = next((ending for ending, magic in MAGIC.items() if start.startswith(magic)), "")
-    if wrapping != file.compression:
-        raise BadInput(f"{file}: its bytes are {wrapping or 'not ' + file.compression}, its name says otherwise")
+    actual = next((ending for ending, magic in MAGIC.items() if start.startswith(magic)), "")
+    if actual != file.compression:
+        compression = f"{actual} data" if actual else f"not {file.compression} data"
+        raise BadInput(f"{file}: the content is {compression}, unlike its name; rename the file")
     return content
 
 
 def _decompress_zst(file: DataFile) -> bytes:
-    # Python has zstd from 3.14 on; until then polars unpacks it, as a CSV of one column: the lines.
-    # Bytes that are no UTF-8 come back as U+FFFD, as from `read_lines`.
+    # Python supports zstd from 3.14 on; until then polars decompresses it, as a CSV of one column: the lines.
+    # Invalid UTF-8 becomes U+FFFD, as in `read_lines`.
     if not file.path.stat().st_size:
         return b""
     lines = pl.read_csv(
@@ -138,7 +154,7 @@ def _decompress_zst(file: DataFile) -> bytes:
 
 
 def read_lines(content: Content) -> Iterator[str]:
-    """Lines with their ends, without a byte order mark; what is no UTF-8 turns into U+FFFD."""
+    """Yield lines with their line ends, without a byte order mark; invalid UTF-8 becomes U+FFFD."""
     with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
         for number, line in enumerate(stream):
             text = line.decode("utf-8", "replace")

@@ -1,7 +1,6 @@
-"""Rows of CSV, TSV and JSON lines one by one, each with its true line number and, if it is none, the reason.
+"""Row-by-row parsers of CSV, TSV and JSON lines, with true line numbers and a reason for every malformed row.
 
-The careful way, in plain Python at some 2 µs a row; whole logs without faults take a faster one (`log_rows.py`).
-It knows neither users nor items nor which columns anybody wants.
+Plain Python, some 2 µs per row; whole logs without faults take a faster path (`interactions.py`).
 """
 
 import csv
@@ -20,46 +19,47 @@ MAX_RECORD_LINES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RowFault:
+    """Why a row cannot be parsed."""
+
     reason: str
 
 
 def read_header(file: DataFile, content: Content) -> list[str]:
-    """The cells of the first row of a CSV or TSV file; BadInput if there is none."""
-    header = next(
-        (cells for _, cells in csv_rows(read_lines(content), SEPARATORS[file.format])), Problem("it is empty")
-    )
-    if isinstance(header, Problem):
+    """Read the first row of a CSV or TSV file; BadInput if there is none."""
+    rows = parse_csv(read_lines(content), SEPARATORS[file.format])
+    header = next((cells for _, cells in rows), RowFault("the file has no rows"))
+    if isinstance(header, RowFault):
         raise BadInput(f"{file}: no header: {header.reason}")
     return header
 
 
-def csv_rows(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str] | Problem]]:
-    """(line, cells): the header first, and after it Problem for a row with another number of cells.
+def parse_csv(lines: Iterable[str], separator: str) -> Iterator[tuple[int, list[str] | RowFault]]:
+    """Yield (line, cells), the header first; RowFault for a row whose number of cells differs from the header's.
 
-    A quoted cell may run over MAX_RECORD_LINES lines; the row has the number of its first. A quote that never closes
-    costs only its own line. Blank lines are no rows.
+    A quoted cell may span up to MAX_RECORD_LINES lines; its row has the number of the first. An unclosed quote
+    invalidates only its own line. Blank lines are skipped.
     """
-    rest = enumerate(lines, start=1)
+    stream = enumerate(lines, start=1)
     ahead: deque[tuple[int, str]] = deque()
     width: int | None = None
-    while line := ahead.popleft() if ahead else next(rest, None):
+    while line := ahead.popleft() if ahead else next(stream, None):
         number, text = line
         if not text.strip("\r\n"):
             continue
-        cells = _cells([text], separator)
+        cells = _parse_record([text], separator)
         if cells is None and text.count(QUOTE) % 2:
-            cells = _cells_over_lines(text, ahead, rest, separator)
+            cells = _parse_multiline_record(text, ahead, stream, separator)
         if cells is None:
-            yield number, Problem("quotes that do not match")
+            yield number, RowFault("quotes do not match")
         elif width is not None and len(cells) != width:
-            yield number, Problem(f"{len(cells)} fields, the header has {width}")
+            yield number, RowFault(f"{len(cells)} fields, the header has {width}")
         else:
             width = len(cells)
             yield number, cells
 
 
-def _cells(lines: list[str], separator: str) -> list[str] | None:
+def _parse_record(lines: list[str], separator: str) -> list[str] | None:
     if len(lines) == 1 and QUOTE not in lines[0]:
         return lines[0].rstrip("\r\n").split(separator)
     try:
@@ -69,40 +69,40 @@ def _cells(lines: list[str], separator: str) -> list[str] | None:
     return records[0] if len(records) == 1 else None
 
 
-def _cells_over_lines(
-    start: str, ahead: deque[tuple[int, str]], rest: Iterator[tuple[int, str]], separator: str
+def _parse_multiline_record(
+    start: str, ahead: deque[tuple[int, str]], stream: Iterator[tuple[int, str]], separator: str
 ) -> list[str] | None:
-    """The record that `start` opens; takes its further lines off `ahead` only if it closes."""
+    """Parse the record that `start` opens; its other lines are removed from `ahead` only if it closes."""
     record = [start]
-    for taken in range(1, MAX_RECORD_LINES):
-        if len(ahead) < taken:
-            line = next(rest, None)
+    for count in range(1, MAX_RECORD_LINES):
+        if len(ahead) < count:
+            line = next(stream, None)
             if line is None:
                 return None
             ahead.append(line)
-        text = ahead[taken - 1][1]
+        text = ahead[count - 1][1]
         record.append(text)
-        if text.count(QUOTE) % 2:  # now they are even: it closes here or nowhere
-            cells = _cells(record, separator)
-            for _ in range(0 if cells is None else taken):
+        if text.count(QUOTE) % 2:  # the total is even now: the record closes here or never
+            cells = _parse_record(record, separator)
+            for _ in range(0 if cells is None else count):
                 ahead.popleft()
             return cells
     return None
 
 
-def json_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Problem]]:
-    """(line, object); Problem for a line that is not one JSON object. Blank lines are no rows."""
+def parse_json_lines(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | RowFault]]:
+    """Yield (line, object); RowFault for a line that is not one JSON object. Blank lines are skipped."""
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue
         try:
-            row = json.loads(text, parse_constant=_refuse_constant)
+            row = json.loads(text, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            yield number, Problem(f"malformed JSON: {reason}")
+            yield number, RowFault(f"malformed JSON: {reason}")
         else:
-            yield number, row if isinstance(row, dict) else Problem("not a JSON object")
+            yield number, row if isinstance(row, dict) else RowFault("not a JSON object")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid in JSON")

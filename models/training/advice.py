@@ -44,14 +44,14 @@ def advise(dataset: Dataset, options: TrainingOptions, max_len_limit: int) -> Ad
     items = dataset.catalogue.num_items
     negatives = options.resolve_num_negatives(items)
     loss = "full softmax" if negatives is None else f"{negatives:,} negatives per batch"
-    seen = "with" if options.keep_seen else "without"
+    seen_filter = "with" if options.keep_seen else "without"
     return Advice(
         {"max_len": max_len, "dropout": dropout},
         [
             f"max_len {max_len}: 99 % of users have at most {p99_length:,.0f} training events",
             f"dropout {dropout}: users have {mean:,.1f} training events on average",
             f"loss: {loss}, {items:,} items",
-            f"evaluation {seen} seen items: {compute_repeat_share(histories):.0%} of events are repeats (--keep-seen)",
+            f"evaluation {seen_filter} seen items: {compute_repeat_share(histories):.0%} of events are repeats (--keep-seen)",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""The sampled loss is an estimate of the full one: with many negatives the two meet."""
+"""The sampled softmax loss approaches the full loss with many negatives."""
 
 import torch
 
@@ -9,7 +9,7 @@ from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_mo
 CATALOGUE = tiny_catalogue(200)
 
 
-def test_the_sampled_loss_approaches_the_full_loss() -> None:
+def test_sampled_loss_approaches_the_full_loss() -> None:
     model = tiny_model(tiny_config("sasrec"), CATALOGUE)
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(50, 16, generator=generator)
@@ -21,19 +21,19 @@ def test_the_sampled_loss_approaches_the_full_loss() -> None:
     assert abs(sampled - full) < 0.02 * full
 
 
-def test_items_are_drawn_as_often_as_the_correction_says() -> None:
+def test_items_are_sampled_as_often_as_the_correction_assumes() -> None:
     torch.manual_seed(0)
-    drawn = PopularitySampler(CATALOGUE.counts, 200_000, torch.device("cpu")).draw()
-    assert drawn.items.min() >= 1
-    times = torch.bincount(drawn.items, minlength=201).float()
+    negatives = PopularitySampler(CATALOGUE.counts, 200_000, torch.device("cpu")).draw()
+    assert negatives.items.min() >= 1
+    times = torch.bincount(negatives.items, minlength=201).float()
     expected = torch.zeros(201)
-    expected[drawn.items] = drawn.log_expected.exp()
+    expected[negatives.items] = negatives.log_expected.exp()
     torch.testing.assert_close(times[1:], expected[1:], rtol=0.15, atol=20)
 
 
-def test_a_negative_that_is_the_target_is_left_out() -> None:
+def test_negative_equal_to_the_target_is_ignored() -> None:
     model = tiny_model(tiny_config("sasrec"), CATALOGUE)
     hidden, targets = torch.randn(1, 16), torch.tensor([7])
-    only_itself = Negatives(torch.tensor([7, 7]), torch.zeros(2))
-    loss = model.head.cross_entropy(hidden, targets, model.embedding, only_itself)
+    target_only = Negatives(torch.tensor([7, 7]), torch.zeros(2))
+    loss = model.head.cross_entropy(hidden, targets, model.embedding, target_only)
     torch.testing.assert_close(loss, torch.tensor(0.0))

@@ -1,4 +1,4 @@
-"""Small files for the tests of the readers: text of every format, in every wrapping. Knows nothing of the readers."""
+"""Small log files for reader tests, in every format and compression."""
 
 import csv
 import gzip
@@ -16,18 +16,18 @@ KINDS = [*TEXT_KINDS, ".parquet"]
 HEADER = ("user_id", "item_id", "timestamp")
 
 
-def wrap(data: bytes, name: str) -> bytes:
-    """`data` compressed as the end of `name` says."""
+def compress(data: bytes, name: str) -> bytes:
+    """Compress `data` as the suffix of `name` says."""
     if name.endswith(".gz"):
-        return gzip.compress(data, mtime=0)  # the same bytes in every run, because they are part of a test id
-    if name.endswith(".zst"):  # one raw block, written by hand: Python has no zstd before 3.14
+        return gzip.compress(data, mtime=0)  # identical in every process: part of a test id
+    if name.endswith(".zst"):  # one handwritten raw block: Python has no zstd before 3.14
         size = len(data)
         assert size < 1 << 17
         return b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little") + (1 | size << 3).to_bytes(3, "little") + data
     return data
 
 
-def text_of(events: Sequence[Event], name: str, header: Sequence[str] = HEADER) -> bytes:
+def format_log(events: Sequence[Event], name: str, header: Sequence[str] = HEADER) -> bytes:
     if ".jsonl" in name:
         return b"".join(
             json.dumps(dict(zip(header, event, strict=True)), ensure_ascii=False).encode() + b"\n" for event in events
@@ -42,5 +42,5 @@ def write_log(path: Path, events: Sequence[Event], header: Sequence[str] = HEADE
     if path.suffix == ".parquet":
         pl.DataFrame(events, schema=list(header), orient="row").write_parquet(path)
     else:
-        path.write_bytes(wrap(text_of(events, path.name, header), path.name))
+        path.write_bytes(compress(format_log(events, path.name, header), path.name))
     return path

@@ -1,4 +1,4 @@
-"""What cannot be read is told with file, line and reason, and never taken for something else."""
+"""Unreadable input is reported with file, line and reason, and never misread."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from models.data.bad_rows import MAX_EXAMPLES, BadInput, BadRow
 from models.data.interactions import read_interactions
-from service_tests.models.data.log_texts import TEXT_KINDS, text_of, wrap
+from service_tests.models.data.log_texts import TEXT_KINDS, compress, format_log
 
 LONG = "x" * 129
 CSV = b"""\
@@ -30,9 +30,9 @@ CSV_BAD = [
     (5, "2 fields, the header has 4"),
     (6, "5 fields, the header has 4"),
     (9, "timestamp 'soon' is neither"),
-    (10, "quotes that do not match"),
-    (11, "quotes that do not match"),
-    (12, "user_id is no valid UTF-8"),
+    (10, "quotes do not match"),
+    (11, "quotes do not match"),
+    (12, "user_id is not valid UTF-8"),
 ]
 JSON = rb"""
 {"user_id": "u", "item_id": 1, "timestamp": 1}
@@ -54,7 +54,7 @@ JSON_BAD = [
     (5, "item_id is neither a string nor an integer"),
     (6, "no item_id"),
     (7, "no user_id"),
-    (8, "item_id is no valid UTF-8"),
+    (8, "item_id is not valid UTF-8"),
     (9, "malformed JSON: NaN"),
     (10, "timestamp '\ufffd' is neither"),
     (11, "malformed JSON: "),
@@ -63,33 +63,33 @@ JSON_BAD = [
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
-def test_each_bad_line_is_told_with_its_true_number_and_reason(tmp_path: Path, kind: str) -> None:
+def test_bad_lines_are_reported_with_line_and_reason(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"log{kind}"
     text, expected, items = (JSON, JSON_BAD, ["1", "2"]) if "json" in kind else (CSV, CSV_BAD, ["i", "i\ni", "i"])
-    path.write_bytes(wrap(text.replace(b",", b"\t") if "tsv" in kind else text, path.name))
+    path.write_bytes(compress(text.replace(b",", b"\t") if "tsv" in kind else text, path.name))
     log = read_interactions([path])
     assert [(row.file, row.line) for row in log.report.examples] == [(str(path), line) for line, _ in expected]
     for row, (_, reason) in zip(log.report.examples, expected, strict=True):
         assert row.reason.startswith(reason)
     assert log.events["item_id"].to_list() == items
     assert (log.report.rows, log.report.bad_rows) == (len(items) + len(expected), len(expected))
-    with pytest.raises(BadInput) as stopped:
+    with pytest.raises(BadInput) as error:
         read_interactions([path], strict=True)
-    assert str(stopped.value).startswith(f"{path}:{expected[0][0]}: {expected[0][1]}")
+    assert str(error.value).startswith(f"{path}:{expected[0][0]}: {expected[0][1]}")
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
-def test_bad_values_in_a_well_formed_file_have_true_lines_too(tmp_path: Path, kind: str) -> None:
+def test_bad_values_in_a_well_formed_file_are_reported_with_their_lines(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"log{kind}"
     rows = [("u", "i", 1), (LONG, "i", 2), ("u", "i", 10**17), ("u", LONG, 3), ("é" * 128, "i", 4)]
-    path.write_bytes(wrap(text_of(rows, path.name), path.name))
+    path.write_bytes(compress(format_log(rows, path.name), path.name))
     report = read_interactions([path]).report
     header = "json" not in kind
     assert [row.line for row in report.examples] == [2 + header, 3 + header, 4 + header]
     assert report.examples[0].reason == "user_id is longer than 128 characters"
 
 
-def test_bad_rows_of_parquet_are_told_by_row(tmp_path: Path) -> None:
+def test_bad_rows_of_parquet_are_reported_with_row_numbers(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     pl.DataFrame(
         {"user_id": ["u", None, "u", ""], "item_id": ["i"] * 4, "timestamp": [1.0, 2.0, float("nan"), 4.0]}
@@ -104,7 +104,7 @@ def test_bad_rows_of_parquet_are_told_by_row(tmp_path: Path) -> None:
         read_interactions([path], strict=True)
 
 
-def test_only_the_first_examples_are_kept_but_all_bad_rows_counted(tmp_path: Path) -> None:
+def test_report_counts_all_bad_rows_but_keeps_only_the_first_examples(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text("user_id,item_id,timestamp\n" + "u,i,?\n" * 15 + "u,i,1\n")
     report = read_interactions([tmp_path]).report
@@ -112,7 +112,7 @@ def test_only_the_first_examples_are_kept_but_all_bad_rows_counted(tmp_path: Pat
     assert report.examples[15] == BadRow(str(tmp_path / "b.csv"), 2, report.examples[0].reason)
 
 
-def test_an_open_quote_cannot_swallow_the_rows_after_it_in_a_column_nobody_asked_for(tmp_path: Path) -> None:
+def test_open_quote_in_an_unused_column_does_not_swallow_rows(tmp_path: Path) -> None:
     good = "".join(f"u,i{n},{n},note\n" for n in range(3))
     (tmp_path / "a.csv").write_text('user_id,item_id,timestamp,note\nu,i,1,"note\n' + good * 40 + 'u,j,9,note"\n')
     log = read_interactions([tmp_path / "a.csv"])
@@ -149,13 +149,11 @@ def test_an_open_quote_cannot_swallow_the_rows_after_it_in_a_column_nobody_asked
             "a.jsonl",
             rb'{"user_id":"u","item_id":"i","timestamp":1}' b"\n" rb'{"user_id":"u","item_id":"\ud800","timestamp":1}',
             2,
-            "item_id is no valid",
+            "item_id is not valid",
         ),
     ],
 )
-def test_a_single_fault_in_a_file_is_not_overlooked(
-    tmp_path: Path, name: str, content: bytes, line: int, reason: str
-) -> None:
+def test_single_fault_in_a_file_is_detected(tmp_path: Path, name: str, content: bytes, line: int, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     log = read_interactions([tmp_path / name])
     assert log.events.height == 1
@@ -163,14 +161,14 @@ def test_a_single_fault_in_a_file_is_not_overlooked(
     assert log.report.examples[0].reason.startswith(reason)
 
 
-def test_a_quote_that_never_closes_costs_only_its_own_line(tmp_path: Path) -> None:
+def test_unclosed_quote_invalidates_only_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('user_id,item_id,timestamp\n"u,a,1\nu,b,2\n"u,c,3\nu,d,4\n')
     log = read_interactions([tmp_path / "a.csv"])
     assert log.events["item_id"].to_list() == ["b", "d"]
     assert [row.line for row in log.report.examples] == [2, 4]
 
 
-def test_folder_names_with_equal_signs_are_no_columns(tmp_path: Path) -> None:
+def test_folder_names_with_equal_signs_are_not_columns(tmp_path: Path) -> None:
     (tmp_path / "user_id=5").mkdir()
     pl.DataFrame({"item_id": ["i"], "timestamp": [1]}).write_parquet(tmp_path / "user_id=5" / "a.parquet")
     with pytest.raises(BadInput, match="no column 'user_id'; it has item_id, timestamp"):
@@ -184,30 +182,30 @@ def test_folder_names_with_equal_signs_are_no_columns(tmp_path: Path) -> None:
         ("a.jsonl", b"", "empty"),
         ("a.csv.gz", b"", "empty"),
         ("a.csv.zst", b"", "empty"),
-        ("a.csv", b"\n\n", "no header: it is empty"),
+        ("a.csv", b"\n\n", "no header: the file has no rows"),
         ("a.parquet", b"", "cannot be read"),
         ("a.parquet", b"PAR1 and no more", "cannot be read"),
-        ("a.csv.gz", wrap(b"user_id,item_id,timestamp\nu,i,1\n", ".gz")[:-9], "cannot be read"),
+        ("a.csv.gz", compress(b"user_id,item_id,timestamp\nu,i,1\n", ".gz")[:-9], "cannot be read"),
         ("a.csv.gz", b"user_id,item_id,timestamp\nu,i,1\n", "cannot be read"),
-        ("a.jsonl.zst", wrap(b'{"user_id":"u","item_id":"i","timestamp":1}\n', ".zst")[:-9], "cannot be read"),
-        ("a.csv.zst", b"user_id,item_id,timestamp\nu,i,1\n", "not .zst"),
-        ("a.csv", wrap(b"user_id,item_id,timestamp\nu,i,1\n", ".gz"), "its bytes are .gz"),
-        ("a.parquet.gz", b"", "Parquet is compressed inside"),
-        ("a.txt", b"u i 1", "unknown kind of file"),
-        ("a.json", b'[{"user_id":"u","item_id":"i","timestamp":1}]', "one object per line"),
+        ("a.jsonl.zst", compress(b'{"user_id":"u","item_id":"i","timestamp":1}\n', ".zst")[:-9], "cannot be read"),
+        ("a.csv.zst", b"user_id,item_id,timestamp\nu,i,1\n", "not .zst data"),
+        ("a.csv", compress(b"user_id,item_id,timestamp\nu,i,1\n", ".gz"), "the content is .gz data"),
+        ("a.parquet.gz", b"", "Parquet is compressed internally"),
+        ("a.txt", b"u i 1", "unknown file format"),
+        ("a.json", b'[{"user_id":"u","item_id":"i","timestamp":1}]', "write one object per line"),
         ("a.csv", b"user_id,user_id,item_id,timestamp\nu,v,i,1\n", "two columns are called 'user_id'"),
-        ("a.csv", b"user_id,item_id,timestamp\n", "no usable row among 0"),
-        ("a.csv", b"user_id,item_id,timestamp\nu,i,?\n", r"no usable row among 1\n  .*a\.csv:2: timestamp '\?'"),
+        ("a.csv", b"user_id,item_id,timestamp\n", "no valid row among 0"),
+        ("a.csv", b"user_id,item_id,timestamp\nu,i,?\n", r"no valid row among 1\n  .*a\.csv:2: timestamp '\?'"),
         ("a.csv", b"\xff\xfeu\x00s\x00e\x00r\x00", "no column 'user_id'"),
     ],
 )
-def test_a_file_that_is_no_log_is_refused_by_name(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_unreadable_log_error_names_the_file(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{name}: (?s:.*){reason}"):
         read_interactions([tmp_path / name])
 
 
-def test_a_file_with_only_a_header_is_fine_beside_another(tmp_path: Path) -> None:
+def test_file_with_only_a_header_is_accepted_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\n")
     (tmp_path / "b.csv").write_text("user_id,item_id,timestamp\nu,i,1\n")
     assert read_interactions([tmp_path]).report.files == 2

@@ -1,10 +1,12 @@
+"""The --columns option."""
+
 import pytest
 
 from models.data.bad_rows import BadInput
 from models.data.columns import Columns, parse_columns
 
 
-def test_each_part_renames_one_column_and_the_others_keep_their_names() -> None:
+def test_option_renames_columns_and_the_remaining_names_are_defaults() -> None:
     assert parse_columns("user=uid,item=movie,time=ts") == Columns("uid", "movie", "ts")
     assert parse_columns(" time = when=x ") == Columns(time="when=x")
 
@@ -15,12 +17,12 @@ def test_each_part_renames_one_column_and_the_others_keep_their_names() -> None:
         ("", "'' is not user=NAME"),
         ("user", "'user' is not"),
         ("users=uid", "'users=uid' is not"),
-        ("user=a,user=b", "user is given twice"),
-        ("user=", "a name is empty"),
-        ("user=x,item=x", "one column cannot be two things"),
-        ("user=item_id", "one column cannot be two things"),
+        ("user=a,user=b", "user is set twice"),
+        ("user=", "has an empty column name"),
+        ("user=x,item=x", "uses one column for two roles"),
+        ("user=item_id", "uses one column for two roles"),
     ],
 )
-def test_a_wrong_option_says_what_is_wrong(text: str, reason: str) -> None:
+def test_malformed_option_error_states_the_fault(text: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         parse_columns(text)

@@ -1,4 +1,4 @@
-"""From a log to histories of indices: order, rare items, popularity rank, what is held out."""
+"""From a log to histories of indices: order, rare items, popularity ranks, held-out events."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ Row = tuple[str, str, int]
 PARTS: tuple[SplitPart, ...] = ("valid", "test")
 
 
-def frame(rows: list[Row]) -> pl.DataFrame:
+def make_frame(rows: list[Row]) -> pl.DataFrame:
     schema = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -34,25 +34,25 @@ rows = st.lists(
 
 @settings(deadline=None)
 @given(rows=rows, least=st.integers(1, 4))
-def test_histories_are_the_log_in_time_order_with_equal_times_as_given(rows: list[Row], least: int) -> None:
-    kept = [row for row in rows if sum(other[1] == row[1] for other in rows) >= least]
-    if not kept:
+def test_histories_are_sorted_by_time_and_stable_for_equal_times(rows: list[Row], least: int) -> None:
+    frequent = [row for row in rows if sum(other[1] == row[1] for other in rows) >= least]
+    if not frequent:
         with pytest.raises(ValueError, match="no item has"):
-            prepare_dataset(frame(rows), min_item_events=least)
+            prepare_dataset(make_frame(rows), min_item_events=least)
         return
-    dataset = prepare_dataset(frame(rows), min_item_events=least)
-    assert dataset.user_ids == sorted({row[0] for row in kept})
+    dataset = prepare_dataset(make_frame(rows), min_item_events=least)
+    assert dataset.user_ids == sorted({row[0] for row in frequent})
     for number, user in enumerate(dataset.user_ids):
-        expected = [item for who, item, _ in sorted(kept, key=lambda row: row[2]) if who == user]
+        expected = [item for row_user, item, _ in sorted(frequent, key=lambda row: row[2]) if row_user == user]
         assert [dataset.catalogue.item_id(i) for i in dataset.history(number).tolist()] == expected
 
 
 @settings(deadline=None)
 @given(rows=rows)
-def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) -> None:
-    dataset = prepare_dataset(frame(rows), min_item_events=1)
-    seen = np.concatenate(select_training_histories(dataset)) if rows else np.empty(0)
-    counts = np.bincount(seen, minlength=dataset.catalogue.num_items + 1)[1:]
+def test_popularity_rank_counts_training_events_only(rows: list[Row]) -> None:
+    dataset = prepare_dataset(make_frame(rows), min_item_events=1)
+    training_items = np.concatenate(select_training_histories(dataset)) if rows else np.empty(0)
+    counts = np.bincount(training_items, minlength=dataset.catalogue.num_items + 1)[1:]
     assert counts.tolist() == dataset.catalogue.counts.tolist()
     ranked = sorted(zip(-counts, dataset.catalogue.item_ids, strict=True))
     assert [item for _, item in ranked] == dataset.catalogue.item_ids
@@ -60,34 +60,33 @@ def test_the_rank_counts_what_training_sees_and_nothing_else(rows: list[Row]) ->
 
 @settings(deadline=None)
 @given(rows=rows, step_ms=st.sampled_from([1_799_999, 40_000_000]))
-def test_times_are_those_of_the_events_in_every_part(rows: list[Row], step_ms: int) -> None:
+def test_times_match_their_events_in_every_split(rows: list[Row], step_ms: int) -> None:
     start = 1_700_000_000_000
     timed = [(user, item, start + step_ms * time) for user, item, time in rows]
-    prepared = prepare_dataset(frame(timed), min_item_events=1)
-    for dataset in (prepared, encode(frame(timed), prepared.catalogue)):
+    prepared = prepare_dataset(make_frame(timed), min_item_events=1)
+    for dataset in (prepared, encode(make_frame(timed), prepared.catalogue)):
         for number, user in enumerate(dataset.user_ids):
-            times = sorted(time for who, _, time in timed if who == user)
+            times = sorted(time for row_user, _, time in timed if row_user == user)
             expected = [time // 1000 for time in times]
             assert dataset.history_times(number).tolist() == expected
-    seen, times_seen = select_training_histories(prepared), select_training_times(prepared)
-    assert [len(one) for one in seen] == [len(one) for one in times_seen]
+    training, training_times = select_training_histories(prepared), select_training_times(prepared)
+    assert [len(history) for history in training] == [len(times) for times in training_times]
     for part in PARTS:
-        asked = make_cases(prepared, part)
-        for user, history, one in zip(
-            asked.users, asked.histories, select_case_times(prepared, part, asked.users), strict=True
-        ):
-            assert one.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
+        cases = make_cases(prepared, part)
+        case_times = select_case_times(prepared, part, cases.users)
+        for user, history, row in zip(cases.users, cases.histories, case_times, strict=True):
+            assert row.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
 
 
-def test_a_dataset_without_times_has_unknown_ones() -> None:
-    made = prepare_dataset(frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
-    without = replace(made, times=None)
-    assert without.history_times(0).tolist() == [NO_TIME] * 4
+def test_dataset_without_times_returns_unknown_times() -> None:
+    dataset = prepare_dataset(make_frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
+    untimed = replace(dataset, times=None)
+    assert untimed.history_times(0).tolist() == [NO_TIME] * 4
 
 
-def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> None:
+def test_last_event_is_the_test_target_and_the_previous_one_the_validation_target() -> None:
     dataset = prepare_dataset(
-        frame(
+        make_frame(
             [("u", item, time) for time, item in enumerate("abcd")] + [("v", "a", 1), ("v", "b", 2)],
         ),
         min_item_events=1,
@@ -97,28 +96,28 @@ def test_the_last_event_is_the_test_and_the_one_before_it_the_validation() -> No
     assert [[names(i) for i in history] for history in select_training_histories(dataset)] == [["a", "b"], ["a", "b"]]
     assert ([names(i) for i in valid.histories[0]], names(int(valid.targets[0]))) == (["a", "b"], "c")
     assert ([names(i) for i in test.histories[0]], names(int(test.targets[0]))) == (["a", "b", "c"], "d")
-    assert len(valid) == len(test) == 1, "a user with two events only teaches"
+    assert len(valid) == len(test) == 1, "a user with two events is used for training only"
 
 
-def test_titles_and_categories_come_from_the_item_file_and_may_be_missing() -> None:
+def test_titles_and_categories_come_from_the_item_file_and_are_optional() -> None:
     items = pl.DataFrame(
         {"item_id": ["b", "z"], "title": ["Bee", "Zed"], "categories": [["x", "y"], []]},
         schema={"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)},
     )
-    catalogue = prepare_dataset(frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
+    catalogue = prepare_dataset(make_frame([("u", "a", 1), ("u", "b", 2)]), items, min_item_events=1).catalogue
     index = catalogue.find_index("b")
     assert index is not None
     assert (catalogue.title(index), catalogue.get_categories(index)) == ("Bee", ("x", "y"))
     assert catalogue.title(catalogue.find_index("a") or 0) is None
-    assert catalogue.find_index("z") is None, "an item nobody had cannot be recommended by this model"
+    assert catalogue.find_index("z") is None, "an item without events is not in the catalogue"
     members = catalogue.find_category_items("y")
     assert members is not None
     assert members.tolist() == [index]
 
 
-def test_another_log_is_read_by_the_catalogue_of_an_artifact() -> None:
-    catalogue = prepare_dataset(frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
-    dataset = encode(frame([("x", "c", 2), ("x", "new", 1), ("x", "a", 0)]), catalogue)
+def test_encode_uses_the_catalogue_of_an_artifact() -> None:
+    catalogue = prepare_dataset(make_frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
+    dataset = encode(make_frame([("x", "c", 2), ("x", "new", 1), ("x", "a", 0)]), catalogue)
     assert [catalogue.item_id(i) for i in dataset.history(0).tolist()] == ["a", "c"]
     with pytest.raises(ValueError, match="no item of this catalogue"):
-        encode(frame([("x", "new", 1)]), catalogue)
+        encode(make_frame([("x", "new", 1)]), catalogue)

@@ -1,11 +1,11 @@
-"""Files, folders and globs name the files that they say, in an order that can be relied on."""
+"""Sources, folders and globs expand to files in a defined order."""
 
 from pathlib import Path
 
 import pytest
 
 from models.data.bad_rows import BadInput
-from models.data.formats import data_file, find_files
+from models.data.formats import find_files, parse_file_name
 from models.data.interactions import read_interactions
 from service_tests.models.data.log_texts import write_log
 
@@ -18,21 +18,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(files: list[Path | str]) -> list[str]:
+def list_names(files: list[Path | str]) -> list[str]:
     return [file.path.name for file in find_files(files)]
 
 
-def test_a_folder_is_its_own_visible_files_of_known_kinds_by_name(folder: Path) -> None:
-    assert names([folder]) == ["C.TSV", "a.jsonl.gz", "b.csv"]
+def test_folder_lists_its_visible_supported_files_sorted_by_name(folder: Path) -> None:
+    assert list_names([folder]) == ["C.TSV", "a.jsonl.gz", "b.csv"]
 
 
-def test_a_glob_is_what_it_matches_by_name(folder: Path) -> None:
-    assert names([folder / "*.csv"]) == ["b.csv"]
-    assert names([str(folder / "**" / "*.csv")]) == ["b.csv", "d.csv"]
+def test_glob_lists_its_matches_sorted_by_name(folder: Path) -> None:
+    assert list_names([folder / "*.csv"]) == ["b.csv"]
+    assert list_names([str(folder / "**" / "*.csv")]) == ["b.csv", "d.csv"]
 
 
-def test_sources_keep_their_order_and_a_file_named_twice_counts_once(folder: Path) -> None:
-    assert names([folder / "deeper", folder / "deeper" / ".." / "b.csv", folder]) == [
+def test_sources_keep_their_order_without_duplicates(folder: Path) -> None:
+    assert list_names([folder / "deeper", folder / "deeper" / ".." / "b.csv", folder]) == [
         "d.csv",
         "b.csv",
         "C.TSV",
@@ -41,14 +41,14 @@ def test_sources_keep_their_order_and_a_file_named_twice_counts_once(folder: Pat
 
 
 @pytest.mark.parametrize("source", ["nothing.csv", "*.parquet", "notes.txt", "*.txt", "empty"])
-def test_a_source_without_a_readable_file_is_refused_by_name(folder: Path, source: str) -> None:
+def test_error_of_a_source_without_readable_files_names_it(folder: Path, source: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(BadInput, match=r"nothing\.csv|\*\.parquet|notes\.txt|empty"):
         find_files([folder / source])
 
 
-def test_no_source_at_all_is_refused() -> None:
-    with pytest.raises(BadInput, match="no files given"):
+def test_empty_list_of_sources_raises() -> None:
+    with pytest.raises(BadInput, match="no input files"):
         read_interactions([])
 
 
@@ -63,13 +63,13 @@ def test_no_source_at_all_is_refused() -> None:
         ("a.pq", ("parquet", "")),
     ],
 )
-def test_the_name_tells_format_and_compression(name: str, kind: tuple[str, str]) -> None:
-    file = data_file(Path(name))
+def test_file_name_determines_format_and_compression(name: str, kind: tuple[str, str]) -> None:
+    file = parse_file_name(Path(name))
     assert (file.format, file.compression) == kind
 
 
 @pytest.mark.parametrize("kind", [".csv", ".jsonl", ".parquet"])
-def test_a_name_that_looks_like_a_glob_is_still_a_file(tmp_path: Path, kind: str) -> None:
+def test_existing_file_with_glob_characters_is_read_as_a_file(tmp_path: Path, kind: str) -> None:
     write_log(tmp_path / f"log1{kind}", [("u", "wrong", 1)])
     path = write_log(tmp_path / f"log[1]{kind}", [("u", "right", 1)])
     assert read_interactions([path]).events["item_id"].to_list() == ["right"]

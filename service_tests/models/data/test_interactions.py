@@ -1,4 +1,4 @@
-"""Logs in every format and wrapping come back as the events that were written, in their order."""
+"""Logs of every format and compression are read back as written, in order."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.data.bad_rows import BadInput
 from models.data.columns import Columns
 from models.data.interactions import read_interactions
-from service_tests.models.data.log_texts import KINDS, TEXT_KINDS, Event, text_of, wrap, write_log
+from service_tests.models.data.log_texts import KINDS, TEXT_KINDS, Event, compress, format_log, write_log
 
 IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd\0\r"), min_size=1, max_size=128)
 PLAIN_IDS = st.text("aé,|7 '☃", min_size=1, max_size=6)
@@ -26,16 +26,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("logs")
 
 
-def in_milliseconds(events: list[Event]) -> list[Event]:
+def to_milliseconds(events: list[Event]) -> list[Event]:
     return [(user, item, time * 1000) for user, item, time in events]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(events=EVENTS)
-def test_what_was_written_is_read_in_file_order(folder: Path, kind: str, events: list[Event]) -> None:
+def test_written_events_are_read_in_file_order(folder: Path, kind: str, events: list[Event]) -> None:
     log = read_interactions([write_log(folder / f"log{kind}", events)])
-    assert log.events.rows() == in_milliseconds(events)
+    assert log.events.rows() == to_milliseconds(events)
     assert log.events.schema == {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
     assert (log.report.files, log.report.rows, log.report.bad_rows) == (1, len(events), 0)
 
@@ -43,16 +43,16 @@ def test_what_was_written_is_read_in_file_order(folder: Path, kind: str, events:
 @pytest.mark.parametrize("kind", TEXT_KINDS)
 @settings(max_examples=40, deadline=None)
 @given(events=EVENTS)
-def test_a_malformed_line_changes_no_other_row(folder: Path, kind: str, events: list[Event]) -> None:
+def test_malformed_line_does_not_affect_other_rows(folder: Path, kind: str, events: list[Event]) -> None:
     path = folder / f"bad{kind}"
-    text = text_of(events, path.name)
-    path.write_bytes(wrap(text + MALFORMED["." + kind.split(".")[1]], path.name))
+    text = format_log(events, path.name)
+    path.write_bytes(compress(text + MALFORMED["." + kind.split(".")[1]], path.name))
     log = read_interactions([path])
-    assert log.events.rows() == in_milliseconds(events)
+    assert log.events.rows() == to_milliseconds(events)
     assert [row.line for row in log.report.examples] == [text.count(b"\n") + 1]
 
 
-def test_equal_times_keep_file_order_over_several_files(tmp_path: Path) -> None:
+def test_equal_times_keep_file_order_across_files(tmp_path: Path) -> None:
     late = write_log(tmp_path / "a.csv", [("u", "x", 9), ("u", "y", 9)])
     early = write_log(tmp_path / "b.jsonl", [("u", "z", 1), ("u", "w", 1)])
     assert read_interactions([early, late]).events["item_id"].to_list() == ["z", "w", "x", "y"]
@@ -60,20 +60,20 @@ def test_equal_times_keep_file_order_over_several_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_renamed_columns_are_read_and_others_ignored(tmp_path: Path, kind: str) -> None:
+def test_renamed_columns_are_read_and_other_columns_ignored(tmp_path: Path, kind: str) -> None:
     path = write_log(tmp_path / f"log{kind}", SMALL, header=("item_id", "movie", "ts"))
     events = read_interactions([path], columns=Columns("item_id", "movie", "ts")).events
-    assert events.rows() == in_milliseconds(SMALL)
+    assert events.rows() == to_milliseconds(SMALL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_column_is_named_with_the_file_and_the_columns_there(tmp_path: Path, kind: str) -> None:
+def test_missing_column_error_names_file_and_present_columns(tmp_path: Path, kind: str) -> None:
     path = write_log(tmp_path / f"log{kind}", SMALL, header=("user_id", "movie", "ts"))
     with pytest.raises(BadInput, match=r"log\..*no column 'item_id'; it has user_id, movie, ts .*--columns"):
         read_interactions([path])
 
 
-def test_integers_are_ids_in_every_width_and_zeros_in_text_survive(tmp_path: Path) -> None:
+def test_integer_ids_of_all_widths_are_accepted_and_leading_zeros_preserved(tmp_path: Path) -> None:
     for dtype in (pl.Int8, pl.UInt16, pl.Int32, pl.UInt64, pl.Categorical):
         ids = pl.Series(["1", "22"]).cast(dtype)
         pl.DataFrame({"user_id": ids, "item_id": ids, "timestamp": [1, 2]}).write_parquet(tmp_path / "a.parquet")
@@ -84,13 +84,13 @@ def test_integers_are_ids_in_every_width_and_zeros_in_text_survive(tmp_path: Pat
     assert events.rows() == [("007", "0", 1000), ("007", "0", 1000)]
 
 
-def test_text_that_looks_like_another_json_value_is_an_id_all_the_same(tmp_path: Path) -> None:
+def test_text_that_looks_like_another_json_value_is_a_valid_id(tmp_path: Path) -> None:
     events: list[Event] = [(name, "i", 1) for name in ("true", "1.5", "[a]", "{", "null", "1e5", "a\0b")]
     log = read_interactions([write_log(tmp_path / "a.jsonl", events)])
-    assert log.events.rows() == in_milliseconds(events)
+    assert log.events.rows() == to_milliseconds(events)
 
 
-def test_times_of_parquet_are_taken_by_their_type(tmp_path: Path) -> None:
+def test_parquet_times_are_converted_by_type(tmp_path: Path) -> None:
     moment = datetime(2020, 1, 2, tzinfo=UTC)
     expected = int(moment.timestamp() * 1000)
     for times in (
@@ -108,14 +108,14 @@ def test_times_of_parquet_are_taken_by_their_type(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values"), [("user_id", [1.5]), ("item_id", [[1]]), ("timestamp", [True]), ("timestamp", [[1]])]
 )
-def test_a_parquet_column_of_a_wrong_type_is_refused(tmp_path: Path, column: str, values: list[object]) -> None:
+def test_parquet_column_of_a_wrong_type_raises(tmp_path: Path, column: str, values: list[object]) -> None:
     frame = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1]}).with_columns(pl.Series(column, values))
     frame.write_parquet(tmp_path / "a.parquet")
     with pytest.raises(BadInput, match=rf"a\.parquet: column '{column}' is"):
         read_interactions([tmp_path / "a.parquet"])
 
 
-def test_windows_line_ends_a_byte_order_mark_and_blank_lines_are_no_rows(tmp_path: Path) -> None:
+def test_windows_line_ends_byte_order_mark_and_blank_lines_are_handled(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfuser_id,item_id,timestamp\r\nu,i,1\r\n\r\nv,j,2")
     (tmp_path / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"user_id":"u","item_id":"i","timestamp":3}\r\n\r\n')
     log = read_interactions([tmp_path / "a.csv", tmp_path / "b.jsonl"])

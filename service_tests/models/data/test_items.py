@@ -10,11 +10,11 @@ import pytest
 
 from models.data.bad_rows import BadInput
 from models.data.items import read_items
-from service_tests.models.data.log_texts import TEXT_KINDS, wrap
+from service_tests.models.data.log_texts import TEXT_KINDS, compress
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
-def test_text_files_of_items(tmp_path: Path, kind: str) -> None:
+def test_text_item_files_are_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"items{kind}"
     title = 'A "title", two\nlines'
     if "json" in kind:
@@ -38,19 +38,19 @@ def test_text_files_of_items(tmp_path: Path, kind: str) -> None:
             ]
         )
         text, first = out.getvalue(), ["Ä", "b", "c"]
-    path.write_bytes(wrap(text.encode(), path.name))
+    path.write_bytes(compress(text.encode(), path.name))
     items = read_items(path)
     assert items.schema == {"item_id": pl.String, "title": pl.String, "categories": pl.List(pl.String)}
     assert items.rows() == [("01", title, first), ("2", "1984", ["x", "y"]), ("3", None, [])]
 
 
 @pytest.mark.parametrize("column", ["categories", "category", "genres", "genre", "attribute_ids"])
-def test_parquet_lists_of_numbers_become_text_under_each_name(tmp_path: Path, column: str) -> None:
+def test_parquet_categories_are_read_from_every_column_name(tmp_path: Path, column: str) -> None:
     pl.DataFrame({"item_id": [7, 8], column: [[5, 6], None], "zzz": [1, 2]}).write_parquet(tmp_path / "i.parquet")
     assert read_items(tmp_path / "i.parquet").rows() == [("7", None, ["5", "6"]), ("8", None, [])]
 
 
-def test_the_first_category_column_in_order_of_preference_is_taken(tmp_path: Path) -> None:
+def test_category_column_is_selected_by_preference(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("item_id,genre,category\n1,g,c\n")
     assert read_items(tmp_path / "i.csv")["categories"].to_list() == [["c"]]
 
@@ -60,11 +60,11 @@ def test_the_first_category_column_in_order_of_preference_is_taken(tmp_path: Pat
     [
         ("i.csv", b"item_id,title\n1,a\n,b\n", r"i\.csv:3: no item_id"),
         ("i.csv", b"item_id,title\n1,a\n2,b,c\n", r"i\.csv:3: 3 fields, the header has 2"),
-        ("i.csv", b"item_id,title\n1,\xe9\n", r"i\.csv:2: title is no valid UTF-8"),
+        ("i.csv", b"item_id,title\n1,\xe9\n", r"i\.csv:2: title is not valid UTF-8"),
         ("i.csv", b"item_id\n" + b"x" * 129, r"i\.csv:2: item_id is longer than 128"),
-        ("i.csv", b"item_id\n\xe9\n", r"i\.csv:2: item_id is no valid UTF-8"),
+        ("i.csv", b"item_id\n\xe9\n", r"i\.csv:2: item_id is not valid UTF-8"),
         ("i.csv", b"movie,title\n1,a\n", r"i\.csv: no column 'item_id'; it has movie, title$"),
-        ("i.csv", b"item_id\n", r"i\.csv: no items"),
+        ("i.csv", b"item_id\n", r"i\.csv: the file has no items"),
         ("i.jsonl", b'{"item_id": 1}\n{"item_id": 1.5}', r"i\.jsonl:2: item_id is neither"),
         ("i.jsonl", b'{"item_id": 1, "genres": {"a": 1}}', r"i\.jsonl:1: genres is neither text nor a number"),
         ("i.jsonl", b'{"item_id": 1, "title": ["a"]}', r"i\.jsonl:1: title is neither"),
@@ -72,14 +72,12 @@ def test_the_first_category_column_in_order_of_preference_is_taken(tmp_path: Pat
         ("i.parquet", b"?", r"i\.parquet: cannot be read"),
     ],
 )
-def test_a_bad_item_row_stops_the_read_with_file_and_line(
-    tmp_path: Path, name: str, content: bytes, reason: str
-) -> None:
+def test_bad_item_row_error_names_file_and_line(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=reason):
         read_items(tmp_path / name)
 
 
-def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+def test_missing_file_error_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"i\.csv: no such file"):
         read_items(tmp_path / "i.csv")

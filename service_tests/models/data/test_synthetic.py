@@ -1,4 +1,4 @@
-"""A synthetic log is what its law says, block by block, at any size."""
+"""Synthetic logs match their config, block by block, at any size."""
 
 import dataclasses
 import math
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from models.data import synthetic
 from models.data.dataset import prepare_dataset
 from models.data.interactions import read_interactions
-from models.data.items import ITEMS
+from models.data.items import ITEM_SCHEMA
 from models.data.synthetic import (
+    Ints,
     SyntheticLogConfig,
     count_block_users,
     count_blocks,
@@ -25,46 +26,47 @@ from models.data.synthetic import (
     make_item_table,
     write_log,
 )
-from models.data.synthetic_law import Ints
 
 SMALL = SyntheticLogConfig(num_users=50)
-FREE = SyntheticLogConfig(num_users=4000, num_items=400, next_part=0, own_genre=0, memory=0)
-"""Free draws only: every event is drawn by popularity from all items."""
+POPULARITY_ONLY = SyntheticLogConfig(num_users=4000, num_items=400, next_part=0, own_genre=0, memory=0)
+"""Every event is sampled by popularity from all items."""
 
 
-def made(law: SyntheticLogConfig) -> pl.DataFrame:
-    return pl.concat(generate_log(law))
+def make_log(config: SyntheticLogConfig) -> pl.DataFrame:
+    return pl.concat(generate_log(config))
 
 
-def numbers(log: pl.DataFrame) -> Ints:
+def get_item_numbers(log: pl.DataFrame) -> Ints:
     return log["item_id"].str.strip_prefix("i").cast(pl.Int64).to_numpy()
 
 
-def steps(log: pl.DataFrame) -> tuple[Ints, Ints]:
-    """(item, next item) of every step within a user."""
-    item, user = numbers(log), log["user_id"].to_numpy()
-    same = user[1:] == user[:-1]
-    return item[:-1][same], item[1:][same]
+def list_steps(log: pl.DataFrame) -> tuple[Ints, Ints]:
+    """List (item, next item) of every step within a user."""
+    item, user = get_item_numbers(log), log["user_id"].to_numpy()
+    is_same_user = user[1:] == user[:-1]
+    return item[:-1][is_same_user], item[1:][is_same_user]
 
 
-def remembered(log: pl.DataFrame, memory: int) -> list[tuple[list[int], int]]:
-    """(the last `memory` items, what came then) of every event but the first of each user."""
-    histories = log.with_columns(pl.Series("item_id", numbers(log))).group_by("user_id", maintain_order=True).all()
+def list_memories(log: pl.DataFrame, memory: int) -> list[tuple[list[int], int]]:
+    """List (the last `memory` items, the next item) of every event except the first of each user."""
+    histories = (
+        log.with_columns(pl.Series("item_id", get_item_numbers(log))).group_by("user_id", maintain_order=True).all()
+    )
     return [
-        (history[max(0, place - memory) : place], history[place])
+        (history[max(0, position - memory) : position], history[position])
         for history in histories["item_id"].to_list()
-        for place in range(1, len(history))
+        for position in range(1, len(history))
     ]
 
 
-def test_the_same_seed_gives_the_same_log_and_another_seed_another() -> None:
-    assert made(SMALL).equals(made(SyntheticLogConfig(num_users=50)))
-    other = made(dataclasses.replace(SMALL, seed=1))
+def test_log_is_reproducible_and_depends_on_the_seed() -> None:
+    assert make_log(SMALL).equals(make_log(SyntheticLogConfig(num_users=50)))
+    other = make_log(dataclasses.replace(SMALL, seed=1))
     for column in ("user_id", "item_id", "timestamp"):
-        assert made(SMALL)[column].to_list() != other[column].to_list()
+        assert make_log(SMALL)[column].to_list() != other[column].to_list()
 
 
-def test_a_block_made_alone_equals_the_block_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_generated_alone_equals_that_of_the_full_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "BLOCK_USERS", 15)
     blocks = list(generate_log(SMALL))
     assert [block["user_id"].n_unique() for block in blocks] == [15, 15, 15, 5]
@@ -72,19 +74,19 @@ def test_a_block_made_alone_equals_the_block_of_the_whole(monkeypatch: pytest.Mo
         assert generate_block(SMALL, number).equals(blocks[number])
 
 
-def test_a_full_block_does_not_depend_on_how_many_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_block_does_not_depend_on_later_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "BLOCK_USERS", 15)
     assert generate_block(SMALL, 0).equals(generate_block(dataclasses.replace(SMALL, num_users=10**9), 0))
 
 
 @pytest.mark.parametrize("block", [-1, 1])
-def test_a_block_that_the_log_does_not_have_is_refused(block: int) -> None:
-    with pytest.raises(ValueError, match=f"block {block} is none of the 1 blocks"):
+def test_block_out_of_range_raises(block: int) -> None:
+    with pytest.raises(ValueError, match=rf"block must be between 0 and 0 \(got {block}\)"):
         generate_block(SMALL, block)
 
 
 @given(
-    law=st.builds(
+    config=st.builds(
         SyntheticLogConfig,
         num_users=st.integers(1, 12),
         num_items=st.integers(12, 40),
@@ -101,196 +103,193 @@ def test_a_block_that_the_log_does_not_have_is_refused(block: int) -> None:
         seed=st.integers(0, 2**63),
     )
 )
-def test_every_law_gives_every_user_a_history_within_bounds_in_time_order(law: SyntheticLogConfig) -> None:
-    log = made(law)
+def test_every_config_gives_histories_within_bounds_in_time_order(config: SyntheticLogConfig) -> None:
+    log = make_log(config)
     assert log.schema == {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
-    assert set(log["user_id"]) == {f"u{user}" for user in range(law.num_users)}
-    assert log["user_id"].rle_id().n_unique() == law.num_users, "a user's events stand together"
-    assert set(log["item_id"]) <= set(make_item_table(law)["item_id"])
+    assert set(log["user_id"]) == {f"u{user}" for user in range(config.num_users)}
+    assert log["user_id"].rle_id().n_unique() == config.num_users, "each user's events are contiguous"
+    assert set(log["item_id"]) <= set(make_item_table(config)["item_id"])
     lengths = log.group_by("user_id").len()["len"]
-    assert lengths.is_between(law.min_length, law.max_length).all()
+    assert lengths.is_between(config.min_length, config.max_length).all()
     assert (log.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() > 0).all()
 
 
 @pytest.mark.parametrize("popularity", [0.0, 0.7, 1.3])
-def test_item_counts_fall_with_the_exponent_asked_for(popularity: float) -> None:
-    law = dataclasses.replace(FREE, popularity=popularity)
-    counts = np.bincount(numbers(made(law)), minlength=law.num_items)
-    by_rank = counts[np.argsort(-law.weights, kind="stable")][:50]
+def test_item_counts_follow_the_popularity_exponent(popularity: float) -> None:
+    config = dataclasses.replace(POPULARITY_ONLY, popularity=popularity)
+    counts = np.bincount(get_item_numbers(make_log(config)), minlength=config.num_items)
+    by_rank = counts[np.argsort(-config.weights, kind="stable")][:50]
     slope = np.polyfit(np.log(np.arange(1, 51)), np.log(by_rank), 1)[0]
     assert slope == pytest.approx(-popularity, abs=0.05)
 
 
-def test_every_item_is_drawn_as_often_as_its_weight_says() -> None:
-    counts = np.bincount(numbers(made(FREE)), minlength=FREE.num_items)
-    expected = FREE.weights / FREE.weights.sum() * counts.sum()
+def test_items_are_sampled_in_proportion_to_their_weights() -> None:
+    counts = np.bincount(get_item_numbers(make_log(POPULARITY_ONLY)), minlength=POPULARITY_ONLY.num_items)
+    expected = POPULARITY_ONLY.weights / POPULARITY_ONLY.weights.sum() * counts.sum()
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 1).all()
 
 
-def test_lengths_follow_their_power_law_and_the_mean_is_known() -> None:
-    law = SyntheticLogConfig(num_users=20_000, min_length=4, lengths=1.5, next_part=0, memory=0)
-    lengths = made(law).group_by("user_id").len()["len"].to_numpy()
+def test_lengths_follow_their_power_law_and_expected_mean() -> None:
+    config = SyntheticLogConfig(num_users=20_000, min_length=4, lengths=1.5, next_part=0, memory=0)
+    lengths = make_log(config).group_by("user_id").len()["len"].to_numpy()
     for bound in (8, 16, 64):
         assert (lengths >= bound).mean() == pytest.approx((4 / bound) ** 1.5, rel=0.15)
-    assert lengths.mean() == pytest.approx(law.mean_length, rel=0.05)
-
-
-@pytest.mark.parametrize("num_events", [1_000, 300_000])
-def test_a_law_gives_about_as_many_events_as_asked(num_events: int) -> None:
-    law = SyntheticLogConfig(lengths=3.5)  # lengths that scatter little, because a thousand events are few users
-    assert made(law.with_events(num_events)).height == pytest.approx(num_events, rel=0.15)
+    assert lengths.mean() == pytest.approx(config.mean_length, rel=0.05)
 
 
 @pytest.mark.parametrize("next_part", [0.0, 0.5, 0.9])
-def test_the_next_part_follows_as_often_as_the_law_says(next_part: float) -> None:
-    law = SyntheticLogConfig(num_users=3000, num_items=20_000, popularity=0.3, next_part=next_part, memory=0)
-    before, after = steps(made(law))
-    follows = law.next_of(before)
-    assert (after == follows)[follows >= 0].mean() == pytest.approx(next_part, abs=0.01)
+def test_next_part_follows_as_often_as_configured(next_part: float) -> None:
+    config = SyntheticLogConfig(num_users=3000, num_items=20_000, popularity=0.3, next_part=next_part, memory=0)
+    before, after = list_steps(make_log(config))
+    next_parts = config.find_next_part(before)
+    assert (after == next_parts)[next_parts >= 0].mean() == pytest.approx(next_part, abs=0.01)
 
 
-def test_the_next_part_of_a_series_ends_with_the_series_and_the_catalogue() -> None:
-    law = SyntheticLogConfig(num_items=12, num_genres=2, series_length=5)
-    assert law.next_of(np.arange(12)).tolist() == [1, 2, 3, 4, -1, 6, 7, 8, 9, -1, 11, -1]
-    assert law.genre(np.arange(12)).tolist() == [0] * 5 + [1] * 5 + [0] * 2
+def test_last_parts_of_series_and_catalogue_have_no_next_part() -> None:
+    config = SyntheticLogConfig(num_items=12, num_genres=2, series_length=5)
+    assert config.find_next_part(np.arange(12)).tolist() == [1, 2, 3, 4, -1, 6, 7, 8, 9, -1, 11, -1]
+    assert config.find_genre(np.arange(12)).tolist() == [0] * 5 + [1] * 5 + [0] * 2
 
 
-def genre_changes(**fields: Any) -> float:
-    law = SyntheticLogConfig(
+def measure_genre_changes(**fields: Any) -> float:
+    config = SyntheticLogConfig(
         **{"num_users": 3000, "num_items": 800, "next_part": 0, "own_genre": 1, "memory": 0} | fields
     )
-    before, after = steps(made(law))
-    return float((law.genre(before) != law.genre(after)).mean())
+    before, after = list_steps(make_log(config))
+    return float((config.find_genre(before) != config.find_genre(after)).mean())
 
 
-def test_the_genre_drifts_as_often_as_asked() -> None:
-    assert genre_changes(drift=0) == 0
-    assert genre_changes(drift=0.2) == pytest.approx(0.2 * 7 / 8, abs=0.01), "one of eight draws is the same genre"
+def test_genre_drifts_as_often_as_configured() -> None:
+    assert measure_genre_changes(drift=0) == 0
+    assert measure_genre_changes(drift=0.2) == pytest.approx(0.2 * 7 / 8, abs=0.01), (
+        "one of eight samples is the same genre"
+    )
 
 
-def test_items_outside_the_own_genre_come_as_often_as_asked() -> None:
-    law = SyntheticLogConfig(num_items=800, popularity=0)
+def test_items_outside_the_own_genre_occur_as_often_as_configured() -> None:
+    config = SyntheticLogConfig(num_items=800, popularity=0)
     outside = 0.4 * 7 / 8
-    expected = 2 * outside - outside**2 * 8 / 7  # of two steps one is outside, or both are and differ
-    assert genre_changes(drift=0, own_genre=0.6, popularity=law.popularity) == pytest.approx(expected, abs=0.01)
+    expected = 2 * outside - outside**2 * 8 / 7  # one of two steps is outside, or both are and differ
+    assert measure_genre_changes(drift=0, own_genre=0.6, popularity=config.popularity) == pytest.approx(
+        expected, abs=0.01
+    )
 
 
-def test_an_item_seldom_comes_again_while_it_is_remembered() -> None:
-    forgetful = SyntheticLogConfig(num_users=400, memory=0)
-    again = {
-        law.memory: np.mean([item in recent for recent, item in remembered(made(law), 20)])
-        for law in (forgetful, dataclasses.replace(forgetful, memory=20))
+def test_remembered_items_rarely_repeat() -> None:
+    without_memory = SyntheticLogConfig(num_users=400, memory=0)
+    repeat_share = {
+        config.memory: np.mean([item in recent for recent, item in list_memories(make_log(config), 20)])
+        for config in (without_memory, dataclasses.replace(without_memory, memory=20))
     }
-    assert again[0] > 0.2
-    assert again[20] < again[0] / 10
+    assert repeat_share[0] > 0.2
+    assert repeat_share[20] < repeat_share[0] / 10
 
 
-def test_what_is_forgotten_comes_again() -> None:
-    law = SyntheticLogConfig(num_users=400, min_length=40, memory=3)
-    events = remembered(made(law), 40)
-    within = np.mean([item in recent[-3:] for recent, item in events])
-    beyond = np.mean([item in recent[:-3] for recent, item in events])
-    assert within < 0.01
-    assert beyond > 0.1
+def test_forgotten_items_repeat() -> None:
+    config = SyntheticLogConfig(num_users=400, min_length=40, memory=3)
+    events = list_memories(make_log(config), 40)
+    within_memory = np.mean([item in recent[-3:] for recent, item in events])
+    beyond_memory = np.mean([item in recent[:-3] for recent, item in events])
+    assert within_memory < 0.01
+    assert beyond_memory > 0.1
 
 
-def test_a_remembered_part_does_not_follow_and_others_do_as_often_as_asked() -> None:
-    law = SyntheticLogConfig(num_users=1500, num_items=500, popularity=0.2)
-    events = [(recent, item, int(law.next_of(np.array(recent[-1])))) for recent, item in remembered(made(law), 20)]
-    open_parts = [item == follows for recent, item, follows in events if follows >= 0 and follows not in recent]
-    known_parts = [item == follows for recent, item, follows in events if follows in recent]
-    assert np.mean(open_parts) == pytest.approx(law.next_part, abs=0.02)
-    assert np.mean(known_parts) < 0.01
+def test_remembered_next_parts_do_not_follow_and_new_ones_do_as_configured() -> None:
+    config = SyntheticLogConfig(num_users=1500, num_items=500, popularity=0.2)
+    events = [
+        (recent, item, int(config.find_next_part(np.array(recent[-1]))))
+        for recent, item in list_memories(make_log(config), 20)
+    ]
+    new_parts = [item == part for recent, item, part in events if part >= 0 and part not in recent]
+    remembered_parts = [item == part for recent, item, part in events if part in recent]
+    assert np.mean(new_parts) == pytest.approx(config.next_part, abs=0.02)
+    assert np.mean(remembered_parts) < 0.01
 
 
-def test_who_knows_the_history_guesses_far_better_than_popularity() -> None:
-    law = SyntheticLogConfig(num_users=2000)
-    before, after = steps(made(law))
-    most_popular = np.argmax(law.weights)
-    follows = law.next_of(before)
-    informed = np.where(follows >= 0, follows, most_popular)
+def test_next_part_predicts_far_better_than_popularity() -> None:
+    config = SyntheticLogConfig(num_users=2000)
+    before, after = list_steps(make_log(config))
+    most_popular = np.argmax(config.weights)
+    next_parts = config.find_next_part(before)
+    informed = np.where(next_parts >= 0, next_parts, most_popular)
     assert (after == informed).mean() > 0.3 > 3 * (after == most_popular).mean()
 
 
-def shape(law: SyntheticLogConfig) -> tuple[int, int]:
-    return count_block_users(law), count_blocks(law)
+def get_shape(config: SyntheticLogConfig) -> tuple[int, int]:
+    return count_block_users(config), count_blocks(config)
 
 
-def test_blocks_do_not_grow_with_the_log() -> None:
-    law = SyntheticLogConfig(num_items=100_000)
-    users, _ = shape(law)
-    assert shape(law.with_events(10**8))[0] == users
-    assert generate_block(law.with_events(10**8), 200).height < 1.2 * synthetic.BLOCK_EVENTS
+def test_block_size_does_not_depend_on_the_log() -> None:
+    config = SyntheticLogConfig(num_items=100_000)
+    users, _ = get_shape(config)
+    large = dataclasses.replace(config, num_users=10**7)
+    assert get_shape(large)[0] == users
+    assert generate_block(large, 200).height < 1.2 * synthetic.BLOCK_EVENTS
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"min_length": 1000, "max_length": 2000}, {"lengths": 0.1, "max_length": 100_000}, {"memory": 10**9}],
 )
-def test_long_histories_and_long_memories_make_smaller_blocks(fields: dict[str, Any]) -> None:
-    law = SyntheticLogConfig(num_users=10**6, **fields)
-    users, blocks = shape(law)
-    assert users * law.mean_length <= synthetic.BLOCK_EVENTS
-    assert users * law.remembered <= synthetic.BLOCK_REMEMBERED
-    assert (blocks - 1) * users < law.num_users <= blocks * users
+def test_long_histories_and_memories_make_smaller_blocks(fields: dict[str, Any]) -> None:
+    config = SyntheticLogConfig(num_users=10**6, **fields)
+    users, blocks = get_shape(config)
+    assert users * config.mean_length <= synthetic.BLOCK_EVENTS
+    assert users * config.memory_size <= synthetic.BLOCK_REMEMBERED
+    assert (blocks - 1) * users < config.num_users <= blocks * users
 
 
-def test_a_written_log_is_read_back_as_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_log_round_trips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "BLOCK_USERS", 15)
-    events = write_log(SMALL, tmp_path / "log")
-    read = read_interactions([tmp_path / "log"], strict=True)
-    assert read.report.files == 4
-    assert read.events.equals(made(SMALL))
-    assert events == read.events.height
+    num_events = write_log(SMALL, tmp_path / "log")
+    interactions = read_interactions([tmp_path / "log"], strict=True)
+    assert interactions.report.files == 4
+    assert interactions.events.equals(make_log(SMALL))
+    assert num_events == interactions.events.height
 
 
-def test_a_log_is_not_written_beside_another(tmp_path: Path) -> None:
+def test_folder_with_a_log_is_not_overwritten(tmp_path: Path) -> None:
     write_log(SMALL, tmp_path)
     with pytest.raises(ValueError, match="already holds Parquet"):
         write_log(SMALL, tmp_path)
 
 
-def test_the_item_table_says_series_part_and_genre() -> None:
-    law = SyntheticLogConfig(num_items=12, num_genres=2, series_length=5)
-    table = make_item_table(law)
-    assert table.schema == ITEMS
+def test_item_table_has_series_part_and_genre() -> None:
+    config = SyntheticLogConfig(num_items=12, num_genres=2, series_length=5)
+    table = make_item_table(config)
+    assert table.schema == ITEM_SCHEMA
     assert table.row(6) == ("i6", "Series 1, part 2", ["genre 1"])
-    dataset = prepare_dataset(made(law), table, min_item_events=1)
+    dataset = prepare_dataset(make_log(config), table, min_item_events=1)
     assert all(dataset.catalogue.titles)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"num_users": 0}, "num_users must be 1 or more, not 0"),
-        ({"num_items": -1}, "num_items must be 1 or more"),
+        ({"num_users": 0}, "num_users must be at least 1 .got 0."),
+        ({"num_items": -1}, "num_items must be at least 1"),
         ({"num_genres": 0}, "num_genres must be"),
         ({"series_length": 0}, "series_length must be"),
         ({"min_length": 0}, "min_length must be"),
-        ({"min_length": 5, "max_length": 4}, "max_length 4 is below min_length 5"),
-        ({"num_items": 39}, "num_items 39 does not give each of 8 genres a series"),
-        ({"next_part": 1.1}, "next_part is a probability, not 1.1"),
-        ({"own_genre": -0.1}, "own_genre is a probability"),
-        ({"drift": math.nan}, "drift is a probability"),
+        ({"min_length": 5, "max_length": 4}, "max_length must be at least min_length 5"),
+        ({"num_items": 39}, "num_items must be at least 40, one series per genre"),
+        ({"next_part": 1.1}, r"next_part must be between 0 and 1 \(got 1.1\)"),
+        ({"own_genre": -0.1}, "own_genre must be between"),
+        ({"drift": math.nan}, "drift must be between"),
         ({"lengths": 0.0}, "lengths must be above 0"),
         ({"lengths": math.inf}, "lengths must be above 0 and finite"),
-        ({"popularity": -1.0}, "popularity must be 0 or more"),
-        ({"popularity": math.nan}, "popularity must be 0 or more"),
-        ({"memory": -1}, "memory must be 0 or more"),
-        ({"seed": -1}, "seed must be 0 or more"),
+        ({"popularity": -1.0}, "popularity must be at least 0"),
+        ({"popularity": math.nan}, "popularity must be at least 0"),
+        ({"memory": -1}, "memory must be at least 0"),
+        ({"seed": -1}, "seed must be at least 0"),
     ],
 )
-def test_a_law_that_makes_no_sense_is_refused_by_field(fields: dict[str, Any], message: str) -> None:
+def test_invalid_config_error_names_the_field(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SyntheticLogConfig(**fields)
 
 
-def test_a_log_of_no_events_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_events must be 1 or more, not 0"):
-        SMALL.with_events(0)
-
-
-def test_weights_are_one_for_each_rank() -> None:
-    law = SyntheticLogConfig(num_items=200, popularity=2)
+def test_weights_are_a_permutation_of_the_power_law() -> None:
+    config = SyntheticLogConfig(num_items=200, popularity=2)
     expected: NDArray[np.float64] = np.arange(1, 201, dtype=np.float64) ** -2
-    assert np.allclose(np.sort(law.weights)[::-1], expected)
+    assert np.allclose(np.sort(config.weights)[::-1], expected)

@@ -1,4 +1,4 @@
-"""Every way to say a time, and what it is in milliseconds."""
+"""Conversion of times to milliseconds."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.timestamps import MAX_MILLISECONDS, to_milliseconds
+from models.data.fields import MAX_MILLISECONDS, to_milliseconds
 
 NEW_YEAR = 1_577_836_800_000  # 2020-01-01T00:00:00Z
 
@@ -50,15 +50,15 @@ NEW_YEAR = 1_577_836_800_000  # 2020-01-01T00:00:00Z
         ("2020-02-30T00:00:00Z", None),
         ("2020-01-01T25:00:00Z", None),
         ("2020-01-01T00:00:00+24:00", None),
-        ("2020-01-01T00:00:00", None),  # whose midnight?
+        ("2020-01-01T00:00:00", None),  # no time zone
         ("2020-01-01", None),
         ("x2020-01-01T00:00:00Z", None),
         ("2020-01-01T00:00:00.Z", None),
     ],
 )
-def test_text_of_a_time(value: str, expected: int | None) -> None:
+def test_time_texts_are_converted(value: str, expected: int | None) -> None:
     assert to_milliseconds(pl.Series([value])).to_list() == [expected]
-    # In company of other ways to say it, too: each row is decided by itself.
+    # In a mixed column each row is parsed independently.
     mixed = pl.Series(["7", value, "1.5", None, "2020-01-01T00:00:00Z"])
     assert to_milliseconds(mixed).to_list() == [7000, expected, 1500, None, NEW_YEAR]
 
@@ -80,7 +80,7 @@ def test_text_of_a_time(value: str, expected: int | None) -> None:
         (pl.Series([None, None]), [None, None]),
     ],
 )
-def test_typed_times(values: pl.Series, expected: list[int | None]) -> None:
+def test_typed_times_are_converted(values: pl.Series, expected: list[int | None]) -> None:
     assert to_milliseconds(values).to_list() == expected
 
 
@@ -89,7 +89,7 @@ def test_typed_times(values: pl.Series, expected: list[int | None]) -> None:
     st.integers(-23 * 60 - 59, 23 * 60 + 59),
     st.sampled_from("Tt "),
 )
-def test_rfc_3339_agrees_with_the_standard_library(naive: datetime, minutes: int, between: str) -> None:
+def test_rfc_3339_matches_the_standard_library(naive: datetime, minutes: int, separator: str) -> None:
     moment = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     expected = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    assert to_milliseconds(pl.Series([moment.isoformat(between)])).to_list() == [expected]
+    assert to_milliseconds(pl.Series([moment.isoformat(separator)])).to_list() == [expected]
