@@ -1,7 +1,7 @@
 """Find data files, detect their format and open their uncompressed content.
 
-File names determine the format: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`; text formats also with a `.gz` or
-`.zst` suffix.
+File names determine the format: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`; text formats
+also with a `.gz` or `.zst` suffix.
 """
 
 import glob

@@ -43,6 +43,7 @@ def advise(dataset: Dataset, options: TrainingOptions, max_len_limit: int) -> Ad
     dropout = next(rate for least, rate in DROPOUT if mean >= least)
     items = dataset.catalogue.num_items
     negatives = options.resolve_num_negatives(items)
+    repeat_share = compute_repeat_share(histories)
     loss = "full softmax" if negatives is None else f"{negatives:,} negatives per batch"
     seen_filter = "with" if options.keep_seen else "without"
     return Advice(
@@ -51,7 +52,7 @@ def advise(dataset: Dataset, options: TrainingOptions, max_len_limit: int) -> Ad
             f"max_len {max_len}: 99 % of users have at most {p99_length:,.0f} training events",
             f"dropout {dropout}: users have {mean:,.1f} training events on average",
             f"loss: {loss}, {items:,} items",
-            f"evaluation {seen_filter} seen items: {compute_repeat_share(histories):.0%} of events are repeats (--keep-seen)",
+            f"evaluation {seen_filter} seen items: {repeat_share:.0%} of events are repeats (--keep-seen)",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""What every embedding × encoder × head must do, whatever it is made of. A new part is tested by being registered."""
+"""Properties of every embedding × encoder × head; a new part is covered as soon as it is registered."""
 
 import dataclasses
 import itertools
@@ -30,7 +30,7 @@ def make_model(names: tuple[str, str, str]) -> SequentialRecommender:
 
 
 def randomize(model: SequentialRecommender) -> SequentialRecommender:
-    """Weights far from the start, so that what a part does is visible in the last digit."""
+    """Set weights far from their initial values, so that every part visibly affects the output."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -47,13 +47,13 @@ def make_batch(lengths: list[int], seed: int = 0) -> SequenceBatch:
     return SequenceBatch(items, sizes)
 
 
-def shifted(batch: SequenceBatch) -> Tensor:
+def make_targets(batch: SequenceBatch) -> Tensor:
     """The item after each position."""
     return torch.nn.functional.pad(batch.items[:, 1:], (0, 1))
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str, str]) -> None:
+def test_hidden_and_scores_have_the_documented_shapes(names: tuple[str, str, str]) -> None:
     model, batch = make_model(names), make_batch([1, 17, 40])
     hidden = model.encode(batch)
     assert hidden.shape == (3, 40, DIM)
@@ -62,57 +62,57 @@ def test_hidden_and_scores_have_the_shapes_of_the_contract(names: tuple[str, str
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_a_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> None:
+def test_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([40, 40])
     if not model.encoder.causal:
         pytest.skip("not causal")
     before = model.encode(batch)
-    for place in (1, 15, 16, 17, 33, 39):
+    for position in (1, 15, 16, 17, 33, 39):
         items = batch.items.clone()
-        items[:, place:] = 1 + (items[:, place:] + 6) % NUM_ITEMS
+        items[:, position:] = 1 + (items[:, position:] + 6) % NUM_ITEMS
         after = model.encode(SequenceBatch(items, batch.lengths))
-        torch.testing.assert_close(after[:, :place], before[:, :place], rtol=0, atol=1e-5)
+        torch.testing.assert_close(after[:, :position], before[:, :position], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_the_last_position_alone_is_the_last_position_of_all(name: str) -> None:
+def test_encoding_the_last_position_equals_the_last_of_all_positions(name: str) -> None:
     model, batch = randomize(make_model(("full", name, "tied"))), make_batch([1, 2, 15, 16, 17, 33, 40])
-    everywhere = model.encode(batch)
-    expected = everywhere[torch.arange(7), batch.lengths - 1]
+    all_positions = model.encode(batch)
+    expected = all_positions[torch.arange(7), batch.lengths - 1]
     torch.testing.assert_close(model.encode_last(batch), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_an_answer_does_not_depend_on_who_shares_the_batch(names: tuple[str, str, str]) -> None:
+def test_scores_do_not_depend_on_the_rest_of_the_batch(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([1, 5, 16, 17, 33, 40])
-    together = model.scores(model.encode_last(batch))
+    batch_scores = model.scores(model.encode_last(batch))
     for row, length in enumerate(batch.lengths.tolist()):
-        alone = SequenceBatch(batch.items[row : row + 1, :length], batch.lengths[row : row + 1])
-        torch.testing.assert_close(model.scores(model.encode_last(alone))[0], together[row], rtol=1e-4, atol=1e-4)
+        single = SequenceBatch(batch.items[row : row + 1, :length], batch.lengths[row : row + 1])
+        torch.testing.assert_close(model.scores(model.encode_last(single))[0], batch_scores[row], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_times_are_read_by_those_embeddings_that_say_so(name: str) -> None:
+def test_embedding_reads_times_exactly_if_it_declares_so(name: str) -> None:
     model, batch = randomize(make_model((name, "self_attention", "tied"))), make_batch([40, 40])
     timed = dataclasses.replace(batch, times=10**9 + 3600 * batch.items)
     assert torch.equal(model.encode(timed), model.encode(batch)) != model.reads_times
 
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
-def test_every_weight_gets_a_gradient(names: tuple[str, str, str]) -> None:
+def test_every_weight_receives_a_gradient(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([40, 40, 37])
-    model.loss(batch, shifted(batch), None).backward()
-    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
+    model.loss(batch, make_targets(batch), None).backward()
+    without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without_gradient == []
 
 
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
-def test_the_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) -> None:
+def test_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([12, 40])
-    targets = shifted(batch)
-    supervised = targets > 0
-    scores = model.scores(model.encode(batch))[supervised]
-    expected = torch.nn.functional.cross_entropy(scores[:, 1:], targets[supervised] - 1)
+    targets = make_targets(batch)
+    has_target = targets > 0
+    scores = model.scores(model.encode(batch))[has_target]
+    expected = torch.nn.functional.cross_entropy(scores[:, 1:], targets[has_target] - 1)
     torch.testing.assert_close(model.loss(batch, targets, None), expected)
 
 
@@ -122,29 +122,29 @@ def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
     model = build_model(dataclasses.replace(make_config(names), dropout=0.1), NUM_ITEMS).train()
     items = (torch.arange(40)[None] + torch.arange(8)[:, None] * 5) % NUM_ITEMS + 1  # each item has one successor
     batch = SequenceBatch(items, torch.full((8,), 40))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
     for _ in range(45):
-        loss = model.loss(batch, shifted(batch), None)
-        optimiser.zero_grad()
+        loss = model.loss(batch, make_targets(batch), None)
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_weights_survive_a_file_and_none_is_stored_twice(names: tuple[str, str, str], tmp_path: Path) -> None:
+def test_weights_round_trip_through_a_file_without_shared_tensors(names: tuple[str, str, str], tmp_path: Path) -> None:
     model = randomize(make_model(names))
-    save_file(model.state_dict(), tmp_path / "weights")  # refuses tensors that share memory
-    again = build_model(model.config, NUM_ITEMS).eval()
-    again.load_state_dict(load_file(tmp_path / "weights"))
+    save_file(model.state_dict(), tmp_path / "weights")  # raises for tensors that share memory
+    loaded = build_model(model.config, NUM_ITEMS).eval()
+    loaded.load_state_dict(load_file(tmp_path / "weights"))
     batch = make_batch([3, 40])
-    assert torch.equal(again.scores(again.encode_last(batch)), model.scores(model.encode_last(batch)))
+    assert torch.equal(loaded.scores(loaded.encode_last(batch)), model.scores(model.encode_last(batch)))
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_an_embedding_scores_by_its_table_and_pads_with_zero(name: str) -> None:
+def test_embedding_scores_with_its_table_and_pads_with_zero(name: str) -> None:
     embedding = make_model((name, "none", "tied")).embedding
     hidden = torch.randn(7, DIM, generator=torch.Generator().manual_seed(2))
     table = embedding.table()
@@ -155,15 +155,16 @@ def test_an_embedding_scores_by_its_table_and_pads_with_zero(name: str) -> None:
     torch.testing.assert_close(embedding.table(rows), table[rows])
 
 
-def test_unknown_parts_and_options_are_told_by_name() -> None:
-    known = make_config(("full", "self_attention", "tied"))
-    with pytest.raises(ValueError, match=f"no encoder is called 'magic'; there are {', '.join(sorted(ENCODERS))}$"):
-        build_model(dataclasses.replace(known, encoder=Part("magic")), NUM_ITEMS)
-    with pytest.raises(ValueError, match=r"encoder 'self_attention' does not take.*'wings'"):
-        build_model(dataclasses.replace(known, encoder=Part("self_attention", {"wings": 2})), NUM_ITEMS)
+def test_unknown_part_or_option_error_names_it() -> None:
+    config = make_config(("full", "self_attention", "tied"))
+    with pytest.raises(ValueError, match=r"(?s)(?=.*encoder)(?=.*'magic')") as error:
+        build_model(dataclasses.replace(config, encoder=Part("magic")), NUM_ITEMS)
+    assert ", ".join(sorted(ENCODERS)) in str(error.value)
+    with pytest.raises(ValueError, match=r"encoder.*'self_attention'.*'wings'"):
+        build_model(dataclasses.replace(config, encoder=Part("self_attention", {"wings": 2})), NUM_ITEMS)
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
-def test_a_config_survives_json(names: tuple[str, str, str]) -> None:
+def test_config_round_trips_through_json(names: tuple[str, str, str]) -> None:
     config = make_config(names)
     assert ModelConfig.from_json(config.to_json()) == config
