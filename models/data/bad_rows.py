@@ -12,7 +12,10 @@ class BadInput(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A skipped row; `line` counts from 1 as in an editor (a CSV header is line 1), in Parquet it is the row number."""
+    """A skipped row of an input file.
+
+    `line` counts from 1 as in an editor (a CSV header is line 1); in Parquet it is the row number.
+    """
 
     file: str
     line: int

@@ -54,7 +54,7 @@ class TrainingBatches:
         self._seed = seed
 
     def plan_epoch(self, number: int) -> list[NDArray[np.int64]]:
-        """Plan the batches of an epoch: each plan is (B, 2), a row of histories and the end of its window."""
+        """Plan the batches of an epoch, each (B, 2): a history row and the end of its window."""
         rng = np.random.default_rng([self._seed, number])
         window = self._max_len + 1  # the last item is only a target
         rows, ends = self._choose_windows(rng, window)

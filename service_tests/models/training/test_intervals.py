@@ -17,7 +17,7 @@ NUM_ITEMS, DAY = 20, 86_400
 
 
 def make_interval_log(users: int = 80, length: int = 14) -> Dataset:
-    """After a pause of a day the next item is from the first half of the catalogue, otherwise from the second."""
+    """After a day's pause the next item is from the first half of the catalogue, otherwise the second."""
     rng = np.random.default_rng(0)
     paused = rng.random((users, length)) < 0.5
     times = 10**9 + np.cumsum(np.where(paused, DAY, 5), axis=1)

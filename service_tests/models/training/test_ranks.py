@@ -130,7 +130,7 @@ def train_one_epoch(ranks: Ranks, folder: Path) -> dict[str, Any]:
 
 
 def train_with_different_clocks(ranks: Ranks, folder: Path) -> dict[str, Any]:
-    """Two runs of three epochs with a limit of a minute: the first rank's clock is frozen, then all others are."""
+    """Two runs limited to a minute: with a frozen clock on the first rank, then on the others."""
     curves, real = {}, time.monotonic
     for name, is_fast in (("frozen", not ranks.is_first), ("fast", ranks.is_first)):
         start_s, pace = real(), 1e6 if is_fast else 1e-6
