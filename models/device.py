@@ -9,7 +9,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda is not available: torch finds no usable NVIDIA GPU; use --device cpu")
+        raise ValueError("device cuda is not available: torch finds no usable NVIDIA GPU")
     return device
 
 

@@ -65,10 +65,10 @@ class TrainingOptions:
         if not 0 <= self.calibration <= 1:
             raise ValueError(f"calibration must be in [0, 1] (got {self.calibration})")
         if self.loss == "gbce" and self.num_negatives is not None and self.num_negatives < 1:
-            raise ValueError(f"num_negatives must be at least 1 for the gbce loss (got {self.num_negatives})")
+            raise ValueError(f"num_negatives must be 1 or more for the gbce loss (got {self.num_negatives})")
         for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
+                raise ValueError(f"{name} must be 1 or more (got {getattr(self, name)})")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise ValueError(f"max_minutes must be above 0 (got {self.max_minutes})")
 

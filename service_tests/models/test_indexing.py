@@ -75,7 +75,7 @@ def test_an_index_is_measured_kept_and_used(
     content = bytearray((folder / "neighbours.ivf").read_bytes())
     content[-1] ^= 1
     (folder / "neighbours.ivf").write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"neighbours.ivf is not the file that was written"):
+    with pytest.raises(ArtifactError, match=r"neighbours\.ivf"):
         load_artifact(folder, device="cpu")
 
 
@@ -100,5 +100,5 @@ def test_an_index_that_the_manifest_does_not_tell_of_is_refused_by_name(log: Pat
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["index"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match=r"neighbours.ivf is no index that the manifest tells of: KeyError"):
+    with pytest.raises(ArtifactError, match=r"neighbours\.ivf .*KeyError"):
         load_artifact(folder, device="cpu")

@@ -74,7 +74,7 @@ def test_number_of_negatives_defaults_to_256_and_is_at_most_all_other_items() ->
     [
         ({"loss": "hinge"}, "loss must be one of softmax, gbce .got 'hinge'."),
         ({"loss": "gbce", "calibration": 1.5}, r"calibration must be in \[0, 1\] \(got 1.5\)"),
-        ({"loss": "gbce", "num_negatives": 0}, "num_negatives must be at least 1"),
+        ({"loss": "gbce", "num_negatives": 0}, "num_negatives must be 1 or more"),
     ],
 )
 def test_invalid_options_raise(options: dict[str, object], message: str) -> None:
