@@ -10,7 +10,7 @@ from models.config import ModelConfig, Part
 from models.training.options import RunContext, TrainingOptions
 from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weights
 from models.training.trainer import Trainer
-from service_tests.models.training.test_trainer import CPU, OPTIONS, cyclic_log, have_same_weights
+from service_tests.models.training.test_trainer import CPU, OPTIONS, make_cyclic_log, have_same_weights
 
 CODES = ModelConfig(
     Part("codes", {"splits": 8, "codebook": 16}), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1
@@ -19,7 +19,7 @@ CODES = ModelConfig(
 
 def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, epochs=12)
-    model, curve, best = train_model(cyclic_log(), CODES, options, RunContext(CPU, tmp_path))
+    model, curve, best = train_model(make_cyclic_log(), CODES, options, RunContext(CPU, tmp_path))
     assert [record.epoch for record in curve] == list(range(1, len(curve) + 1))
     assert len(curve) > 12
     first, second = curve[:12], curve[12:]
@@ -32,7 +32,7 @@ def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
 def test_run_killed_in_either_stage_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _, _ = train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, tmp_path / "whole"))
+    whole, _, _ = train_model(make_cyclic_log(), CODES, OPTIONS, RunContext(CPU, tmp_path / "whole"))
     for epochs_before in (2, 5):  # of the four in each stage
         folder, remaining = tmp_path / str(epochs_before), iter(range(epochs_before))
         finish_epoch = Trainer.finish_epoch
@@ -45,8 +45,8 @@ def test_run_killed_in_either_stage_resumes_to_the_same_weights(
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "finish_epoch", finish_or_die)
             with pytest.raises(KeyboardInterrupt):
-                train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder))
-        resumed, curve, _ = train_model(cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder, resume=True))
+                train_model(make_cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder))
+        resumed, curve, _ = train_model(make_cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder, resume=True))
         assert len(curve) == 8
         assert have_same_weights(resumed, whole)
 
@@ -61,12 +61,14 @@ def test_both_stages_share_the_time_limit() -> None:
 
 
 def test_transfer_copies_the_encoder_weights(tmp_path: Path) -> None:
-    model, _, _ = train_model(cyclic_log(), CODES, dataclasses.replace(OPTIONS, epochs=1), RunContext(CPU, tmp_path))
+    model, _, _ = train_model(
+        make_cyclic_log(), CODES, dataclasses.replace(OPTIONS, epochs=1), RunContext(CPU, tmp_path)
+    )
     full, _, _ = train_model(
-        cyclic_log(),
+        make_cyclic_log(),
         dataclasses.replace(CODES, embedding=Part("full")),
         OPTIONS,
         RunContext(CPU, tmp_path / FULL_TABLE_FOLDER),
     )
-    transfer_weights(model, full, cyclic_log().catalogue)
+    transfer_weights(model, full, make_cyclic_log().catalogue)
     assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), full.encoder.parameters(), strict=True))

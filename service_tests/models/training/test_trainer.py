@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 OPTIONS = TrainingOptions(epochs=4, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
 
 
-def cyclic_log(users: int = 60, num_items: int = 30, length: int = 14) -> Dataset:
+def make_cyclic_log(users: int = 60, num_items: int = 30, length: int = 14) -> Dataset:
     """Users walk the catalogue in the same order from different starts: easy to learn, impossible for popularity."""
     rng = np.random.default_rng(0)
     items = [(start + np.arange(length)) % num_items + 1 for start in rng.integers(0, num_items, users)]
@@ -30,7 +30,7 @@ def cyclic_log(users: int = 60, num_items: int = 30, length: int = 14) -> Datase
 
 def make_trainer(folder: Path, options: TrainingOptions = OPTIONS, preset: str = "sasrec") -> Trainer:
     torch.manual_seed(options.seed)
-    data = cyclic_log()
+    data = make_cyclic_log()
     model = build_model(tiny_config(preset), data.catalogue.num_items)
     return Trainer(model, data, options, RunContext(CPU, folder))
 
