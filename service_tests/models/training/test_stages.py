@@ -10,7 +10,7 @@ from models.config import ModelConfig, Part
 from models.training.options import RunContext, TrainingOptions
 from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weights
 from models.training.trainer import Trainer
-from service_tests.models.training.test_trainer import CPU, OPTIONS, make_cyclic_log, have_same_weights
+from service_tests.models.training.test_trainer import CPU, OPTIONS, have_same_weights, make_cyclic_log
 
 CODES = ModelConfig(
     Part("codes", {"splits": 8, "codebook": 16}), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1
