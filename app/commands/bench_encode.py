@@ -18,7 +18,6 @@ from app.cli.arguments import float_in, positive_int
 from models.batch import History
 from models.benchmarks.encoding import EncodeRate, measure_encode_rates, measure_sgemm_flops
 from models.benchmarks.flops import count_operations
-from models.text_table import format_text_table
 from models.benchmarks.timing import measure_median_seconds
 from models.build import build_model
 from models.predictor import Predictor
@@ -27,6 +26,7 @@ from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.choice import choose_runner
 from models.runners.torch_runner import TorchRunner
+from models.text_table import format_text_table
 
 PRESETS = ("blossom", "sasrec")
 BATCHES, LENGTHS = (1, 8, 32), (50, 200)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from models.benchmarks.synthetic_model import compute_cluster_count, fill_codes
-from models.text_table import format_number, format_text_table
 from models.benchmarks.timing import run_interleaved
 from models.build import build_model
 from models.config import ModelConfig, Part
@@ -25,6 +24,7 @@ from models.scorers.ann.ivf_index import has_faiss
 from models.scorers.base import Scorer
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers, time_batch
+from models.text_table import format_number, format_text_table
 
 FORMS: dict[str, tuple[Part, str]] = {  # embedding and head
     "full": (Part("full"), "tied"),
