@@ -1,35 +1,39 @@
-"""Every error the service tells its callers, and the only map from an error to an HTTP status.
+"""Every error that the service reports to its callers, and the only map from an error to an HTTP status.
 
 ServiceError
-├── InvalidRequest 422            a field is wrong in a way the schema cannot say
-├── Unauthorized 401          no key, or not a known one
-├── Forbidden 403             a known key without the scope
+├── InvalidRequest 422        a field is wrong in a way that the schema cannot express
+├── Unauthorized 401          no API key, or an unknown one
+├── Forbidden 403             the API key lacks the scope
 ├── NotFound 404              no such item, user or version
 ├── HistoryBehind 409         the store has not reached min_history_version
-├── BodyTooLarge 413
-├── ArtifactRejected 409      a version that does not load, or answers wrongly
-├── ActivationInProgress 409        another version is being loaded; Retry-After
-├── TooManyRequests 429      this key asks too often; Retry-After says when to come back
-├── Overloaded 503            the queue is full; Retry-After says when to come back
-├── Draining 503              shutting down
-├── StoreUnavailable 503      Redis does not answer
-├── ModelUnavailable 503      the model's process is not there
-└── DeadlineExceeded 504      the answer would come too late
+├── ArtifactRejected 409      the version fails to load or its golden outputs do not match
+├── ActivationInProgress 409  another version is being loaded; Retry-After
+├── TooManyRequests 429       the API key exceeds its rate limit; Retry-After
+├── Overloaded 503            the queue is full or the deadline cannot be met; Retry-After
+├── Draining 503              the service is shutting down; Retry-After
+├── StoreUnavailable 503      Redis does not respond; Retry-After
+├── ModelUnavailable 503      the model's process does not respond; Retry-After
+└── DeadlineExceeded 504      the deadline passed before the answer was ready
 
-How they reach a caller (problem+json) stands in `app/http/problems.py`.
+413 and 415 are decided on headers and body size in `app/http/middleware.py`. `app/http/problems.py` turns errors into
+responses (problem+json).
 """
 
 
 class ServiceError(Exception):
-    """Base of the tree: `status` and `title` are fixed per class, `detail` says what happened this time."""
+    """Base of all errors: `status` and `title` are fixed per class, `detail` and `retry_after_s` have defaults there."""
 
     status = 500
     title = "Internal error"
+    detail = ""
+    retry_after_s: float | None = None
 
-    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.retry_after_s = retry_after_s
+    def __init__(self, detail: str | None = None, retry_after_s: float | None = None) -> None:
+        if detail is not None:
+            self.detail = detail
+        if retry_after_s is not None:
+            self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
 
 
 class InvalidRequest(ServiceError):
@@ -57,49 +61,29 @@ class ArtifactRejected(ServiceError):
 
 
 class ActivationInProgress(ServiceError):
-    status, title = 409, "Activation runs"
-
-    def __init__(self) -> None:
-        super().__init__("another version is being loaded; ask again when it is done", retry_after_s=1.0)
-
-
-class BodyTooLarge(ServiceError):
-    status, title = 413, "Body too large"
+    status, title, retry_after_s = 409, "Activation in progress", 1.0
+    detail = "another version is being loaded; retry when it has finished"
 
 
 class TooManyRequests(ServiceError):
-    status, title = 429, "Too many requests"
-
-    def __init__(self, detail: str, *, retry_after_s: float) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    status, title, retry_after_s = 429, "Too many requests", 1.0
 
 
 class Overloaded(ServiceError):
-    status, title = 503, "Overloaded"
-
-    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    status, title, retry_after_s = 503, "Overloaded", 1.0
 
 
 class Draining(ServiceError):
-    status, title = 503, "Draining"
-
-    def __init__(self, detail: str = "the service is shutting down", *, retry_after_s: float = 1.0) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    status, title, retry_after_s = 503, "Draining", 1.0
+    detail = "the service is shutting down"
 
 
 class StoreUnavailable(ServiceError):
-    status, title = 503, "Store unavailable"
-
-    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    status, title, retry_after_s = 503, "Store unavailable", 1.0
 
 
 class ModelUnavailable(ServiceError):
-    status, title = 503, "Model unavailable"
-
-    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
+    status, title, retry_after_s = 503, "Model unavailable", 1.0
 
 
 class DeadlineExceeded(ServiceError):
