@@ -22,7 +22,7 @@ from app.runtime.periodic import run_periodically
 from app.settings import Settings
 from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import STORE_UP, sample_process_memory
-from app.telemetry.tracing.setup import start_tracing
+from app.telemetry.tracing import start_tracing
 
 SAMPLE_S = 0.5
 START_FAILED_STATUS = 3

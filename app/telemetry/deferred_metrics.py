@@ -1,10 +1,9 @@
-"""Metrics of every request, kept aside as plain numbers and handed over to the library together.
+"""Metrics of the request path: numbers are buffered and passed to prometheus_client together.
 
-The library locks and, with several processes, writes into a mapped file for each number: some 8 µs per request, and 25
-with files, of 150. Kept in a list, a number costs a fraction of a microsecond; `flush_periodically` gives them on twice a
-second, and whoever tells the metrics does so before. What waits is bounded by what a process answers in that time.
-Handing over belongs to the event loop, as does counting; numbers may be observed in any
-thread. It knows no metric by name.
+For each number the library takes a lock and, with several processes, writes into a memory-mapped file: some 8 µs per
+request, and 25 with files, of 150. Appending to a list costs a fraction of a microsecond; `flush_periodically` passes
+the numbers on twice a second, and `render_metrics` flushes before every scrape. The buffer is bounded by what a
+process answers between two flushes. Flushing and counting belong to the event loop; any thread may observe.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +25,7 @@ class DeferredCounter:
         self._count = 0
         _all.append(self)
 
-    def inc(self) -> None:
+    def increment(self) -> None:
         self._count += 1
 
     def flush(self) -> None:
@@ -36,23 +35,23 @@ class DeferredCounter:
 
 
 class DeferredHistogram:
-    """For one histogram without labels left to give; `count`, if there is one, goes up by one for each number."""
+    """Buffers for one histogram whose labels are set; `count`, if given, is incremented once per number."""
 
     observe: Callable[[float], None]
 
     def __init__(self, histogram: Histogram, count: Counter | None = None) -> None:
-        self._histogram: Any = histogram  # which can take only one number at a time, but for what it keeps inside
+        self._histogram: Any = histogram  # its public method takes one number at a time, so `flush` uses its internals
         self._bounds = np.array(self._histogram._upper_bounds)
         self._count = count
         self._values: list[float] = []
-        self.observe = self._values.append  # one step of the interpreter, and so right from any thread
+        self.observe = self._values.append  # atomic under the GIL, so any thread may call it
         _all.append(self)
 
     def flush(self) -> None:
         values = self._values[:]
         if not values:
             return
-        del self._values[: len(values)]  # and not those that came meanwhile
+        del self._values[: len(values)]  # keeps the values that arrived since the copy
         for bucket, count in enumerate(np.bincount(np.searchsorted(self._bounds, values)).tolist()):
             if count:
                 self._histogram._buckets[bucket].inc(count)
@@ -62,20 +61,20 @@ class DeferredHistogram:
 
 
 def flush() -> None:
-    """Whatever was counted until now is told from here on."""
-    for one in _all:
-        one.flush()
+    """Flush all buffered numbers to prometheus_client."""
+    for metric in _all:
+        metric.flush()
 
 
 @asynccontextmanager
 async def flush_periodically() -> AsyncIterator[None]:
-    """Every `FLUSH_INTERVAL_S` until the block ends, and then once more."""
+    """Flush every `FLUSH_INTERVAL_S` until the block ends, and then once more."""
 
-    async def step() -> None:
+    async def flush_all() -> None:
         flush()
 
     try:
-        async with run_periodically(step, every_s=FLUSH_INTERVAL_S, name="metrics flush"):
+        async with run_periodically(flush_all, every_s=FLUSH_INTERVAL_S, name="metrics flush"):
             yield
     finally:
         flush()

@@ -1,4 +1,4 @@
-"""The metrics of all processes as one text, for /metrics. Which there are is in app/telemetry/metrics.py."""
+"""Text of /metrics: the metrics of all processes together."""
 
 import os
 from collections.abc import Iterable
@@ -13,21 +13,21 @@ from app.telemetry.metrics import MODEL_INFO, MULTIPROCESS
 
 
 def render_metrics(accept: str) -> tuple[bytes, str]:
-    """All metrics of all processes as text, and its content type: OpenMetrics if the caller asks for it."""
+    """Render the metrics of all processes and return the content type: OpenMetrics if the client accepts it."""
     flush()
     registry = PROCESS_REGISTRY
     if MULTIPROCESS:
         registry = CollectorRegistry()
-        _forget_dead_processes(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-        registry.register(_ModelsThatServe())
+        _remove_dead_processes(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        registry.register(_ServingModelCollector())
     if "application/openmetrics-text" in accept:
         content: bytes = openmetrics.exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
         return content, openmetrics.exposition.CONTENT_TYPE_LATEST
     return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST
 
 
-def _forget_dead_processes(folder: str) -> None:
-    """A worker that was killed leaves its live gauges behind; the counters it counted stay true."""
+def _remove_dead_processes(folder: str) -> None:
+    """Remove the live gauges of killed workers; their counters remain valid."""
     pids = {path.stem.rsplit("_", 1)[1] for path in Path(folder).glob("gauge_live*.db")}
     for pid in pids:
         try:
@@ -38,8 +38,8 @@ def _forget_dead_processes(folder: str) -> None:
             continue
 
 
-class _ModelsThatServe(Collector):
-    """All there is in the files, but for versions that no worker serves any more."""
+class _ServingModelCollector(Collector):
+    """Collects from the files of all processes, without model versions that no worker serves any more."""
 
     def __init__(self) -> None:
         self._files = multiprocess.MultiProcessCollector(None)  # type: ignore[no-untyped-call]

@@ -1,8 +1,7 @@
-"""What a log line looks like: text for people, or one JSON object per line for whoever collects them.
+"""Log format: text for a terminal, or one JSON object per line for log collectors.
 
-Both carry the id of the request that was being answered, and its trace where there is one. Uvicorn's own lines have the
-same form. It knows not what is logged; the rule for that is: no user id and no item id at info level or above, but in
-the trace of an error of ours.
+Both contain the id of the request being answered, and its trace if there is one. Uvicorn's lines have the same format.
+Rule for all log lines: no user id and no item id at info level or above, except in the traceback of an internal error.
 """
 
 import json
@@ -15,7 +14,7 @@ from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE
 
 
 def log_config(log_format: LogFormat) -> dict[str, Any]:
-    """For logging.config.dictConfig, and for uvicorn, which gives it to its workers: everything to standard error."""
+    """Build the logging configuration, for dictConfig and for uvicorn's workers: all lines go to standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -27,7 +26,7 @@ def log_config(log_format: LogFormat) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """time (RFC 3339), level, logger, message; request_id, trace_id and error (a Python traceback) where there are."""
+    """Formats time (RFC 3339), level, logger and message; request_id, trace_id and error (a traceback) if present."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -35,7 +34,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_of_the_request(),
+            **_get_request_fields(),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
@@ -43,23 +42,23 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for a terminal, with what belongs to the request behind the message."""
+    """Formats lines for a terminal, with the fields of the request after the message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        told = " ".join(f"{name}={value}" for name, value in _of_the_request().items())
-        return f"{super().formatMessage(record)} [{told}]" if told else super().formatMessage(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides a method of logging
+        fields = " ".join(f"{name}={value}" for name, value in _get_request_fields().items())
+        return f"{super().formatMessage(record)} [{fields}]" if fields else super().formatMessage(record)
 
 
 FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def _of_the_request() -> dict[str, str]:
-    found = {}
+def _get_request_fields() -> dict[str, str]:
+    fields = {}
     if (request_id := CURRENT_REQUEST_ID.get()) is not None:
-        found["request_id"] = request_id
+        fields["request_id"] = request_id
     if (trace := CURRENT_TRACE.get()) is not None:
-        found["trace_id"] = trace.trace_id
-    return found
+        fields["trace_id"] = trace.trace_id
+    return fields

@@ -1,7 +1,7 @@
-"""Every metric of the service, by name, in one place. It knows no use case; who measures calls these objects.
+"""All metrics of the service; the code that measures calls these objects.
 
 With `nextup serve --workers N` the processes share their values through files (PROMETHEUS_MULTIPROC_DIR, set before
-this is imported): counters and histograms are summed, and each gauge says how it is put together.
+this module is imported): counters and histograms are summed, and each gauge names its aggregation.
 """
 
 import os
@@ -18,53 +18,55 @@ from app.telemetry.deferred_metrics import DeferredCounter, DeferredHistogram
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 LATENCY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-HTTP_REQUESTS = Counter("nextup_http_requests", "Answered requests.", ["route", "method", "code"])
+HTTP_REQUESTS = Counter("nextup_http_requests", "HTTP requests that were answered.", ["route", "method", "code"])
 HTTP_DURATION = Histogram(
     "nextup_http_request_duration_seconds",
-    "From the first byte of the request's head to the last of the answer.",
+    "Time from the request's headers to the last byte of the response.",
     ["route", "method", "code"],
     buckets=LATENCY_BUCKETS,
 )
 STAGE_DURATION = Histogram(
     "nextup_stage_duration_seconds",
-    "Parts of a recommendation: where its time went.",
+    "Time that a recommendation spends in each stage.",
     ["stage"],
     buckets=LATENCY_BUCKETS,
 )
-QUEUE_DEPTH = Gauge("nextup_queue_depth", "Queries that wait for the model.", multiprocess_mode="livesum")
+QUEUE_DEPTH = Gauge("nextup_queue_depth", "Queries waiting for a model batch.", multiprocess_mode="livesum")
 QUEUE_WAIT = DeferredHistogram(
-    Histogram("nextup_queue_wait_seconds", "How long a query waited for its batch.", buckets=LATENCY_BUCKETS)
+    Histogram("nextup_queue_wait_seconds", "Time that a query waits for its batch to start.", buckets=LATENCY_BUCKETS)
 )
 BATCH_SIZE = DeferredHistogram(
-    Histogram("nextup_batch_size", "Queries in a model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+    Histogram("nextup_batch_size", "Queries per model batch.", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 )
 BATCH_PADDING = DeferredHistogram(
     Histogram(
         "nextup_batch_padding_ratio",
-        "Share of a batch's cells that hold no item.",
+        "Share of a batch's positions that are padding.",
         buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     )
 )
 LAST_BATCH = Gauge(
-    "nextup_last_batch_timestamp_seconds", "When the model last finished a batch.", multiprocess_mode="livemax"
+    "nextup_last_batch_timestamp_seconds", "Time at which the model last finished a batch.", multiprocess_mode="livemax"
 )
-REJECTED = Counter("nextup_rejected", "Queries that were not run.", ["reason"])
-CANCELLED = Counter("nextup_cancelled", "Queries whose caller left before the answer.")
-RECOMMENDATIONS = Counter("nextup_recommendations", "Answers by who gave them and why.", ["served_by", "reason"])
-EVENTS = Counter("nextup_events", "Events by what became of them.", ["result"])
+REJECTED = Counter("nextup_rejected", "Queries and requests rejected, by reason.", ["reason"])
+CANCELLED = Counter("nextup_cancelled", "Queries whose client disconnected before the answer.")
+RECOMMENDATIONS = Counter("nextup_recommendations", "Recommendations by source and reason.", ["served_by", "reason"])
+EVENTS = Counter("nextup_events", "Events by outcome.", ["result"])
 EVENT_VISIBLE = Histogram(
-    "nextup_event_visible_seconds", "From receiving events until the next read sees them.", buckets=LATENCY_BUCKETS
+    "nextup_event_visible_seconds",
+    "Time from receiving events until the next read returns them.",
+    buckets=LATENCY_BUCKETS,
 )
 HISTORY_LENGTH = DeferredHistogram(
     Histogram(
         "nextup_history_length",
-        "Items in the history that was asked about.",
+        "Items in the history of a recommendation.",
         buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
     )
 )
 MODEL_INFO = Gauge(
     "nextup_model_info",
-    "1 for the version that serves.",
+    "1 for the version that is serving.",
     ["version", "preset", "device", "dtype"],
     multiprocess_mode="livemax",
 )
@@ -72,14 +74,14 @@ MODEL_BYTES = Gauge(
     "nextup_model_bytes", "Memory of the model by part, per process.", ["part"], multiprocess_mode="livemax"
 )
 MODEL_UNCOMPRESSED = Gauge(
-    "nextup_model_uncompressed_bytes", "What full item vectors in and out would take.", multiprocess_mode="livemax"
+    "nextup_model_uncompressed_bytes",
+    "Memory that uncompressed item vectors (embedding and head) would take.",
+    multiprocess_mode="livemax",
 )
-MODEL_RELOADS = Counter(
-    "nextup_model_reload", "Versions that were loaded beside the serving one, by what became of them.", ["result"]
-)
+MODEL_RELOADS = Counter("nextup_model_reload", "Versions loaded while another was serving, by outcome.", ["result"])
 INDEX_RECALL = Gauge(
     "nextup_index_recall",
-    "Share of the exact 10 best that approximate answers have, measured when the index was built; 1 without an index.",
+    "Recall@10 of the ANN index, measured when it was built; 1 without an index.",
     multiprocess_mode="livemin",
 )
 DEVICE_MEMORY = Gauge(
@@ -90,26 +92,28 @@ DEVICE_MEMORY = Gauge(
 )
 SPANS = Counter(
     "nextup_spans",
-    "Spans of traces: exported, dropped because the queue was full or the service ended, failed at the collector.",
+    "Trace spans: exported, dropped (queue full or service stopped), or failed at the collector.",
     ["result"],
 )
-STORE_UP = Gauge("nextup_store_up", "1 if Redis answered when last asked.", multiprocess_mode="livemin")
+STORE_UP = Gauge("nextup_store_up", "1 if Redis answered the last health check.", multiprocess_mode="livemin")
 STORE_MEMORY = Gauge("nextup_store_memory_bytes", "Memory that Redis uses.", multiprocess_mode="livemax")
 STORE_STARTUP_MEMORY = Gauge(
-    "nextup_store_startup_memory_bytes", "What Redis took of it before it held anything.", multiprocess_mode="livemax"
+    "nextup_store_startup_memory_bytes", "Memory that Redis used when it was empty.", multiprocess_mode="livemax"
 )
 STORE_MEMORY_LIMIT = Gauge(
-    "nextup_store_memory_limit_bytes", "maxmemory of Redis; 0 = none.", multiprocess_mode="livemax"
+    "nextup_store_memory_limit_bytes", "maxmemory of Redis; 0 = unlimited.", multiprocess_mode="livemax"
 )
 STORE_KEYS = Gauge("nextup_store_keys", "Keys in Redis: two per user, and often a third.", multiprocess_mode="livemax")
 STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
-STORE_DURATION = Histogram("nextup_store_duration_seconds", "Store operations.", ["operation"], buckets=LATENCY_BUCKETS)
+STORE_DURATION = Histogram(
+    "nextup_store_duration_seconds", "Duration of store operations.", ["operation"], buckets=LATENCY_BUCKETS
+)
 MEMORY_LIMIT = Gauge(
     "nextup_memory_limit_bytes",
-    "What all workers together may use: the limit of the control group, else the machine's memory.",
+    "Memory limit of all workers together: that of the control group, or the machine's memory.",
     multiprocess_mode="livemax",
 )
-# The library's own process metrics tell of one process: with several, this takes their place in what is exposed.
+# The library's own process metrics cover one process; with several, this gauge replaces them in /metrics.
 RESIDENT_MEMORY = (
     Gauge(
         "process_resident_memory_bytes",
@@ -124,7 +128,7 @@ RESIDENT_MEMORY = (
 STAGE_SECONDS = {
     name: DeferredHistogram(STAGE_DURATION.labels(name)) for name in ("store", "queue", "encode", "score", "respond")
 }
-for _reason in ("overloaded", "deadline", "draining"):
+for _reason in ("overloaded", "deadline_unmeetable", "deadline", "draining", "rate"):
     REJECTED.labels(_reason)
 for _result in ("ok", "rejected", "busy"):
     MODEL_RELOADS.labels(_result)
@@ -134,11 +138,11 @@ for _result in ("exported", "dropped", "failed"):
     SPANS.labels(_result)
 
 
-# Finding the child of a labelled metric costs more than counting in it: those of every request are found once. As many
-# as the metrics have children, which are the library's to keep.
+# Finding the child of a labelled metric costs more than updating it, so children of the request path are cached. The
+# caches do not extend their lifetime: the library keeps every child anyway.
 @lru_cache(maxsize=1024)
 def get_request_histogram(route: str, method: str, code: str) -> DeferredHistogram:
-    """Counts the request too."""
+    """Return the duration histogram of a route; each observation also counts the request."""
     labels = (route, method, code)
     return DeferredHistogram(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels))
 
@@ -153,25 +157,25 @@ def get_store_histogram(operation: str) -> DeferredHistogram:
     return DeferredHistogram(STORE_DURATION.labels(operation))
 
 
-_shown: list[tuple[str, str, str, str]] = []
+_serving: list[tuple[str, str, str, str]] = []
 
 
 def set_serving_model(version: str, preset: str, device: str, dtype: str) -> None:
-    """Put 1 at the version that serves, and take away the one before it."""
+    """Set the series of the serving version to 1 and remove that of the previous version."""
     labels = (version, preset, device, dtype)
-    for before in _shown:
-        if (
-            before != labels and MULTIPROCESS
-        ):  # the library cannot remove what lies in a file: `render_metrics` leaves it out
-            MODEL_INFO.labels(*before).set(0)
-        elif before != labels:
-            MODEL_INFO.remove(*before)
-    _shown[:] = [labels]
+    for previous in _serving:
+        if previous == labels:
+            continue
+        if MULTIPROCESS:  # the library cannot remove a series from a file; `render_metrics` omits those that are 0
+            MODEL_INFO.labels(*previous).set(0)
+        else:
+            MODEL_INFO.remove(*previous)
+    _serving[:] = [labels]
     MODEL_INFO.labels(*labels).set(1)
 
 
 class StoreMetrics:
-    """What the store tells (app.stores.redis.client.StoreObserver)."""
+    """Metrics of store operations; implements `app.stores.redis.client.StoreObserver`."""
 
     def observe(self, operation: str, seconds: float, error: bool) -> None:
         get_store_histogram(operation).observe(seconds)
@@ -180,7 +184,7 @@ class StoreMetrics:
 
 
 class BatchMetrics:
-    """What the batcher of the model tells (app.batching.batcher.BatchObserver)."""
+    """Metrics of the model's batcher; implements `app.batching.observer.BatchObserver`."""
 
     def on_batch_started(self, waits_s: Sequence[float]) -> None:
         BATCH_SIZE.observe(len(waits_s))
@@ -198,7 +202,7 @@ class BatchMetrics:
 
 
 def sample_process_memory() -> None:
-    """Refresh what nobody pushes; the resident size comes from Linux and is left alone elsewhere."""
+    """Update the memory gauges; the resident size is available on Linux only."""
     MEMORY_LIMIT.set(read_memory_limit())
     if RESIDENT_MEMORY is None:
         return

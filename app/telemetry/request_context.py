@@ -1,20 +1,25 @@
-"""Which request is being answered: its id, and its trace if somebody traces. Known to all that runs in its task.
+"""Context of the request being answered: its id and, if tracing is on, its trace.
 
-So a log line and a query can say whose they are, and nobody hands it through. It knows no HTTP and no OpenTelemetry:
-who traces is an object of the two protocols below, from app/tracing.
+Context variables make both available to log lines and queries of the request's task without passing them along. Does
+not depend on OpenTelemetry: `app/telemetry/tracing` implements the two protocols below.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 Stage = tuple[float, float]
-"""When a part of a request began, by time.perf_counter(), and its seconds."""
+"""Start time of a stage of a request, by time.perf_counter(), and its duration in seconds."""
+
+Outcome = tuple[str, str | None]
+"""`served_by` and `reason` of a recommendation."""
 
 
 class RequestTrace(Protocol):
-    """One request that is traced, sampled or not."""
+    """Trace of one request, sampled or not."""
 
     @property
     def trace_id(self) -> str:
@@ -22,17 +27,15 @@ class RequestTrace(Protocol):
 
     @property
     def response_header(self) -> bytes:
-        """What tells the caller which trace it was: as W3C's traceparent, its flags at the end."""
+        """Value of `traceresponse`: trace and span for the client, in the format of W3C's traceparent."""
 
-    def end(
-        self, method: str, route: str, code: str, stages: Mapping[str, Stage], answered: tuple[str, str | None] | None
-    ) -> None:
-        """The request is over. `answered`: who gave a recommendation, and why not the model."""
+    def end(self, method: str, route: str, code: str, stages: Mapping[str, Stage], outcome: Outcome | None) -> None:
+        """End the request's span."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteTraceContext:
-    """A sampled request of another process, whose query is answered here."""
+    """Trace of a sampled request in another process, whose query is answered here."""
 
     response_header: bytes
 
@@ -41,17 +44,28 @@ class RemoteTraceContext:
         return self.response_header.decode("ascii").split("-")[1]
 
     def end(self, *_: object) -> None:
-        """The other process ends it."""
+        """Do nothing: the other process ends its span."""
 
 
 class Tracing(Protocol):
-    """Whoever makes traces of requests and batches."""
+    """Records requests and model batches as spans."""
 
     def start_request(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> RequestTrace: ...
 
-    def record_batch(self, start_ns: int, version: str, asked: Sequence[RequestTrace | None]) -> None:
-        """A batch of the model is over, which began then by time.time_ns(); one trace per query in it."""
+    def record_batch(self, start_ns: int, version: str, traces: Sequence[RequestTrace | None]) -> None:
+        """Record a batch that has ended; `start_ns` is its start by time.time_ns(), with one trace per query."""
 
 
 CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 CURRENT_TRACE: ContextVar[RequestTrace | None] = ContextVar("trace", default=None)
+
+# Not uuid4, which reads the system's entropy for every id: the system call releases the GIL, the model's thread takes
+# it, and the event loop waits to get it back. Seeded by the system in every process. The ids are not secrets.
+_random = Random()  # noqa: S311 - see above
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def generate_id() -> str:
+    """Generate an id of a request or a recommendation: 128 random bits as 32 hexadecimal digits."""
+    return f"{_random.getrandbits(128):032x}"

@@ -1,4 +1,4 @@
-"""A collector for tests: a real HTTP server that takes OTLP as protobuf, and keeps the spans."""
+"""OTLP collector for tests: a real HTTP server that accepts protobuf and stores the spans."""
 
 import threading
 from collections.abc import Iterator
@@ -28,30 +28,30 @@ class ReceivedSpan:
 
 @dataclass
 class OtlpReceiver:
-    """`answer`: the status that the next exports get; only those of 200 are kept."""
+    """Received spans; `status` answers the next exports, and only those with 200 are stored."""
 
     url: str = ""
-    answer: int = 200
+    status: int = 200
     spans: list[ReceivedSpan] = field(default_factory=list)
-    about: dict[str, Any] = field(default_factory=dict)
+    resource: dict[str, Any] = field(default_factory=dict)
     bodies: list[bytes] = field(default_factory=list)
 
-    def requests(self) -> list[ReceivedSpan]:
+    def get_requests(self) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.kind == SERVER]
 
     def find_children(self, parent: ReceivedSpan) -> list[ReceivedSpan]:
-        """The children, by the time they began."""
+        """Return the children of a span by start time."""
         children = [span for span in self.spans if span.parent_id == parent.span_id]
         return sorted(children, key=lambda span: span.start_ns)
 
-    def batches(self) -> list[ReceivedSpan]:
+    def get_batches(self) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.name == "batch"]
 
-    def take(self, body: bytes) -> None:
+    def add(self, body: bytes) -> None:
         self.bodies.append(body)
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.about |= _values(resource.resource.attributes)
-            self.spans += [_taken(span) for scope in resource.scope_spans for span in scope.spans]
+        for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+            self.resource |= _get_values(resource_spans.resource.attributes)
+            self.spans += [_convert_span(span) for scope in resource_spans.scope_spans for span in scope.spans]
 
 
 @contextmanager
@@ -61,9 +61,9 @@ def run_receiver() -> Iterator[OtlpReceiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status = receiver.answer if self.path == "/v1/traces" else 404
+            status = receiver.status if self.path == "/v1/traces" else 404
             if status == 200:
-                receiver.take(body)
+                receiver.add(body)
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -83,7 +83,7 @@ def run_receiver() -> Iterator[OtlpReceiver]:
         server.server_close()
 
 
-def _taken(span: Any) -> ReceivedSpan:
+def _convert_span(span: Any) -> ReceivedSpan:
     return ReceivedSpan(
         name=span.name,
         kind=span.kind,
@@ -93,10 +93,10 @@ def _taken(span: Any) -> ReceivedSpan:
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
         failed=span.status.code == 2,
-        attributes=_values(span.attributes),
+        attributes=_get_values(span.attributes),
         links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
     )
 
 
-def _values(attributes: Any) -> dict[str, Any]:
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+def _get_values(attributes: Any) -> dict[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}

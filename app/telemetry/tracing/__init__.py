@@ -1,5 +1,27 @@
-"""Traces for an OpenTelemetry collector. Imported only where NEXTUP_OTLP_ENDPOINT is set: it needs the extra `otel`."""
+"""Traces for an OpenTelemetry collector, exported only if NEXTUP_OTLP_ENDPOINT is set.
 
-from app.telemetry.tracing.spans import OpenTelemetry, open_tracing
+OpenTelemetry is an optional extra (`otel`), so `spans` and `export`, which need it, are imported on first use.
+"""
 
-__all__ = ["OpenTelemetry", "open_tracing"]
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.telemetry.request_context import Tracing
+
+MAX_FLUSH_S = 3.0
+"""Longest wait for the last spans after requests have drained; a collector that responds needs milliseconds."""
+
+
+@asynccontextmanager
+async def start_tracing(
+    endpoint: str | None, *, sample_ratio: float, max_links: int, drain_s: float
+) -> AsyncIterator[Tracing | None]:
+    """Trace until the block ends, then flush the last spans; None without an endpoint."""
+    if endpoint is None:
+        yield None
+        return
+    from app.telemetry.tracing.spans import open_tracing
+
+    flush_s = min(drain_s, MAX_FLUSH_S)
+    async with open_tracing(endpoint, sample_ratio=sample_ratio, max_links=max_links, flush_s=flush_s) as tracing:
+        yield tracing

@@ -1,8 +1,7 @@
-"""How spans leave: into a bounded queue, in batches over HTTP from a thread of their own, and every loss counted.
+"""Export of spans: a bounded queue, batches over HTTP from a background thread, and a count of every lost span.
 
-Queue, thread and protocol are OpenTelemetry's. Its queue forgets silently what does not fit, its end may take half a
-minute, and it tells of every failure twice; so what is let in, how long the end may take and what is told stand here.
-It knows not what a span is about.
+Queue, thread and protocol are OpenTelemetry's. Its queue drops spans silently, its shutdown may take half a minute, and
+it logs every failure twice; admission, the shutdown timeout and the log lines are therefore defined here.
 """
 
 import asyncio
@@ -19,16 +18,16 @@ from app.telemetry.metrics import SPANS
 log = logging.getLogger("nextup")
 
 MAX_QUEUED_SPANS = 4096
-"""Spans that wait; some 1.5 kB each."""
+"""Some 1.5 kB each."""
 MAX_BATCH_SPANS = 256
 EXPORT_INTERVAL_MS = 1000
 EXPORT_TIMEOUT_S = 5.0
-"""For one batch with its retries; spans that come meanwhile wait, as far as there is room."""
+"""For one batch with its retries; spans that end meanwhile wait in the queue, as far as there is room."""
 OTLP_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
-class _Told(logging.Filter):
-    """Keeps the exporter's own lines, two for every batch while it fails, out of the log; notes the first of them."""
+class _ExporterLogFilter(logging.Filter):
+    """Suppresses the exporter's log lines, two per batch while it fails, and keeps the first message."""
 
     first = ""
 
@@ -37,69 +36,70 @@ class _Told(logging.Filter):
         return False
 
 
-_told = _Told()
+_log_filter = _ExporterLogFilter()
 
 
 class BoundedSpanProcessor(SpanProcessor):
-    """Takes spans that have ended, in the event loop, and never waits."""
+    """Queues ended spans from the event loop without ever waiting."""
 
     def __init__(self, endpoint: str) -> None:
-        self._collector = CountingExporter(endpoint)
+        self._exporter = CountingExporter(endpoint)
         self._batches = BatchSpanProcessor(
-            self._collector,
+            self._exporter,
             max_queue_size=MAX_QUEUED_SPANS,
             max_export_batch_size=MAX_BATCH_SPANS,
             schedule_delay_millis=EXPORT_INTERVAL_MS,
         )
-        self._let_in = 0
-        self._closed = False
+        self._admitted = 0
+        self._is_closed = False
 
     def on_end(self, span: ReadableSpan) -> None:
-        # Two counters with one writer each, and so no lock: this one here, `taken` in the thread that sends.
-        if self._closed or self._let_in - self._collector.taken >= MAX_QUEUED_SPANS:
+        # Two counters with one writer each need no lock: `_admitted` here, `exported` in the exporting thread.
+        if self._is_closed or self._admitted - self._exporter.exported >= MAX_QUEUED_SPANS:
             SPANS.labels("dropped").inc()
             return
-        self._let_in += 1
+        self._admitted += 1
         self._batches.on_end(span)
 
     async def close(self, timeout_s: float) -> None:
-        """Send what waits; what has not begun to leave by then is dropped."""
-        self._closed = True
-        last = Thread(target=self._batches.shutdown, name="last-spans", daemon=True)
-        last.start()
-        await asyncio.to_thread(last.join, timeout_s)
-        if last.is_alive():
-            self._collector.shutdown()
-        SPANS.labels("dropped").inc(self._let_in - self._collector.taken)
+        """Export queued spans; those whose export has not started after `timeout_s` are dropped."""
+        self._is_closed = True
+        thread = Thread(target=self._batches.shutdown, name="last-spans", daemon=True)
+        thread.start()
+        await asyncio.to_thread(thread.join, timeout_s)
+        if thread.is_alive():
+            self._exporter.shutdown()
+        SPANS.labels("dropped").inc(self._admitted - self._exporter.exported)
 
 
 class CountingExporter(SpanExporter):
-    """The library's exporter: its successes and failures counted, one line when trouble begins and one when it ends."""
+    """Wraps the library's exporter: counts results and logs one line when failures start and one when they end."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         # Headers, certificates and compression come from the standard OTEL_EXPORTER_OTLP_* variables.
         self._otlp = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
-        logging.getLogger(OTLP_LOG).addFilter(_told)  # for good: its thread may still speak after the end
-        self._in_trouble = False
-        self._ended = False
-        self.taken = 0
+        logging.getLogger(OTLP_LOG).addFilter(_log_filter)  # never removed: its thread may log after shutdown
+        self._is_failing = False
+        self._is_shut_down = False
+        self.exported = 0
+        """Spans passed to the collector, successfully or not."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.taken += len(spans)
-        _told.first = ""
+        self.exported += len(spans)
+        _log_filter.first = ""
         result = self._otlp.export(spans)
         failed = result is not SpanExportResult.SUCCESS
         SPANS.labels("failed" if failed else "exported").inc(len(spans))
-        if failed and not self._in_trouble:
-            log.warning("%s does not take spans, which are lost meanwhile: %s", self._endpoint, _told.first)
-        elif self._in_trouble and not failed:
-            log.warning("%s takes spans again", self._endpoint)
-        self._in_trouble = failed
+        if failed and not self._is_failing:
+            log.warning("%s rejects spans; they are dropped until it recovers: %s", self._endpoint, _log_filter.first)
+        elif self._is_failing and not failed:
+            log.warning("%s accepts spans again", self._endpoint)
+        self._is_failing = failed
         return result
 
     def shutdown(self) -> None:
-        """No retries any more. The library calls it as well, which would complain of a second time."""
-        if not self._ended:
-            self._ended = True
+        """Stop retrying; the library calls this as well and would log a warning for the second call."""
+        if not self._is_shut_down:
+            self._is_shut_down = True
             self._otlp.shutdown()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Numbers that are handed over together are those that would have been told one by one."""
+"""Deferred metrics have the same values as direct observations."""
 
 import threading
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from app.telemetry.deferred_metrics import DeferredCounter, DeferredHistogram, f
 BOUNDS = (0.1, 1.0, 10.0)
 
 
-def histogram(registry: CollectorRegistry) -> Histogram:
+def create_histogram(registry: CollectorRegistry) -> Histogram:
     return Histogram("seconds", "For a test.", registry=registry, buckets=BOUNDS)
 
 
-def told(registry: CollectorRegistry) -> dict[str, float]:
+def collect_samples(registry: CollectorRegistry) -> dict[str, float]:
     samples = [sample for metric in registry.collect() for sample in metric.samples]
     return {
         sample.name + sample.labels.get("le", ""): sample.value
@@ -27,42 +27,44 @@ def told(registry: CollectorRegistry) -> dict[str, float]:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.1000001, 0.5, 1.0, 10.0, 11.0, 1e9]) | st.floats(0, 20), max_size=50))
-def test_a_histogram_is_the_same_as_if_each_number_had_been_observed(values: list[float]) -> None:
-    one, other = CollectorRegistry(), CollectorRegistry()
-    at_once, later = histogram(one), DeferredHistogram(histogram(other))
-    for place, value in enumerate(values):
-        at_once.observe(value)
-        later.observe(value)
-        if place == len(values) // 2:
-            later.flush()
-    later.flush()
-    assert told(other) == pytest.approx(told(one))
+def test_flushed_histogram_equals_direct_observations(values: list[float]) -> None:
+    direct_registry, deferred_registry = CollectorRegistry(), CollectorRegistry()
+    direct = create_histogram(direct_registry)
+    deferred = DeferredHistogram(create_histogram(deferred_registry))
+    for index, value in enumerate(values):
+        direct.observe(value)
+        deferred.observe(value)
+        if index == len(values) // 2:
+            deferred.flush()
+    deferred.flush()
+    assert collect_samples(deferred_registry) == pytest.approx(collect_samples(direct_registry))
 
 
-def test_a_count_goes_along_and_nothing_is_handed_over_twice() -> None:
+def test_histogram_counts_along_and_flushes_each_value_once() -> None:
     registry = CollectorRegistry()
-    later = DeferredHistogram(histogram(registry), Counter("requests", "For a test.", registry=registry))
-    alone = DeferredCounter(Counter("answers", "For a test.", registry=registry))
+    deferred = DeferredHistogram(create_histogram(registry), Counter("requests", "For a test.", registry=registry))
+    counter = DeferredCounter(Counter("answers", "For a test.", registry=registry))
     for _ in range(3):
-        later.observe(0.5)
-        alone.inc()
-    assert told(registry)["requests_total"] == 0
+        deferred.observe(0.5)
+        counter.increment()
+    assert collect_samples(registry)["requests_total"] == 0
     for _ in range(2):
-        later.flush()
-        alone.flush()
-    assert [told(registry)[name] for name in ("requests_total", "seconds_count", "answers_total")] == [3, 3, 3]
+        deferred.flush()
+        counter.flush()
+    samples = collect_samples(registry)
+    assert [samples[name] for name in ("requests_total", "seconds_count", "answers_total")] == [3, 3, 3]
 
 
-def test_numbers_that_come_while_others_are_handed_over_are_not_lost() -> None:
+def test_values_observed_during_a_flush_are_not_lost() -> None:
     registry = CollectorRegistry()
-    later = DeferredHistogram(histogram(registry))
-    threads = [threading.Thread(target=_observe, args=(later.observe,)) for _ in range(3)]
+    deferred = DeferredHistogram(create_histogram(registry))
+    threads = [threading.Thread(target=_observe, args=(deferred.observe,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        later.flush()
-    later.flush()
-    assert told(registry)["seconds_count"] == 3 * 20_000
+        deferred.flush()
+    deferred.flush()
+    assert collect_samples(registry)["seconds_count"] == 3 * 20_000
 
 
 def _observe(observe: Callable[[float], None]) -> None:
@@ -71,9 +73,9 @@ def _observe(observe: Callable[[float], None]) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_left_is_handed_over_at_the_end() -> None:
+async def test_remaining_values_are_flushed_at_the_end() -> None:
     registry = CollectorRegistry()
-    later = DeferredHistogram(histogram(registry))
+    deferred = DeferredHistogram(create_histogram(registry))
     async with flush_periodically():
-        later.observe(2.0)
-    assert told(registry)["seconds_sum"] == 2.0
+        deferred.observe(2.0)
+    assert collect_samples(registry)["seconds_sum"] == 2.0

@@ -1,4 +1,4 @@
-"""Log lines: of one form whoever writes them, with the request they belong to, and without anybody's history."""
+"""Log lines have one format, name their request, and contain no user or item ids."""
 
 import json
 import logging
@@ -19,50 +19,50 @@ from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import run_receiver
 from service_tests.support.service import Service
 
-SECRET_USER, SECRET_ITEM = "who-never-stands-in-a-log", "what-never-stands-in-a-log"
+SECRET_USER, SECRET_ITEM = "user-never-in-a-log", "item-never-in-a-log"
 
 
-def record(message: str, *arguments: object) -> logging.LogRecord:
+def create_record(message: str, *arguments: object) -> logging.LogRecord:
     return logging.LogRecord("nextup", logging.WARNING, "file.py", 1, message, arguments, None)
 
 
-def test_a_json_line_has_time_level_logger_and_message_and_nothing_that_is_not_there() -> None:
-    line = JsonFormatter().format(record('a "quoted"\nmessage of %s', "two lines"))
+def test_json_line_has_only_fields_with_a_value() -> None:
+    line = JsonFormatter().format(create_record('a "quoted"\nmessage of %s', "two lines"))
     assert "\n" not in line
-    told = json.loads(line)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
-    assert told == {"level": "warning", "logger": "nextup", "message": 'a "quoted"\nmessage of two lines'}
+    fields = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields.pop("time"))
+    assert fields == {"level": "warning", "logger": "nextup", "message": 'a "quoted"\nmessage of two lines'}
 
 
-def test_both_forms_say_which_request_it_was() -> None:
+def test_both_formats_contain_the_request_id() -> None:
     before = CURRENT_REQUEST_ID.set("abc")
     try:
-        assert json.loads(JsonFormatter().format(record("so")))["request_id"] == "abc"
-        assert TextFormatter().format(record("so")).endswith("WARNING nextup: so [request_id=abc]")
+        assert json.loads(JsonFormatter().format(create_record("so")))["request_id"] == "abc"
+        assert TextFormatter().format(create_record("so")).endswith("WARNING nextup: so [request_id=abc]")
     finally:
         CURRENT_REQUEST_ID.reset(before)
-    assert TextFormatter().format(record("so")).endswith("WARNING nextup: so")
+    assert TextFormatter().format(create_record("so")).endswith("WARNING nextup: so")
 
 
-def test_an_error_brings_its_traceback_in_one_line() -> None:
+def test_error_includes_its_traceback_in_one_line() -> None:
     try:
-        raise RuntimeError("the reason")
+        raise RuntimeError("the cause")
     except RuntimeError:
-        failed = record("it failed")
+        failed = create_record("it failed")
         failed.exc_info = sys.exc_info()
     line = JsonFormatter().format(failed)
     assert "\n" not in line
-    assert json.loads(line)["error"].splitlines()[-1] == "RuntimeError: the reason"
+    assert json.loads(line)["error"].splitlines()[-1] == "RuntimeError: the cause"
 
 
 @pytest.mark.anyio
-async def test_lines_of_a_request_bear_its_id_and_those_after_it_do_not(
+async def test_lines_of_a_request_contain_its_id_and_later_lines_do_not(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def fail(*_: object) -> None:
         raise RuntimeError("inside")
 
-    monkeypatch.setattr(service.state["users"], "history", broken)
+    monkeypatch.setattr(service.state["users"], "history", fail)
     monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
     logging.getLogger("nextup").warning("afterwards")
@@ -72,23 +72,23 @@ async def test_lines_of_a_request_bear_its_id_and_those_after_it_do_not(
 
 
 @pytest.mark.anyio
-async def test_lines_of_a_traced_request_bear_its_trace(
+async def test_lines_of_a_traced_request_contain_its_trace(
     service_with: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def fail(*_: object) -> None:
         raise RuntimeError("inside")
 
     monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     with run_receiver() as receiver:
         async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=0.0) as service:
-            monkeypatch.setattr(service.state["users"], "history", broken)
+            monkeypatch.setattr(service.state["users"], "history", fail)
             response = await service.http.get("/users/u/history")
     [line] = [json.loads(line) for line in caplog.text.splitlines()]
     assert line["trace_id"] == response.headers["traceresponse"].split("-")[1], "sampled or not"
 
 
 @pytest.mark.slow
-def test_a_run_tells_everything_as_json_and_nothing_of_anybodys_history(tiny_artifact: Path, tmp_path: Path) -> None:
+def test_service_logs_json_without_user_or_item_ids(tiny_artifact: Path, tmp_path: Path) -> None:
     with (
         run_receiver() as receiver,
         run_service(
@@ -102,22 +102,22 @@ def test_a_run_tells_everything_as_json_and_nothing_of_anybodys_history(tiny_art
         httpx.Client(base_url=served.url, timeout=20) as http,
     ):
         _use_everything(http)
-        _nonsense(served.url)
-        activated = http.post("/models/no-such-version/activate")
-        assert activated.status_code == 404
+        _send_invalid_http(served.url)
+        response = http.post("/models/no-such-version/activate")
+        assert response.status_code == 404
     lines = [json.loads(line) for line in served.output]
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
     assert lines[0]["message"].startswith(f"nextup serves {tiny_artifact} on http://127.0.0.1:")
     by_logger = {line["logger"]: line for line in lines}
-    assert "Invalid HTTP request" in by_logger["uvicorn.error"]["message"], "uvicorn's own have the same form"
-    assert any(name.startswith("models.") for name in by_logger), "info is told"
+    assert "Invalid HTTP request" in by_logger["uvicorn.error"]["message"], "uvicorn's lines have the same format"
+    assert any(name.startswith("models.") for name in by_logger), "info lines are logged"
     text = "\n".join(served.output)
     assert SECRET_USER not in text
     assert SECRET_ITEM not in text
 
 
 def _use_everything(http: httpx.Client) -> None:
-    """Every way in which a user and an item come in, right and wrong."""
+    """Send user and item ids in every valid and invalid way."""
     event = {"user_id": SECRET_USER, "item_id": SECRET_ITEM}
     known = {"user_id": SECRET_USER, "item_id": "i7"}
     status = {
@@ -137,7 +137,7 @@ def _use_everything(http: httpx.Client) -> None:
     assert {200, 202, 404, 409, 422} <= status
 
 
-def _nonsense(url: str) -> None:
+def _send_invalid_http(url: str) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as connection:
         connection.sendall(f"{SECRET_USER} {SECRET_ITEM}\r\n\r\n".encode())
         connection.recv(1000)

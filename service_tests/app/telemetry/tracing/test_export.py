@@ -1,4 +1,4 @@
-"""How spans leave when not all is well: a collector that is away or hangs, a full queue, a service that ends."""
+"""Export of spans under failure: a collector that is down or hangs, a full queue, and shutdown."""
 
 import asyncio
 import socket
@@ -25,46 +25,46 @@ SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
 
 @pytest.fixture
 def receiver() -> Iterator[OtlpReceiver]:
-    with run_receiver() as started:
-        yield started
+    with run_receiver() as otlp_receiver:
+        yield otlp_receiver
 
 
-def counted(result: str) -> float:
+def read_count(result: str) -> float:
     return float(SPANS.labels(result)._value.get())
 
 
 @contextmanager
-def hanging_collector() -> Iterator[str]:
-    """It takes connections and never answers."""
+def open_hanging_collector() -> Iterator[str]:
+    """Accept connections and never respond."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def test_the_last_spans_leave_before_the_service_ends(receiver: OtlpReceiver, service_with: ServiceWith) -> None:
-    exported = counted("exported")
+async def test_last_spans_are_exported_before_shutdown(receiver: OtlpReceiver, service_with: ServiceWith) -> None:
+    exported = read_count("exported")
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0) as service:
         await service.recommend(history=["i1"])
-    assert [span.name for span in receiver.requests()] == ["POST /recommend"]
-    assert counted("exported") - exported == len(receiver.spans) == 6, "queue, encode, score, respond, and the batch"
+    assert [span.name for span in receiver.get_requests()] == ["POST /recommend"]
+    assert read_count("exported") - exported == len(receiver.spans) == 6, "queue, encode, score, respond, and the batch"
 
 
 @pytest.mark.parametrize("model_process", ["in_process", "dedicated"])
-async def test_a_batch_links_to_each_request_in_it(
+async def test_batch_links_to_each_of_its_requests(
     model_process: str, receiver: OtlpReceiver, service_with: ServiceWith
 ) -> None:
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0, model_process=model_process) as service:
         with block_model(service):
-            waiting = [start_recommend(service)]  # it runs
+            waiting = [start_recommend(service)]  # running
             await wait_until(lambda: len(service.model.engine._batcher._running) == 1)
-            waiting += [start_recommend(service) for _ in range(5)]  # they wait, and are the next batch
+            waiting += [start_recommend(service) for _ in range(5)]  # queued, and so the next batch
             await wait_until(lambda: service.model.engine._batcher.depth == 5)
         for each in waiting:
             assert (await each).status_code == 200
-    first, second = sorted(receiver.batches(), key=lambda batch: batch.start_ns)
+    first, second = sorted(receiver.get_batches(), key=lambda batch: batch.start_ns)
     assert [len(first.links), len(second.links)] == [1, 5]
-    requests = {(span.trace_id, span.span_id): span for span in receiver.requests()}
+    requests = {(span.trace_id, span.span_id): span for span in receiver.get_requests()}
     assert requests.keys() == {*first.links, *second.links}
     assert second.attributes["nextup.batch.size"] == 5
     assert second.attributes["nextup.model.version"] == service.state["engine"].servable.version
@@ -73,7 +73,7 @@ async def test_a_batch_links_to_each_request_in_it(
         assert second.start_ns - 1e6 <= encode.start_ns <= encode.end_ns <= second.end_ns + 1e6
 
 
-async def test_share_0_keeps_what_callers_keep_and_nothing_else(
+async def test_ratio_0_samples_only_traces_sampled_by_clients(
     receiver: OtlpReceiver, service_with: ServiceWith
 ) -> None:
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=0.0) as service:
@@ -81,79 +81,79 @@ async def test_share_0_keeps_what_callers_keep_and_nothing_else(
             response = await service.http.post("/recommend", json={"history": ["i1"]})
             assert response.headers["traceresponse"].endswith(("-00", "-02"))
         await service.http.post("/recommend", json={"history": ["i1"]}, headers={"traceparent": SAMPLED})
-    assert {span.trace_id for span in receiver.requests()} == {"a" * 32}
-    assert [len(batch.links) for batch in receiver.batches()] == [1]
+    assert {span.trace_id for span in receiver.get_requests()} == {"a" * 32}
+    assert [len(batch.links) for batch in receiver.get_batches()] == [1]
 
 
-async def test_without_an_endpoint_there_is_no_trace(service: Service) -> None:
+async def test_without_endpoint_there_is_no_trace(service: Service) -> None:
     response = await service.http.post("/recommend", json={"history": ["i1"]}, headers={"traceparent": SAMPLED})
     assert "traceresponse" not in response.headers
     assert service.state["tracing"] is None
 
 
 @pytest.mark.slow
-async def test_a_collector_that_is_away_is_told_once_and_harms_nobody(
+async def test_unavailable_collector_is_logged_once_and_affects_no_request(
     service_with: ServiceWith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failed, url = counted("failed"), f"http://127.0.0.1:{find_free_port()}"
+    failed, url = read_count("failed"), f"http://127.0.0.1:{find_free_port()}"
     async with service_with(otlp_endpoint=url, trace_sample_ratio=1.0, drain_s=0.0) as service:
         async with asyncio.timeout(15):
-            while counted("failed") == failed:
+            while read_count("failed") == failed:
                 await service.recommend(history=["i1"])
                 await asyncio.sleep(0.02)
         assert await service.read_metric('nextup_spans_total{result="failed"}') > failed
-    told = [record.getMessage() for record in caplog.records if url in record.getMessage()]
-    assert len(told) == 1
-    own = [record for record in caplog.records if record.name.startswith("opentelemetry")]
-    assert own == [], "the library's lines, three for every batch, are kept back"
-    assert "does not take spans" in told[0]
-    assert "Connection refused" in told[0]
+    lines = [record.getMessage() for record in caplog.records if url in record.getMessage()]
+    assert len(lines) == 1
+    library = [record for record in caplog.records if record.name.startswith("opentelemetry")]
+    assert library == [], "the library's own lines, three per batch, are suppressed"
+    assert "rejects spans" in lines[0]
+    assert "Connection refused" in lines[0]
 
 
 @pytest.mark.slow
-async def test_a_refused_batch_is_counted_and_the_end_of_trouble_told(
+async def test_rejected_batch_is_counted_and_recovery_is_logged(
     receiver: OtlpReceiver, service_with: ServiceWith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver.answer, failed = 401, counted("failed")
+    receiver.status, failed = 401, read_count("failed")
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0) as service:
         for batches in (1, 2):
             await service.recommend(history=["i1"])
-            await wait_until(lambda lost=failed + 6 * batches: counted("failed") == lost)  # type: ignore[misc]
-        receiver.answer = 200
+            await wait_until(lambda lost=failed + 6 * batches: read_count("failed") == lost)  # type: ignore[misc]
+        receiver.status = 200
         await service.recommend(history=["i1"])
-    told = [record.getMessage() for record in caplog.records if receiver.url in record.getMessage()]
-    assert len(told) == 2
-    assert "401" in told[0]
-    assert told[1].endswith("takes spans again")
+    lines = [record.getMessage() for record in caplog.records if receiver.url in record.getMessage()]
+    assert len(lines) == 2
+    assert "401" in lines[0]
+    assert lines[1].endswith("accepts spans again")
     assert len(receiver.spans) == 6
 
 
-async def test_an_end_does_not_wait_for_a_collector_that_hangs(service_with: ServiceWith) -> None:
-    with hanging_collector() as url:
+async def test_shutdown_does_not_wait_for_a_hanging_collector(service_with: ServiceWith) -> None:
+    with open_hanging_collector() as url:
         async with service_with(otlp_endpoint=url, trace_sample_ratio=1.0, drain_s=0.3) as service:
             await service.recommend(history=["i1"])
-            ending = time.monotonic()
-        assert time.monotonic() - ending < 2
+            stopping_at = time.monotonic()
+        assert time.monotonic() - stopping_at < 2
 
 
-def span(number: int) -> ReadableSpan:
+def create_span(number: int) -> ReadableSpan:
     context = SpanContext(1, number + 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-    return ReadableSpan("made up", context, resource=Resource.get_empty(), start_time=1, end_time=2)
+    return ReadableSpan("synthetic", context, resource=Resource.get_empty(), start_time=1, end_time=2)
 
 
-async def test_a_full_queue_drops_what_comes_and_waits_for_nobody() -> None:
-    dropped = counted("dropped")
-    with hanging_collector() as url:
-        outbox = BoundedSpanProcessor(url)
-        spans = [span(number) for number in range(MAX_QUEUED_SPANS + 2 * MAX_BATCH_SPANS)]
-        began = time.monotonic()
+async def test_full_queue_drops_new_spans_without_waiting() -> None:
+    dropped = read_count("dropped")
+    with open_hanging_collector() as url:
+        processor = BoundedSpanProcessor(url)
+        spans = [create_span(number) for number in range(MAX_QUEUED_SPANS + 2 * MAX_BATCH_SPANS)]
+        started_at = time.monotonic()
         for each in spans:
-            outbox.on_end(each)
-        took = time.monotonic() - began
-        lost = counted("dropped") - dropped
-        assert MAX_BATCH_SPANS <= lost <= 2 * MAX_BATCH_SPANS, "all but what fits, and the batch that is on its way"
-        assert took < 1, "a second for thousands: nobody waited for the collector"
-        await outbox.close(0.1)
-        assert counted("dropped") - dropped >= MAX_QUEUED_SPANS, "what was left at the end counts too"
-    outbox.on_end(span(0))
-    assert counted("dropped") - dropped > MAX_QUEUED_SPANS
+            processor.on_end(each)
+        duration_s = time.monotonic() - started_at
+        lost = read_count("dropped") - dropped
+        assert MAX_BATCH_SPANS <= lost <= 2 * MAX_BATCH_SPANS, "all but those that fit and the batch in flight"
+        assert duration_s < 1, "a second for thousands of spans: no span waited for the collector"
+        await processor.close(0.1)
+        assert read_count("dropped") - dropped >= MAX_QUEUED_SPANS, "spans in the queue at the end count too"
+    processor.on_end(create_span(0))
+    assert read_count("dropped") - dropped > MAX_QUEUED_SPANS

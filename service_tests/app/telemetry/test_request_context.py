@@ -1,0 +1,25 @@
+"""Generated ids are unique, within a process and across a fork."""
+
+import re
+import subprocess
+import sys
+
+from app.telemetry.request_context import generate_id
+
+
+def test_ids_are_32_hexadecimal_digits_and_unique() -> None:
+    ids = [generate_id() for _ in range(10_000)]
+    assert all(re.fullmatch("[0-9a-f]{32}", item) for item in ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_forked_process_generates_other_ids() -> None:
+    code = """
+import os
+from app.telemetry.request_context import generate_id
+os.fork() and os.wait()
+print(generate_id())
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = process.stdout.split()
+    assert first != second
