@@ -1,7 +1,11 @@
-"""Who may ask what: an ASGI layer that reads `Authorization: Bearer` before anything else of a request is read.
+"""ASGI middleware that checks `Authorization: Bearer` before anything else of a request is read.
 
-It is only there if API keys, or a key for the metrics, are set. Health stays open, for those who watch; so do the page
-and the documentation, which show nothing of anybody.
+It is installed only if API keys or a metrics key are set. Health checks stay open for monitoring; so do the home page
+and the API documentation, which show no data of users.
+
+The scope depends on the path prefix rather than on a dependency of each router: a dependency would run after the body
+is parsed, and the hot path bypasses routing altogether. test_auth.py lists every route with its scope and fails for a
+route that is missing there.
 """
 
 from starlette.requests import Request
@@ -44,35 +48,36 @@ class AuthMiddleware:
         if path in PUBLIC_PATHS:
             return
         if path == METRICS_PATH:
-            if self._metrics_hash is not None and hash_token(_token(scope)) != self._metrics_hash:
-                raise Unauthorized("the metrics need their own key (NEXTUP_METRICS_KEY)")
+            if self._metrics_hash is not None and hash_token(_get_token(scope)) != self._metrics_hash:
+                raise Unauthorized("/metrics requires its own key; send the value of NEXTUP_METRICS_KEY")
             return
         if not len(self._keys):
             return
-        key = self._keys.find(_token(scope))
+        key = self._keys.find(_get_token(scope))
         if key is None:
-            raise Unauthorized("this API key is not known")
-        wanted = get_required_scope(scope["method"], path)
-        if not key.allows(wanted):
-            raise Forbidden(f"the API key {key.name!r} has not the scope {wanted!r}")
+            raise Unauthorized("unknown API key")
+        required = get_required_scope(scope["method"], path)
+        if not key.allows(required):
+            raise Forbidden(f"API key {key.name!r} lacks scope {required!r}")
         if (wait_s := self._keys.take_token(key)) > 0:
             REJECTED.labels("rate").inc()
-            raise TooManyRequests(f"the API key {key.name!r} may ask {key.rate:g} times a second", retry_after_s=wait_s)
+            detail = f"API key {key.name!r} exceeds its rate limit of {key.rate:g} requests per second"
+            raise TooManyRequests(detail, retry_after_s=wait_s)
 
 
 def get_required_scope(method: str, path: str) -> str:
-    """What a key must be allowed to do. Asking is reading, whatever the method; what is not known is reading, too."""
+    """Map a request to its scope: POST queries need `read`, and unknown paths default to `read`."""
     if path.startswith("/models/"):
         return "admin"
     writes = path == "/events" or (path.startswith("/users/") and method not in ("GET", "HEAD"))
     return "write" if writes else "read"
 
 
-def _token(scope: Scope) -> str:
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(given) != 1:
-        raise Unauthorized("send Authorization: Bearer with an API key")
-    text: str = given[0].decode("latin-1")
+def _get_token(scope: Scope) -> str:
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) != 1:
+        raise Unauthorized("no API key; send Authorization: Bearer <key>")
+    text: str = values[0].decode("latin-1")
     if not text.lower().startswith(_BEARER):
-        raise Unauthorized("send Authorization: Bearer with an API key, no other kind")
+        raise Unauthorized("unsupported authorization scheme; send Authorization: Bearer <key>")
     return text[len(_BEARER) :].strip()

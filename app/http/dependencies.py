@@ -1,7 +1,4 @@
-"""What endpoints share: what the lifespan opened, the deadline of a request, and the end of it when its caller leaves.
-
-It knows no use case.
-"""
+"""Shared dependencies of endpoints: lifespan state, request deadline, cancellation when the client disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,50 +15,57 @@ MAX_DEADLINE_MS = 600_000
 LISTEN_DELAY_S = 0.05
 
 
-def state(name: str) -> Callable[[Request], Awaitable[Any]]:
-    """A dependency that hands out one entry of the state; async, because FastAPI runs plain functions in threads."""
+def get_state(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """Create a dependency that returns one entry of the lifespan state.
 
-    async def entry(request: Request) -> Any:
+    It is async because FastAPI runs plain functions in threads.
+    """
+
+    async def get_entry(request: Request) -> Any:
         return getattr(request.state, name)
 
-    return entry
+    return get_entry
 
 
-async def _deadline(
+state = get_state
+
+
+async def _get_deadline(
     request: Request,
     x_request_deadline_ms: Annotated[
         int | None,
         Header(
             ge=1,
             le=MAX_DEADLINE_MS,
-            description="answer within this, or 504; at most the service's own limit",
+            description="deadline in milliseconds, after which the response is 504; capped by the service's own limit",
         ),
     ] = None,
 ) -> float:
     return compute_deadline(request.state.settings, x_request_deadline_ms)
 
 
-Deadline = Annotated[float, Depends(_deadline)]
-"""When the answer must be there, as a value of the event loop's `time()`."""
+Deadline = Annotated[float, Depends(_get_deadline)]
+"""When the request must be answered, by the event loop's `time()`."""
 
 
-def compute_deadline(settings: Settings, asked_ms: int | None) -> float:
-    """The deadline of a request that has just come, whose caller asked for `asked_ms`."""
-    own = settings.request_deadline_ms
-    return asyncio.get_running_loop().time() + min(own, asked_ms or own) / 1000
+def compute_deadline(settings: Settings, requested_ms: int | None) -> float:
+    """Compute the deadline of a request that has just arrived; `requested_ms` may only shorten the service's limit."""
+    max_ms = settings.request_deadline_ms
+    return asyncio.get_running_loop().time() + min(max_ms, requested_ms or max_ms) / 1000
 
 
 class DisconnectGuard:
-    """Cancels the block when the caller leaves, which then ends in ClientDisconnected; servers do not do that by themselves.
+    """Cancels the block when the client disconnects, which then ends in ClientDisconnected.
 
-    For reads only: what writes is better finished. The body must have been read. Nobody listens in the first moments,
-    in which most answers are there: a listener is a task, and costs more than a timer that is called off.
+    ASGI servers do not cancel by themselves. For reads only: a write should finish. The body must have been read.
+    Listening starts after LISTEN_DELAY_S, before which most answers are ready: a listener is a task and costs more
+    than a timer that is cancelled.
     """
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._listener: asyncio.Task[None] | None = None
-        self._left = False
+        self._is_disconnected = False
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -73,15 +77,15 @@ class DisconnectGuard:
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
-        if self._left:  # however the block took its cancellation
+        if self._is_disconnected:  # even if the block swallowed or replaced the cancellation
             self._task.uncancel()
             raise ClientDisconnected from None
 
     def _start(self) -> None:
-        self._listener = asyncio.create_task(self._listen(), name="while-connected")
+        self._listener = asyncio.create_task(self._listen(), name="disconnect-listener")
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._left = True
+        self._is_disconnected = True
         self._task.cancel()

@@ -1,7 +1,7 @@
-"""What every request passes: an id, a trace, a bound on its body, stage times, metrics, and the last catch of errors.
+"""Outermost ASGI middleware: request id, trace, body limit, stage times, metrics and the last exception handler.
 
-One pure ASGI layer and not several, because it runs for every request. It knows no use case. (Starlette's own body
-limit answers in plain text, whatever the application would say; errors here are problem+json.)
+One pure ASGI layer instead of several, because it runs for every request. Starlette's own body limit is not used: it
+responds in plain text, and errors of this service are problem+json.
 """
 
 import logging
@@ -15,18 +15,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ServiceError
 from app.http.problems import build_problem
 from app.telemetry.metrics import STAGE_SECONDS, get_request_histogram
-from app.telemetry.random_id import random_id
-from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, Stage
+from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, Stage, generate_id
 
 log = logging.getLogger("nextup")
 
+INTERNAL_ERROR = "internal error; see the server log for this request_id"
+
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CLIENT_CLOSED_REQUEST = "499"
-"""Not an HTTP status: what proxies write for a caller that left before the answer."""
+"""The status that proxies log for a client that disconnected before the response; it is never sent."""
 
 
 class ClientDisconnected(Exception):
-    """The caller closed the connection: nobody waits for an answer, so none is given."""
+    """The client closed the connection, so no response is sent."""
 
 
 class RequestMiddleware:
@@ -36,73 +37,70 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, _one_line(send))
+            await self._app(scope, receive, _shorten_startup_error(send))
             return
-        began = time.perf_counter()
-        given = {name: value for name, value in scope["headers"] if name in _READ}
+        started_at = time.perf_counter()
+        headers = {name: value for name, value in scope["headers"] if name in _USED_HEADERS}
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(given.get(b"x-request-id"))
-        id_before = CURRENT_REQUEST_ID.set(request_id)
+        state["request_id"] = request_id = _choose_request_id(headers.get(b"x-request-id"))
+        id_token = CURRENT_REQUEST_ID.set(request_id)
         tracing = state.get("tracing")
         trace = None if tracing is None else tracing.start_request(scope["headers"], request_id)
-        trace_before = CURRENT_TRACE.set(trace)
+        trace_token = CURRENT_TRACE.set(trace)
         stages: dict[str, Stage] = {}
         state["stages"] = stages
         code = CLIENT_CLOSED_REQUEST
 
-        async def answer(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = str(message["status"])
-                headers = message["headers"]  # a list that is this answer's alone
-                headers.append((b"x-request-id", request_id.encode()))
+                response_headers = message["headers"]  # a list that only this response uses
+                response_headers.append((b"x-request-id", request_id.encode()))
                 if trace is not None:
-                    headers.append((b"traceresponse", trace.response_header))
+                    response_headers.append((b"traceresponse", trace.response_header))
                 if stages:
-                    headers.append((b"server-timing", _finished(stages)))
+                    response_headers.append((b"server-timing", _record_stages(stages)))
             await send(message)
 
         try:
-            if refused := self._refused(scope, given, request_id):
-                await refused(scope, receive, answer)
+            if rejection := self._reject(scope, headers, request_id):
+                await rejection(scope, receive, send_with_headers)
             else:
-                await self._app(scope, self._bounded(receive), answer)
+                await self._app(scope, self._limit_body(receive), send_with_headers)
         except ClientDisconnected:
             pass  # counted below under CLIENT_CLOSED_REQUEST
         except Exception:
             log.exception("request %s failed", request_id)
-            if code != CLIENT_CLOSED_REQUEST:  # the answer has begun; all that is left is to break the connection
+            if code != CLIENT_CLOSED_REQUEST:  # the response has started: the connection can only be aborted
                 raise
-            detail = "something went wrong here; the log has more under this request_id"
-            await build_problem(500, "Internal error", detail, request_id)(scope, receive, answer)
+            await build_problem(500, "Internal error", INTERNAL_ERROR, request_id)(scope, receive, send_with_headers)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = _route(scope)
-            get_request_histogram(route, method, code).observe(time.perf_counter() - began)
+            route = _get_route(scope)
+            get_request_histogram(route, method, code).observe(time.perf_counter() - started_at)
             if trace is not None:
-                trace.end(method, route, code, stages, state.get("answered"))
-            CURRENT_TRACE.reset(trace_before)
-            CURRENT_REQUEST_ID.reset(id_before)
+                trace.end(method, route, code, stages, state.get("outcome"))
+            CURRENT_TRACE.reset(trace_token)
+            CURRENT_REQUEST_ID.reset(id_token)
 
-    def _refused(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
-        """The answer to what need not be read at all."""
+    def _reject(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
+        """Reject on headers alone (413, 415), before the body is read; None if there is no reason to."""
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
             return build_problem(413, "Content Too Large", self._too_large, request_id)
         if scope["method"] == "POST" and (int(length) or b"transfer-encoding" in headers):
-            kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-            if kind != b"application/json":
-                told = kind.decode("latin-1") or "nothing"
-                return build_problem(
-                    415, "Unsupported Media Type", f"send Content-Type: application/json, not {told}", request_id
-                )
+            media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            if media_type != b"application/json":
+                detail = f"Content-Type must be application/json (got {media_type.decode('latin-1') or 'none'})"
+                return build_problem(415, "Unsupported Media Type", detail, request_id)
         return None
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """Counts what arrives, because a chunked body does not say how long it will be."""
+    def _limit_body(self, receive: Receive) -> Receive:
+        """Wrap `receive` to count bytes, because a chunked body does not announce its length."""
         size = 0
 
-        async def bounded() -> Message:
+        async def receive_counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
@@ -110,49 +108,52 @@ class RequestMiddleware:
                 raise HTTPException(413, self._too_large)
             return message
 
-        return bounded
+        return receive_counted
 
     @property
     def _too_large(self) -> str:
-        return f"a body may have {self._max_body} bytes (NEXTUP_MAX_BODY_BYTES)"
+        return f"the request body must not exceed {self._max_body} bytes (NEXTUP_MAX_BODY_BYTES)"
 
 
-_READ = {b"x-request-id", b"content-length", b"content-type", b"transfer-encoding"}
+_USED_HEADERS = {b"x-request-id", b"content-length", b"content-type", b"transfer-encoding"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-def _route(scope: Scope) -> str:
-    """The template that matched, never the path that was asked for: that would be a label per user."""
+def _get_route(scope: Scope) -> str:
+    """Return the template of the matched route, never the path itself, which would be a metric label per user."""
     if "route" in scope:
         return str(scope["route"].path_format)
-    # Plain routes of the framework (/docs, /openapi.json) leave no template, but without parameters the path is one.
+    # Starlette's plain routes (/docs, /openapi.json) set no template; without parameters the path is the template.
     return str(scope["path"]) if "endpoint" in scope and not scope["path_params"] else "unmatched"
 
 
-def _one_line(send: Send) -> Send:
-    """A start that fails for a reason of ours says so in one line; Starlette would tell it as a traceback."""
+def _shorten_startup_error(send: Send) -> Send:
+    """Wrap `send` so that a ServiceError during startup is reported in one line, not as Starlette's traceback."""
 
-    async def told(message: Message) -> None:
+    async def send_shortened(message: Message) -> None:
         error = sys.exception()
         if message["type"] == "lifespan.startup.failed" and isinstance(error, ServiceError):
-            message = {**message, "message": f"nextup does not start: {error.detail}"}
+            message = {**message, "message": f"nextup failed to start: {error.detail}"}
         await send(message)
 
-    return told
+    return send_shortened
 
 
-def _request_id(given: bytes | None) -> str:
-    """The caller's own id if it is harmless in a log, else a new one."""
-    if given is not None and REQUEST_ID_PATTERN.fullmatch(text := given.decode("latin-1")):
+def _choose_request_id(header: bytes | None) -> str:
+    """Return the client's request id if it is safe to log, else a new one."""
+    if header is not None and REQUEST_ID_PATTERN.fullmatch(text := header.decode("latin-1")):
         return text
-    return random_id()
+    return generate_id()
 
 
-def _finished(stages: dict[str, Stage]) -> bytes:
-    """The stages as Server-Timing tells them, in milliseconds. `respond` ends here: the service noted when it began."""
+def _record_stages(stages: dict[str, Stage]) -> bytes:
+    """Observe every stage and format them for Server-Timing, in milliseconds.
+
+    The stage `respond` ends here; the service set only its start time.
+    """
     if "respond" in stages:
-        answered_at, _ = stages["respond"]
-        stages["respond"] = answered_at, time.perf_counter() - answered_at
+        start_s, _ = stages["respond"]
+        stages["respond"] = start_s, time.perf_counter() - start_s
     for name, (_, seconds) in stages.items():
         STAGE_SECONDS[name].observe(seconds)
     return ", ".join([f"{name};dur={seconds * 1e3:.2f}" for name, (_, seconds) in stages.items()]).encode()

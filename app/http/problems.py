@@ -1,6 +1,6 @@
-"""Errors as callers see them: application/problem+json (RFC 9457), always with the request's id.
+"""Error responses: application/problem+json (RFC 9457), always with the request id.
 
-The map from an error to a status stands in `app/errors.py`. It knows no use case.
+`app/errors.py` maps errors to statuses.
 """
 
 import json
@@ -20,53 +20,55 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class FieldProblem(BaseModel):
-    field: str = Field(examples=["events.3.item_id"])
-    detail: str
+    """One invalid field of a request."""
+
+    field: str = Field(examples=["events.3.item_id"], description="path of the field in the body, or its parameter")
+    detail: str = Field(description="reason why the value is rejected")
 
 
 class Problem(BaseModel):
-    """The body of every error."""
+    """Body of every error response (RFC 9457)."""
 
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Invalid request"])
-    status: int = Field(examples=[422])
-    detail: str
-    request_id: str
-    errors: list[FieldProblem] | None = None
+    type: str = Field(examples=["about:blank"], description="URI of the problem type")
+    title: str = Field(examples=["Invalid request"], description="summary of the problem type")
+    status: int = Field(examples=[422], description="HTTP status")
+    detail: str = Field(description="cause of this occurrence, and what to do about it")
+    request_id: str = Field(description="id of the request, as in the X-Request-ID header and in the server log")
+    errors: list[FieldProblem] | None = Field(default=None, description="invalid fields, at most 50")
 
 
 def declare_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entry of a route that may answer with these errors."""
+    """Build the OpenAPI `responses` of a route that can fail with these statuses."""
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def add_problem_schemas(app: FastAPI) -> None:
-    """Put the body that `declare_errors` refers to into the schema; given as a model, it would be told as plain JSON too."""
+    """Add the schemas that `declare_errors` refers to; given as models, they would be listed as plain JSON too."""
     generate = app.openapi
 
-    def with_problems() -> dict[str, Any]:
+    def generate_with_problems() -> dict[str, Any]:
         schema = generate()
         for model in (FieldProblem, Problem):
-            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            described.pop("$defs", None)
-            schema["components"]["schemas"][model.__name__] = described
+            model_schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            model_schema.pop("$defs", None)
+            schema["components"]["schemas"][model.__name__] = model_schema
         return schema
 
-    app.openapi = with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+    app.openapi = generate_with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
 def add_key_security(app: FastAPI) -> None:
-    """Tell the schema, and so the page under /docs, that calls carry an API key."""
+    """Declare in the schema, and so on the page under /docs, that requests need an API key."""
     generate = app.openapi
 
-    def with_keys() -> dict[str, Any]:
+    def generate_with_keys() -> dict[str, Any]:
         schema = generate()
         schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"key": []}]
         return schema
 
-    app.openapi = with_keys  # type: ignore[method-assign]  # as above
+    app.openapi = generate_with_keys  # type: ignore[method-assign]  # as above
 
 
 def build_problem(
@@ -86,11 +88,11 @@ def build_problem(
 
 
 def format_field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
-    """Pydantic's errors as field path and sentence; at most 50, however many there are."""
-    return [{"field": _path(error), "detail": _sentence(error)} for error in errors[:50]]
+    """Convert Pydantic's errors to field path and reason, for the first 50 of them."""
+    return [{"field": _format_path(error), "detail": _format_reason(error)} for error in errors[:50]]
 
 
-def _path(error: Mapping[str, Any]) -> str:
+def _format_path(error: Mapping[str, Any]) -> str:
     location = error["loc"]
     if error["type"] == "json_invalid":
         return "body"
@@ -98,9 +100,9 @@ def _path(error: Mapping[str, Any]) -> str:
     return ".".join(map(str, parts)) or "body"
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _format_reason(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
-        return f"not JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
+        return f"invalid JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
     return str(error["msg"]).removeprefix("Value error, ")
 
 
@@ -120,9 +122,9 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: unknown routes, methods, bodies that are too large."""
+    """Convert errors of the framework: unknown routes and methods, and bodies that are too large."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 400:  # not even text, or nested too deep: a wrong body like any other
-        return build_problem(422, "Invalid request", "body: not JSON that can be read", request.state.request_id)
+    if error.status_code == 400:  # the body is not UTF-8 or nested too deep: invalid like any other body
+        return build_problem(422, "Invalid request", "body: JSON cannot be decoded", request.state.request_id)
     title = HTTPStatus(error.status_code).phrase
     return build_problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)

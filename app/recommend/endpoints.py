@@ -1,5 +1,6 @@
-"""POST /recommend, /recommend/batch and /similar: parse, one call, shape. Plain ones of the first never get here: see
-`hot_path.py`.
+"""Routes of POST /recommend, /recommend/batch and /similar.
+
+Plain requests to /recommend do not reach this module: `hot_path.py` answers them.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from app.errors import ServiceError
-from app.http.dependencies import Deadline, DisconnectGuard, state
+from app.http.dependencies import Deadline, DisconnectGuard, get_state
+from app.http.middleware import INTERNAL_ERROR
 from app.http.problems import declare_errors, format_field_problems
-from app.recommend.fast_responses import build_response, encode_response, items
+from app.recommend.fast_responses import build_items, build_response, encode_response
 from app.recommend.schemas import (
     BatchRequest,
     BatchResponse,
@@ -26,45 +28,46 @@ from app.recommend.service import RecommendService
 
 log = logging.getLogger("nextup")
 router = APIRouter(tags=["recommend"])
-Service = Annotated[RecommendService, Depends(state("recommend"))]
+Service = Annotated[RecommendService, Depends(get_state("recommend"))]
 ERRORS = declare_errors(409, 413, 415, 422, 500, 503, 504)
 
 
-# Answers are shaped by hand and not validated again: the models below are for OpenAPI, and a test holds them together.
+# Responses are built as dicts and not validated again: the response models serve OpenAPI, and a test keeps them equal.
 @router.post("/recommend", response_model=RecommendResponse, responses=ERRORS)
 async def recommend(body: RecommendRequest, request: Request, service: Service, deadline: Deadline) -> Response:
-    """The k items that the user will most likely want next."""
+    """Return the k items that the user will most likely want next."""
     async with DisconnectGuard(request.receive):
-        found = await service.recommend(body, deadline, request.state.stages)
-    request.state.answered = found.top.source, found.reason
-    return Response(encode_response(found, explain=body.explain), media_type="application/json")
+        recommendation = await service.recommend(body, deadline, request.state.stages)
+    request.state.outcome = recommendation.top.source, recommendation.reason
+    return Response(encode_response(recommendation, explain=body.explain), media_type="application/json")
 
 
 @router.post("/recommend/batch", response_model=BatchResponse, responses=ERRORS)
 async def recommend_batch(body: BatchRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
-    """Many requests at once; each has its own status, and a bad one does not refuse the others."""
+    """Answer up to 256 requests; each has its own status, and an invalid request does not affect the others."""
     async with DisconnectGuard(request.receive):
-        answers = await asyncio.gather(*(_one(service, given, deadline, request) for given in body.requests))
-    return JSONResponse({"responses": answers})
+        entries = (_recommend_entry(service, entry, deadline, request) for entry in body.requests)
+        responses = await asyncio.gather(*entries)
+    return JSONResponse({"responses": responses})
 
 
 @router.post("/similar", response_model=SimilarResponse, responses=declare_errors(404, 413, 415, 422, 500, 503, 504))
 async def similar(body: SimilarRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
-    """Items whose vectors are near that of an item."""
+    """Return the items whose vectors are most similar to the vector of an item."""
     async with DisconnectGuard(request.receive):
-        top = await service.similar(body, deadline, request.state.stages)
-    return JSONResponse({"items": items(top, explain=body.explain), "model_version": top.version})
+        top = await service.find_similar(body, deadline, request.state.stages)
+    return JSONResponse({"items": build_items(top, explain=body.explain), "model_version": top.version})
 
 
-async def _one(service: RecommendService, given: Any, deadline: float, request: Request) -> dict[str, Any]:
+async def _recommend_entry(service: RecommendService, entry: Any, deadline: float, request: Request) -> dict[str, Any]:
     try:
-        body = RecommendRequest.model_validate(given)
+        body = RecommendRequest.model_validate(entry)
         return {"status": 200} | build_response(await service.recommend(body, deadline), explain=body.explain)
     except ValidationError as error:
         detail = "; ".join(f"{e['field']}: {e['detail']}" for e in format_field_problems(error.errors())[:3])
         return {"status": 422, "detail": detail}
     except ServiceError as error:
         return {"status": error.status, "detail": error.detail}
-    except Exception:  # of ours; the others still have their answers
-        log.exception("one of the batch of request %s failed", request.state.request_id)
-        return {"status": 500, "detail": "something went wrong here; the log has more under this request_id"}
+    except Exception:  # an internal error of one entry must not fail the others
+        log.exception("an entry of batch request %s failed", request.state.request_id)
+        return {"status": 500, "detail": INTERNAL_ERROR}

@@ -1,4 +1,4 @@
-"""With keys set, every call but health needs one that may do it, before anything else of the call is looked at."""
+"""With API keys set, every call except health needs a key with its scope, checked before the body is read."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -21,15 +21,15 @@ ADMIN, ADMIN_ENTRY = generate_key("admin", ["admin"])
 ENTRIES = ",".join((READ_ENTRY, WRITE_ENTRY, ADMIN_ENTRY))
 CALLS = [  # method, path, body, scope
     ("POST", "/recommend", {"history": ["i1"]}, "read"),
-    ("POST", "/recommend", {"history": [1]}, "read"),  # not plain: the way through the framework
+    ("POST", "/recommend", {"history": [1]}, "read"),  # not plain, so FastAPI handles it
     ("POST", "/recommend/batch", {"requests": [{"history": ["i1"]}]}, "read"),
     ("POST", "/similar", {"item_id": "i1"}, "read"),
     ("GET", "/items/i1", None, "read"),
     ("GET", "/models", None, "read"),
-    ("GET", "/users/nobody/history", None, "read"),
+    ("GET", "/users/unknown/history", None, "read"),
     ("POST", "/events", {"events": [{"user_id": "u", "item_id": "i1"}]}, "write"),
-    ("DELETE", "/users/nobody", None, "write"),
-    ("POST", "/users/nobody/merge", {"from": "somebody"}, "write"),
+    ("DELETE", "/users/unknown", None, "write"),
+    ("POST", "/users/unknown/merge", {"from": "anonymous"}, "write"),
     ("POST", "/models/none/activate", None, "admin"),
     ("GET", "/nowhere", None, "read"),
 ]
@@ -41,73 +41,73 @@ async def guarded(service_with: Callable[..., AbstractAsyncContextManager[Servic
         yield service
 
 
-def bearer(token: str) -> dict[str, str]:
+def build_bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.mark.parametrize(("method", "path", "body", "scope"), CALLS)
-async def test_each_call_needs_a_key_with_its_scope(
+async def test_call_requires_key_with_its_scope(
     method: str, path: str, body: object, scope: str, guarded: Service
 ) -> None:
     assert get_required_scope(method, path) == scope
-    for headers in ({}, bearer("wrong"), {"Authorization": f"Basic {READ}"}, {"Authorization": READ}):
-        refused = await guarded.http.request(method, path, json=body, headers=headers)
-        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer"), refused.text
-        assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.json()["request_id"] == refused.headers["x-request-id"]
+    for headers in ({}, build_bearer("wrong"), {"Authorization": f"Basic {READ}"}, {"Authorization": READ}):
+        response = await guarded.http.request(method, path, json=body, headers=headers)
+        assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer"), response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["request_id"] == response.headers["x-request-id"]
     for token, name in ((READ, "read"), (WRITE, "write"), (ADMIN, "admin")):
-        answer = await guarded.http.request(method, path, json=body, headers=bearer(token))
-        may = name in (scope, "admin")
-        assert (answer.status_code == 403) != may, answer.text
-        assert answer.status_code != 401
-        if not may:
-            assert f"has not the scope '{scope}'" in answer.json()["detail"]
+        response = await guarded.http.request(method, path, json=body, headers=build_bearer(token))
+        is_allowed = name in (scope, "admin")
+        assert (response.status_code == 403) != is_allowed, response.text
+        assert response.status_code != 401
+        if not is_allowed:
+            assert f"lacks scope '{scope}'" in response.json()["detail"]
 
 
-async def test_health_stays_open_and_metrics_have_their_own_key(guarded: Service) -> None:
+async def test_health_stays_open_and_metrics_require_their_own_key(guarded: Service) -> None:
     for path in ("/livez", "/readyz", "/healthz", "/", "/docs", "/openapi.json"):
         assert path in PUBLIC_PATHS
         assert (await guarded.http.get(path)).status_code == 200
     assert (await guarded.http.get("/metrics")).status_code == 401
-    assert (await guarded.http.get("/metrics", headers=bearer(ADMIN))).status_code == 401
-    assert (await guarded.http.get("/metrics", headers=bearer("watch"))).status_code == 200
+    assert (await guarded.http.get("/metrics", headers=build_bearer(ADMIN))).status_code == 401
+    assert (await guarded.http.get("/metrics", headers=build_bearer("watch"))).status_code == 200
 
 
-async def test_every_path_of_the_service_is_either_open_or_has_a_scope_on_purpose() -> None:
-    """A new endpoint must be added to the calls above, and so be thought about."""
+async def test_every_path_is_public_or_listed_with_its_scope() -> None:
+    """A new endpoint must be added to `CALLS`, which makes its scope a decision."""
     paths = create_app(Settings()).openapi()["paths"]
-    known = PUBLIC_PATHS | {"/metrics"} | {scope_path for _, scope_path, _, _ in CALLS}
-    named = {
-        path.replace("nobody", "{user_id}").replace("/i1", "/{item_id}").replace("/none/", "/{version}/")
-        for path in known
+    listed = PUBLIC_PATHS | {"/metrics"} | {path for _, path, _, _ in CALLS}
+    templates = {
+        path.replace("unknown", "{user_id}").replace("/i1", "/{item_id}").replace("/none/", "/{version}/")
+        for path in listed
     }
-    assert set(paths) <= named
+    assert set(paths) <= templates
 
 
-async def test_a_key_that_asks_too_often_is_told_when_to_come_back(
+async def test_rate_limited_key_gets_429_with_retry_after(
     service_with: Callable[..., AbstractAsyncContextManager[Service]],
 ) -> None:
     async with service_with(api_keys=ENTRIES, rate_limit=2) as service:
-        codes = [(await service.http.get("/items/i1", headers=bearer(READ))).status_code for _ in range(4)]
+        codes = [(await service.http.get("/items/i1", headers=build_bearer(READ))).status_code for _ in range(4)]
         assert codes == [200, 200, 429, 429]
-        refused = await service.http.get("/items/i1", headers=bearer(READ))
-        assert int(refused.headers["Retry-After"]) >= 1
-        assert (await service.http.get("/items/i1", headers=bearer(ADMIN))).status_code == 200, "each has its own"
+        response = await service.http.get("/items/i1", headers=build_bearer(READ))
+        assert int(response.headers["Retry-After"]) >= 1
+        assert (await service.http.get("/items/i1", headers=build_bearer(ADMIN))).status_code == 200, "own limit"
         assert await service.read_metric('nextup_rejected_total{reason="rate"}') >= 3
 
 
-async def test_the_schema_tells_that_calls_carry_a_key(guarded: Service) -> None:
+async def test_schema_declares_bearer_keys(guarded: Service) -> None:
     schema = (await guarded.http.get("/openapi.json")).json()
     assert schema["security"] == [{"key": []}]
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
-def test_the_command_prints_a_key_and_the_entry_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_key_command_prints_key_and_its_settings_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "shop", "read", "write"]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert Settings(api_keys=said["entry"]).api_keys == said["entry"]
-    assert said["key"] not in said["entry"]
+    output = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert Settings(api_keys=output["entry"]).api_keys == output["entry"]
+    assert output["key"] not in output["entry"]
 
 
-def test_with_keys_the_service_may_listen_to_the_network() -> None:
+def test_service_with_keys_may_listen_on_all_interfaces() -> None:
     assert Settings(host="0.0.0.0", api_keys=ENTRIES).host == "0.0.0.0"

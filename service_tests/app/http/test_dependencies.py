@@ -1,4 +1,4 @@
-"""A block that ends with its caller: it is told apart from every other end, and nothing of it reaches what follows."""
+"""DisconnectGuard ends a block with its client, and its cancellation does not reach the code that follows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from app.http.middleware import ClientDisconnected
 pytestmark = pytest.mark.anyio
 
 
-def leaving_at(moment: "asyncio.Future[None]") -> Callable[[], Awaitable[Message]]:
+def disconnect_at(moment: "asyncio.Future[None]") -> Callable[[], Awaitable[Message]]:
     async def receive() -> Message:
         await moment
         return {"type": "http.disconnect"}
@@ -20,25 +20,25 @@ def leaving_at(moment: "asyncio.Future[None]") -> Callable[[], Awaitable[Message
     return receive
 
 
-async def nothing_is_left_of_it() -> None:
+async def assert_no_cancellation_pending() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
-    await asyncio.sleep(0.01)  # a cancellation on its way would strike here
+    await asyncio.sleep(0.01)  # a pending cancellation would be raised here
 
 
-async def test_the_block_of_a_caller_that_leaves_is_broken_off() -> None:
+async def test_disconnect_cancels_the_block() -> None:
     moment = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(2 * LISTEN_DELAY_S, moment.set_result, None)
     with pytest.raises(ClientDisconnected):
-        async with DisconnectGuard(leaving_at(moment)):
+        async with DisconnectGuard(disconnect_at(moment)):
             await asyncio.sleep(60)
-    await nothing_is_left_of_it()
+    await assert_no_cancellation_pending()
 
 
-@pytest.mark.parametrize("error", [None, ValueError("of the block")])
-async def test_a_block_that_takes_its_end_for_something_else_ends_the_same(error: Exception | None) -> None:
-    async def block() -> None:
+@pytest.mark.parametrize("error", [None, ValueError("raised by the block")])
+async def test_disconnect_wins_over_block_that_swallows_or_replaces_cancellation(error: Exception | None) -> None:
+    async def run_block() -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -50,23 +50,23 @@ async def test_a_block_that_takes_its_end_for_something_else_ends_the_same(error
 
     with pytest.raises(ClientDisconnected):
         async with DisconnectGuard(receive):
-            await block()
-    await nothing_is_left_of_it()
+            await run_block()
+    await assert_no_cancellation_pending()
 
 
-async def test_a_cancellation_from_elsewhere_stays_one() -> None:
-    async def block() -> None:
-        async with DisconnectGuard(leaving_at(asyncio.get_running_loop().create_future())):
+async def test_other_cancellation_stays_cancelled_error() -> None:
+    async def run_block() -> None:
+        async with DisconnectGuard(disconnect_at(asyncio.get_running_loop().create_future())):
             await asyncio.sleep(60)
 
-    task = asyncio.create_task(block())
+    task = asyncio.create_task(run_block())
     await asyncio.sleep(2 * LISTEN_DELAY_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_nobody_listens_to_the_caller_of_a_quick_block() -> None:
+async def test_short_block_never_listens_for_disconnect() -> None:
     async def receive() -> Message:
         raise AssertionError("listened")
 

@@ -132,7 +132,11 @@ async def test_a_second_activation_while_one_runs_is_refused_by_name(running: Ru
     while not running.service.model.models.is_loading:  # noqa: ASYNC110 - a loop of this test's own turns
         await asyncio.sleep(0)
     other = await running.activate(running.first)
-    assert (other.status_code, other.json()["title"], other.headers["retry-after"]) == (409, "Activation in progress", "1")
+    assert (other.status_code, other.json()["title"], other.headers["retry-after"]) == (
+        409,
+        "Activation in progress",
+        "1",
+    )
     assert (await one).status_code == 200
     assert await running.serving() == running.second
     assert await running.reloads("busy") == busy + 1
