@@ -1,6 +1,6 @@
-"""The answer to a recommendation as it is sent: shaped by hand, the same for the route and for the hot path.
+"""Bodies of recommendation responses, built as dicts for both the route and the hot path.
 
-The models in `schemas.py` tell OpenAPI what stands here, and a test holds the two together. It knows no HTTP.
+A test checks that they match the response models in `schemas.py`, which only OpenAPI uses.
 """
 
 from math import isfinite
@@ -14,35 +14,35 @@ from app.recommend.service import Recommendation
 _encoder = msgspec.json.Encoder()
 
 
-def encode_response(found: Recommendation, *, explain: bool) -> bytes:
-    """The body of the answer; ValueError for a score that is no number, which JSON cannot say."""
-    if not all(map(isfinite, found.top.scores)):
-        raise ValueError("the model gave a score that is not a number")  # the encoder would write null
-    return _encoder.encode(build_response(found, explain=explain))
+def encode_response(recommendation: Recommendation, *, explain: bool) -> bytes:
+    """Encode the response body; ValueError for a score that is not finite, which JSON cannot represent."""
+    if not all(map(isfinite, recommendation.top.scores)):
+        raise ValueError("the model returned a score that is not finite")  # the encoder would write null
+    return _encoder.encode(build_response(recommendation, explain=explain))
 
 
-def build_response(found: Recommendation, *, explain: bool) -> dict[str, Any]:
+def build_response(recommendation: Recommendation, *, explain: bool) -> dict[str, Any]:
     return {
-        "recommendation_id": found.recommendation_id,
-        "items": items(found.top, explain=explain),
-        "served_by": found.top.source,
-        "reason": found.reason,
-        "model_version": found.top.version,
-        "history_length": found.history_length,
-        "history_version": found.history_version,
-        "unknown_items": found.unknown_items,
+        "recommendation_id": recommendation.recommendation_id,
+        "items": build_items(recommendation.top, explain=explain),
+        "served_by": recommendation.top.source,
+        "reason": recommendation.reason,
+        "model_version": recommendation.top.version,
+        "history_length": recommendation.history_length,
+        "history_version": recommendation.history_version,
+        "unknown_items": recommendation.unknown_items,
     }
 
 
-def items(top: TopItems, *, explain: bool) -> list[dict[str, Any]]:
+def build_items(top: TopItems, *, explain: bool) -> list[dict[str, Any]]:
     pairs = zip(top.item_ids, top.scores, strict=True)
     if not explain:
         return [{"item_id": item_id, "score": score} for item_id, score in pairs]
-    return [{"item_id": item_id, "score": score} | _description(top, item_id) for item_id, score in pairs]
+    return [{"item_id": item_id, "score": score} | _describe_item(top, item_id) for item_id, score in pairs]
 
 
-def _description(top: TopItems, item_id: str) -> dict[str, Any]:
-    """Title and categories, of the catalogue that the answer comes from."""
+def _describe_item(top: TopItems, item_id: str) -> dict[str, Any]:
+    """Look up title and categories in the catalogue of the version that answered."""
     index = top.catalogue.find_index(item_id)
-    assert index is not None, "only items of the catalogue are answered"
+    assert index is not None, "answers contain only items of the catalogue"
     return {"title": top.catalogue.title(index), "categories": list(top.catalogue.get_categories(index))}

@@ -1,8 +1,8 @@
-"""The body of /recommend as the hot path reads it: a stricter reading of `RecommendRequest`, never a wider one.
+"""Strict msgspec schema of the /recommend body, for the hot path: it accepts a subset of `RecommendRequest`.
 
-What this takes, the route would take too and with the same meaning; the rest (integers as ids, "5" for 5, unknown
-fields, whatever is wrong) goes to the route, whose reading and whose errors count. A contract test holds the fields,
-types, bounds and defaults equal to OpenAPI's. It knows no HTTP.
+A body that this schema accepts has the same meaning for the route. Every other body (integers as ids, "5" for 5,
+unknown fields, invalid values) is forwarded to the route, whose conversions and errors apply. A contract test checks
+that fields, types, bounds and defaults equal those of OpenAPI.
 """
 
 from typing import Annotated, Protocol
@@ -16,7 +16,7 @@ StrictId = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class RecommendParams(Protocol):
-    """What a recommendation needs to know; both readings of a body have it."""
+    """Parameters of a recommendation, as both schemas of the body provide them."""
 
     @property
     def user_id(self) -> str | None: ...
@@ -52,9 +52,9 @@ _decoder = msgspec.json.Decoder(StrictRequest)
 
 
 def parse_strict(body: bytes) -> StrictRequest | None:
-    """None for a body that the route must judge."""
+    """Parse the body; None for a body that the route must handle."""
     try:
-        asked = _decoder.decode(body)
+        params = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return None if asked.user_id is None and asked.history is None else asked
+    return None if params.user_id is None and params.history is None else params

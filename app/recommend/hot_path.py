@@ -1,9 +1,8 @@
-"""POST /recommend without the framework: an ASGI function in front of the application that answers what is plain.
+"""Hot path of POST /recommend: an ASGI middleware that answers plain requests before they reach FastAPI.
 
-FastAPI takes some 200 µs for routing, dependencies and validation, more than all else that a request costs here. What
-is unusual in a head or a body is handed on to the route in `endpoints.py`, as if this were not here: so errors, odd
-readings and documentation have one source. It stands behind the middleware, which tells, times and bounds requests
-the same for both.
+FastAPI takes some 200 µs for routing, dependencies and validation, more than the remaining work of a request. Requests
+with unusual headers or bodies are forwarded unchanged to the route in `endpoints.py`, so errors, lenient conversions
+and documentation have one source. RequestMiddleware runs before both and gives them the same ids, times and limits.
 """
 
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from app.recommend.fast_schema import StrictRequest, parse_strict
 PATH = "/recommend"
 _CONTENT_TYPE = (b"content-type", b"application/json")
 _DEADLINE = DEADLINE_HEADER.encode()
-_NOT_GIVEN = 0
+_NO_DEADLINE = 0
 
 
 class HotPath:
@@ -32,7 +31,7 @@ class HotPath:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST" or scope.get("root_path"):
             await self._app(scope, receive, send)
             return
-        deadline_ms = _deadline_of_plain(scope["headers"])
+        deadline_ms = _parse_plain_headers(scope["headers"])
         if deadline_ms is None:
             await self._app(scope, receive, send)
             return
@@ -44,40 +43,40 @@ class HotPath:
                 body += last["body"]
                 last = await receive()
             whole = bytes(body) + last.get("body", b"") if body else last.get("body", b"")
-            asked = parse_strict(whole) if last["type"] == "http.request" else None
-            if asked is None:
-                await self._app(scope, _again(bytes(body), last, receive), send)
+            params = parse_strict(whole) if last["type"] == "http.request" else None
+            if params is None:
+                await self._app(scope, _replay(bytes(body), last, receive), send)
             else:
-                await _answer(asked, deadline_ms, scope, receive, send)
+                await _respond(params, deadline_ms, scope, receive, send)
         except ServiceError as error:
             await (await on_service_error(Request(scope), error))(scope, receive, send)
         except HTTPException as error:  # the body is too large
             await (await on_http_error(Request(scope), error))(scope, receive, send)
 
 
-async def _answer(asked: StrictRequest, deadline_ms: int, scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond(params: StrictRequest, deadline_ms: int, scope: Scope, receive: Receive, send: Send) -> None:
     state = scope["state"]
     service = state["recommend"]
     deadline = compute_deadline(state["settings"], deadline_ms or None)
     async with DisconnectGuard(receive):
-        found = await service.recommend(asked, deadline, state["stages"])
-    state["answered"] = found.top.source, found.reason
-    body = encode_response(found, explain=asked.explain)
+        recommendation = await service.recommend(params, deadline, state["stages"])
+    state["outcome"] = recommendation.top.source, recommendation.reason
+    body = encode_response(recommendation, explain=params.explain)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _deadline_of_plain(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """The caller's deadline in milliseconds, 0 for none given; None for a head that the route must judge.
+def _parse_plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return the client's deadline in milliseconds, 0 without one; None for headers that the route must handle.
 
-    Plain is a head with one content type, that of JSON without parameters, and at most one deadline, in digits.
+    Plain headers have exactly one content type, JSON without parameters, and at most one deadline, in digits.
     """
-    kinds = 0
-    deadline_ms = _NOT_GIVEN
+    content_types = 0
+    deadline_ms = _NO_DEADLINE
     for name, value in headers:
         if name == b"content-type":
-            kinds += 1
+            content_types += 1
             if value != b"application/json":
                 return None
         elif name == _DEADLINE:
@@ -86,16 +85,16 @@ def _deadline_of_plain(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
             deadline_ms = int(value)
             if not 1 <= deadline_ms <= MAX_DEADLINE_MS:
                 return None
-    return deadline_ms if kinds == 1 else None
+    return deadline_ms if content_types == 1 else None
 
 
-def _again(before: bytes, last: Message, receive: Receive) -> Receive:
-    """What has been received, then what comes: the route reads as if it were the first to do so."""
-    left: list[Message] = [last]
-    if before:
-        left.append({"type": "http.request", "body": before, "more_body": True})
+def _replay(first: bytes, last: Message, receive: Receive) -> Receive:
+    """Replay the received messages, then continue with `receive`, so that the route reads the whole body."""
+    pending: list[Message] = [last]
+    if first:
+        pending.append({"type": "http.request", "body": first, "more_body": True})
 
-    async def again() -> Message:
-        return left.pop() if left else await receive()
+    async def receive_again() -> Message:
+        return pending.pop() if pending else await receive()
 
-    return again
+    return receive_again

@@ -1,4 +1,4 @@
-"""The bodies of /recommend, /recommend/batch and /similar."""
+"""Request and response bodies of /recommend, /recommend/batch and /similar."""
 
 from typing import Annotated, Literal, Self
 
@@ -14,81 +14,101 @@ Reason = Literal[
 
 
 class RecommendRequest(BaseModel):
+    """Request for the next items of one user; `user_id` or `history` is required."""
+
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"user_id": "ada", "k": 5}]})
 
-    user_id: Id | None = Field(default=None, description="the stored history of this user is used")
+    user_id: Id | None = Field(default=None, description="user whose stored history is used, unless `history` is given")
     history: list[Id] | None = Field(
-        default=None, max_length=MAX_HISTORY, description="or this one, oldest first; given both, this one"
+        default=None, max_length=MAX_HISTORY, description="item ids, oldest first; used instead of the stored history"
     )
-    k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
-    exclude_seen: bool = Field(default=True, description="leave out what is in the history")
-    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE)
+    k: int = Field(default=10, ge=1, description="number of items to return, at most NEXTUP_MAX_K")
+    exclude_seen: bool = Field(default=True, description="exclude the items of the history")
+    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE, description="item ids to exclude")
     candidates: list[Id] | None = Field(
-        default=None, max_length=MAX_CANDIDATES, description="only these may come back; unknown ones cannot"
+        default=None, max_length=MAX_CANDIDATES, description="return only these items; unknown ids are ignored"
     )
     categories: list[str] = Field(
-        default=[], max_length=MAX_CATEGORIES, description="only items of one of these may come back"
+        default=[], max_length=MAX_CATEGORIES, description="return only items in at least one of these categories"
     )
     min_history_version: int | None = Field(
-        default=None, ge=0, description="read your writes: 409 if the stored history is older than this"
+        default=None, ge=0, description="read your writes: 409 if the stored history has an older version"
     )
-    explain: bool = Field(default=False, description="titles and categories of the items with the answer")
+    explain: bool = Field(default=False, description="include title and categories of each item")
 
     @model_validator(mode="after")
-    def _somebody_is_asked_about(self) -> Self:
+    def _require_user_or_history(self) -> Self:
         if self.user_id is None and self.history is None:
-            raise ValueError("user_id or history is needed")
+            raise ValueError("user_id or history is required")
         return self
 
 
 class RecommendedItem(BaseModel):
+    """One item of an answer."""
+
     item_id: str
     score: float
-    title: str | None = Field(default=None, description="with explain")
-    categories: list[str] | None = Field(default=None, description="with explain")
+    title: str | None = Field(default=None, description="only with `explain`")
+    categories: list[str] | None = Field(default=None, description="only with `explain`")
 
 
 class RecommendResponse(BaseModel):
-    recommendation_id: str = Field(description="send it back with the events that follow from it")
-    items: list[RecommendedItem] = Field(description="in falling score, ties by catalogue order")
-    served_by: Literal["model", "popularity"]
-    reason: Reason | None = Field(description="why it was not the model, or why there are no items")
+    """Recommended items and how they were found."""
+
+    recommendation_id: str = Field(description="send it with the events that result from this recommendation")
+    items: list[RecommendedItem] = Field(description="by descending score; ties in catalogue order")
+    served_by: Literal["model", "popularity"] = Field(description="source of the items")
+    reason: Reason | None = Field(description="why popular items were returned instead, or why there are no items")
     model_version: str
-    history_length: int
-    history_version: int | None = Field(description="null when the history came with the request")
-    unknown_items: list[str] = Field(description="items of the history that the model does not know; at most 100")
+    history_length: int = Field(description="number of items in the history")
+    history_version: int | None = Field(description="null when the request brought its own history")
+    unknown_items: list[str] = Field(description="items of the history that the model does not know, at most 100")
 
 
 class BatchRequest(BaseModel):
+    """Up to 256 requests."""
+
     model_config = ConfigDict(extra="forbid")
 
-    # Each is judged on its own, so that one that is wrong does not refuse the others.
+    # Each entry is validated separately, so that an invalid one does not reject the others.
     requests: Annotated[list[SkipValidation[RecommendRequest]], Field(min_length=1, max_length=MAX_REQUESTS)]
 
 
 class BatchRecommendation(RecommendResponse):
+    """Successful entry of a batch."""
+
     status: Literal[200]
 
 
 class BatchError(BaseModel):
-    status: int
-    detail: str
+    """Failed entry of a batch."""
+
+    status: int = Field(description="HTTP status that the same single request would have")
+    detail: str = Field(description="cause of the error")
 
 
 class BatchResponse(BaseModel):
-    responses: list[BatchRecommendation | BatchError] = Field(description="one per request, in their order")
+    """Responses to a batch."""
+
+    responses: list[BatchRecommendation | BatchError] = Field(description="one per request, in the same order")
 
 
 class SimilarRequest(BaseModel):
+    """Request for items that are similar to an item."""
+
     model_config = ConfigDict(extra="forbid")
 
-    item_id: Id
-    k: int = Field(default=10, ge=1, description="how many; at most NEXTUP_MAX_K")
-    categories: list[str] = Field(default=[], max_length=MAX_CATEGORIES)
-    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE)
-    explain: bool = False
+    item_id: Id = Field(description="item to compare with")
+    k: int = Field(default=10, ge=1, description="number of items to return, at most NEXTUP_MAX_K")
+    categories: list[str] = Field(
+        default=[], max_length=MAX_CATEGORIES, description="return only items in at least one of these categories"
+    )
+    exclude: list[Id] = Field(default=[], max_length=MAX_EXCLUDE, description="item ids to exclude")
+    explain: bool = Field(default=False, description="include title and categories of each item")
 
 
 class SimilarResponse(BaseModel):
-    items: list[RecommendedItem] = Field(description="in falling cosine of item vectors")
+    """Similar items."""
+
+    items: list[RecommendedItem] = Field(description="by descending cosine similarity of item vectors")
     model_version: str

@@ -1,11 +1,14 @@
-"""A recommendation: a history, the model's answer to it, and what is answered where one of the two is missing.
+"""Recommendations: the model's answer to a history, or a popularity fallback when history or model is unavailable.
 
-The ladder, each step told in `served_by` and `reason`: the model; popularity for a user without history
-(unknown_user), for a history of items that the model does not know (no_known_items), when the model's queue is full
-(overloaded) or its process is away (model_unavailable), and when Redis does not answer (store_unavailable); not,
-though, for who asks to read their own writes. Past its deadline a request gets an error, because nobody waits for the
-answer. Filters that leave nothing give no items (no_eligible_items). A `find_popular_items` artifact is a model like any other and
-serves as "model". It knows no HTTP.
+Responses report their source in `served_by` and `reason`. The service answers with the model if it can, and with
+popular items
+- for a user without history (unknown_user),
+- for a history without items that the model knows (no_known_items),
+- when the model's queue is full or the deadline cannot be met (overloaded),
+- when the model's process does not respond (model_unavailable),
+- when Redis does not respond (store_unavailable), unless the request asks to read its own writes.
+A request past its deadline fails. Filters that exclude every item return no items (no_eligible_items). A `popular`
+artifact is a model like any other and is reported as "model".
 """
 
 import time
@@ -23,22 +26,24 @@ from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
 from app.stores.history import HistoryStore
 from app.stores.results import EMPTY_HISTORY, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, get_recommendation_counter
-from app.telemetry.random_id import random_id
-from app.telemetry.request_context import CURRENT_TRACE, Stage
+from app.telemetry.request_context import CURRENT_TRACE, Stage, generate_id
 
-NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
+NO_ITEMS: ItemKeys = np.empty(0, dtype="<u8")
 
 
 @dataclass(slots=True)
 class Recommendation:
-    """`reason` is None when the model answered; `history_version` is None when the history came with the request."""
+    """Answer to one request.
+
+    `reason` is None when the model answered; `history_version` is None when the request brought its history.
+    """
 
     top: TopItems
     reason: str | None
     history_length: int
     history_version: int | None
     unknown_items: list[str]
-    recommendation_id: str = field(default_factory=random_id)
+    recommendation_id: str = field(default_factory=generate_id)
 
 
 class RecommendService:
@@ -51,61 +56,66 @@ class RecommendService:
     async def recommend(
         self, request: RecommendParams, deadline: float, stages: dict[str, Stage] | None = None
     ) -> Recommendation:
-        """`stages`, if given, takes the time of each stage; of `respond` only the begin, for who measures the rest."""
+        """Recommend items; ServiceError after the deadline, for an invalid request, or for a stale history.
+
+        `stages` receives the time of each stage; for `respond` only its start, because the middleware measures it.
+        """
         times: dict[str, Stage] = {} if stages is None else stages
         self._check_k(request.k)
-        stored, reason = await self._history(request, deadline, times)
+        stored, reason = await self._read_history(request, deadline, times)
         keys = stored.item_keys if request.history is None else item_keys(request.history)
         HISTORY_LENGTH.observe(len(keys))
         query = Query(
             history=keys,
             k=request.k,
             exclude_seen=request.exclude_seen,
-            exclude=_keys(request.exclude),
-            candidates=None if request.candidates is None else _keys(request.candidates),
+            exclude=_compute_keys(request.exclude),
+            candidates=None if request.candidates is None else _compute_keys(request.candidates),
             categories=tuple(request.categories),
             times=stored.times if request.history is None else None,
             trace=CURRENT_TRACE.get(),
         )
         top, reason = await self._answer(query, reason, deadline, times)
-        get_recommendation_counter(top.source, reason or "").inc()
-        unknown = await self._unknown(request, keys, top.unknown_positions, deadline)
+        get_recommendation_counter(top.source, reason or "").increment()
+        unknown = await self._resolve_unknown(request, keys, top.unknown_positions, deadline)
         times["respond"] = time.perf_counter(), 0.0
         version = stored.version if request.history is None else None
         return Recommendation(top, reason, len(keys), version, unknown)
 
-    async def similar(
+    async def find_similar(
         self, request: SimilarRequest, deadline: float, stages: dict[str, Stage] | None = None
     ) -> TopItems:
         times: dict[str, Stage] = {} if stages is None else stages
         self._check_k(request.k)
         query = SimilarQuery(
-            request.item_id, request.k, _keys(request.exclude), tuple(request.categories), CURRENT_TRACE.get()
+            request.item_id, request.k, _compute_keys(request.exclude), tuple(request.categories), CURRENT_TRACE.get()
         )
-        asked_at = time.perf_counter()
+        submitted_at = time.perf_counter()
         top = await self._engine.find_top_items(query, deadline)
-        queue_s = compute_queue_s(asked_at, top)
-        times["queue"] = asked_at, queue_s
-        times["score"] = asked_at + queue_s, top.score_s
+        queue_s = compute_queue_s(submitted_at, top)
+        times["queue"] = submitted_at, queue_s
+        times["score"] = submitted_at + queue_s, top.score_s
         times["respond"] = time.perf_counter(), 0.0
         return top
 
-    async def _history(
+    async def _read_history(
         self, request: RecommendParams, deadline: float, times: dict[str, Stage]
     ) -> tuple[StoredHistory, str | None]:
-        """The stored history, and why the model cannot be asked about it."""
+        """Read the stored history; also return the reason if the model cannot answer for it."""
         if request.history is not None or request.user_id is None:
             return EMPTY_HISTORY, None if request.history else "no_known_items"
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         try:
             stored = await self._store.read_recent(request.user_id, deadline)
         except (StoreUnavailable, Overloaded):
             if request.min_history_version:
                 raise
             return EMPTY_HISTORY, "store_unavailable"
-        times["store"] = began, time.perf_counter() - began
+        times["store"] = started_at, time.perf_counter() - started_at
         if request.min_history_version is not None and stored.version < request.min_history_version:
-            raise HistoryBehind(f"the stored history has version {stored.version}, not {request.min_history_version}")
+            raise HistoryBehind(
+                f"the stored history has version {stored.version}, required: {request.min_history_version}; retry later"
+            )
         return stored, None if len(stored.entries) else "unknown_user"
 
     async def _answer(
@@ -113,36 +123,36 @@ class RecommendService:
     ) -> tuple[TopItems, str | None]:
         if reason is not None:
             return self._engine.find_popular_items(query), reason
-        asked_at = time.perf_counter()
+        submitted_at = time.perf_counter()
         try:
             top = await self._engine.find_top_items(query, deadline)
         except Overloaded:
             return self._engine.find_popular_items(query), "overloaded"
         except ModelUnavailable:
             return self._engine.find_popular_items(query), "model_unavailable"
-        queue_s = compute_queue_s(asked_at, top)
-        began = asked_at + queue_s  # of the batch: its stages are those of each query in it
-        times["queue"] = asked_at, queue_s
-        times["encode"] = began, top.encode_s
-        times["score"] = began + top.encode_s, top.score_s
+        queue_s = compute_queue_s(submitted_at, top)
+        batch_started_at = submitted_at + queue_s  # each query reports the stages of its batch
+        times["queue"] = submitted_at, queue_s
+        times["encode"] = batch_started_at, top.encode_s
+        times["score"] = batch_started_at + top.encode_s, top.score_s
         if top.source == "popularity":
             return top, "no_known_items"
         return top, None if top.indices else "no_eligible_items"
 
-    async def _unknown(
-        self, request: RecommendParams, keys: ItemKeys, places: NDArray[np.int64], deadline: float
+    async def _resolve_unknown(
+        self, request: RecommendParams, keys: ItemKeys, positions: NDArray[np.int64], deadline: float
     ) -> list[str]:
-        if not len(places):
+        if not len(positions):
             return []
         if request.history is not None:
-            return list(dict.fromkeys(request.history[place] for place in places.tolist()))[:MAX_NAMED_ITEMS]
+            return list(dict.fromkeys(request.history[position] for position in positions.tolist()))[:MAX_NAMED_ITEMS]
         assert request.user_id is not None
-        return await self._unknown_items.resolve(request.user_id, keys[places], deadline)
+        return await self._unknown_items.resolve(request.user_id, keys[positions], deadline)
 
     def _check_k(self, k: int) -> None:
         if k > self._max_k:
-            raise InvalidRequest(f"k: at most {self._max_k} (NEXTUP_MAX_K), not {k}")
+            raise InvalidRequest(f"k: must be at most {self._max_k} (NEXTUP_MAX_K), got {k}")
 
 
-def _keys(item_ids: list[str]) -> ItemKeys:
-    return item_keys(item_ids) if item_ids else NO_KEYS
+def _compute_keys(item_ids: list[str]) -> ItemKeys:
+    return item_keys(item_ids) if item_ids else NO_ITEMS

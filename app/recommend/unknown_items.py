@@ -1,8 +1,8 @@
-"""Names of items in a history that the model does not know.
+"""Ids of history items that the serving model does not know.
 
-A history that is read for the model holds keys, and the model's catalogue names only its own items. Names of others lie
-in the user's second value, which is long and slow to decode; a key never changes its meaning, so each is looked up
-once per process and remembered, in bounded number.
+Histories are read for the model as item keys, and the model's catalogue has ids only for its own items. Ids of other
+items are in the user's second value in Redis, which is long and slow to decode. The meaning of a key never changes, so
+each id is looked up once per process and kept in a cache of bounded size.
 """
 
 import asyncio
@@ -12,25 +12,27 @@ from app.errors import Overloaded, StoreUnavailable
 from app.item_key import ItemKeys, item_keys
 from app.stores.history import HistoryStore
 
-MAX_NAMED_ITEMS = 100  # items named in one answer
-CACHE_SIZE = 100_000  # at most some 20 MB
+MAX_NAMED_ITEMS = 100
+"""Most unknown items that one response lists."""
+CACHE_SIZE = 100_000
+"""Most ids in the cache, some 20 MB."""
 
 
 class UnknownItemResolver:
     def __init__(self, store: HistoryStore, is_known: Callable[[str], bool], *, cache_size: int = CACHE_SIZE) -> None:
         self._store = store
         self._is_known = is_known
-        self._most = cache_size
-        self._names: dict[int, str] = {}
+        self._cache_size = cache_size
+        self._ids: dict[int, str] = {}
 
     async def resolve(self, user_id: str, keys: ItemKeys, deadline: float) -> list[str]:
-        """External ids of `keys`, which are of the user's history, each once, in the order given; at most a hundred.
+        """Return the ids of `keys`, which are items of the user's history: without repeats, in order, at most 100.
 
-        Names that Redis does not give by the deadline, or no longer has, are left out: the answer stands without them.
+        Ids that Redis does not return by the deadline, or no longer has, are left out; the response does not fail.
         """
-        asked = list(dict.fromkeys(keys.tolist()))[:MAX_NAMED_ITEMS]
-        late = asyncio.get_running_loop().time() >= deadline
-        if not late and any(key not in self._names for key in asked):
+        distinct = list(dict.fromkeys(keys.tolist()))[:MAX_NAMED_ITEMS]
+        is_late = asyncio.get_running_loop().time() >= deadline
+        if not is_late and any(key not in self._ids for key in distinct):
             try:
                 async with asyncio.timeout_at(deadline):
                     stored = await self._store.read_history(user_id)
@@ -38,10 +40,10 @@ class UnknownItemResolver:
                 pass
             else:
                 self._remember({event.item_id for event in stored.events if not self._is_known(event.item_id)})
-        return [self._names[key] for key in asked if key in self._names]
+        return [self._ids[key] for key in distinct if key in self._ids]
 
     def _remember(self, item_ids: Iterable[str]) -> None:
-        names = list(item_ids)
-        self._names.update(zip(item_keys(names).tolist(), names, strict=True))
-        while len(self._names) > self._most:
-            del self._names[next(iter(self._names))]  # the one learnt first
+        ids = list(item_ids)
+        self._ids.update(zip(item_keys(ids).tolist(), ids, strict=True))
+        while len(self._ids) > self._cache_size:
+            del self._ids[next(iter(self._ids))]  # evict the oldest

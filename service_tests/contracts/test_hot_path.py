@@ -1,4 +1,4 @@
-"""The hot path's schema is that of OpenAPI, field by field: a bound that is changed in one place fails here."""
+"""The hot path's schema equals OpenAPI's field by field, so a bound changed in one place fails here."""
 
 from pathlib import Path
 from typing import Any
@@ -10,45 +10,45 @@ from app.main import create_app
 from app.recommend.fast_schema import StrictRequest
 from app.settings import Settings
 
-TOLD_BY_OPENAPI_ONLY = {"title", "description", "examples"}
+OPENAPI_ONLY = {"title", "description", "examples"}
 
 
-def plain(schema: Any) -> Any:
-    """A schema without what is for people, and without the defaults that say no more than "optional"."""
+def strip_schema(schema: Any) -> Any:
+    """Remove titles, descriptions and examples from a schema."""
     if isinstance(schema, list):
-        return sorted((plain(part) for part in schema), key=repr)
+        return sorted((strip_schema(part) for part in schema), key=repr)
     if not isinstance(schema, dict):
         return schema
-    return {key: plain(value) for key, value in schema.items() if key not in TOLD_BY_OPENAPI_ONLY}
+    return {key: strip_schema(value) for key, value in schema.items() if key not in OPENAPI_ONLY}
 
 
-def fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """Each field with its types, bounds and default, None where none is told."""
-    return {name: {"default": None} | plain(field) for name, field in schema["properties"].items()}
+def get_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return each field with types, bounds and default; the default is None if the schema has none."""
+    return {name: {"default": None} | strip_schema(field) for name, field in schema["properties"].items()}
 
 
 @pytest.fixture(scope="module")
-def of_openapi() -> dict[str, Any]:
-    document = create_app(Settings(artifact=Path("never opened"))).openapi()
+def openapi_schema() -> dict[str, Any]:
+    document = create_app(Settings(artifact=Path("unused"))).openapi()
     schema: dict[str, Any] = document["components"]["schemas"]["RecommendRequest"]
     return schema
 
 
 @pytest.fixture(scope="module")
-def of_hot_path() -> dict[str, Any]:
+def hot_path_schema() -> dict[str, Any]:
     schema: dict[str, Any] = msgspec.json.schema(StrictRequest)["$defs"]["StrictRequest"]
     return schema
 
 
-def test_fields_types_bounds_and_defaults_are_those_of_openapi(
-    of_openapi: dict[str, Any], of_hot_path: dict[str, Any]
+def test_fields_types_bounds_and_defaults_equal_openapi(
+    openapi_schema: dict[str, Any], hot_path_schema: dict[str, Any]
 ) -> None:
-    assert fields(of_hot_path) == fields(of_openapi)
+    assert get_fields(hot_path_schema) == get_fields(openapi_schema)
 
 
-def test_neither_requires_a_field_and_neither_takes_an_unknown_one(
-    of_openapi: dict[str, Any], of_hot_path: dict[str, Any]
+def test_no_schema_requires_a_field_or_accepts_an_unknown_one(
+    openapi_schema: dict[str, Any], hot_path_schema: dict[str, Any]
 ) -> None:
-    for schema in (of_openapi, of_hot_path):
+    for schema in (openapi_schema, hot_path_schema):
         assert schema.get("required", []) == []
         assert schema["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""The OpenAPI document is what the routes do: every route of the contract, every error declared as a problem."""
+"""The OpenAPI document lists the routes of the contract and declares every error as a problem."""
 
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ CONTRACT = {
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(artifact=Path("never opened"))).openapi()
+    return create_app(Settings(artifact=Path("unused"))).openapi()
 
 
-def test_the_routes_are_those_of_the_contract(document: dict[str, Any]) -> None:
+def test_routes_equal_the_contract(document: dict[str, Any]) -> None:
     assert {(method, path) for path, methods in document["paths"].items() for method in methods} == CONTRACT
 
 
-def test_every_error_of_every_route_is_a_problem(document: dict[str, Any]) -> None:
+def test_every_error_of_every_route_is_declared_as_a_problem(document: dict[str, Any]) -> None:
     for path, methods in document["paths"].items():
         for method, route in methods.items():
             errors = {status: answer for status, answer in route["responses"].items() if int(status) >= 400}
@@ -45,11 +45,11 @@ def test_every_error_of_every_route_is_a_problem(document: dict[str, Any]) -> No
                 assert schema["$ref"].endswith("/Problem"), (method, path, status)
 
 
-def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
-    silent = [
+def test_every_route_has_a_description(document: dict[str, Any]) -> None:
+    undocumented = [
         path
         for path, methods in document["paths"].items()
         for route in methods.values()
         if not route.get("description")
     ]
-    assert silent == []
+    assert undocumented == []

@@ -1,4 +1,4 @@
-"""A store of histories for the parts that need nothing else; what is tested of the rest holds wherever the model is."""
+"""Fixtures of the recommendation tests: a history store, and the service with the model in either placement."""
 
 from collections.abc import AsyncIterator
 

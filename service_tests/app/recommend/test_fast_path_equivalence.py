@@ -1,6 +1,6 @@
-"""The hot path and the route give the same answer to every body.
+"""The hot path and the route answer every body alike.
 
-The route is reached by a content type with a parameter, which says the same and is none of the hot path's business.
+A content type with a parameter has the same meaning but bypasses the hot path, and so reaches the route.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from service_tests.failures.test_overload import block_model
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
-PLAIN = {"content-type": "application/json"}
-BY_ROUTE = {"content-type": "application/json; charset=utf-8"}
+HOT_PATH = {"content-type": "application/json"}
+ROUTE = {"content-type": "application/json; charset=utf-8"}
 
 ids = st.sampled_from(
-    ["i1", "i7", "i60", "stranger", "", "ü{}\x7f", "x" * 128, "x" * 129, "\U0001f600" * 128]
+    ["i1", "i7", "i60", "unknown", "", "ü{}\x7f", "x" * 128, "x" * 129, "\U0001f600" * 128]
 ) | st.text(max_size=4)
 odd: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.just({}) | st.just(10**30) | st.just("5")
@@ -47,13 +47,13 @@ bodies = st.fixed_dictionaries(
     },
 )
 plain_bodies = st.fixed_dictionaries(
-    {"history": st.lists(st.sampled_from(["i1", "i7", "stranger"]), max_size=4)},
+    {"history": st.lists(st.sampled_from(["i1", "i7", "unknown"]), max_size=4)},
     optional={
         "user_id": st.sampled_from(["u", "v"]),
         "k": st.integers(1, 101),
         "exclude_seen": st.booleans(),
         "exclude": st.lists(st.sampled_from(["i5", "i6"])),
-        "candidates": st.none() | st.lists(st.sampled_from(["i2", "i3", "who"])),
+        "candidates": st.none() | st.lists(st.sampled_from(["i2", "i3", "missing"])),
         "categories": st.lists(st.sampled_from(["odd", "low"])),
         "min_history_version": st.none() | st.integers(0, 10**20),
         "explain": st.booleans(),
@@ -61,8 +61,8 @@ plain_bodies = st.fixed_dictionaries(
 )
 
 
-def told(response: httpx.Response) -> tuple[Any, ...]:
-    """All of an answer but what is new with every request: ids, and times."""
+def normalize(response: httpx.Response) -> tuple[Any, ...]:
+    """Return the response without ids and times, which differ between requests."""
     body = {key: value for key, value in response.json().items() if key not in ("recommendation_id", "request_id")}
     headers: dict[str, Any] = {
         key: value for key, value in response.headers.items() if key not in ("content-length", "x-request-id")
@@ -72,26 +72,26 @@ def told(response: httpx.Response) -> tuple[Any, ...]:
     return response.status_code, body, headers, set(response.headers)
 
 
-async def both_ways(service: Service, body: bytes, **headers: str) -> tuple[Any, ...]:
-    plain, by_route = [
-        await service.http.post("/recommend", content=body, headers=kind | headers) for kind in (PLAIN, BY_ROUTE)
+async def assert_same_response(service: Service, body: bytes, **headers: str) -> tuple[Any, ...]:
+    hot_path, route = [
+        await service.http.post("/recommend", content=body, headers=kind | headers) for kind in (HOT_PATH, ROUTE)
     ]
-    assert told(plain) == told(by_route)
-    return told(plain)
+    assert normalize(hot_path) == normalize(route)
+    return normalize(hot_path)
 
 
 @given(bodies | plain_bodies)
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_body_is_answered_the_same_both_ways(service: Service, body: dict[str, Any]) -> None:
-    await both_ways(service, json.dumps(body).encode())
+async def test_body_gets_the_same_response(service: Service, body: dict[str, Any]) -> None:
+    await assert_same_response(service, json.dumps(body).encode())
 
 
 @given(plain_bodies)
 @settings(deadline=None)
-def test_a_body_of_the_documented_types_is_read_by_the_hot_path(body: dict[str, Any]) -> None:
-    asked = parse_strict(json.dumps(body).encode())
-    assert asked is not None
-    assert {name: getattr(asked, name) for name in body} == body
+def test_hot_path_parses_bodies_of_the_documented_types(body: dict[str, Any]) -> None:
+    params = parse_strict(json.dumps(body).encode())
+    assert params is not None
+    assert {name: getattr(params, name) for name in body} == body
 
 
 @given(st.binary(max_size=12) | st.text('{}[]",:\\ue0k153-. \n\ttrufalsn', max_size=24).map(str.encode))
@@ -115,8 +115,8 @@ def test_a_body_of_the_documented_types_is_read_by_the_hot_path(body: dict[str, 
 @example(b'\n {"history" :["i1"]}\t')
 @example(b"[" * 50_000)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_a_text_is_json_or_not_both_ways(service: Service, body: bytes) -> None:
-    await both_ways(service, body)
+async def test_text_is_valid_or_invalid_json_for_both(service: Service, body: bytes) -> None:
+    await assert_same_response(service, body)
 
 
 @pytest.mark.parametrize(
@@ -134,53 +134,55 @@ async def test_a_text_is_json_or_not_both_ways(service: Service, body: bytes) ->
         ("9999999999", 422),
     ],
 )
-async def test_a_deadline_is_kept_and_refused_the_same_both_ways(value: str, status: int, service: Service) -> None:
+async def test_deadline_is_met_or_rejected_alike(value: str, status: int, service: Service) -> None:
     with block_model(service):
-        async with asyncio.timeout(5):  # the service's own deadline is later
-            answer = await both_ways(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
+        async with asyncio.timeout(5):  # less than the service's own deadline
+            answer = await assert_same_response(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
     assert answer[0] == status
 
 
 @pytest.mark.parametrize("value", ["600000", "+9000", "9_000", "9000.0"])
-async def test_a_generous_deadline_is_read_the_same_both_ways(value: str, service: Service) -> None:
-    await both_ways(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
+async def test_long_deadline_is_parsed_alike(value: str, service: Service) -> None:
+    await assert_same_response(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
 
 
-async def test_errors_of_the_service_are_told_the_same_both_ways(
+async def test_service_errors_are_alike(
     service_with: Callable[..., AbstractAsyncContextManager[Service]], tmp_path: Path
 ) -> None:
     with EmbeddedRedis.start(tmp_path) as redis:
         async with service_with(redis_url=redis.url, redis_timeout_ms=300) as service:
             await service.post_events("u", "i7")
-            assert (await both_ways(service, b'{"user_id": "u", "min_history_version": 2}'))[0] == 409
-            assert (await both_ways(service, b'{"user_id": "u", "k": 101}'))[0] == 422
-            assert (await both_ways(service, b'{"user_id": "u"}'))[0] == 200
-            assert (await both_ways(service, b'{"user_id": "' + b"u" * 200_000 + b'"}'))[0] == 413
+            assert (await assert_same_response(service, b'{"user_id": "u", "min_history_version": 2}'))[0] == 409
+            assert (await assert_same_response(service, b'{"user_id": "u", "k": 101}'))[0] == 422
+            assert (await assert_same_response(service, b'{"user_id": "u"}'))[0] == 200
+            assert (await assert_same_response(service, b'{"user_id": "' + b"u" * 200_000 + b'"}'))[0] == 413
             redis.stop()
-            assert (await both_ways(service, b'{"user_id": "u"}'))[1]["reason"] == "store_unavailable"
-            assert (await both_ways(service, b'{"user_id": "u", "min_history_version": 2}'))[0] == 503
+            assert (await assert_same_response(service, b'{"user_id": "u"}'))[1]["reason"] == "store_unavailable"
+            assert (await assert_same_response(service, b'{"user_id": "u", "min_history_version": 2}'))[0] == 503
 
 
-async def test_a_score_that_is_no_number_is_an_error_of_ours_both_ways(
+async def test_score_that_is_not_finite_is_an_internal_error_for_both(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue = service.state["engine"].servable.catalogue
     monkeypatch.setattr(type(catalogue), "count", lambda *_: float("nan"))
-    assert (await both_ways(service, b'{"history": []}'))[0] == 500
+    assert (await assert_same_response(service, b'{"history": []}'))[0] == 500
 
 
-async def test_a_body_in_pieces_that_grows_too_long_is_told_the_same_both_ways(service: Service) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
+async def test_chunked_body_above_limit_is_rejected_alike(service: Service) -> None:
+    async def stream_chunks() -> AsyncIterator[bytes]:
         for _ in range(30):
             yield b" " * 10_000
 
-    answers = [await service.http.post("/recommend", content=pieces(), headers=kind) for kind in (PLAIN, BY_ROUTE)]
-    assert told(answers[0]) == told(answers[1])
+    answers = [
+        await service.http.post("/recommend", content=stream_chunks(), headers=kind) for kind in (HOT_PATH, ROUTE)
+    ]
+    assert normalize(answers[0]) == normalize(answers[1])
     assert answers[0].status_code == 413
 
 
-@pytest.mark.parametrize("kind", [PLAIN, BY_ROUTE])
-async def test_both_ways_are_counted_under_the_same_route(service: Service, kind: dict[str, str]) -> None:
+@pytest.mark.parametrize("kind", [HOT_PATH, ROUTE])
+async def test_both_are_counted_under_the_same_route(service: Service, kind: dict[str, str]) -> None:
     bodies_and_codes = {b'{"history": ["i1"]}': 200, b"{}": 422}
     for body, code in bodies_and_codes.items():
         line = f'nextup_http_requests_total{{code="{code}",method="POST",route="/recommend"}}'

@@ -1,4 +1,4 @@
-"""What is plain is answered in front of the framework; what is not gets to the framework as it came."""
+"""Plain requests are answered before FastAPI; all others reach FastAPI unchanged."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,18 +17,18 @@ HEAD = [(b"content-type", b"application/json")]
 BODY = b'{"history": ["i7"], "k": 3}'
 
 
-def test_the_service_has_the_hot_path_between_its_middleware_and_the_framework(settings: Settings) -> None:
+def test_hot_path_runs_between_middleware_and_framework(settings: Settings) -> None:
     layers: list[object] = [layer.cls for layer in create_app(settings).user_middleware]
     assert layers == [RequestMiddleware, HotPath]
 
 
 @dataclass
 class Application:
-    """Stands where FastAPI stands, and keeps what gets to it."""
+    """Stub of the framework that records the requests it receives."""
 
     reached: int = 0
     body: bytes = b""
-    ended_with: list[str] = field(default_factory=list)
+    message_types: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.reached += 1
@@ -37,14 +37,16 @@ class Application:
             message = await receive()
             self.body += message.get("body", b"")
             more = message.get("more_body", False)
-            self.ended_with.append(message["type"])
+            self.message_types.append(message["type"])
 
 
-async def ask(service: Service, pieces: list[bytes], headers: list[tuple[bytes, bytes]], **changes: Any) -> Application:
-    """One request to a hot path; with `leaves`, the caller is gone before the last piece."""
-    messages: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces[:-1]]
-    messages.append({"type": "http.request", "body": pieces[-1], "more_body": False})
-    if changes.pop("leaves", False):
+async def send_request(
+    service: Service, chunks: list[bytes], headers: list[tuple[bytes, bytes]], **changes: Any
+) -> Application:
+    """Send one request to a hot path; with `disconnects`, the client disconnects before the last chunk."""
+    messages: list[Message] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks[:-1]]
+    messages.append({"type": "http.request", "body": chunks[-1], "more_body": False})
+    if changes.pop("disconnects", False):
         messages[-1] = {"type": "http.disconnect"}
     state = {**service.state, "request_id": "r", "stages": {}}
     scope = {
@@ -67,11 +69,11 @@ async def ask(service: Service, pieces: list[bytes], headers: list[tuple[bytes, 
 
 
 @pytest.mark.parametrize("more", [[], [(b"x-request-deadline-ms", b"500")], [(b"accept", b"*/*")]])
-@pytest.mark.parametrize("pieces", [[BODY], [BODY[:9], b"", BODY[9:]], [b"", BODY], [BODY, b""]])
-async def test_a_plain_request_never_gets_to_the_framework(
-    pieces: list[bytes], more: list[tuple[bytes, bytes]], service: Service
+@pytest.mark.parametrize("chunks", [[BODY], [BODY[:9], b"", BODY[9:]], [b"", BODY], [BODY, b""]])
+async def test_plain_request_never_reaches_the_framework(
+    chunks: list[bytes], more: list[tuple[bytes, bytes]], service: Service
 ) -> None:
-    assert (await ask(service, pieces, HEAD + more)).reached == 0
+    assert (await send_request(service, chunks, HEAD + more)).reached == 0
 
 
 @pytest.mark.parametrize(
@@ -89,19 +91,19 @@ async def test_a_plain_request_never_gets_to_the_framework(
         (HEAD, {"root_path": "/behind"}),
     ],
 )
-async def test_an_unusual_head_gets_to_the_framework(
+async def test_unusual_headers_reach_the_framework(
     headers: list[tuple[bytes, bytes]], changes: dict[str, Any], service: Service
 ) -> None:
-    application = await ask(service, [BODY], headers, **changes)
+    application = await send_request(service, [BODY], headers, **changes)
     assert (application.reached, application.body) == (1, BODY)
 
 
-@pytest.mark.parametrize("pieces", [[b'{"user_id": 5}'], [b'{"user', b'_id": ', b"5}"], [b""], [b"{", b""]])
-async def test_a_body_that_is_handed_on_arrives_whole(pieces: list[bytes], service: Service) -> None:
-    application = await ask(service, pieces, HEAD)
-    assert (application.reached, application.body) == (1, b"".join(pieces))
+@pytest.mark.parametrize("chunks", [[b'{"user_id": 5}'], [b'{"user', b'_id": ', b"5}"], [b""], [b"{", b""]])
+async def test_forwarded_body_arrives_complete(chunks: list[bytes], service: Service) -> None:
+    application = await send_request(service, chunks, HEAD)
+    assert (application.reached, application.body) == (1, b"".join(chunks))
 
 
-async def test_a_caller_that_leaves_amid_its_body_is_left_to_the_framework(service: Service) -> None:
-    application = await ask(service, [BODY, b"never sent"], HEAD, leaves=True)
-    assert (application.reached, application.body, application.ended_with[-1]) == (1, BODY, "http.disconnect")
+async def test_disconnect_within_the_body_is_forwarded(service: Service) -> None:
+    application = await send_request(service, [BODY, b"not sent"], HEAD, disconnects=True)
+    assert (application.reached, application.body, application.message_types[-1]) == (1, BODY, "http.disconnect")

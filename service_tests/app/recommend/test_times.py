@@ -1,4 +1,4 @@
-"""The times of stored events reach the model, those of trimmed and unknown ones not; a given history has none."""
+"""The model receives the times of retained, known events; a history in the request has no times."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,11 +23,11 @@ def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return write_tiny_artifact(tmp_path_factory.mktemp("timed"), preset=request.param)
 
 
-def scores(answer: dict[str, Any]) -> dict[str, float]:
+def get_scores(answer: dict[str, Any]) -> dict[str, float]:
     return {item["item_id"]: item["score"] for item in answer["items"]}
 
 
-async def test_an_answer_from_the_store_is_that_of_the_predictor_with_the_times_of_the_events(
+async def test_stored_history_scores_equal_the_predictor_with_event_times(
     artifact: Path,
     service_with: Callable[..., AbstractAsyncContextManager[Service]],
     new_user: Callable[[], str],
@@ -38,24 +38,31 @@ async def test_an_answer_from_the_store_is_that_of_the_predictor_with_the_times_
     user, anonymous = new_user(), new_user()
     events = [
         {
-            "user_id": user if place % 3 else anonymous,
-            "item_id": "stranger" if place % 7 == 0 else f"i{items[place]}",
-            "timestamp": int(times[place]),
+            "user_id": user if index % 3 else anonymous,
+            "item_id": "unknown" if index % 7 == 0 else f"i{items[index]}",
+            "timestamp": int(times[index]),
         }
-        for place in range(30)
+        for index in range(30)
     ]
     async with service_with(artifact=artifact, history_max_events=25) as service:
-        for place in rng.permutation(30).tolist():  # out of order, and the oldest five are trimmed
-            await service.http.post("/events", json={"events": [events[place]]})
+        for index in rng.permutation(30).tolist():  # out of order, and the oldest five are trimmed
+            await service.http.post("/events", json={"events": [events[index]]})
         await service.http.post(f"/users/{user}/merge", json={"from": anonymous})
         stored = await service.recommend(user_id=user, k=60, exclude_seen=False)
-        held = (await service.http.get(f"/users/{user}/history")).json()["events"]
-        given = await service.recommend(history=[event["item_id"] for event in held], k=60, exclude_seen=False)
-    kept = [place for place in range(30) if place >= 5 and place % 7]
-    assert [event["item_id"] for event in held if event["item_id"] != "stranger"] == [f"i{items[n]}" for n in kept]
+        retained = (await service.http.get(f"/users/{user}/history")).json()["events"]
+        from_request = await service.recommend(
+            history=[event["item_id"] for event in retained], k=60, exclude_seen=False
+        )
+    positions = [index for index in range(30) if index >= 5 and index % 7]
+    assert [event["item_id"] for event in retained if event["item_id"] != "unknown"] == [
+        f"i{items[n]}" for n in positions
+    ]
     predictor = load_artifact(artifact, device="cpu").predictor
-    for answer, of in ((stored, times[kept]), (given, np.full(len(kept), NO_TIME, dtype=np.uint32))):
-        top = predictor.top_k([items[kept]], 60, times=[of])
+    for answer, answer_times in (
+        (stored, times[positions]),
+        (from_request, np.full(len(positions), NO_TIME, dtype=np.uint32)),
+    ):
+        top = predictor.top_k([items[positions]], 60, times=[answer_times])
         expected = {f"i{n}": score for n, score in zip(top.indices[0].tolist(), top.scores[0].tolist(), strict=True)}
-        assert scores(answer) == pytest.approx(expected, rel=1e-3, abs=1e-3)
-    assert scores(stored) != pytest.approx(scores(given), rel=1e-2, abs=1e-2)
+        assert get_scores(answer) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    assert get_scores(stored) != pytest.approx(get_scores(from_request), rel=1e-2, abs=1e-2)

@@ -1,4 +1,4 @@
-"""Names of unknown items: looked up once, remembered in bounded number."""
+"""Ids of unknown items are looked up once and cached in bounded number."""
 
 import asyncio
 
@@ -11,49 +11,49 @@ from app.stores.records import NewEvent
 
 pytestmark = pytest.mark.anyio
 
-KNOWN = ["a", "b", "c"]
+CATALOGUE = ["a", "b", "c"]
 
 
-def soon() -> float:
+def get_deadline() -> float:
     return asyncio.get_running_loop().time() + 5
 
 
-async def stored(store: HistoryStore, user_id: str, *item_ids: str) -> None:
-    await store.append([NewEvent(user_id, item_id, place) for place, item_id in enumerate(item_ids)])
+async def store_events(store: HistoryStore, user_id: str, *item_ids: str) -> None:
+    await store.append([NewEvent(user_id, item_id, time) for time, item_id in enumerate(item_ids)])
 
 
-async def test_names_come_in_the_order_asked_and_each_once(store: HistoryStore) -> None:
-    await stored(store, "u", "a", "x", "b", "y", "x")
-    unknown = UnknownItemResolver(store, KNOWN.__contains__)
-    assert await unknown.resolve("u", item_keys(["y", "x", "y"]), soon()) == ["y", "x"]
+async def test_ids_are_unique_and_in_the_requested_order(store: HistoryStore) -> None:
+    await store_events(store, "u", "a", "x", "b", "y", "x")
+    resolver = UnknownItemResolver(store, CATALOGUE.__contains__)
+    assert await resolver.resolve("u", item_keys(["y", "x", "y"]), get_deadline()) == ["y", "x"]
 
 
-async def test_a_name_is_remembered_across_users_and_outlives_the_history(store: HistoryStore) -> None:
-    await stored(store, "u", "a", "x")
-    unknown = UnknownItemResolver(store, KNOWN.__contains__)
-    assert await unknown.resolve("u", item_keys(["x"]), soon()) == ["x"]
+async def test_id_is_cached_across_users_and_after_erasure(store: HistoryStore) -> None:
+    await store_events(store, "u", "a", "x")
+    resolver = UnknownItemResolver(store, CATALOGUE.__contains__)
+    assert await resolver.resolve("u", item_keys(["x"]), get_deadline()) == ["x"]
     await store.erase("u")
-    assert await unknown.resolve("somebody", item_keys(["x"]), soon()) == ["x"]
+    assert await resolver.resolve("v", item_keys(["x"]), get_deadline()) == ["x"]
 
 
-async def test_a_name_that_redis_does_not_have_is_left_out(store: HistoryStore) -> None:
-    await stored(store, "u", "x")
-    unknown = UnknownItemResolver(store, KNOWN.__contains__)
-    assert await unknown.resolve("u", item_keys(["gone", "x"]), soon()) == ["x"]
+async def test_id_that_redis_does_not_have_is_omitted(store: HistoryStore) -> None:
+    await store_events(store, "u", "x")
+    resolver = UnknownItemResolver(store, CATALOGUE.__contains__)
+    assert await resolver.resolve("u", item_keys(["missing", "x"]), get_deadline()) == ["x"]
 
 
-async def test_a_deadline_that_passed_gives_the_names_at_hand(store: HistoryStore) -> None:
-    await stored(store, "u", "x")
-    await stored(store, "v", "x", "y")
-    unknown = UnknownItemResolver(store, KNOWN.__contains__)
-    await unknown.resolve("u", item_keys(["x"]), soon())
-    assert await unknown.resolve("v", item_keys(["x", "y"]), 0.0) == ["x"]
+async def test_expired_deadline_returns_cached_ids_only(store: HistoryStore) -> None:
+    await store_events(store, "u", "x")
+    await store_events(store, "v", "x", "y")
+    resolver = UnknownItemResolver(store, CATALOGUE.__contains__)
+    await resolver.resolve("u", item_keys(["x"]), get_deadline())
+    assert await resolver.resolve("v", item_keys(["x", "y"]), 0.0) == ["x"]
 
 
-async def test_the_names_learnt_first_are_forgotten_first(store: HistoryStore) -> None:
-    unknown = UnknownItemResolver(store, KNOWN.__contains__, cache_size=3)
+async def test_oldest_ids_are_evicted_first(store: HistoryStore) -> None:
+    resolver = UnknownItemResolver(store, CATALOGUE.__contains__, cache_size=3)
     for number in range(5):
-        await stored(store, f"u{number}", f"x{number}")
-        await unknown.resolve(f"u{number}", item_keys([f"x{number}"]), soon())
+        await store_events(store, f"u{number}", f"x{number}")
+        await resolver.resolve(f"u{number}", item_keys([f"x{number}"]), get_deadline())
     everything = item_keys([f"x{number}" for number in range(5)])
-    assert await unknown.resolve("nobody", everything, soon()) == ["x2", "x3", "x4"]
+    assert await resolver.resolve("w", everything, get_deadline()) == ["x2", "x3", "x4"]
