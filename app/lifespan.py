@@ -1,4 +1,4 @@
-"""What lives as long as the service, opened and closed in order: Redis, the model, the services on top, the health_monitor."""
+"""Resources of the application, opened and closed in order: store, model, services, health monitor."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -21,12 +21,12 @@ from app.stores.redis.embedded import EmbeddedRedis
 from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import StoreMetrics
 from app.telemetry.request_context import Tracing
-from app.telemetry.tracing.setup import start_tracing
+from app.telemetry.tracing import start_tracing
 from app.users.service import UserService
 
 
 class AppState(TypedDict):
-    """What `dependencies.state(name)` reaches."""
+    """Lifespan state, which `get_state(name)` in `app/http/dependencies.py` reads."""
 
     settings: Settings
     tracing: Tracing | None
@@ -41,9 +41,9 @@ class AppState(TypedDict):
 def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[AppState]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        async with AsyncExitStack() as opened:
-            await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
-            tracing = await opened.enter_async_context(
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(flush_periodically())  # this and tracing come first, so that they end last
+            tracing = await stack.enter_async_context(
                 start_tracing(
                     settings.otlp_endpoint,
                     sample_ratio=settings.trace_sample_ratio,
@@ -51,11 +51,11 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
                     drain_s=settings.drain_s,
                 )
             )
-            store = await _open_store(settings, opened)
-            engine, models = await _open_model(settings, opened, tracing)
+            store = await _open_store(settings, stack)
+            engine, models = await _open_model(settings, stack, tracing)
             health_monitor = HealthMonitor(store, engine)
-            await opened.enter_async_context(health_monitor.run())
-            opened.enter_context(freeze_heap())
+            await stack.enter_async_context(health_monitor.run())
+            stack.enter_context(freeze_heap())
             yield AppState(
                 settings=settings,
                 tracing=tracing,
@@ -71,26 +71,28 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
     return lifespan
 
 
-async def _open_model(settings: Settings, opened: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
-    """The model in this process, or the way to the process that has it."""
+async def _open_model(settings: Settings, stack: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
+    """Load the model in this process, or connect to the dedicated model process."""
     if settings.model_process != "dedicated":
-        from app.model_server.local_model import open_local_model  # torch, which a worker without a model never loads
+        from app.model_server.local_model import (
+            open_local_model,
+        )  # imports torch, which a worker without a model avoids
 
-        return await opened.enter_async_context(open_local_model(settings, tracing))
-    versions = ModelRepository(settings.artifact)
+        return await stack.enter_async_context(open_local_model(settings, tracing))
+    repository = ModelRepository(settings.artifact)
     max_pending = settings.queue_limit + settings.max_batch
-    engine = RemoteEngine(settings.model_socket_path, resolve_target_folder(versions), max_pending=max_pending)
-    await opened.enter_async_context(engine.connect(settings.drain_s))
-    return engine, RemoteModelManager(versions, engine)
+    engine = RemoteEngine(settings.model_socket_path, resolve_target_folder(repository), max_pending=max_pending)
+    await stack.enter_async_context(engine.connect(settings.drain_s))
+    return engine, RemoteModelManager(repository, engine)
 
 
-async def _open_store(settings: Settings, opened: AsyncExitStack) -> HistoryStore:
+async def _open_store(settings: Settings, stack: AsyncExitStack) -> HistoryStore:
     url = settings.redis_url
-    if url is None:  # under `nextup serve` the parent has started it, because workers share one
-        url = opened.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability)).url
+    if url is None:  # `nextup serve` starts one Redis for all workers and sets the URL
+        url = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability)).url
     timeout_s = settings.redis_timeout_ms / 1000
     client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=timeout_s)
-    opened.push_async_callback(close_redis, client)
+    stack.push_async_callback(close_redis, client)
     store = HistoryStore.from_settings(client, settings, wait_s=timeout_s, observer=StoreMetrics())
-    opened.push_async_callback(store.close)
+    stack.push_async_callback(store.close)
     return store

@@ -1,4 +1,4 @@
-"""The application: its routers, its middleware, its handlers of errors and its lifespan, put together."""
+"""The ASGI application: routers, middleware, exception handlers and lifespan."""
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -23,14 +23,14 @@ from app.users.endpoints import router as users
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service as one ASGI application; settings come from the environment unless they are given."""
+    """Create the application; without `settings` they are read from the environment."""
     settings = Settings() if settings is None else settings
     app = FastAPI(
         title="nextup",
         version=__version__,
         summary="Online next-item recommendation.",
         lifespan=build_lifespan(settings),
-        # The framework's own would put paths, which name users, into spans, and bodies that are refused into logs.
+        # FastAPI's telemetry would record paths, which contain user ids, in spans, and rejected bodies in logs.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (recommend, events, users, items, admin, health, home):

@@ -1,6 +1,6 @@
 """All settings of the service: environment variables with the prefix NEXTUP_, typed, units in the names.
 
-Built once, by the command that starts the service, and passed on; nothing else reads the environment.
+Created once by the command that starts the service and passed on; no other code reads the environment.
 """
 
 from importlib.util import find_spec
@@ -30,90 +30,94 @@ WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 
 
 class Settings(BaseSettings):
-    """What can be set, with its default; each field is the variable NEXTUP_<FIELD IN CAPITALS>."""
+    """Settings of the service and their defaults; each field is read from NEXTUP_<FIELD IN CAPITALS>."""
 
     model_config = SettingsConfigDict(env_prefix="NEXTUP_", frozen=True, extra="ignore")
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
-    workers: WorkerCount = Field(default=1, description="HTTP processes; auto = by cores, memory and device")
-    artifact: Path = Field(
-        default=Path("var/demo"), description="folder of the artifact to serve, or of published versions"
-    )
-    data_dir: Path = Field(default=Path("var"), description="where the embedded Redis and the service keep their files")
+    workers: WorkerCount = Field(default=1, description="HTTP worker processes; auto = from cores, memory and device")
+    artifact: Path = Field(default=Path("var/demo"), description="artifact directory to serve, or a model repository")
+    data_dir: Path = Field(default=Path("var"), description="directory for files of the embedded Redis and the service")
     api_keys: str = Field(
-        default="", description="who may ask: name:scope+scope:sha256, by commas, as `nextup key` prints them"
+        default="",
+        description="comma-separated API keys as name:scope+scope:sha256 (see `nextup key`); empty = no keys",
     )
-    metrics_key: str | None = Field(default=None, description="the key that /metrics asks for")
-    rate_limit: float = Field(default=0, ge=0, description="requests per second of one key and process; 0 = any")
-    allow_anonymous: bool = Field(default=False, description="allow listening beyond loopback without API keys")
+    metrics_key: str | None = Field(default=None, description="key required for /metrics; unset = open")
+    rate_limit: float = Field(default=0, ge=0, description="requests per second per key and process; 0 = unlimited")
+    allow_anonymous: bool = Field(
+        default=False, description="allow listening on other than loopback addresses without API keys"
+    )
 
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the model runs")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="device that runs the model")
     model_process: Literal["auto", "in_process", "dedicated"] = Field(
         default="auto",
         description="in_process: a model per worker; dedicated: one process for all; auto = dedicated on a shared GPU",
     )
     model_socket: Path | None = Field(
-        default=None, description="where that process listens; unset = in NEXTUP_DATA_DIR"
+        default=None, description="Unix socket of the dedicated model process; unset = model.sock in NEXTUP_DATA_DIR"
     )
-    native: bool = Field(default=True, description="native code for the model where it can; off = torch alone")
+    native: bool = Field(default=True, description="run the model in native code where possible; off = torch only")
     torch_threads: int = Field(default=0, ge=0, description="compute threads per process; 0 = cores / workers")
-    max_k: int = Field(default=100, ge=1, le=1000, description="largest k a request may ask for")
-    max_batch: int = Field(default=32, ge=1, le=1024, description="most requests in one model batch")
-    queue_limit: int = Field(default=1024, ge=1, description="requests that may wait for the model; more are refused")
+    max_k: int = Field(default=100, ge=1, le=1000, description="largest k of a request")
+    max_batch: int = Field(default=32, ge=1, le=1024, description="maximum queries in one model batch")
+    queue_limit: int = Field(default=1024, ge=1, description="maximum queries waiting for the model; more are rejected")
     request_deadline_ms: int = Field(
-        default=1000, ge=1, description="answer or 504 after this, unless the caller says less"
+        default=1000, ge=1, description="deadline of a request, after which it fails with 504; clients may shorten it"
     )
-    max_body_bytes: int = Field(default=2_000_000, ge=1024, description="largest request body")
-    drain_s: float = Field(default=10.0, ge=0, description="longest wait for running requests at shutdown")
+    max_body_bytes: int = Field(default=2_000_000, ge=1024, description="maximum size of a request body")
+    drain_s: float = Field(default=10.0, ge=0, description="maximum time to finish running requests at shutdown")
 
     redis_url: str | None = Field(
         default=None,
         description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; unset = embedded Redis",
     )
-    redis_pool: int = Field(default=32, ge=1, description="connections per process")
+    redis_pool: int = Field(default=32, ge=1, description="maximum Redis connections per process")
     redis_timeout_ms: int = Field(
-        default=500, ge=1, description="longest wait for one Redis command or a free connection"
+        default=500, ge=1, description="timeout of a Redis command and of waiting for a free connection"
     )
     redis_wait_replicas: int = Field(
-        default=0, ge=0, le=16, description="replicas that must have an event before it is acknowledged; 0 = none"
+        default=0, ge=0, le=16, description="replicas that must confirm an event before it is acknowledged; 0 = none"
     )
     durability: Literal["everysec", "always"] = Field(
-        default="everysec", description="when the embedded Redis syncs to disk"
+        default="everysec", description="how often the embedded Redis syncs to disk"
     )
     history_max_events: int = Field(
-        default=1000, ge=1, le=16_000, description="events kept per user, the latest by time"
+        default=1000, ge=1, le=16_000, description="events retained per user, the most recent by event time"
     )
     history_lifetime_days: int = Field(
-        default=400, ge=0, description="a history is dropped this long after its last event; 0 = never"
+        default=400, ge=0, description="a history expires this long after its last event; 0 = never"
     )
     event_id_lifetime_days: int = Field(
-        default=7, ge=1, description="how long the id of a trimmed event still counts as seen"
+        default=7, ge=1, description="how long the id of a trimmed event still identifies duplicates"
     )
 
-    log_format: LogFormat = Field(default="text", description="lines of the log: text, or json for collectors")
+    log_format: LogFormat = Field(default="text", description="log lines as text, or as json for log collectors")
     otlp_endpoint: str | None = Field(
-        default=None, description="takes traces by OTLP over HTTP, as http://collector:4318; unset = no tracing"
+        default=None, description="OTLP/HTTP endpoint for traces, such as http://collector:4318; unset = no tracing"
     )
     trace_sample_ratio: float = Field(
-        default=0.01, ge=0, le=1, description="of the traces that begin here; a caller's own choice is kept"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="share of new traces that are sampled; a client's decision takes precedence",
     )
 
     @field_validator("otlp_endpoint")
     @classmethod
-    def _reachable_collector(cls, text: str | None) -> str | None:
-        if not text:  # as compose gives a variable that is not set
+    def _check_endpoint(cls, text: str | None) -> str | None:
+        if not text:  # compose passes an unset variable as an empty string
             return None
         url = urlsplit(text)
         if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise ValueError(f"{text!r} is not like http://collector:4318")
+            raise ValueError(f"must be a URL such as http://collector:4318 (got {text!r})")
         if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
-            raise ValueError("traces need OpenTelemetry: pip install 'nextup[otel]'")
+            raise ValueError("tracing requires OpenTelemetry; run pip install 'nextup[otel]'")
         return text
 
     @field_validator("api_keys")
     @classmethod
-    def _readable_keys(cls, text: str) -> str:
+    def _check_keys(cls, text: str) -> str:
         ApiKeys(text)
         return text
 
@@ -127,20 +131,20 @@ class Settings(BaseSettings):
         return self.model_socket or self.data_dir.resolve() / "model.sock"
 
     @model_validator(mode="after")
-    def _no_replicas_of_the_embedded_redis(self) -> Self:
+    def _check_replicas(self) -> Self:
         if self.redis_wait_replicas and self.redis_url is None:
             raise ValueError(
-                f"NEXTUP_REDIS_WAIT_REPLICAS={self.redis_wait_replicas} needs a Redis with replicas: "
+                f"NEXTUP_REDIS_WAIT_REPLICAS={self.redis_wait_replicas} requires a Redis with replicas; "
                 "set NEXTUP_REDIS_URL"
             )
         return self
 
     @model_validator(mode="after")
-    def _only_loopback_without_keys(self) -> Self:
+    def _check_host(self) -> Self:
         loopback = self.host in {"127.0.0.1", "localhost", "::1"}
         if not loopback and not self.allow_anonymous and not self.api_keys:
             raise ValueError(
-                f"NEXTUP_HOST={self.host} would open the service to the network without API keys; "
-                "set NEXTUP_API_KEYS, or NEXTUP_ALLOW_ANONYMOUS=1 if something in front of it checks callers"
+                f"NEXTUP_HOST={self.host} would expose the service to the network without API keys; "
+                "set NEXTUP_API_KEYS, or NEXTUP_ALLOW_ANONYMOUS=1 if a proxy authenticates clients"
             )
         return self

@@ -5,37 +5,37 @@ from pathlib import Path
 
 
 def has_gpu(device: str) -> bool:
-    """Whether the model will run on one, as far as can be told without torch."""
+    """Check whether the model will run on a GPU, without importing torch."""
     return device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists())
 
 
 def count_cores() -> int:
-    """That this process may use: of its affinity, and not more than its control group's quota, rounded up."""
+    """Count the cores of the process's affinity, limited by its control group's quota, rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(count, _quota(Path("/sys/fs/cgroup/cpu.max"), count)))
+    return max(1, min(count, read_cpu_quota(count)))
 
 
 def read_memory_limit(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
-    """What this process and those of its control group may use: what the group is given, and not more than there is."""
-    there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Read the memory limit of the control group in bytes, at most the machine's memory."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         limit = group.read_text().strip()
-        return there_is if limit == "max" else min(there_is, int(limit))
+        return total if limit == "max" else min(total, int(limit))
     except (OSError, ValueError):
-        return there_is
+        return total
 
 
-def _quota(path: Path, otherwise: int) -> int:
-    """`cpu.max` holds microseconds per period, or "max"."""
+def read_cpu_quota(default: int, group: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Read the cores of the control group; `cpu.max` holds microseconds per period, or "max"."""
     try:
-        quota, period = path.read_text().split()
-        return otherwise if quota == "max" else -(-int(quota) // int(period))
+        quota, period = group.read_text().split()
+        return default if quota == "max" else -(-int(quota) // int(period))
     except (OSError, ValueError):
-        return otherwise
+        return default
 
 
 def read_free_memory() -> int:
-    """Free bytes of the machine, or of the control group if that is less."""
+    """Read the free memory of the machine in bytes, or that of the control group if it is less."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

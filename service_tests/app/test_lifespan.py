@@ -1,4 +1,4 @@
-"""What the service does to its process, and takes back."""
+"""The lifespan freezes the heap and unfreezes it again."""
 
 import gc
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from service_tests.support.service import Service
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_collector_is_spared_the_model_only_while_the_service_runs(
+async def test_heap_is_frozen_only_while_the_service_runs(
     service_with: Callable[..., AbstractAsyncContextManager[Service]],
 ) -> None:
     gc.unfreeze()

@@ -8,15 +8,15 @@ from app.runtime import machine
 
 
 @pytest.mark.parametrize(
-    ("text", "cores"), [("max 100000", 7), ("200000 100000", 2), ("150000 100000", 2), ("rubbish", 7)]
+    ("text", "cores"), [("max 100000", 7), ("200000 100000", 2), ("150000 100000", 2), ("invalid", 7)]
 )
-def test_the_quota_of_a_container_counts(text: str, cores: int, tmp_path: Path) -> None:
+def test_cpu_quota_of_the_container_limits_the_cores(text: str, cores: int, tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text(text + "\n")
-    assert machine._quota(tmp_path / "cpu.max", 7) == cores
-    assert machine._quota(tmp_path / "missing", 7) == 7
+    assert machine.read_cpu_quota(7, tmp_path / "cpu.max") == cores
+    assert machine.read_cpu_quota(7, tmp_path / "missing") == 7
 
 
-def test_the_limit_of_memory_is_that_of_the_container_or_the_machine(tmp_path: Path) -> None:
+def test_memory_limit_is_the_smaller_of_container_and_machine(tmp_path: Path) -> None:
     group, missing = tmp_path / "memory.max", tmp_path / "missing"
     total = machine.read_memory_limit(missing)
     assert total > 100_000_000
