@@ -26,7 +26,7 @@ from models.heads.base import ScoringHead
 from models.heads.dense import DenseHead
 from models.heads.popularity import PopularityHead
 from models.heads.tied import TiedHead
-from models.layers.block import init_weights
+from models.layers.block import initialize_weights
 from models.recommender import SequentialRecommender
 
 EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {
@@ -54,7 +54,7 @@ HEADS: Mapping[str, type[ScoringHead]] = {
 def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     """A model with fresh weights, from torch's own random state. Unknown parts and options are ValueErrors by name."""
     model = _assembled(config, num_items)
-    model.apply(init_weights)
+    model.apply(initialize_weights)
     model.embedding.reset_special()
     model.encoder.reset_special()
     return model

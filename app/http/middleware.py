@@ -37,7 +37,7 @@ class RequestMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, _shorten_startup_error(send))
+            await self._app(scope, receive, _format_startup_error(send))
             return
         started_at = time.perf_counter()
         headers = {name: value for name, value in scope["headers"] if name in _USED_HEADERS}
@@ -127,7 +127,7 @@ def _get_route(scope: Scope) -> str:
     return str(scope["path"]) if "endpoint" in scope and not scope["path_params"] else "unmatched"
 
 
-def _shorten_startup_error(send: Send) -> Send:
+def _format_startup_error(send: Send) -> Send:
     """Wrap `send` so that a ServiceError during startup is reported in one line, not as Starlette's traceback."""
 
     async def send_shortened(message: Message) -> None:

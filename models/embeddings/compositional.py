@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
+from models.layers.block import initialize_without_norms
 from models.layers.category_lists import CategoryLists, sort_categories_by_use
 from models.layers.context_injection import ContextInjection
-from models.layers.keep_scale import keep_scale
 from models.layers.mixed_radix import choose_two_bases, to_digits
 from models.times import NO_HOUR, compute_hours
 
@@ -73,7 +73,7 @@ class CompositionalEmbedding(ItemEmbedding):
 
     def reset_special(self) -> None:
         """At the start h_i, the mean of N rows, and r_i, the sum of three, are as large as vectors of a full table."""
-        keep_scale(self.key)
+        initialize_without_norms(self.key)
         self.injection.reset_special()
         with torch.no_grad():
             self.rows.weight.mul_(len(self.bases) ** 0.5)

@@ -3,18 +3,17 @@
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import build_shared_blocks
+from models.layers.block import assign_weight_sets, build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
-from models.layers.sharing import assign_weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):
     """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64.
 
     `selector` says which earlier blocks a query sees: a name in models/layers/block_selectors.py.
-    `sharing` lets blocks use the same weights, norms apart: a layer of models/layers/sharing.py is a block here.
+    `sharing` lets blocks use the same weights, norms apart: a layer of models/layers/block.py is a block here.
     """
 
     causal = True

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
+from models.layers.block import assign_weight_sets
 from models.layers.causal_convolution import CausalConvolution
-from models.layers.sharing import assign_weight_sets
 
 
 class DilatedConvolutionEncoder(SequenceEncoder):

@@ -6,14 +6,13 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
-from models.layers.block import build_shared_blocks
+from models.layers.block import assign_weight_sets, build_shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
-from models.layers.sharing import assign_weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):
-    """`sharing` lets blocks use the same weights, norms apart: a layer of models/layers/sharing.py is a block here."""
+    """`sharing` lets blocks use the same weights, norms apart: a layer of models/layers/block.py is a block here."""
 
     causal = True
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.keep_scale import keep_scale
+from models.layers.block import initialize_without_norms
 from models.layers.positional import LearnedPositions
 from models.layers.twin_block import TwinBlock
 
@@ -63,7 +63,7 @@ class TwinAttentionEncoder(SequenceEncoder):
 
     def reset_special(self) -> None:
         if not self.residual:  # and so no norm
-            keep_scale(self.blocks)
+            initialize_without_norms(self.blocks)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self._encode(x, lengths)

@@ -1,18 +1,18 @@
-"""Causal self-attention on torch's fused kernel: dense, or through a fixed short-term mask."""
+"""Causal self-attention on torch's fused kernel: dense, or with a fixed short-term mask."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.gather import gather_positions
+from models.layers.block import gather_positions
 from models.layers.positional import RotaryPositions
 from models.layers.sparse_attention import build_short_term_mask
 
 
 class CausalSelfAttention(nn.Module):
-    """Every position looks at itself and at all before it, or with `window` at those of the short-term mask alone.
+    """Every position attends to itself and all positions before it, or with `window` to its short-term mask.
 
-    No dropout on weights: fused kernels are faster without.
+    There is no dropout on attention weights, because fused kernels are faster without it.
     """
 
     def __init__(self, dim: int, heads: int, rotary: RotaryPositions | None, window: int | None = None) -> None:
@@ -25,41 +25,43 @@ class CausalSelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
-        key_places = torch.arange(x.shape[1], device=x.device)
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) if only the positions `at` (B, P) are computed."""
+        key_positions = torch.arange(x.shape[1], device=x.device)
         if at is None and self.window is None:
             return self._mix(x, x, None, None, None)
-        places = key_places if at is None else at
+        positions = key_positions if at is None else at
         if self.window is None:
-            mask = key_places <= places[..., None]
+            mask = key_positions <= positions[..., None]
         else:
-            mask = build_short_term_mask(places, x.shape[1], self.window)
+            mask = build_short_term_mask(positions, x.shape[1], self.window)
         return self._mix(x if at is None else gather_positions(x, at), x, at, None, mask)
 
-    def attend_to(self, asked: Tensor, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
-        """(B, P, dim) for `asked` at the positions `at` (B, P), from nothing but `x` (B, S, dim) at `places` (B, S).
+    def attend_to(self, queries: Tensor, at: Tensor, x: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
+        """(B, P, dim) for `queries` at the positions `at` (B, P), from `x` (B, S, dim) at `positions` (B, S) only.
 
-        `seen` (B, P, S) says which of them each asks; it must be what the mask would say.
+        `visible` (B, P, S) must equal the mask of these positions.
         """
-        return self._mix(asked, x, at, places, seen)
+        return self._mix(queries, x, at, positions, visible)
 
-    def _mix(self, asked: Tensor, x: Tensor, at: Tensor | None, places: Tensor | None, mask: Tensor | None) -> Tensor:
-        """Queries from `asked`, keys and values from `x`; without a mask the two are one and the mask is causal."""
+    def _mix(
+        self, queries: Tensor, x: Tensor, at: Tensor | None, positions: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
+        """Attend with queries from `queries`, keys and values from `x`; no mask means causal, with queries from `x`."""
         width = x.shape[-1]
-        if asked is x:
-            query, key, value = self._heads(F.linear(x, self.qkv.weight)).chunk(3, dim=1)
+        if queries is x:
+            query, key, value = self._split_heads(F.linear(x, self.qkv.weight)).chunk(3, dim=1)
         else:
-            query = self._heads(F.linear(asked, self.qkv.weight[:width]))
-            key, value = self._heads(F.linear(x, self.qkv.weight[width:])).chunk(2, dim=1)
+            query = self._split_heads(F.linear(queries, self.qkv.weight[:width]))
+            key, value = self._split_heads(F.linear(x, self.qkv.weight[width:])).chunk(2, dim=1)
         if self.rotary is not None:
-            query, key = self.rotary(query, at), self.rotary(key, places)
+            query, key = self.rotary(query, at), self.rotary(key, positions)
         if mask is not None and mask.ndim == 3:
             mask = mask[:, None]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         """(B, T, n · heads · d) → (B, n · heads, T, d)"""
         split: Tensor = x.unflatten(-1, (-1, self.out.in_features // self.heads)).transpose(1, 2)
         return split

@@ -1,15 +1,32 @@
-"""A transformer block around any attention: where the norms stand is its whole idea."""
+"""Transformer blocks: the block itself, weight sharing between the layers of a stack, and weight initialization."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from models.layers.gather import gather_positions
+LAYERS_PER_BLOCK = 2
+
+SCHEMES: Mapping[str, Callable[[int, int], int]] = {
+    # (block, position of the layer in the block) → weight set
+    "original": lambda block, position: block * LAYERS_PER_BLOCK + position,
+    "cross_layer": lambda block, position: 0,  # noqa: ARG005
+    "cross_block": lambda block, position: position,  # noqa: ARG005
+    "adjacent_layer": lambda block, position: block,  # noqa: ARG005
+    "adjacent_block": lambda block, position: block // 2 * LAYERS_PER_BLOCK + position,
+}
+"""Sharing schemes of CpRec (arXiv 2004.13139), section on layer-wise parameter sharing.
+
+original: no sharing. cross_layer: one set for all layers. cross_block: the same pair of sets for all blocks.
+adjacent_layer: the two layers of a block share. adjacent_block: blocks (0, 1), (2, 3), … share layer by layer.
+
+In the paper a layer is one dilated convolution, and a block is one residual block of two layers. With transformers a
+layer is one transformer block, and two consecutive ones count as a block. Norms are never shared.
+"""
 
 
 class ModuleReference:
-    """A module that another one owns: called like it, but not a module, so its weights are registered only once."""
+    """Calls a module that another module owns; not an nn.Module, so that the weights are registered only once."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -19,9 +36,9 @@ class ModuleReference:
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each with a residual.
+    """Attention and feed-forward, each with a residual connection.
 
-    Pre-norm (norm on the way into a sublayer) trains without warm-up; post-norm (norm after the sum) is what
+    Pre-norm (norm on the input of a sublayer) trains without warm-up; post-norm (norm after the sum) is what
     BlossomRec publishes.
     """
 
@@ -42,15 +59,27 @@ class Block(nn.Module):
         self.pre_norm = pre_norm
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone: the rest is never computed."""
-        asked = x if at is None else gather_positions(x, at)
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) if only the positions `at` (B, P) are computed."""
+        residual = x if at is None else gather_positions(x, at)
         if self.pre_norm:
-            x = asked + self.dropout(self.attention(self.attention_norm(x), at))
+            x = residual + self.dropout(self.attention(self.attention_norm(x), at))
             out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
             return out
-        x = self.attention_norm(asked + self.dropout(self.attention(x, at)))
+        x = self.attention_norm(residual + self.dropout(self.attention(x, at)))
         normed: Tensor = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return normed
+
+
+def gather_positions(x: Tensor, at: Tensor) -> Tensor:
+    """(B, T, dim) → (B, P, dim): the rows of each sequence at its positions `at` (B, P)."""
+    return x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def assign_weight_sets(scheme: str, layers: int) -> tuple[int, ...]:
+    """Assign a weight set to each of `layers`; sets are numbered from 0 in order of first use."""
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown sharing scheme {scheme!r}; choose from {', '.join(SCHEMES)}")
+    return tuple(SCHEMES[scheme](*divmod(layer, LAYERS_PER_BLOCK)) for layer in range(layers))
 
 
 def build_shared_blocks(
@@ -60,9 +89,9 @@ def build_shared_blocks(
     dropout: float,
     pre_norm: bool,
 ) -> nn.ModuleList:
-    """One block per entry of `weight_sets`: equal entries share attention and feed-forward, every block has own norms.
+    """Build one block per entry of `weight_sets`; equal entries share attention and feed-forward, but not norms.
 
-    `sublayers` makes the attention and the feed-forward of a set; the first block of the set registers them.
+    `sublayers` creates the attention and the feed-forward of a set; the first block of the set registers them.
     """
     owned: dict[int, tuple[nn.Module, nn.Module]] = {}
     blocks = []
@@ -76,11 +105,21 @@ def build_shared_blocks(
     return nn.ModuleList(blocks)
 
 
-def init_weights(module: nn.Module) -> None:
-    """N(0, 0.02) for matrices, zero for biases and padding: apply to a whole model, then set what deviates."""
+def initialize_weights(module: nn.Module) -> None:
+    """Initialize matrices with N(0, 0.02), biases and padding with zero; apply to a model before other resets."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         nn.init.zeros_(module.weight[module.padding_idx])
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def initialize_without_norms(module: nn.Module) -> None:
+    """Initialize all linear layers with N(0, 1 / inputs), which keeps the scale of a vector without norms.
+
+    The usual standard deviation of 0.02 relies on norms; without them the output of a few layers is almost zero.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)

@@ -1,26 +1,27 @@
 """BlossomRec's attention: long-term and short-term sparse attention on shared projections, mixed by gates.
 
-Equations: arXiv 2512.13368; sizes and reading order as in its published code. What differs from that code, and why:
-exact softmax in both branches, a sink at the oldest key, gates that keep their initial bias, a selector that learns
+Equations: arXiv 2512.13368; sizes and layout as in its published code. Deliberate differences from that code: exact
+softmax in both branches, a sink at the oldest key, gates that keep their initial bias, a selector that learns
 (models/LOG.md, "blossom encoder").
 """
 
 import torch
 from torch import Tensor, nn
 
+from models.layers.block import gather_positions
 from models.layers.block_selectors import build_block_selector
-from models.layers.gather import gather_positions
 from models.layers.positional import RotaryPositions
 from models.layers.sparse_attention import build_long_term_bias, build_short_term_mask
 
 GATE_BIAS = (-2.0, 2.0, -2.0)
-"""Long term, short term, the selector's own output at the start: the short term leads until the others have learned."""
+"""Initial bias of long term, short term and selector output: the short term dominates until the others are trained."""
 
 
 class BlossomAttention(nn.Module):
-    """Heads share keys and values in groups. `block` is both the stride of the summaries and the block chosen.
+    """Attention whose heads share keys and values in groups.
 
-    `selector` is a name in models/layers/block_selectors.py.
+    `block` is both the stride of the summaries and the size of a selected block; `selector` is a name in
+    models/layers/block_selectors.py.
     """
 
     def __init__(
@@ -49,12 +50,12 @@ class BlossomAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def reset_gates(self) -> None:
-        """Call after the weights of the whole model have been initialised, or the start is lost."""
+        """Set the gates' initial bias; must run after the weights of the whole model are initialized."""
         with torch.no_grad():
             self.gates.bias.view(self.heads, self.branches).copy_(torch.tensor(GATE_BIAS[: self.branches]))
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) if only the positions `at` (B, P) are computed."""
         sizes = [x.shape[-1], self.key_heads * self.head_dim, self.key_heads * self.head_dim]
         parts = self.qkv(x).split(sizes, -1)
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in parts)
@@ -62,23 +63,25 @@ class BlossomAttention(nn.Module):
             x = gather_positions(x, at)
             query = query.gather(2, at[:, None, :, None].expand(-1, self.heads, -1, self.head_dim))
         query = self.rotary(query, at).unflatten(1, (self.key_heads, -1))  # (B, G, H/G, Q, d)
-        places = torch.arange(x.shape[1], device=x.device) if at is None else at
+        positions = torch.arange(x.shape[1], device=x.device) if at is None else at
         key = self.rotary(key)
-        importance, read = self.selector(query, key, value, places)
-        long_term, short_term = self._weights(query, key, importance, places)
+        importance, output = self.selector(query, key, value, positions)
+        long_term, short_term = self._compute_weights(query, key, importance, positions)
         gate = self.gates(x).unflatten(-1, (self.key_heads, -1, self.branches)).permute(4, 0, 2, 3, 1).sigmoid()
         gate = gate[..., None]  # (branches, B, G, H/G, Q, 1)
         mixed = (gate[0] * long_term + gate[1] * short_term) @ value[:, :, None]
-        if read is not None:
-            mixed = mixed + gate[2] * read
+        if output is not None:
+            mixed = mixed + gate[2] * output
         out: Tensor = self.out(mixed.flatten(1, 2).transpose(1, 2).flatten(2))
         return out
 
-    def _weights(self, query: Tensor, key: Tensor, importance: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
+    def _compute_weights(
+        self, query: Tensor, key: Tensor, importance: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
         length = key.shape[-2]
         logits = (query * self.head_dim**-0.5) @ key[:, :, None].transpose(-1, -2)
-        short_mask = build_short_term_mask(places, length, self.short_window)
+        short_mask = build_short_term_mask(positions, length, self.short_window)
         short_term = logits.masked_fill(~short_mask[..., None, None, :, :], -torch.inf).softmax(-1)
-        bias = build_long_term_bias(importance, places, length, self.block, self.blocks_chosen)
+        bias = build_long_term_bias(importance, positions, length, self.block, self.blocks_chosen)
         return (logits + bias[:, :, None]).softmax(-1), short_term

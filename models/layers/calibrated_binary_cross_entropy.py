@@ -1,13 +1,13 @@
-"""gBCE, the loss of gSASRec (arXiv 2308.07192): binary cross-entropy that expects to see few negatives.
+"""gBCE, the loss of gSASRec (arXiv 2308.07192): binary cross-entropy calibrated for few sampled negatives.
 
-With k negatives of |I| − 1 possible ones, plain binary cross-entropy shows an item as a negative too seldom, so that
-scores of the best items all approach certainty and lose their order. gBCE makes positives weaker to match:
+With k negatives of |I| − 1 possible ones, plain binary cross-entropy samples an item as a negative too rarely, so the
+scores of the best items all approach certainty and lose their order. gBCE weakens the positives to match:
 
     L = −1/(k+1) · [ log σ(s⁺)^β + Σ log(1 − σ(s⁻)) ],   β = α (t (1 − 1/α) + 1/α),   α = k / (|I| − 1)
 
-with t between 0 (β = 1, plain) and 1 (β = α, probabilities as they are). As log σ^β is β · log σ, nothing needs to be
-raised to a power; the positives are computed and all is summed in float64, where log σ of a certain score is not yet 0.
-Gradients are computed in the forward pass, chunk by chunk, as in models/layers/candidate_cross_entropy.py.
+with t between 0 (β = 1, plain) and 1 (β = α, calibrated probabilities). Because log σ^β is β · log σ, no power is
+computed. Positives and all sums use float64, in which log σ of a high score does not round to 0. Gradients are computed
+in the forward pass, chunk by chunk, as in models/layers/candidate_cross_entropy.py.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from models.layers.candidate_cross_entropy import MAX_CELLS
 
 
 def compute_positive_power(negatives: int, num_items: int, calibration: float) -> float:
-    """β for k = `negatives` and t = `calibration`, with the α cancelled: t (α − 1) + 1."""
+    """Compute β for k = `negatives` and t = `calibration`; with α cancelled it is t (α − 1) + 1."""
     sampled = negatives / max(1, num_items - 1)
     return calibration * (sampled - 1.0) + 1.0
 
@@ -33,24 +33,24 @@ def calibrated_binary_cross_entropy(
     collisions: Tensor,
     ids: Tensor,
     beta: float,
-    budget: int = MAX_CELLS,
+    max_cells: int = MAX_CELLS,
 ) -> Tensor:
-    """The mean over tokens of L; all tokens share the negatives, where the paper draws k for each of them.
+    """Compute the mean of L over tokens; all tokens share the negatives, whereas the paper samples k per token.
 
     Args:
-        hidden: (N, D) one row per token.
+        hidden: (N, D), one row per token.
         negatives: (k, D) vectors of the negatives.
         target_rows: (N, D) vectors of the tokens' targets.
-        collisions: (N,) int64, the target of each token: a negative that is the target is left out of its sum.
-        ids: (k,) int64, what item each negative is.
-        beta: the power of the positives, from `compute_positive_power`.
-        budget: the most cells that one chunk of scores may have; one token at least is done at a time.
+        collisions: (N,) int64, the target of each token; a negative equal to the target is excluded from its sum.
+        ids: (k,) int64, the item of each negative.
+        beta: power of the positives, from `compute_positive_power`.
+        max_cells: maximum number of scores in one chunk; a chunk has at least one token.
 
     Returns:
-        a scalar that can be differentiated by hidden, negatives and target_rows.
+        a scalar, differentiable with respect to hidden, negatives and target_rows.
 
     """
-    inputs = (hidden, negatives, target_rows, collisions, ids, beta, budget)
+    inputs = (hidden, negatives, target_rows, collisions, ids, beta, max_cells)
     loss: Tensor = _CalibratedBinaryCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
     return loss
 
@@ -66,14 +66,14 @@ class _CalibratedBinaryCrossEntropy(torch.autograd.Function):
         collisions: Tensor,
         ids: Tensor,
         beta: float,
-        budget: int,
+        max_cells: int,
     ) -> Tensor:
-        exact = torch.promote_types(hidden.dtype, torch.float32)  # half precision is too coarse for sums
+        exact = torch.promote_types(hidden.dtype, torch.float32)  # half precision is not accurate enough for sums
         grad_hidden = torch.empty_like(hidden)
         grad_negatives = torch.zeros_like(negatives, dtype=exact)
         grad_targets = torch.empty_like(target_rows)
         total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-        step = max(1, budget // max(1, len(negatives)))
+        step = max(1, max_cells // max(1, len(negatives)))
         for start in range(0, len(hidden), step):
             rows = slice(start, start + step)
             h, target = hidden[rows], target_rows[rows]

@@ -1,9 +1,9 @@
-"""Softmax cross-entropy over many candidates without ever holding a (tokens, candidates) tensor larger than a budget.
+"""Softmax cross-entropy over many candidates in chunks, so that memory does not grow with tokens × candidates.
 
 One function serves the full softmax (candidates = the catalogue) and the sampled one (candidates = negatives): the
-target's score is computed apart in both, and is taken out of the candidates. Gradients are computed in the forward
-pass, chunk by chunk, while the chunk's probabilities are at hand: three matrix products instead of four, and nothing
-of size tokens × candidates is kept for the backward pass.
+target's score is computed separately in both, and excluded from the candidates. Gradients are computed in the forward
+pass, chunk by chunk, while the chunk's probabilities exist: three matrix products instead of four, and no tensor of
+size tokens × candidates is saved for the backward pass.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 MAX_CELLS = 4_000_000
-"""Cells of the largest tensor: 16 MB of float32, which stays near the caches of a CPU."""
+"""Maximum number of scores in one chunk: 16 MB of float32, about the size of a CPU's caches."""
 
 
 def candidate_cross_entropy(
@@ -23,24 +23,26 @@ def candidate_cross_entropy(
     collisions: Tensor,
     ids: Tensor | None = None,
     bias: Tensor | None = None,
-    budget: int = MAX_CELLS,
+    max_cells: int = MAX_CELLS,
 ) -> Tensor:
-    """The mean over tokens of −log( e^t / (e^t + Σ_c e^s_c) ), with t = h·target row and s_c = h·candidate c + bias_c.
+    """Compute the mean over tokens of −log( e^t / (e^t + Σ_c e^s_c) ).
+
+    t = h·target row, and s_c = h·candidate c + bias_c.
 
     Args:
-        hidden: (N, D) one row per token.
+        hidden: (N, D), one row per token.
         candidates: (C, D) vectors of the candidates.
         target_rows: (N, D) vectors of the tokens' targets.
-        collisions: (N,) int64, the target of each token: a candidate that is the target is left out of the sum.
-        ids: (C,) int64, what candidate each row is; without it row c is candidate c.
+        collisions: (N,) int64, the target of each token; a candidate equal to the target is excluded from the sum.
+        ids: (C,) int64, the candidate of each row; without it row c is candidate c.
         bias: (C,) added to the scores of the candidates (the log-Q correction); no gradient.
-        budget: the most cells that one chunk of scores may have; one token at least is done at a time.
+        max_cells: maximum number of scores in one chunk; a chunk has at least one token.
 
     Returns:
-        a scalar that can be differentiated by hidden, candidates and target_rows.
+        a scalar, differentiable with respect to hidden, candidates and target_rows.
 
     """
-    inputs = (hidden, candidates, target_rows, collisions, ids, bias, budget)
+    inputs = (hidden, candidates, target_rows, collisions, ids, bias, max_cells)
     loss: Tensor = _CandidateCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
     return loss
 
@@ -56,7 +58,7 @@ class _CandidateCrossEntropy(torch.autograd.Function):
         collisions: Tensor,
         ids: Tensor | None,
         bias: Tensor | None,
-        budget: int,
+        max_cells: int,
     ) -> Tensor:
         tokens = len(hidden)
         needs_grad = any(ctx.needs_input_grad)
@@ -64,7 +66,7 @@ class _CandidateCrossEntropy(torch.autograd.Function):
         grad_candidates = torch.zeros_like(candidates, dtype=torch.float32)
         grad_targets = torch.empty_like(target_rows)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        step = max(1, budget // max(1, len(candidates)))
+        step = max(1, max_cells // max(1, len(candidates)))
         for start in range(0, tokens, step):
             rows = slice(start, start + step)
             h, target = hidden[rows], target_rows[rows]
@@ -76,7 +78,7 @@ class _CandidateCrossEntropy(torch.autograd.Function):
                 scores.scatter_(1, collisions[rows, None], -torch.inf)
             else:
                 scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
-            # One pass of exp over the chunk; what is left of the softmax, 1 / sum, goes to the (step, D) sides.
+            # One pass of exp over the chunk; the softmax's factor 1 / sum is applied to the smaller (step, D) operands.
             top = torch.maximum(scores.amax(-1), target_score)
             weights = scores.sub_(top[:, None]).exp_()
             target_weight = (target_score - top).exp()
@@ -84,10 +86,10 @@ class _CandidateCrossEntropy(torch.autograd.Function):
             total += (weight_sum.log() + top - target_score).sum()
             if needs_grad:
                 weights = weights.to(hidden.dtype)
-                shrink = (1.0 / weight_sum)[:, None].to(hidden.dtype)
+                inverse_sum = (1.0 / weight_sum)[:, None].to(hidden.dtype)
                 error = (target_weight / weight_sum - 1.0)[:, None].to(hidden.dtype)  # of the target's score
-                grad_hidden[rows] = (weights @ candidates).mul_(shrink).addcmul_(error, target)
-                grad_candidates.add_(weights.T @ (h * shrink))
+                grad_hidden[rows] = (weights @ candidates).mul_(inverse_sum).addcmul_(error, target)
+                grad_candidates.add_(weights.T @ (h * inverse_sum))
                 grad_targets[rows] = error * h
         ctx.save_for_backward(grad_hidden, grad_candidates.to(candidates.dtype), grad_targets)
         ctx.tokens = tokens

@@ -1,8 +1,8 @@
-"""A dilated convolution over time that sees no future, as one matrix product per layer.
+"""Causal dilated convolution over time, as one matrix product per layer.
 
-The k positions that an output sees are laid side by side and multiplied with one (k·dim, dim) matrix. That is what a
-convolution is, it needs no transposition between channels and time, and the weights do not know the dilation, so that
-layers of different dilation can share them.
+The k input positions of an output are concatenated and multiplied with one (k·dim, dim) matrix. This is equivalent to a
+convolution, needs no transposition between channels and time, and its weights do not depend on the dilation, so layers
+of different dilation can share them.
 """
 
 import torch
@@ -18,9 +18,9 @@ class CausalConvolution(nn.Module):
         self.taps = nn.Linear(kernel * dim, dim)
 
     def forward(self, x: Tensor, dilation: int) -> Tensor:
-        """(B, W, dim) → (B, W − (kernel − 1)·dilation, dim): only positions that see nothing but what is in `x`.
+        """(B, W, dim) → (B, W − (kernel − 1)·dilation, dim): only positions whose inputs are all in `x`.
 
-        For an output at every position, put (kernel − 1)·dilation zeros on the left of `x`.
+        For an output at every position, pad `x` with (kernel − 1)·dilation zeros on the left.
         """
         length = x.shape[1] - (self.kernel - 1) * dilation
         taps = [x[:, tap * dilation : tap * dilation + length] for tap in range(self.kernel)]

@@ -1,4 +1,4 @@
-"""A vector and its context merged by a small network that begins as "the vector, nearly"."""
+"""Network that merges a vector with its context, initialized to return almost the vector itself."""
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,10 @@ class ContextInjection(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def reset_special(self) -> None:
-        """Let h_i through at the start: where candidates are scored by h_i too, both then begin in one space.
+        """Initialize to pass h_i through: if candidates are scored by h_i too, both then start in one space.
 
-        A network drawn at random turns h_i away from the candidates, and training begins with turning it back. Near
-        zero SiLU(x) is x / 2, so the identity and twice the identity do it; r_i keeps its small random start.
+        A randomly initialized network would rotate h_i away from the candidates, and training would first have to undo
+        that. Near zero SiLU(x) is x / 2, so the identity and twice the identity cancel it; r_i stays small and random.
         """
         with torch.no_grad():
             self.merge.weight[:, : self.dim] = torch.eye(self.dim)

@@ -1,11 +1,11 @@
-"""The position-wise half of a transformer block."""
+"""Position-wise feed-forward networks of transformer blocks."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class FeedForward(nn.Module):
-    """dim → hidden → dim with a GELU between, every position on its own."""
+    """dim → hidden → dim with a GELU in between, for each position separately."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class FeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """SwiGLU (arXiv 2002.05202): half of the hidden features, through SiLU, weigh the other half."""
+    """SwiGLU (arXiv 2002.05202): half of the hidden features, through SiLU, gate the other half."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()

@@ -1,13 +1,13 @@
-"""A pre-norm transformer block whose two sublayers pass a gate before they join the residual, as LiGR has it.
+"""Pre-norm transformer block of LiGR, with a gate on each sublayer before the residual sum.
 
 x ← x + σ(W_a x) ⊙ attention(norm(x)), then x ← x + σ(W_f x) ⊙ feed_forward(norm(x)) (arXiv 2502.03417): each feature of
-each position decides how much of the sublayer it takes.
+each position controls how much of the sublayer it adds.
 """
 
 from torch import Tensor, nn
 
 from models.layers.attention import CausalSelfAttention
-from models.layers.gather import gather_positions
+from models.layers.block import gather_positions
 
 
 class GatedBlock(nn.Module):
@@ -22,17 +22,17 @@ class GatedBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, P, dim) for the positions `at` (B, P) alone."""
-        asked = x if at is None else gather_positions(x, at)
-        return self._join(asked, self.attention(self.attention_norm(x), at))
+        """(B, T, dim) → (B, T, dim), or (B, P, dim) if only the positions `at` (B, P) are computed."""
+        residual = x if at is None else gather_positions(x, at)
+        return self._add_gated(residual, self.attention(self.attention_norm(x), at))
 
-    def attend_to(self, at: Tensor, x: Tensor, places: Tensor, seen: Tensor) -> Tensor:
-        """(B, 1, dim) at `at` (B, 1), from `x` (B, S, dim) at `places` (B, S) alone; x[:, 0] is the position asked."""
+    def attend_to(self, at: Tensor, x: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
+        """(B, 1, dim) at `at` (B, 1), from `x` (B, S, dim) at `positions` (B, S) only; x[:, 0] is the query."""
         normed = self.attention_norm(x)
-        return self._join(x[:, :1], self.attention.attend_to(normed[:, :1], at, normed, places, seen))
+        return self._add_gated(x[:, :1], self.attention.attend_to(normed[:, :1], at, normed, positions, visible))
 
-    def _join(self, x: Tensor, attended: Tensor) -> Tensor:
+    def _add_gated(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.attention_gate(x).sigmoid() * self.dropout(attended)
-        through = self.feed_forward(self.feed_forward_norm(x))
-        out: Tensor = x + self.feed_forward_gate(x).sigmoid() * self.dropout(through)
+        fed = self.feed_forward(self.feed_forward_norm(x))
+        out: Tensor = x + self.feed_forward_gate(x).sigmoid() * self.dropout(fed)
         return out

@@ -1,4 +1,4 @@
-"""How long ago the event before was, as a vector that joins the item's: pages of one sitting differ from new visits."""
+"""Vector for the time since the previous event, added to the item's vector: it separates sessions from new visits."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.times import NO_INTERVAL, NUM_INTERVALS, compute_intervals
 
 HIDDEN_SHARE = 0.1
-"""Share of the histories whose intervals are hidden in training, so that a history without times is not a stranger."""
+"""Share of histories whose intervals are hidden in training, so that histories without times work as well."""
 
 
 class IntervalEmbedding(nn.Module):
@@ -15,7 +15,7 @@ class IntervalEmbedding(nn.Module):
         self.vectors = nn.Embedding(NUM_INTERVALS, dim)
 
     def forward(self, items: Tensor, times: Tensor | None) -> Tensor:
-        """(B, T) items and their times, None where nobody knows them → (B, T, dim)."""
+        """(B, T) items and their times, or None without times → (B, T, dim)."""
         numbers = torch.full_like(items, NO_INTERVAL) if times is None else compute_intervals(times)
         if self.training:
             numbers = numbers * (torch.rand(len(numbers), 1, device=numbers.device) >= HIDDEN_SHARE)

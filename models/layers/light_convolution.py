@@ -1,4 +1,4 @@
-"""A convolution that costs a handful of numbers: all channels of a head share one kernel."""
+"""Convolution with very few weights: all channels of a head share one kernel."""
 
 import torch
 import torch.nn.functional as F
@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 
 class LightConvolution(nn.Module):
-    """Sums the items around each one, weighted by their distance alone: LSAN (CIKM 2021), section 3.2.1.
+    """Sums the items around each position, weighted by distance only: LSAN (CIKM 2021), section 3.2.1.
 
-    H^conv[i, d] = Σ_{j=1..L} W^conv_j · H[i + offset(j), d], with one kernel W^conv of L = `window` numbers for each
-    head's share of the channels. The paper's window is centred, offset(j) = j − ⌈(L + 1) / 2⌉; with `causal` it ends
-    at i, offset(j) = j − L. Outside the sequence there are zeros. `normalised` makes a softmax of each kernel, as in
-    the convolutions that this one descends from; the paper does not.
+    H^conv[i, d] = Σ_{j=1..L} W^conv_j · H[i + offset(j), d], with one kernel W^conv of L = `window` weights for the
+    channels of each head. The paper's window is centred, offset(j) = j − ⌈(L + 1) / 2⌉; with `causal` it ends
+    at i, offset(j) = j − L. Positions outside the sequence are zero. `normalised` applies a softmax to each kernel,
+    as in the convolutions from which this one is derived; the paper does not.
     """
 
     def __init__(self, dim: int, heads: int, window: int, *, causal: bool, normalised: bool) -> None:
@@ -25,7 +25,7 @@ class LightConvolution(nn.Module):
         nn.init.normal_(self.kernel, std=window**-0.5)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim), zero behind each end if not causal → the same shape; (B, 1, dim) for positions `at` (B,)."""
+        """(B, T, dim), zero after each end if not causal → the same shape, or (B, 1, dim) at positions `at` (B,)."""
         kernel = self.kernel.softmax(-1) if self.normalised else self.kernel
         taps = kernel.repeat_interleave(self.channels, dim=0).T  # (L, dim)
         padded = F.pad(x, (0, 0, self.left_padding, self.right_padding))

@@ -1,13 +1,13 @@
-"""Where in the sequence a vector stands: rotary positions (relative, no parameters) and learned ones (absolute)."""
+"""Position encodings: rotary (relative, without parameters) and learned (absolute)."""
 
 import torch
 from torch import Tensor, nn
 
 
 class RotaryPositions(nn.Module):
-    """Rotates neighbouring pairs of features by an angle that grows with the position (RoPE, arXiv 2104.09864).
+    """Rotates adjacent pairs of features by an angle that grows with the position (RoPE, arXiv 2104.09864).
 
-    The product of two rotated vectors depends on the distance of their positions only.
+    The dot product of two rotated vectors depends only on the distance of their positions.
     """
 
     cos: Tensor
@@ -16,21 +16,21 @@ class RotaryPositions(nn.Module):
     def __init__(self, head_dim: int, max_len: int, theta: float = 10_000.0) -> None:
         super().__init__()
         if head_dim % 2:
-            raise ValueError(f"rotary positions turn pairs of features: head width {head_dim} is odd")
+            raise ValueError(f"rotary positions require an even head dimension (got {head_dim})")
         frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
         angles = torch.arange(max_len, dtype=torch.float64)[:, None] * frequencies
         self.register_buffer("cos", angles.cos().float(), persistent=False)
         self.register_buffer("sin", angles.sin().float(), persistent=False)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, heads, T, head_dim) → the same shape; row t is turned by t, or by at[b, t] with `at` (B, T)."""
+        """(B, heads, T, head_dim) → the same shape; row t is rotated by t, or by at[b, t] with `at` (B, T)."""
         if at is None:
             cos, sin = self.cos[: x.shape[-2]], self.sin[: x.shape[-2]]
         else:
             cos, sin = self.cos[at][:, None], self.sin[at][:, None]
         even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-        return turned.flatten(-2).to(x.dtype)
+        rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
+        return rotated.flatten(-2).to(x.dtype)
 
 
 class LearnedPositions(nn.Module):

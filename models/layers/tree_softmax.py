@@ -1,4 +1,4 @@
-"""The two-level tree softmax of CpRec: popular items and one token per tail first, then one tail.
+"""Two-level tree softmax of CpRec: first popular items and one token per tail, then the items of one tail.
 
 CpRec (arXiv 2004.13139), section on block-wise adaptive decomposition of the softmax layer. The symbols W^1, A^j, B^j,
 d_j and k_j are the paper's; the equations:
@@ -6,8 +6,8 @@ d_j and k_j are the paper's; the equations:
     block 1:  p(x) = softmax(h W^1)[x]
     tail j:   p(x) = softmax(h W^1)[token of j] · softmax((h A^j) B^j)[x − k_{j−1}]
 
-so the probabilities of all items sum to 1. Weights have no biases. Classes of the first level are the k_1 items of
-block 1, then the n − 1 tokens of the blocks 2 … n. Items are counted from 1 outside and from 0 in here.
+so the probabilities of all items sum to 1. There are no biases. Classes of the first level are the k_1 items of block
+1, then the n − 1 tokens of the blocks 2 … n. Items are counted from 1 in the interface and from 0 within blocks.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class TreeSoftmax(nn.Module):
         ranks = compute_block_ranks(dim, len(self.ends), factor)[1:]
         sizes = compute_block_sizes(self.ends)[1:]
         self.first = nn.Linear(dim, self.ends[0] + len(sizes), bias=False)
-        # A^j keeps the size of h, so that a tail's logits are not the product of two small starts.
+        # A^j preserves the scale of h, so that a tail's logits are not the product of two small initial values.
         self.narrow = nn.ParameterList(nn.Parameter(torch.randn(rank, dim) * dim**-0.5) for rank in ranks)
         self.tails = nn.ModuleList(nn.Linear(*shape, bias=False) for shape in zip(ranks, sizes, strict=True))
         self.register_buffer("starts", torch.tensor(self.ends[:-1], dtype=torch.int64), persistent=False)
@@ -43,35 +43,37 @@ class TreeSoftmax(nn.Module):
         return items, tokens
 
     def compute_tail(self, hidden: Tensor, tail: int) -> Tensor:
-        """(…, dim) → (…, size): log-probabilities of the items of a tail, given that it is this tail; 0 is block 2."""
+        """(…, dim) → (…, size): log-probabilities of a tail's items, conditional on the tail; tail 0 is block 2."""
         logits: Tensor = self.tails[tail](F.linear(hidden, self.narrow[tail]))
         return logits.log_softmax(-1)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
-        """(…, dim) → (…, num_items), every item of the catalogue in its order."""
+        """(…, dim) → (…, num_items): log-probabilities of all items in catalogue order."""
         items, tokens = self.compute_first_level(hidden)
         tails = (tokens[..., j, None] + self.compute_tail(hidden, j) for j in range(len(self.tails)))
         return torch.cat((items, *tails), dim=-1)
 
-    def cross_entropy(self, hidden: Tensor, targets: Tensor, budget: int = MAX_CELLS) -> Tensor:
-        """The mean of −log p over (N, dim) positions with (N,) targets, 1 to num_items; a scalar.
+    def cross_entropy(self, hidden: Tensor, targets: Tensor, max_cells: int = MAX_CELLS) -> Tensor:
+        """Mean of −log p over (N, dim) positions with (N,) targets, 1 to num_items; a scalar.
 
         First level: the label of a target in a tail is the tail's token. Second level: only the positions whose
-        target is in tail j are multiplied with A^j and B^j. No tensor of scores has more than `budget` cells.
+        target is in tail j are multiplied with A^j and B^j. No tensor of scores has more than `max_cells` cells.
         """
         head = self.ends[0]
         block = (targets[:, None] > self.starts).sum(-1)  # 0 is the first
         labels = torch.where(block == 0, targets - 1, head - 1 + block)
-        loss = self._part(hidden, self.first.weight, labels, budget)
+        loss = self._compute_part(hidden, self.first.weight, labels, max_cells)
         for j, start in enumerate(self.ends[:-1]):
             inside = (block == j + 1).nonzero().squeeze(-1)
             if len(inside):
                 narrow = F.linear(hidden[inside], self.narrow[j])
-                tail_loss = self._part(
-                    narrow, self.tails[j].get_parameter("weight"), targets[inside] - start - 1, budget
+                tail_loss = self._compute_part(
+                    narrow, self.tails[j].get_parameter("weight"), targets[inside] - start - 1, max_cells
                 )
                 loss = loss + tail_loss * (len(inside) / len(targets))
         return loss
 
-    def _part(self, hidden: Tensor, weight: Tensor, labels: Tensor, budget: int) -> Tensor:
-        return candidate_cross_entropy(hidden, weight, F.embedding(labels, weight), collisions=labels, budget=budget)
+    def _compute_part(self, hidden: Tensor, weight: Tensor, labels: Tensor, max_cells: int) -> Tensor:
+        return candidate_cross_entropy(
+            hidden, weight, F.embedding(labels, weight), collisions=labels, max_cells=max_cells
+        )

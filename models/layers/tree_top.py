@@ -1,9 +1,9 @@
-"""The N best items of a tree softmax without opening every tail, and still exactly the N best.
+"""Exact top N items of a tree softmax without computing every tail.
 
-CpRec (arXiv 2004.13139), section on the softmax layer, stops early where the first level already answers. No item of a
-tail is more probable than the tail's token, so tail j can only matter if its token is more probable than the N-th best
-item found so far. To compare tokens with that item, and not with the other tokens and items of the first level, is
-what makes the answer exact: with N = 1, tokens at 0.40 and 0.35 and an item at 0.25, the second tail may hold the best.
+CpRec (arXiv 2004.13139), section on the softmax layer, stops early if the first level already decides. No item of a
+tail is more probable than the tail's token, so tail j can only matter if its token is more probable than the current
+N-th best item. Comparing tokens with that item, rather than with other tokens and items of the first level, makes the
+result exact: with N = 1, tokens at 0.40 and 0.35 and an item at 0.25, the second tail may contain the best item.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from models.layers.tree_softmax import TreeSoftmax
 
 @dataclass(frozen=True, slots=True)
 class BestItems:
-    """`indices` (B, N) of items, counted from 1, `log_probabilities` (B, N) falling, `tails_searched` (B,) tails looked into.
+    """Top items per row: `indices` (B, N) counted from 1, descending `log_probabilities` (B, N), `tails_searched` (B,).
 
-    Equal items stand by rising index; which of several equals is the N-th is left open.
+    Ties are ordered by ascending index; which of several tied items is the N-th is not defined.
     """
 
     indices: Tensor
@@ -28,37 +28,37 @@ class BestItems:
 
 @torch.inference_mode()
 def find_best_items(tree: TreeSoftmax, hidden: Tensor, count: int) -> BestItems:
-    """(B, dim) → the `count` most probable items of each row; all items where `count` is more than there are."""
+    """(B, dim) → the `count` most probable items of each row, or all items if there are fewer."""
     count = min(count, tree.num_items)
     items, tokens = tree.compute_first_level(hidden)
     rows = len(hidden)
     values = items.new_full((rows, count), -torch.inf)
     indices = torch.zeros(rows, count, dtype=torch.int64, device=hidden.device)
     tails_searched = torch.zeros(rows, dtype=torch.int64, device=hidden.device)
-    everyone = torch.arange(rows, device=hidden.device)
-    _merge(values, indices, everyone, items, first_index=1)
-    # Rows visit their tails in falling order of the tokens: once a row leaves a tail shut, it leaves the others too.
+    all_rows = torch.arange(rows, device=hidden.device)
+    _merge(values, indices, all_rows, items, first_index=1)
+    # Rows visit their tails by descending token, so a row that skips a tail also skips all later ones.
     order = tokens.argsort(dim=-1, descending=True, stable=True)
-    for turn in order.unbind(-1):
-        token = tokens.gather(-1, turn[:, None]).squeeze(-1)
-        wanted = token > values[:, -1]
-        if not wanted.any():
+    for tails in order.unbind(-1):
+        token = tokens.gather(-1, tails[:, None]).squeeze(-1)
+        is_needed = token > values[:, -1]
+        if not is_needed.any():
             break
-        tails_searched += wanted
+        tails_searched += is_needed
         for tail in range(tokens.shape[-1]):
-            chosen = (wanted & (turn == tail)).nonzero().squeeze(-1)
-            if len(chosen):
-                inside = token[chosen, None] + tree.compute_tail(hidden[chosen], tail)
-                _merge(values, indices, chosen, inside, first_index=tree.ends[tail] + 1)
+            selected = (is_needed & (tails == tail)).nonzero().squeeze(-1)
+            if len(selected):
+                tail_values = token[selected, None] + tree.compute_tail(hidden[selected], tail)
+                _merge(values, indices, selected, tail_values, first_index=tree.ends[tail] + 1)
     return BestItems(indices, values, tails_searched)
 
 
-def _merge(values: Tensor, indices: Tensor, rows: Tensor, found: Tensor, first_index: int) -> None:
-    """Put the best of `found` (R, size) into the lists of `rows` (R,), by falling value, equals by rising index."""
+def _merge(values: Tensor, indices: Tensor, rows: Tensor, candidates: Tensor, first_index: int) -> None:
+    """Merge the best of `candidates` (R, size) into the lists of `rows` (R,): by descending value, ties by index."""
     count = values.shape[-1]
-    best = found.topk(min(count, found.shape[-1]), dim=-1)
-    both = torch.cat((values[rows], best.values), dim=-1)
-    names, by_name = torch.cat((indices[rows], best.indices + first_index), dim=-1).sort(dim=-1)
-    both, by_value = both.gather(-1, by_name).sort(dim=-1, descending=True, stable=True)
-    values[rows] = both[:, :count]
-    indices[rows] = names.gather(-1, by_value)[:, :count]
+    best = candidates.topk(min(count, candidates.shape[-1]), dim=-1)
+    merged = torch.cat((values[rows], best.values), dim=-1)
+    merged_indices, index_order = torch.cat((indices[rows], best.indices + first_index), dim=-1).sort(dim=-1)
+    merged, value_order = merged.gather(-1, index_order).sort(dim=-1, descending=True, stable=True)
+    values[rows] = merged[:, :count]
+    indices[rows] = merged_indices.gather(-1, value_order)[:, :count]

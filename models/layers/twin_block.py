@@ -1,4 +1,4 @@
-"""Two readings of one sequence side by side, near and far, and a network that merges them."""
+"""Block with two parallel branches, a local convolution and global attention, and a network that merges them."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from models.layers.positional import LearnedPositions
 
 
 class GlobalAttention(nn.Module):
-    """Ĥ = softmax(Q Kᵀ / √(D / heads)) V, LSAN (CIKM 2021), section 3.2.2: no output matrix, the FFN's first is one."""
+    """Ĥ = softmax(Q Kᵀ / √(D / heads)) V, LSAN (CIKM 2021), section 3.2.2, whose output matrix is the FFN's first."""
 
     def __init__(self, dim: int, heads: int, *, causal: bool) -> None:
         super().__init__()
@@ -18,9 +18,9 @@ class GlobalAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
 
     def forward(self, x: Tensor, valid: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim), `valid` (B, T) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone.
+        """(B, T, dim), `valid` (B, T) → (B, T, dim), or (B, 1, dim) if only the positions `at` (B,) are computed.
 
-        Causal attention needs no `valid`: padding stands on the right, where it does not look.
+        Causal attention does not need `valid`: padding is on the right, outside its mask.
         """
         query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if at is not None:
@@ -28,16 +28,16 @@ class GlobalAttention(nn.Module):
         if self.causal and at is None:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
-            seen = valid if at is None else torch.arange(x.shape[1], device=x.device) <= at[:, None]
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None])
+            visible = valid if at is None else torch.arange(x.shape[1], device=x.device) <= at[:, None]
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible[:, None, None])
         return mixed.transpose(1, 2).flatten(2)
 
 
 class TwinBlock(nn.Module):
-    """Twin attention and the network behind it: LSAN (CIKM 2021), sections 3.2.3 and 3.3.1.
+    """Twin attention and the network after it: LSAN (CIKM 2021), sections 3.2.3 and 3.3.1.
 
     H^twin = [H^conv ; Ĥ], (B, T, 2D), and Ĥ^twin = GeLU(H^twin W_p^(1) + b_p^(1)) W_p^(2) + b_p^(2), 2D → D → D.
-    Both branches read H; only attention adds the positions P to it. With `residual` the block is H + FFN(norm(H)).
+    Both branches read H; only attention adds the position vectors P. With `residual` the block is H + FFN(norm(H)).
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class TwinBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: LearnedPositions, valid: Tensor, at: Tensor | None = None) -> Tensor:
-        """(B, T, dim) → (B, T, dim), or (B, 1, dim) for the positions `at` (B,) alone: the rest is never computed."""
+        """(B, T, dim) → (B, T, dim), or (B, 1, dim) if only the positions `at` (B,) are computed."""
         normed = self.norm(x)
-        if self.convolution.right_padding:  # what stands behind the end must not reach into it
+        if self.convolution.right_padding:  # positions after the end must not leak into the sequence
             normed = normed.masked_fill(~valid[..., None], 0.0)
-        near, far = self.convolution(normed, at), self.attention(positions(normed), valid, at)
-        out: Tensor = self.dropout(self.merge(torch.cat((near, far), dim=-1)))
+        local, distant = self.convolution(normed, at), self.attention(positions(normed), valid, at)
+        out: Tensor = self.dropout(self.merge(torch.cat((local, distant), dim=-1)))
         if not self.residual:
             return out
         return out + (x if at is None else x[torch.arange(len(at), device=at.device), at][:, None])

@@ -119,9 +119,9 @@ def test_service_logs_json_without_user_or_item_ids(tiny_artifact: Path, tmp_pat
 def _use_everything(http: httpx.Client) -> None:
     """Send user and item ids in every valid and invalid way."""
     event = {"user_id": SECRET_USER, "item_id": SECRET_ITEM}
-    known = {"user_id": SECRET_USER, "item_id": "i7"}
+    known_item = {"user_id": SECRET_USER, "item_id": "i7"}
     status = {
-        http.post("/events", json={"events": [event, known, event | {"timestamp": "never"}]}).status_code,
+        http.post("/events", json={"events": [event, known_item, event | {"timestamp": "never"}]}).status_code,
         http.post("/recommend", json={"user_id": SECRET_USER}).status_code,
         http.post("/recommend", json={"history": [SECRET_ITEM, "i1"], "candidates": [SECRET_ITEM]}).status_code,
         http.post("/recommend", json={"user_id": SECRET_USER, "k": SECRET_ITEM}).status_code,

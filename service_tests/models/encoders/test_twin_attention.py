@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.encoders.twin_attention import TwinAttentionEncoder
-from models.layers.block import init_weights
+from models.layers.block import initialize_weights
 
 DIM, MAX_LEN = 8, 20
 FORMS: list[dict[str, Any]] = [
@@ -96,7 +96,7 @@ def test_positions_reach_the_attention_and_not_the_convolution() -> None:
 def test_without_residuals_the_start_lets_the_input_through() -> None:
     torch.manual_seed(0)
     made = TwinAttentionEncoder(64, MAX_LEN, 0.0, layers=2, residual=False).eval()
-    made.apply(init_weights)
+    made.apply(initialize_weights)
     made.reset_special()
     x, lengths = torch.randn(4, MAX_LEN, 64) * 0.02, torch.full((4,), MAX_LEN)
     assert made(x, lengths).std() > 0.2 * x.std()

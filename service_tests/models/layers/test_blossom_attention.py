@@ -1,4 +1,4 @@
-"""BlossomRec's attention against its rules written as loops over single queries and keys."""
+"""BlossomRec's attention equals its rules written as loops over single queries and keys."""
 
 import pytest
 import torch
@@ -7,29 +7,29 @@ from models.layers.block_selectors import SELECTORS
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.positional import RotaryPositions
 from models.layers.sparse_attention import build_short_term_mask, mask_visible_blocks, select_blocks
-from service_tests.models.layers.reference_blossom import Sizes, by_loops
+from service_tests.models.layers.reference_blossom import Sizes, compute_by_loops
 
-SMALL = Sizes(dim=16, heads=4, key_heads=2, window=8, block=4, chosen=2, short=3)
-PUBLISHED = Sizes(dim=16, heads=4, key_heads=2, window=32, block=16, chosen=4, short=8)
+SMALL = Sizes(dim=16, heads=4, key_heads=2, window=8, block=4, selected=2, short=3)
+PUBLISHED = Sizes(dim=16, heads=4, key_heads=2, window=32, block=16, selected=4, short=8)
 
 
-def attention(seed: int = 0, selector: str = "straight_through", sizes: Sizes = SMALL) -> BlossomAttention:
+def create_attention(seed: int = 0, selector: str = "straight_through", sizes: Sizes = SMALL) -> BlossomAttention:
     torch.manual_seed(seed)
-    made = BlossomAttention(
+    module = BlossomAttention(
         sizes.dim,
         RotaryPositions(sizes.dim // sizes.heads, 200),
         heads=sizes.heads,
         key_heads=sizes.key_heads,
         compress_window=sizes.window,
         block=sizes.block,
-        blocks_chosen=sizes.chosen,
+        blocks_chosen=sizes.selected,
         short_window=sizes.short,
         selector=selector,
     )
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in module.parameters():
             parameter.normal_(std=0.5 if parameter.shape[-1] <= 32 else 0.1)
-    return made
+    return module
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -38,44 +38,44 @@ def attention(seed: int = 0, selector: str = "straight_through", sizes: Sizes = 
     [*((SMALL, length) for length in (1, 3, 4, 5, 8, 31)), *((PUBLISHED, n) for n in (1, 5, 15, 16, 17, 50, 100, 200))],
 )
 @torch.no_grad()
-def test_it_equals_the_rules_written_as_loops(selector: str, sizes: Sizes, length: int) -> None:
-    # float64, so that two blocks that are wanted nearly alike are put in one order by both
-    module = attention(length, selector, sizes).double()
+def test_attention_equals_the_loops(selector: str, sizes: Sizes, length: int) -> None:
+    # float64, so that both order two blocks of almost equal importance alike
+    module = create_attention(length, selector, sizes).double()
     generator = torch.Generator().manual_seed(length)
     x = torch.randn(1 if length > 50 else 2, length, sizes.dim, generator=generator, dtype=torch.float64)
-    expected = torch.stack([by_loops(module, selector, row, sizes) for row in x])
+    expected = torch.stack([compute_by_loops(module, selector, row, sizes) for row in x])
     torch.testing.assert_close(module(x), expected, rtol=0, atol=1e-5)
 
 
-def test_the_short_term_mask_is_window_powers_of_two_and_the_first_key() -> None:
+def test_short_term_mask_has_window_powers_of_two_and_first_key() -> None:
     mask = build_short_term_mask(torch.arange(40), 40, 3)
     assert [key for key in range(40) if mask[39, key]] == [0, 39 - 32, 39 - 16, 39 - 8, 39 - 4, 37, 38, 39]
     assert not mask.triu(1).any()
 
 
-def test_a_query_never_chooses_its_own_block_or_one_that_has_not_ended() -> None:
+def test_query_never_selects_its_own_or_an_incomplete_block() -> None:
     visible = mask_visible_blocks(torch.arange(12), 3, 4)
     assert visible[:, 0].tolist() == [t > 3 for t in range(12)]
     assert visible[:, 2].tolist() == [False] * 12
 
 
-def test_no_block_is_chosen_where_none_is_visible() -> None:
+def test_no_block_is_selected_if_none_is_visible() -> None:
     importance = torch.tensor([[[[0.0, 0.0, 0.0], [0.7, 0.0, 0.0], [0.2, 0.5, 0.3]]]])
-    chosen = select_blocks(importance, 2)
-    assert chosen[0, 0].tolist() == [[False] * 3, [True, False, False], [False, True, True]]
+    selected = select_blocks(importance, 2)
+    assert selected[0, 0].tolist() == [[False] * 3, [True, False, False], [False, True, True]]
 
 
-def test_the_selector_learns() -> None:
-    """As published, choosing blocks passes no gradient and the summaries stay as they were drawn."""
-    module = attention()
+def test_selector_is_trained() -> None:
+    """As published, selection has no gradient and the summaries keep their initial values."""
+    module = create_attention()
     module(torch.randn(1, 24, SMALL.dim, generator=torch.Generator().manual_seed(5))).square().sum().backward()
     for name, parameter in module.selector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name
 
 
-def test_the_straight_through_bias_changes_no_value() -> None:
-    module = attention()
+def test_straight_through_bias_changes_no_value() -> None:
+    module = create_attention()
     x = torch.randn(1, 24, SMALL.dim, generator=torch.Generator().manual_seed(6))
     with_gradient = module(x)
     with torch.no_grad():
@@ -84,8 +84,8 @@ def test_the_straight_through_bias_changes_no_value() -> None:
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
-def test_gates_start_with_the_short_term_in_front(selector: str) -> None:
-    module = attention(selector=selector)
+def test_gates_initially_favor_the_short_term(selector: str) -> None:
+    module = create_attention(selector=selector)
     module.reset_gates()
     start = [-2.0, 2.0, -2.0] if selector == "compressed" else [-2.0, 2.0]
     assert module.gates.bias.view(SMALL.heads, -1).tolist() == [start] * SMALL.heads

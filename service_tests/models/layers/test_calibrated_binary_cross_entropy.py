@@ -1,4 +1,4 @@
-"""gBCE against its formula, values and gradients, at every size of chunk; and what its calibration is for."""
+"""gBCE has the values and gradients of its formula, at every chunk size; calibration yields probabilities."""
 
 import itertools
 import math
@@ -15,16 +15,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy, compute_positive_power
 
 
-def plain(leaves: list[Tensor], collide: Tensor, beta: float) -> Tensor:
-    """The formula as it is printed."""
+def compute_plain(leaves: list[Tensor], collide: Tensor, beta: float) -> Tensor:
+    """Compute the formula as published."""
     hidden, negatives, rows = leaves
     positive = (hidden * rows).sum(-1).sigmoid() ** beta
-    others = (1 - (hidden @ negatives.T).sigmoid()).masked_fill(collide, 1.0)
-    return -((positive.log() + others.log().sum(-1)) / (len(negatives) + 1)).mean()
+    negative = (1 - (hidden @ negatives.T).sigmoid()).masked_fill(collide, 1.0)
+    return -((positive.log() + negative.log().sum(-1)) / (len(negatives) + 1)).mean()
 
 
-def drawn(tokens: int, count: int, items: int, seed: int) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Leaves in float64, targets and ids of the negatives."""
+def sample_inputs(tokens: int, count: int, items: int, seed: int) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Sample leaves in float64, targets and ids of the negatives."""
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(items, 4, generator=generator, dtype=torch.float64)
     targets = torch.randint(0, items, (tokens,), generator=generator)
@@ -33,7 +33,7 @@ def drawn(tokens: int, count: int, items: int, seed: int) -> tuple[list[Tensor],
     return [leaf.requires_grad_() for leaf in (hidden, table[ids], table[targets])], targets, ids
 
 
-def test_it_equals_a_case_worked_by_hand() -> None:
+def test_loss_equals_a_case_computed_by_hand() -> None:
     """σ(log 3) = 3/4, σ(0) = 1/2: L = −(½ log 3/4 + log 1/2 + log 1/4) / 3."""
     loss = calibrated_binary_cross_entropy(
         torch.ones(1, 1),
@@ -50,41 +50,41 @@ def test_it_equals_a_case_worked_by_hand() -> None:
 @given(
     tokens=st.integers(1, 9),
     count=st.integers(1, 6),
-    budget=st.integers(1, 60),
+    max_cells=st.integers(1, 60),
     seed=st.integers(0, 1000),
     beta=st.floats(0.01, 1),
 )
-def test_value_and_gradients_equal_the_formula(tokens: int, count: int, budget: int, seed: int, beta: float) -> None:
-    ours, targets, ids = drawn(tokens, count, 5, seed)
-    theirs = [leaf.detach().clone().requires_grad_() for leaf in ours]
-    loss = calibrated_binary_cross_entropy(*ours, collisions=targets, ids=ids, beta=beta, budget=budget)
-    expected = plain(theirs, collide=targets[:, None] == ids, beta=beta)
+def test_value_and_gradients_equal_the_formula(tokens: int, count: int, max_cells: int, seed: int, beta: float) -> None:
+    leaves, targets, ids = sample_inputs(tokens, count, 5, seed)
+    expected_leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+    loss = calibrated_binary_cross_entropy(*leaves, collisions=targets, ids=ids, beta=beta, max_cells=max_cells)
+    expected = compute_plain(expected_leaves, collide=targets[:, None] == ids, beta=beta)
     torch.testing.assert_close(loss, expected)
     (3 * loss).backward()
     (3 * expected).backward()
-    for leaf, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(leaf.grad, other.grad)
+    for leaf, expected_leaf in zip(leaves, expected_leaves, strict=True):
+        torch.testing.assert_close(leaf.grad, expected_leaf.grad)
 
 
-def test_its_gradient_is_the_slope_of_its_value() -> None:
-    leaves, targets, ids = drawn(5, 4, 6, 3)
+def test_gradient_equals_numerical_gradient() -> None:
+    leaves, targets, ids = sample_inputs(5, 4, 6, 3)
 
-    def loss(*tensors: Tensor) -> Tensor:
-        return calibrated_binary_cross_entropy(*tensors, collisions=targets, ids=ids, beta=0.3, budget=8)
+    def compute_loss(*tensors: Tensor) -> Tensor:
+        return calibrated_binary_cross_entropy(*tensors, collisions=targets, ids=ids, beta=0.3, max_cells=8)
 
-    assert torch.autograd.gradcheck(loss, leaves)
+    assert torch.autograd.gradcheck(compute_loss, leaves)
 
 
 @pytest.mark.parametrize(("negatives", "items", "t"), [(256, 3417, 0.75), (1, 1000, 0.2), (99, 100, 0.5)])
-def test_the_power_is_that_of_the_paper(negatives: int, items: int, t: float) -> None:
+def test_positive_power_equals_the_paper(negatives: int, items: int, t: float) -> None:
     alpha = negatives / (items - 1)
     assert compute_positive_power(negatives, items, t) == pytest.approx(alpha * (t * (1 - 1 / alpha) + 1 / alpha))
     assert compute_positive_power(negatives, items, 0.0) == 1.0
     assert compute_positive_power(negatives, items, 1.0) == pytest.approx(alpha)
 
 
-def test_without_calibration_it_is_plain_binary_cross_entropy() -> None:
-    (hidden, negatives, rows), _, _ = drawn(6, 3, 50, 1)
+def test_without_calibration_loss_is_plain_binary_cross_entropy() -> None:
+    (hidden, negatives, rows), _, _ = sample_inputs(6, 3, 50, 1)
     never = torch.full((6,), -1)
     loss = calibrated_binary_cross_entropy(
         hidden, negatives, rows, collisions=never, ids=torch.arange(3), beta=compute_positive_power(3, 50, 0.0)
@@ -94,9 +94,9 @@ def test_without_calibration_it_is_plain_binary_cross_entropy() -> None:
     torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(scores, labels))
 
 
-@pytest.mark.parametrize(("t", "level"), [(1.0, True), (0.0, False)])
-def test_full_calibration_makes_probabilities_of_the_scores(t: float, level: bool) -> None:
-    """Where σ(score) is each item's share of the targets, the expected loss is level with t = 1, and only then."""
+@pytest.mark.parametrize(("t", "is_minimum"), [(1.0, True), (0.0, False)])
+def test_full_calibration_turns_scores_into_probabilities(t: float, is_minimum: bool) -> None:
+    """With σ(score) equal to each item's share of targets, the expected loss is minimal for t = 1 only."""
     shares = torch.tensor([0.5, 0.2, 0.15, 0.1, 0.05], dtype=torch.float64)
     scores = shares.logit()[:, None].requires_grad_()
     beta = compute_positive_power(2, 5, t)
@@ -114,7 +114,7 @@ def test_full_calibration_makes_probabilities_of_the_scores(t: float, level: boo
             )
     expected.backward()
     assert scores.grad is not None
-    assert (scores.grad.abs().max().item() < 1e-12) == level
+    assert (scores.grad.abs().max().item() < 1e-12) == is_minimum
 
 
 def test_large_scores_neither_overflow_nor_lose_the_gradient() -> None:
@@ -133,8 +133,8 @@ def test_large_scores_neither_overflow_nor_lose_the_gradient() -> None:
     torch.testing.assert_close(hidden.grad, torch.tensor([[1.0], [-0.25]]) / 4)
 
 
-class Largest(TorchDispatchMode):
-    """Remembers the most cells that any tensor had."""
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -147,8 +147,8 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def test_no_tensor_is_larger_than_the_budget() -> None:
-    leaves, targets, ids = drawn(60, 50, 70, 0)
-    with Largest() as largest:
-        calibrated_binary_cross_entropy(*leaves, collisions=targets, ids=ids, beta=0.5, budget=400).backward()
+def test_no_tensor_exceeds_max_cells() -> None:
+    leaves, targets, ids = sample_inputs(60, 50, 70, 0)
+    with LargestTensor() as largest:
+        calibrated_binary_cross_entropy(*leaves, collisions=targets, ids=ids, beta=0.5, max_cells=400).backward()
     assert largest.cells == 400

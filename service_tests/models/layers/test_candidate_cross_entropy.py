@@ -1,4 +1,4 @@
-"""The chunked loss against the plain formula, values and gradients, at every size of chunk."""
+"""The chunked loss has the values and gradients of the plain formula, at every chunk size."""
 
 import torch
 from hypothesis import given, settings
@@ -8,17 +8,17 @@ from torch import Tensor
 from models.layers.candidate_cross_entropy import candidate_cross_entropy
 
 
-def plain(leaves: list[Tensor], collide: Tensor, bias: Tensor | None) -> Tensor:
+def compute_plain(leaves: list[Tensor], collide: Tensor, bias: Tensor | None) -> Tensor:
     hidden, candidates, rows = leaves
     scores = hidden @ candidates.T
     if bias is not None:
         scores = scores + bias
     target = (hidden * rows).sum(-1, keepdim=True)
-    everything = torch.cat((target, scores.masked_fill(collide, -torch.inf)), dim=1)
-    return -everything.log_softmax(-1)[:, 0].mean()
+    logits = torch.cat((target, scores.masked_fill(collide, -torch.inf)), dim=1)
+    return -logits.log_softmax(-1)[:, 0].mean()
 
 
-def leaves(*tensors: Tensor) -> list[Tensor]:
+def clone_leaves(*tensors: Tensor) -> list[Tensor]:
     return [tensor.clone().requires_grad_() for tensor in tensors]
 
 
@@ -26,12 +26,12 @@ def leaves(*tensors: Tensor) -> list[Tensor]:
 @given(
     tokens=st.integers(1, 9),
     items=st.integers(1, 12),
-    budget=st.integers(1, 200),
+    max_cells=st.integers(1, 200),
     seed=st.integers(0, 1000),
     sampled=st.booleans(),
 )
 def test_value_and_gradients_equal_the_plain_formula(
-    tokens: int, items: int, budget: int, seed: int, sampled: bool
+    tokens: int, items: int, max_cells: int, seed: int, sampled: bool
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(tokens, 4, generator=generator)
@@ -39,15 +39,16 @@ def test_value_and_gradients_equal_the_plain_formula(
     targets = torch.randint(0, items, (tokens,), generator=generator)
     ids = torch.randint(0, items, (6,), generator=generator) if sampled else None
     bias = torch.randn(6, generator=generator) if sampled else None
-    chosen = torch.arange(items) if ids is None else ids
-    ours, theirs = leaves(hidden, table[chosen], table[targets]), leaves(hidden, table[chosen], table[targets])
-    loss = candidate_cross_entropy(*ours, collisions=targets, ids=ids, bias=bias, budget=budget)
-    expected = plain(theirs, collide=targets[:, None] == chosen, bias=bias)
+    candidates = torch.arange(items) if ids is None else ids
+    leaves = clone_leaves(hidden, table[candidates], table[targets])
+    expected_leaves = clone_leaves(hidden, table[candidates], table[targets])
+    loss = candidate_cross_entropy(*leaves, collisions=targets, ids=ids, bias=bias, max_cells=max_cells)
+    expected = compute_plain(expected_leaves, collide=targets[:, None] == candidates, bias=bias)
     torch.testing.assert_close(loss, expected)
     (3 * loss).backward()
     (3 * expected).backward()
-    for ours_leaf, theirs_leaf in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(ours_leaf.grad, theirs_leaf.grad)
+    for leaf, expected_leaf in zip(leaves, expected_leaves, strict=True):
+        torch.testing.assert_close(leaf.grad, expected_leaf.grad)
 
 
 def test_large_scores_do_not_overflow() -> None:
