@@ -21,7 +21,7 @@ responses (problem+json).
 
 
 class ServiceError(Exception):
-    """Base of all errors: `status` and `title` are fixed per class, `detail` and `retry_after_s` have defaults there."""
+    """Base of all errors: a class fixes `status` and `title`, and has defaults for `detail` and `retry_after_s`."""
 
     status = 500
     title = "Internal error"

@@ -175,7 +175,7 @@ def set_serving_model(version: str, preset: str, device: str, dtype: str) -> Non
 
 
 class StoreMetrics:
-    """Metrics of store operations; implements `app.stores.redis.client.StoreObserver`."""
+    """Metrics of store operations; implements the `StoreObserver` of app.stores."""
 
     def observe(self, operation: str, seconds: float, error: bool) -> None:
         get_store_histogram(operation).observe(seconds)
@@ -184,7 +184,7 @@ class StoreMetrics:
 
 
 class BatchMetrics:
-    """Metrics of the model's batcher; implements `app.batching.observer.BatchObserver`."""
+    """Metrics of the model's batcher; implements the `BatchObserver` of app.batching."""
 
     def on_batch_started(self, waits_s: Sequence[float]) -> None:
         BATCH_SIZE.observe(len(waits_s))
