@@ -91,7 +91,7 @@ def test_request_continues_the_clients_trace_with_stages_as_children(traced: Tra
     [
         ({"user_id": SECRET_USER}, 200, "model", None),
         ({"history": ["i1", SECRET_ITEM]}, 200, "model", None),
-        ({"user_id": "nobody"}, 200, "popularity", "unknown_user"),
+        ({"user_id": "unknown"}, 200, "popularity", "unknown_user"),
         ({"user_id": SECRET_USER, "min_history_version": 99}, 409, None, None),
         ({"user_id": SECRET_USER, "k": 101}, 422, None, None),
         ({"history": ["i1"], "k": "many"}, 422, None, None),
