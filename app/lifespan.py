@@ -74,9 +74,8 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
 async def _open_model(settings: Settings, stack: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
     """Load the model in this process, or connect to the dedicated model process."""
     if settings.model_process != "dedicated":
-        from app.model_server.local_model import (
-            open_local_model,
-        )  # imports torch, which a worker without a model avoids
+        # Imports torch, which a worker without a model must not load.
+        from app.model_server.local_model import open_local_model
 
         return await stack.enter_async_context(open_local_model(settings, tracing))
     repository = ModelRepository(settings.artifact)
