@@ -1,9 +1,9 @@
-"""Dynamic batching without a timer: a batch is whatever queued up while the one before it ran.
+"""Dynamic batching without a timer: a batch is the queue that built up while the previous batch ran.
 
-An idle batcher runs at the next tick of the event loop, so lone requests wait for nobody and requests of one tick go
-together. It knows deadlines, bounds and cancelled callers, and with a forecast it refuses at once who would be late. It
-knows no model, no HTTP and no Redis: `run` is any coroutine function from a list of items to one result (or one
-exception) per item.
+An idle batcher runs at the next tick of the event loop, so a lone request never waits for company and requests of one
+tick share a batch. The batcher handles deadlines, queue bounds and cancelled callers; given a latency model, it rejects
+requests that would miss their deadline on admission. `run` is any coroutine function from a list of items to one result
+(or one exception) per item.
 """
 
 import asyncio
@@ -11,10 +11,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from app.batching.latency_model import BatchLatencyModel
-from app.batching.observer import BatchObserver, NullBatchObserver
 from app.errors import DeadlineExceeded, Draining, Overloaded, ServiceError
 
 Item = TypeVar("Item")
@@ -23,13 +22,37 @@ Result = TypeVar("Result")
 CANCEL_GRACE_S = 1.0
 
 
+class BatchObserver(Protocol):
+    """Callback interface through which a batcher reports metrics."""
+
+    def on_batch_started(self, waits_s: Sequence[float]) -> None:
+        """One queue wait per entry; their number is the batch size."""
+
+    def on_batch_finished(self, size: int, seconds: float) -> None: ...
+
+    def on_rejected(self, reason: str) -> None:
+        """`overloaded` (queue full), `deadline_unmeetable` (predicted miss), `deadline` (passed) or `draining`."""
+
+    def on_cancelled(self) -> None: ...
+
+
+class NullBatchObserver:
+    def on_batch_started(self, waits_s: Sequence[float]) -> None: ...
+
+    def on_batch_finished(self, size: int, seconds: float) -> None: ...
+
+    def on_rejected(self, reason: str) -> None: ...
+
+    def on_cancelled(self) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
     item: Item
     waiter: asyncio.Future[Result]
-    arrived: float
+    arrived_at: float
     deadline: float | None
-    work: float
+    cost: float
 
 
 class Batcher(Generic[Item, Result]):
@@ -42,55 +65,52 @@ class Batcher(Generic[Item, Result]):
         name: str,
         concurrency: int = 1,
         observer: BatchObserver | None = None,
-        work: Callable[[Item], float] | None = None,
+        cost_of: Callable[[Item], float] | None = None,
     ) -> None:
-        """`work` says what an item costs, in any unit, and turns the forecast on, which needs a concurrency of 1."""
+        """`cost_of` rates an item in any unit and enables the latency model, which needs a concurrency of 1."""
         assert min(max_batch, queue_limit, concurrency) >= 1, f"{name}: bounds start at 1"
+        assert cost_of is None or concurrency == 1, f"{name}: the latency model assumes one batch at a time"
         self._run = run
         self._max_batch = max_batch
         self._queue_limit = queue_limit
         self._name = name
         self._concurrency = concurrency
         self._observer: BatchObserver = observer or NullBatchObserver()
-        assert work is None or concurrency == 1, f"{name}: a forecast is for one batch after another"
-        self._work = work
+        self._cost_of = cost_of
         self._latency_model = BatchLatencyModel()
-        self._busy_until = 0.0  # by the forecast of the batch that runs
-        # Ordered, with removal from anywhere: who gave up must not take up room in a bounded queue.
+        self._busy_until = 0.0  # predicted end of the running batch
+        # Ordered, with removal from anywhere: cancelled entries must not occupy slots in the bounded queue.
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
         self._running: dict[asyncio.Task[None], list[_Entry[Item, Result]]] = {}
         self._wake_up: asyncio.Handle | None = None
-        self._context = Context()  # a batch belongs to no request: else its log lines would bear the id of the first
+        self._context = Context()  # a batch belongs to no request; otherwise its log lines would carry the first id
         self._closed = False
 
     @property
     def depth(self) -> int:
-        """Entries that wait for their batch to start."""
+        """Number of entries that wait for their batch to start."""
         return len(self._queue)
 
     @property
+    def running_batches(self) -> int:
+        return len(self._running)
+
+    @property
     def is_idle(self) -> bool:
-        """Nothing waits and nothing runs."""
+        """Whether nothing waits and nothing runs."""
         return not self._queue and not self._running
 
     async def submit(self, item: Item, deadline: float | None = None) -> Result:
-        """The result for one item; `deadline` is a value of the running loop's `time()`."""
+        """Return the result for one item; `deadline` is a value of the running loop's `time()`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._closed:
-            raise self._rejection("draining")
-        if deadline is not None and now >= deadline:
-            raise self._rejection("deadline")
-        if len(self._queue) >= self._queue_limit:
-            raise self._rejection("overloaded")
-        if deadline is not None and self._running and now + self._wait_s(now, 1) >= deadline:
-            raise self._rejection("late")
-        work = 0.0 if self._work is None else self._work(item)
-        entry = _Entry[Item, Result](item, loop.create_future(), now, deadline, work)
+        self._admit(now, deadline)
+        cost = 0.0 if self._cost_of is None else self._cost_of(item)
+        entry = _Entry[Item, Result](item, loop.create_future(), now, deadline, cost)
         self._queue[entry] = None
         if self._wake_up is None and len(self._running) < self._concurrency:
             self._wake_up = loop.call_soon(self._start_batches, context=self._context)
-        # A timer per waiter, because the run itself may hang: the waiter leaves on time in any case.
+        # A timer per waiter, because the run itself may hang: the waiter returns on time in any case.
         timer = None if deadline is None else loop.call_at(deadline, self._expire, entry)
         try:
             return await entry.waiter
@@ -102,40 +122,51 @@ class Batcher(Generic[Item, Result]):
             if timer is not None:
                 timer.cancel()
 
-    def _wait_s(self, now: float, more: int) -> float:
-        """Until the queue and `more` entries behind it have run; 0 as long as nothing is known."""
-        if self._work is None or not self._latency_model.is_ready:
-            return 0.0
-        entries = len(self._queue) + more
-        batches = -(-entries // self._max_batch)
-        queued = self._latency_model.predict(batches, entries, entries * self._latency_model.mean_work)
-        return max(0.0, self._busy_until - now) + queued
-
     def predict_run_s(self, items: Sequence[Item]) -> float:
-        """How long a batch of these will run; infinite as long as nothing is known."""
-        if self._work is None or not self._latency_model.is_ready:
+        """Predict how long a batch of these items runs; infinite until the latency model is ready."""
+        if self._cost_of is None or not self._latency_model.is_ready:
             return float("inf")
-        return self._latency_model.predict(1, len(items), sum(map(self._work, items)))
+        return self._latency_model.predict(1, len(items), sum(map(self._cost_of, items)))
 
     async def close(self, timeout_s: float) -> None:
-        """Refuse new items, finish what is there; after `timeout_s` the rest fails with Draining."""
+        """Reject new items and drain the queue; after `timeout_s` the remaining entries fail with Draining."""
         self._closed = True
         loop = asyncio.get_running_loop()
-        end = loop.time() + timeout_s
-        while (self._queue or self._running) and loop.time() < end:
+        deadline = loop.time() + timeout_s
+        while (self._queue or self._running) and loop.time() < deadline:
             if self._running:
-                await asyncio.wait(self._running, timeout=end - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+                timeout = deadline - loop.time()
+                await asyncio.wait(self._running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             else:
-                await asyncio.sleep(0)  # the start of the queued ones is already scheduled
-        left = [*self._queue, *(entry for batch in self._running.values() for entry in batch)]
+                await asyncio.sleep(0)  # the start of the queued entries is already scheduled
+        unfinished = [*self._queue, *(entry for batch in self._running.values() for entry in batch)]
         self._queue.clear()
-        for entry in left:
+        for entry in unfinished:
             if not entry.waiter.done():
-                entry.waiter.set_exception(self._rejection("draining"))
+                entry.waiter.set_exception(self._reject("draining"))
         for task in self._running:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=CANCEL_GRACE_S)
+
+    def _admit(self, now: float, deadline: float | None) -> None:
+        if self._closed:
+            raise self._reject("draining")
+        if deadline is not None and now >= deadline:
+            raise self._reject("deadline")
+        if len(self._queue) >= self._queue_limit:
+            raise self._reject("overloaded")
+        if deadline is not None and self._running and now + self._predict_wait_s(now, 1) >= deadline:
+            raise self._reject("deadline_unmeetable")
+
+    def _predict_wait_s(self, now: float, extra_entries: int) -> float:
+        """Predict how long the queue and `extra_entries` more take; 0 until the latency model is ready."""
+        if self._cost_of is None or not self._latency_model.is_ready:
+            return 0.0
+        entries = len(self._queue) + extra_entries
+        batches = -(-entries // self._max_batch)
+        queue_s = self._latency_model.predict(batches, entries, entries * self._latency_model.mean_cost)
+        return max(0.0, self._busy_until - now) + queue_s
 
     def _start_batches(self) -> None:
         self._wake_up = None
@@ -146,23 +177,24 @@ class Batcher(Generic[Item, Result]):
             while self._queue and len(batch) < self._max_batch:
                 entry, _ = self._queue.popitem(last=False)
                 if entry.deadline is not None and now >= entry.deadline:
-                    self._expire(entry)  # the loop was busy and its timer is late
+                    self._expire(entry)  # the event loop was busy, so the entry's timer has not fired yet
                 elif not entry.waiter.done():
                     batch.append(entry)
             if batch:
-                self._observer.on_batch_started([now - entry.arrived for entry in batch])
-                self._busy_until = now + self._latency_model.predict(1, len(batch), sum(entry.work for entry in batch))
+                self._observer.on_batch_started([now - entry.arrived_at for entry in batch])
+                cost = sum(entry.cost for entry in batch)
+                self._busy_until = now + self._latency_model.predict(1, len(batch), cost)
                 self._running[loop.create_task(self._run_batch(batch), name=f"{self._name}-batch")] = batch
 
     async def _run_batch(self, batch: list[_Entry[Item, Result]]) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started_at = loop.time()
         results: Sequence[Result | Exception]
         try:
             results = await self._run([entry.item for entry in batch])
             if len(results) != len(batch):
-                raise RuntimeError(f"{self._name}: {len(results)} results for {len(batch)} items")
-        except Exception as error:  # this batch fails, the batcher lives on
+                raise RuntimeError(f"{self._name}: run returned {len(results)} results for {len(batch)} items")
+        except Exception as error:  # fails this batch only
             results = [error] * len(batch)
         finally:
             task = asyncio.current_task()
@@ -170,10 +202,10 @@ class Batcher(Generic[Item, Result]):
             del self._running[task]
             if not self._closed or self._queue:
                 self._start_batches()
-        seconds = loop.time() - began
+        seconds = loop.time() - started_at
         self._observer.on_batch_finished(len(batch), seconds)
-        if self._work is not None:
-            self._latency_model.observe(len(batch), sum(entry.work for entry in batch), seconds)
+        if self._cost_of is not None:
+            self._latency_model.observe(len(batch), sum(entry.cost for entry in batch), seconds)
         for entry, result in zip(batch, results, strict=True):
             if entry.waiter.done():
                 continue
@@ -185,14 +217,16 @@ class Batcher(Generic[Item, Result]):
     def _expire(self, entry: _Entry[Item, Result]) -> None:
         self._queue.pop(entry, None)
         if not entry.waiter.done():
-            entry.waiter.set_exception(self._rejection("deadline"))
+            entry.waiter.set_exception(self._reject("deadline"))
 
-    def _rejection(self, reason: str) -> ServiceError:
+    def _reject(self, reason: str) -> ServiceError:
+        """Report the rejection and build its error."""
         self._observer.on_rejected(reason)
-        if reason in ("overloaded", "late"):
-            drained_s = self._wait_s(asyncio.get_running_loop().time(), 0) or 1.0
-            what = f"{self._queue_limit} already wait" if reason == "overloaded" else "the answer would be late"
-            return Overloaded(f"{self._name}: {what}", retry_after_s=drained_s)
         if reason == "draining":
             return Draining()
-        return DeadlineExceeded(f"{self._name}: the deadline passed")
+        if reason == "deadline":
+            return DeadlineExceeded(f"{self._name}: the deadline passed")
+        drained_s = self._predict_wait_s(asyncio.get_running_loop().time(), 0) or 1.0
+        is_full = reason == "overloaded"
+        cause = f"{self._queue_limit} requests already wait" if is_full else "the deadline cannot be met"
+        return Overloaded(f"{self._name}: {cause}; retry later", retry_after_s=drained_s)

@@ -1,51 +1,53 @@
-"""How long batches will take, learned from those that ran: seconds ≈ b + a · entries + c · work.
+"""Latency model of batches, fitted online: seconds ≈ b + a · entries + c · cost.
 
-`work` is whatever makes an entry dear, such as the length of its history. Recursive least squares that forgets, so that
-a busier machine or another model is known within some hundred batches. It knows no queue and no clock.
+`cost` is the part of an entry's run time that varies, such as the length of its history. The weights come from
+recursive least squares with forgetting, so that a busier machine or another model is learned within a few hundred
+batches.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-FORGETTING = 0.99
-"""Weight of a batch after the next one: a hundred batches are remembered."""
+FORGETTING_FACTOR = 0.99
+"""Weight of a batch relative to the batch after it: about the last hundred batches count."""
 MIN_BATCHES = 20
-"""Batches before a forecast counts."""
-LARGE = 1e6
-"""Variance of the weights before anything was seen."""
+"""Batches that the model must observe before its predictions are used."""
+INITIAL_VARIANCE = 1e6
+"""Variance of the weights before the first batch."""
 
 
 class BatchLatencyModel:
-    """`mean_work` is that of the entries seen lately, for those of which only the number is known."""
+    """Predicts how long batches run; `mean_cost` is the average cost of recent entries."""
 
     def __init__(self) -> None:
         self._weights = np.zeros(3)
-        self._covariance = np.eye(3) * LARGE
-        self._seen = 0
-        self.mean_work = 0.0
+        self._covariance = np.eye(3) * INITIAL_VARIANCE
+        self._observed_batches = 0
+        self.mean_cost = 0.0
 
     @property
     def is_ready(self) -> bool:
-        return self._seen >= MIN_BATCHES
+        return self._observed_batches >= MIN_BATCHES
 
-    def observe(self, entries: int, work: float, seconds: float) -> None:
-        """One batch that ran."""
-        row = _row(1, entries, work)
-        along = self._covariance @ row
-        gain = along / (FORGETTING + row @ along)
-        self._weights = self._weights + gain * (1000 * seconds - row @ self._weights)
-        known = self._covariance - np.outer(gain, along)
-        known = (known + known.T) / 2  # stays symmetric whatever rounds
-        # Where all batches are alike, what they do not tell would be forgotten without end.
-        self._covariance = known / FORGETTING if np.trace(known) < LARGE else known
-        share = max(1 - FORGETTING, 1 / (self._seen + 1))
-        self.mean_work += share * (work / entries - self.mean_work)
-        self._seen += 1
+    def observe(self, entries: int, cost: float, seconds: float) -> None:
+        """Update the weights with one finished batch."""
+        features = _build_features(1, entries, cost)
+        projected = self._covariance @ features
+        gain = projected / (FORGETTING_FACTOR + features @ projected)
+        self._weights = self._weights + gain * (1000 * seconds - features @ self._weights)
+        covariance = self._covariance - np.outer(gain, projected)
+        covariance = (covariance + covariance.T) / 2  # rounding must not make it asymmetric
+        # When all batches are alike, forgetting would inflate the variance of the other directions without bound.
+        is_bounded = np.trace(covariance) < INITIAL_VARIANCE
+        self._covariance = covariance / FORGETTING_FACTOR if is_bounded else covariance
+        step = max(1 - FORGETTING_FACTOR, 1 / (self._observed_batches + 1))
+        self.mean_cost += step * (cost / entries - self.mean_cost)
+        self._observed_batches += 1
 
-    def predict(self, batches: int, entries: int, work: float) -> float:
-        """Of so many batches with these entries in all, one after another; never below 0."""
-        return max(0.0, float(_row(batches, entries, work) @ self._weights)) / 1000
+    def predict(self, batches: int, entries: int, cost: float) -> float:
+        """Predict the seconds that `batches` run one after another with these totals; never below 0."""
+        return max(0.0, float(_build_features(batches, entries, cost) @ self._weights)) / 1000
 
 
-def _row(batches: int, entries: int, work: float) -> NDArray[np.float64]:
-    return np.array([batches, entries / 10, work / 1000])  # with milliseconds, all are near 1
+def _build_features(batches: int, entries: int, cost: float) -> NDArray[np.float64]:
+    return np.array([batches, entries / 10, cost / 1000])  # scaled so that weights in milliseconds are near 1

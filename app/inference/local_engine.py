@@ -45,7 +45,7 @@ class InferenceEngine:
             queue_limit=queue_limit,
             name="model",
             observer=BatchMetrics(),
-            work=self._positions,
+            cost_of=self._positions,
         )
         self._tell()
 

@@ -7,7 +7,7 @@ or the 64-bit key of it.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 
-from app.batching.observer import BatchObserver
+from app.batching.batcher import BatchObserver
 from app.settings import Settings
 from app.stores.entries import encode_entry
 from app.stores.history_reads import HistoryReads

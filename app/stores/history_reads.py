@@ -8,8 +8,7 @@ a model reads; deadlines, bounds and callers that leave are the batcher's busine
 import asyncio
 from collections.abc import Sequence
 
-from app.batching.batcher import Batcher
-from app.batching.observer import BatchObserver
+from app.batching.batcher import Batcher, BatchObserver
 from app.errors import Draining
 from app.stores.keys import build_items_key
 from app.stores.redis.client import ConcurrencyLimiter
