@@ -1,11 +1,11 @@
-"""The versions that a service may serve: a folder with an artifact in it, with published versions in it, or with both.
+"""Model repository: a folder with an artifact in it, with published versions in it, or with both.
 
     FOLDER/manifest.json, …   an artifact in the folder itself, as `nextup train --out FOLDER` writes it
-    FOLDER/<version>/         versions that were published into it; they are never changed
-    FOLDER/current            one line, the version that is wanted; without it, the artifact of the folder itself is
+    FOLDER/<version>/         published versions; they are never changed
+    FOLDER/current            one line, the target version; without it, the artifact of the folder itself is the target
 
-`current` is all that processes share: who activates a version replaces it, and every worker looks at it. It knows no
-torch, so that the parent of the workers need not load it, and checks no artifact: who loads one does.
+`current` is the only state that processes share: activating a version replaces it, and every worker polls it. This
+module loads no torch, which the parent of the workers does not need, and verifies no artifact; loading one does.
 """
 
 import json
@@ -19,18 +19,18 @@ from typing import Any
 
 MANIFEST, CURRENT, LOCK = "manifest.json", "current", ".activating"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Of a version, and of a file in it: never a path."""
+"""Allowed names of versions and of their files; never a path."""
 
 PointerStamp = tuple[int, int]
 
 
 class LockHeld(Exception):
-    """Another process activates a version just now."""
+    """Another process is activating a version."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A version on disk, by its manifest; nothing of it was checked."""
+    """A version on disk as its manifest describes it, unverified; `files` holds sha256 and bytes by file name."""
 
     folder: Path
     version: str
@@ -38,7 +38,6 @@ class StoredVersion:
     created: str
     figures: dict[str, float]
     files: dict[str, dict[str, Any]]
-    """sha256 and bytes of each, by its name."""
 
     @property
     def disk_bytes(self) -> int:
@@ -49,59 +48,59 @@ class ModelRepository:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def versions(self) -> list[StoredVersion]:
-        """All that can be read, the oldest first; one that is there twice is told once."""
-        inside = sorted(self.path.glob(f"[!.]*/{MANIFEST}"))
-        found = [stored for file in (self.path / MANIFEST, *inside) if (stored := read_version(file.parent))]
-        once = {stored.version: stored for stored in reversed(found)}
-        return sorted(once.values(), key=lambda stored: (stored.created, stored.version))
+    def list_versions(self) -> list[StoredVersion]:
+        """List all readable versions, oldest first; a version that is stored twice appears once."""
+        manifests = (self.path / MANIFEST, *sorted(self.path.glob(f"[!.]*/{MANIFEST}")))
+        readable = [stored for file in manifests if (stored := read_version(file.parent))]
+        unique = {stored.version: stored for stored in reversed(readable)}
+        return sorted(unique.values(), key=lambda stored: (stored.created, stored.version))
 
     def find(self, version: str) -> StoredVersion | None:
-        return next((stored for stored in self.versions() if stored.version == version), None)
+        return next((stored for stored in self.list_versions() if stored.version == version), None)
 
     def get_target_version(self) -> str | None:
-        """The version that every worker should serve; None if nobody says."""
+        """Version that every worker should serve; None if there is neither a pointer nor an artifact."""
         try:
             return (self.path / CURRENT).read_text().strip()
         except FileNotFoundError:
-            own = read_version(self.path)
-            return None if own is None else own.version
+            stored = read_version(self.path)
+            return None if stored is None else stored.version
 
     def find_target_folder(self) -> Path:
-        """Where the artifact to serve lies; ValueError if there is none."""
+        """Folder of the target version; ValueError if there is none."""
         if not (self.path / CURRENT).exists():
             if (self.path / MANIFEST).is_file():
                 return self.path
             raise ValueError(f"{self.path} holds no artifact; train one, or try `nextup serve --demo`")
-        wanted = self.get_target_version() or ""
-        stored = self.find(wanted)
+        target = self.get_target_version() or ""
+        stored = self.find(target)
         if stored is None:
-            raise ValueError(f"{self.path / CURRENT} names version {wanted!r}, which is not in {self.path}")
+            raise ValueError(f"{self.path / CURRENT} names version {target!r}, which is not in {self.path}")
         return stored.folder
 
     def has_artifact(self) -> bool:
         return (self.path / CURRENT).exists() or (self.path / MANIFEST).is_file()
 
     def set_target_version(self, version: str) -> None:
-        """At once or not at all: who reads sees the old name or the new one."""
+        """Replace the pointer atomically: readers see the old version or the new one."""
         partial = self.path / f".{CURRENT}-{os.getpid()}"
         partial.write_text(f"{version}\n")
         partial.replace(self.path / CURRENT)
 
     def read_pointer_stamp(self) -> PointerStamp | None:
-        """Another one whenever `current` was replaced; None while there is none."""
+        """Identify the pointer file: the stamp changes whenever the file is replaced; None if there is none."""
         try:
-            found = (self.path / CURRENT).stat()
+            status = (self.path / CURRENT).stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """Nobody else in this block, in any process on this machine; LockHeld at once if somebody is."""
-        import fcntl  # not on Windows, where no worker would be another process either
+        """Exclude all other processes of this machine from the block; LockHeld immediately if one is in it."""
+        import fcntl  # not available on Windows, where workers are not separate processes either
 
-        with (self.path / LOCK).open("ab") as lock:  # let go of with the file, also by a process that is killed
+        with (self.path / LOCK).open("ab") as lock:  # closing releases the lock, also when the process is killed
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -110,10 +109,10 @@ class ModelRepository:
 
 
 def read_version(folder: Path) -> StoredVersion | None:
-    """None if there is no manifest that can be read, or one whose names are no names."""
+    """Read the manifest; None if there is none, it is unreadable, or one of its names is not allowed."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        files = {name: {key: of[key] for key in ("sha256", "bytes")} for name, of in manifest["files"].items()}
+        files = {name: {key: file[key] for key in ("sha256", "bytes")} for name, file in manifest["files"].items()}
         stored = StoredVersion(
             folder=folder,
             version=str(manifest["version"]),

@@ -1,4 +1,4 @@
-"""Folders of versions for tests, published by the real command's own code."""
+"""Model repositories for tests, published by the code of the real command."""
 
 import json
 from pathlib import Path
@@ -16,24 +16,24 @@ def read_artifact_version(artifact: Path) -> str:
 
 
 def add_versions(folder: Path, *artifacts: Path) -> list[str]:
-    """Copy them into the folder; their versions."""
+    """Copy artifacts into the repository and return their versions."""
     return [add_version(folder, artifact)[0].version for artifact in artifacts]
 
 
 def publish_versions(folder: Path, *artifacts: Path) -> list[str]:
-    """Copy them into the folder, where the first one is wanted; their versions."""
+    """Copy artifacts into the repository, make the first one the target, and return their versions."""
     versions = add_versions(folder, *artifacts)
     ModelRepository(folder).set_target_version(versions[0])
     return versions
 
 
 def write_tiny_artifacts(folder: Path, *seeds: int, num_items: int = 60) -> list[Path]:
-    return [write_tiny_artifact(folder / f"made-{seed}", seed=seed, num_items=num_items) for seed in seeds]
+    return [write_tiny_artifact(folder / f"seed-{seed}", seed=seed, num_items=num_items) for seed in seeds]
 
 
 def corrupt_byte(artifact: Path, name: str = WEIGHTS_FILE) -> None:
-    """A new file in its place, as a service may still map the old one."""
-    changed = bytearray((artifact / name).read_bytes())
-    changed[-1] ^= 1
+    """Replace a file by one with a flipped bit; a service may still map the old file."""
+    content = bytearray((artifact / name).read_bytes())
+    content[-1] ^= 1
     (artifact / name).unlink()
-    (artifact / name).write_bytes(changed)
+    (artifact / name).write_bytes(content)
