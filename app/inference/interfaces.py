@@ -1,7 +1,6 @@
-"""What the service sees of the version that serves, and of whoever runs it: the same with the model in this process or
-in another one.
+"""Interfaces of the engine and of the version it serves, for models in this process and in another one.
 
-It names no class of either side, so that who only asks loads neither torch nor a socket.
+They name no class of either implementation, so that HTTP workers without a model load no torch.
 """
 
 from typing import Any, Protocol
@@ -13,7 +12,10 @@ from models.catalogue.catalogue import Catalogue
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What is told of a loaded version. Bytes by part and of all files; `index_recall` is 1 without an index."""
+    """Facts about a loaded version.
+
+    `bytes_by_part` is memory, `disk_bytes` the size of all files; `index_recall` is 1 without an ANN index.
+    """
 
     version: str
     preset: str
@@ -30,15 +32,17 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class ServingVersion(Protocol):
-    """One version. Its catalogue is in this process in any case, mapped from the same file by all."""
+    """The version that answers queries; its catalogue is memory-mapped in every process."""
 
     @property
     def version(self) -> str: ...
+
     @property
     def catalogue(self) -> Catalogue: ...
+
     @property
     def model_info(self) -> ModelInfo | None:
-        """None as long as no model has told it."""
+        """None until the process with the model has announced it."""
 
 
 class Engine(Protocol):
@@ -49,17 +53,14 @@ class Engine(Protocol):
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why the model cannot be asked just now; None if it can."""
+        """Why the model cannot answer at the moment; None if it can."""
 
     async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
-        """`deadline` by the running loop's `time()`.
+        """Answer one query before `deadline`, a value of the running loop's `time()`.
 
-        Overloaded: the queue is full, or too long for the deadline. DeadlineExceeded. NotFound: the item.
-        ModelUnavailable. Draining.
+        Overloaded: the queue is full or too long for the deadline. NotFound: the item of a SimilarQuery. Also
+        DeadlineExceeded, ModelUnavailable and Draining.
         """
 
-    def find_popular_items(self, query: Query) -> TopItems:
-        """Popularity answers at once and needs neither queue nor model."""
-
     def update_gauges(self) -> None:
-        """Refresh the gauges that nobody pushes."""
+        """Refresh the metrics that must be sampled, such as the queue depth."""

@@ -1,12 +1,14 @@
-"""The way from a query to its answer: into a bounded queue, with a batch through the model, back to its caller.
+"""Engine with the model in this process: a bounded queue, batches through the model, answers back to their callers.
 
-Batches that take long run in a thread of their own, so that the event loop stays free. It knows no Redis and no HTTP.
+Batches that take long run in a dedicated thread, so that the event loop stays free.
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from app.batching.batcher import Batcher
 from app.inference.query import Query, SimilarQuery, TopItems
@@ -23,21 +25,18 @@ from app.telemetry.metrics import (
 from app.telemetry.request_context import Tracing
 
 INLINE_S = 0.02
-"""Batches that will be shorter run in the event loop: two threads that share one interpreter lock cost each other more
-than the wait (DECISIONS.md, decision 6)."""
+"""Batches predicted to be shorter run in the event loop: a handover between two threads that contend for the GIL costs
+more than the wait (ADR-0012)."""
 
 
 class InferenceEngine:
-    """The engine with the model in this process.
-
-    Serves one version, `servable`, until `swap` gives it another. `close` finishes what is queued.
-    """
+    """Serves one version, `servable`, until `swap` replaces it; `close` drains the queue."""
 
     def __init__(self, servable: Servable, *, max_batch: int, queue_limit: int, tracing: Tracing | None = None) -> None:
         self.servable = servable
-        self._tracing = tracing
         self.unavailable_reason: str | None = None
-        self._changed: list[Callable[[], None]] = []
+        self._tracing = tracing
+        self._swap_callbacks: list[Callable[[], None]] = []
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._batcher = Batcher[Query | SimilarQuery, TopItems](
             self._run,
@@ -45,62 +44,80 @@ class InferenceEngine:
             queue_limit=queue_limit,
             name="model",
             observer=BatchMetrics(),
-            cost_of=self._positions,
+            cost_of=self._count_positions,
         )
-        self._tell()
+        self._publish_gauges()
+
+    @property
+    def queue_depth(self) -> int:
+        """Number of queries that wait for their batch to start."""
+        return self._batcher.depth
+
+    @property
+    def running_batches(self) -> int:
+        return self._batcher.running_batches
 
     def swap(self, servable: Servable) -> None:
-        """From the next batch on. A batch that runs ends on the version that it began with, and the queue stays.
+        """Serve another version from the next batch on; a running batch and the queue are not disturbed.
 
-        To be called in the event loop, as every reader of `servable` is there.
+        Must be called in the event loop, where every reader of `servable` is.
         """
         self.servable = servable
-        self._tell()
-        for tell in self._changed:
-            tell()
+        self._publish_gauges()
+        for callback in self._swap_callbacks:
+            callback()
 
-    def on_swap(self, tell: Callable[[], None]) -> None:
-        """Called in the same step of the event loop as the change."""
-        self._changed.append(tell)
+    def on_swap(self, callback: Callable[[], None]) -> None:
+        """Register a callback that runs in the same step of the event loop as a swap."""
+        self._swap_callbacks.append(callback)
 
     async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         return await self._batcher.submit(query, deadline)
 
-    def find_popular_items(self, query: Query) -> TopItems:
-        return self.servable.find_popular_items(query)
-
     def update_gauges(self) -> None:
-        QUEUE_DEPTH.set(self._batcher.depth)
-        for kind, size in self.servable.artifact.predictor.read_device_memory().items():
-            DEVICE_MEMORY.labels(self.servable.artifact.predictor.device, kind).set(size)
-
-    def _positions(self, query: Query | SimilarQuery) -> float:
-        """What makes a query dear: the positions that the encoder reads."""
-        longest = self.servable.artifact.predictor.max_len
-        return min(len(query.history), longest) if isinstance(query, Query) else 0
-
-    def _tell(self) -> None:
-        artifact = self.servable.artifact
-        set_serving_model(artifact.version, artifact.preset, artifact.predictor.device, artifact.predictor.dtype)
-        for part, size in self.servable.bytes_by_part().items():
-            MODEL_BYTES.labels(part).set(size)
-        MODEL_UNCOMPRESSED.set(artifact.uncompressed_bytes)
-        INDEX_RECALL.set(artifact.predictor.recall)
+        QUEUE_DEPTH.set(self.queue_depth)
+        for kind, size in self.servable.read_device_memory().items():
+            DEVICE_MEMORY.labels(self.servable.device, kind).set(size)
 
     async def close(self, timeout_s: float) -> None:
         await self._batcher.close(timeout_s)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    @contextmanager
+    def block_thread(self, timeout_s: float = 20.0) -> Iterator[None]:
+        """Keep the model's thread busy until the block ends, so that tests can fill the queue.
+
+        Batches that are short enough for the event loop are not held up.
+        """
+        is_released = threading.Event()
+        self._thread.submit(is_released.wait, timeout_s)
+        try:
+            yield
+        finally:
+            is_released.set()
+
+    def _count_positions(self, query: Query | SimilarQuery) -> float:
+        """Cost of a query: the positions that the encoder reads."""
+        return min(len(query.history), self.servable.max_len) if isinstance(query, Query) else 0
+
+    def _publish_gauges(self) -> None:
+        info = self.servable.model_info
+        set_serving_model(info.version, info.preset, info.device, info.dtype)
+        for part, size in info.bytes_by_part.items():
+            MODEL_BYTES.labels(part).set(size)
+        MODEL_UNCOMPRESSED.set(self.servable.uncompressed_bytes)
+        INDEX_RECALL.set(info.index_recall)
+
     async def _run(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
         if self._tracing is None:
-            return await self._answers(queries)
-        began_ns, version = time.time_ns(), self.servable.version
+            return await self._run_on_model(queries)
+        start_ns, version = time.time_ns(), self.servable.version
         try:
-            return await self._answers(queries)
+            return await self._run_on_model(queries)
         finally:
-            self._tracing.record_batch(began_ns, version, [query.trace for query in queries])
+            self._tracing.record_batch(start_ns, version, [query.trace for query in queries])
 
-    async def _answers(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
+    async def _run_on_model(self, queries: list[Query | SimilarQuery]) -> Sequence[TopItems | Exception]:
         if self._batcher.predict_run_s(queries) < INLINE_S:
             return self.servable.run_batch(queries)
         loop = asyncio.get_running_loop()

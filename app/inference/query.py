@@ -1,4 +1,4 @@
-"""What one asks the engine, and what it answers. Items are 64-bit keys going in and external ids coming out."""
+"""Queries to the engine and their answers: items are 64-bit keys on the way in and catalogue indices on the way out."""
 
 import time
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ Source = Literal["model", "popularity"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`history` oldest first. `candidates` None = the whole catalogue; `categories` empty = all of them.
+    """Asks for the next items after `history`, which is oldest first.
 
-    `times` of the events of the history, Unix seconds; None = unknown_positions. What they mean is in models/times.py. `trace` is
-    that of the request, for the span of its batch.
+    `candidates` None means the whole catalogue, empty `categories` all of them. `times` are Unix seconds of the events
+    of the history, None if unknown (see models/times.py). `trace` is the request's, linked to the span of its batch.
     """
 
     history: ItemKeys
@@ -36,7 +36,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SimilarQuery:
-    """Items near `item`, which the catalogue must have."""
+    """Asks for items similar to `item`, which the catalogue must contain."""
 
     item: str
     k: int
@@ -47,10 +47,10 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class TopItems:
-    """`indices` of the catalogue in falling score; `unknown_positions` are places in the history that it does not have.
+    """Catalogue `indices` in falling score, with the version and catalogue that produced them.
 
-    Version and catalogue are those that answered: by the time an answer is shaped, another version may serve. Times in
-    seconds.
+    Another version may serve by the time a response is built from it. `unknown_positions` are positions of the history
+    whose items the catalogue does not contain.
     """
 
     indices: list[int]
@@ -61,14 +61,15 @@ class TopItems:
     catalogue: Catalogue
     encode_s: float = 0.0
     score_s: float = 0.0
-    started_at: float = 0.0  # of the batch, by time.perf_counter()
+    started_at: float = 0.0
+    """Start of the batch by time.perf_counter()."""
 
     @property
     def item_ids(self) -> list[str]:
-        """Looked up anew each time."""
+        """Decoded on every access."""
         return [self.catalogue.item_id(index) for index in self.indices]
 
 
-def compute_queue_s(asked_at: float, answer: TopItems) -> float:
-    """How long the query waited for its batch to start; both times by time.perf_counter()."""
-    return max(0.0, min(answer.started_at, time.perf_counter()) - asked_at)
+def compute_queue_s(submitted_at: float, top: TopItems) -> float:
+    """Seconds from `submitted_at` (time.perf_counter()) to the start of the batch."""
+    return max(0.0, min(top.started_at, time.perf_counter()) - submitted_at)

@@ -1,6 +1,6 @@
-"""One version, ready to serve: a predictor bound to its catalogue. External ids ↔ indices happen here and nowhere else.
+"""One version, ready to serve: a predictor with its catalogue; the only place that converts external ids to indices.
 
-Synchronous, and used by one thread at a time. It knows no event loop, no Redis and no HTTP.
+Synchronous, for one thread at a time.
 """
 
 import time
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from app.errors import ArtifactRejected, NotFound
 from app.inference.interfaces import ModelInfo
-from app.inference.popularity import NOTHING, Indices, allow_masks, excluded, find_popular_items, known
+from app.inference.popularity import (
+    NO_INDICES,
+    Indices,
+    build_allow_mask,
+    drop_unknown,
+    find_excluded,
+    find_popular_items,
+)
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.runtime.memory import trim_heap
 from app.telemetry.metrics import BATCH_PADDING
@@ -22,10 +29,11 @@ from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
 
 AnyQuery = TypeVar("AnyQuery", Query, SimilarQuery)
+BatchResults = list[TopItems | Exception]
 
 
 def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, native: bool = True) -> "Servable":
-    """Load, check and warm up; ArtifactRejected says why a folder cannot serve."""
+    """Load, verify and warm up an artifact; ArtifactRejected says why it cannot serve."""
     torch.set_num_threads(threads)
     try:
         servable = Servable(load_artifact(folder, device=device, native=native))
@@ -39,10 +47,14 @@ def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, na
 class Servable:
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
+        self.folder = artifact.folder
         self.version = artifact.version
         self.catalogue = artifact.catalogue
+        self.device = artifact.predictor.device
+        self.max_len = artifact.predictor.max_len
+        self.uncompressed_bytes = artifact.uncompressed_bytes
         self._predictor = artifact.predictor
-        self._index = artifact.catalogue.keys
+        self._key_index = artifact.catalogue.keys
 
     def bytes_by_part(self) -> dict[str, int]:
         return dict(self.artifact.bytes_by_part)
@@ -65,74 +77,76 @@ class Servable:
             index_recall=predictor.recall,
         )
 
+    def read_device_memory(self) -> dict[str, int]:
+        """Bytes of device memory by kind."""
+        return self._predictor.read_device_memory()
+
     def warm_up(self, max_batch: int) -> None:
-        """Run the sizes that will come, so that the first callers do not pay for lazy set-up."""
-        longest = np.ones(self._predictor.max_len, dtype=np.int64)
+        """Run the smallest and largest batch, so that the first requests do not pay for lazy initialization."""
+        longest = np.ones(self.max_len, dtype=np.int64)
         for size in (1, max_batch):
             self._predictor.top_k([longest] * size, 10)
 
-    def run_batch(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
-        """One answer or one error per query, in order; a bad query does not harm its neighbours."""
-        recommend = [(place, query) for place, query in enumerate(queries) if isinstance(query, Query)]
-        similar = [(place, query) for place, query in enumerate(queries) if isinstance(query, SimilarQuery)]
-        answers = _each(self._recommend, recommend) | _each(self._similar, similar)
-        return [answers[place] for place in range(len(queries))]
+    def run_batch(self, queries: Sequence[Query | SimilarQuery]) -> BatchResults:
+        """Return one answer or one error per query, in order; a query that fails does not affect the others."""
+        recommend = [(row, query) for row, query in enumerate(queries) if isinstance(query, Query)]
+        similar = [(row, query) for row, query in enumerate(queries) if isinstance(query, SimilarQuery)]
+        results = _run_isolated(self._recommend, recommend) | _run_isolated(self._find_similar, similar)
+        return [results[row] for row in range(len(queries))]
 
-    def find_popular_items(self, query: Query) -> TopItems:
-        return find_popular_items(self.catalogue, self.version, query)
-
-    def _recommend(self, queries: list[Query]) -> list[TopItems | Exception]:
-        started = time.perf_counter()
-        # One search for the keys of the whole batch, then cut apart again.
+    def _recommend(self, queries: list[Query]) -> BatchResults:
+        started_at = time.perf_counter()
+        # One search for the keys of the whole batch, then split by history.
         histories = np.split(
-            self._index.find_indices(np.concatenate([query.history for query in queries])),
+            self._key_index.find_indices(np.concatenate([query.history for query in queries])),
             np.cumsum([len(query.history) for query in queries])[:-1],
         )
-        seen = [known(history) for history in histories]
-        with_model = [row for row, history in enumerate(seen) if len(history)]
+        known_items = [drop_unknown(history) for history in histories]
+        rows = [row for row, items in enumerate(known_items) if len(items)]
         answers: dict[int, TopItems] = {}
-        if with_model:
+        if rows:
             top = self._predictor.top_k(
-                [seen[row] for row in with_model],
-                max(queries[row].k for row in with_model),
-                times=_times(queries, histories, with_model) if self._predictor.reads_times else None,
-                excluded=[excluded(self.catalogue, seen[row], queries[row]) for row in with_model],
+                [known_items[row] for row in rows],
+                max(queries[row].k for row in rows),
+                times=_select_times(queries, histories, rows) if self._predictor.reads_times else None,
+                excluded=[find_excluded(self.catalogue, known_items[row], queries[row]) for row in rows],
                 allow_masks=[
-                    allow_masks(self.catalogue, queries[row].candidates, queries[row].categories) for row in with_model
+                    build_allow_mask(self.catalogue, queries[row].candidates, queries[row].categories) for row in rows
                 ],
             )
             BATCH_PADDING.observe(top.padding_ratio)
-            for row, indices, scores in zip(with_model, top.indices, top.scores, strict=True):
-                unknown_positions = np.flatnonzero(histories[row] == 0)
-                answers[row] = self._answered(
+            for row, indices, scores in zip(rows, top.indices, top.scores, strict=True):
+                answers[row] = self._build_answer(
                     indices[: queries[row].k],
                     scores,
-                    unknown_positions,
-                    started,
+                    np.flatnonzero(histories[row] == 0),
+                    started_at,
                     encode_s=top.encode_s,
                     score_s=top.score_s,
                 )
-        return [answers[row] if row in answers else self.find_popular_items(query) for row, query in enumerate(queries)]
-
-    def _similar(self, queries: list[SimilarQuery]) -> list[TopItems | Exception]:
-        started = time.perf_counter()
-        indices = [self.catalogue.find_index(query.item) for query in queries]
-        asked = [(row, index) for row, index in enumerate(indices) if index is not None]
-        answers: list[TopItems | Exception] = [
-            NotFound(f"the catalogue has no item {query.item!r}") for query in queries
+        return [
+            answers[row] if row in answers else find_popular_items(self, query) for row, query in enumerate(queries)
         ]
-        if asked:
+
+    def _find_similar(self, queries: list[SimilarQuery]) -> BatchResults:
+        started_at = time.perf_counter()
+        indices = [self.catalogue.find_index(query.item) for query in queries]
+        known_items = [(row, index) for row, index in enumerate(indices) if index is not None]
+        answers: BatchResults = [NotFound(f"the catalogue has no item {query.item!r}") for query in queries]
+        if known_items:
             top = self._predictor.find_similar(
-                np.array([index for _, index in asked]),
-                max(queries[row].k for row, _ in asked),
-                excluded=[known(self._index.find_indices(queries[row].exclude)) for row, _ in asked],
-                allow_masks=[allow_masks(self.catalogue, None, queries[row].categories) for row, _ in asked],
+                np.array([index for _, index in known_items]),
+                max(queries[row].k for row, _ in known_items),
+                excluded=[drop_unknown(self._key_index.find_indices(queries[row].exclude)) for row, _ in known_items],
+                allow_masks=[build_allow_mask(self.catalogue, None, queries[row].categories) for row, _ in known_items],
             )
-            for (row, _), best, scores in zip(asked, top.indices, top.scores, strict=True):
-                answers[row] = self._answered(best[: queries[row].k], scores, NOTHING, started, score_s=top.score_s)
+            for (row, _), best, scores in zip(known_items, top.indices, top.scores, strict=True):
+                answers[row] = self._build_answer(
+                    best[: queries[row].k], scores, NO_INDICES, started_at, score_s=top.score_s
+                )
         return answers
 
-    def _answered(
+    def _build_answer(
         self,
         best: Indices,
         scores: NDArray[np.float32],
@@ -142,34 +156,34 @@ class Servable:
         encode_s: float = 0.0,
         score_s: float,
     ) -> TopItems:
-        count = int(np.count_nonzero(best))  # zeros stand at the end: nothing eligible was left
+        count = int(np.count_nonzero(best))  # trailing zeros: no eligible item was left
         indices, values = best[:count].tolist(), scores[:count].tolist()
         return TopItems(
             indices, values, "model", unknown_positions, self.version, self.catalogue, encode_s, score_s, started_at
         )
 
 
-def _each(
-    answer: Callable[[list[AnyQuery]], list[TopItems | Exception]], placed: list[tuple[int, AnyQuery]]
+def _run_isolated(
+    run: Callable[[list[AnyQuery]], BatchResults], numbered: list[tuple[int, AnyQuery]]
 ) -> dict[int, TopItems | Exception]:
-    """All at once; if that fails, one by one, so that only those fail that fail alone."""
-    if not placed:
+    """Run all queries together; if that raises, run each alone so that only the failing ones get an error."""
+    if not numbered:
         return {}
     try:
-        answers = answer([query for _, query in placed])
+        results = run([query for _, query in numbered])
     except Exception as error:
-        if len(placed) == 1:
-            return {placed[0][0]: error}
-        return {place: found for one in placed for place, found in _each(answer, [one]).items()}
-    return {place: found for (place, _), found in zip(placed, answers, strict=True)}
+        if len(numbered) == 1:
+            return {numbered[0][0]: error}
+        return {row: result for pair in numbered for row, result in _run_isolated(run, [pair]).items()}
+    return {row: result for (row, _), result in zip(numbered, results, strict=True)}
 
 
-def _times(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequence[int]) -> list[Times]:
-    """Of the known items of these rows' histories; a history that came without times has none."""
-    known = [histories[row] > 0 for row in rows]
+def _select_times(queries: Sequence[Query], histories: Sequence[Indices], rows: Sequence[int]) -> list[Times]:
+    """Event times of the known items of these rows' histories; NO_TIME for histories without times."""
+    masks = [histories[row] > 0 for row in rows]
     return [
         np.full(np.count_nonzero(mask), NO_TIME, dtype=np.uint32)
         if (times := queries[row].times) is None
         else times[mask]
-        for row, mask in zip(rows, known, strict=True)
+        for row, mask in zip(rows, masks, strict=True)
     ]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
-from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s
+from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s, find_popular_items
 from app.item_key import ItemKeys, item_keys
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
@@ -122,14 +122,14 @@ class RecommendService:
         self, query: Query, reason: str | None, deadline: float, times: dict[str, Stage]
     ) -> tuple[TopItems, str | None]:
         if reason is not None:
-            return self._engine.find_popular_items(query), reason
+            return find_popular_items(self._engine.servable, query), reason
         submitted_at = time.perf_counter()
         try:
             top = await self._engine.find_top_items(query, deadline)
         except Overloaded:
-            return self._engine.find_popular_items(query), "overloaded"
+            return find_popular_items(self._engine.servable, query), "overloaded"
         except ModelUnavailable:
-            return self._engine.find_popular_items(query), "model_unavailable"
+            return find_popular_items(self._engine.servable, query), "model_unavailable"
         queue_s = compute_queue_s(submitted_at, top)
         batch_started_at = submitted_at + queue_s  # each query reports the stages of its batch
         times["queue"] = submitted_at, queue_s

@@ -1,4 +1,4 @@
-"""Batches of a servable: who shares one, who fails alone, and popularity without a model."""
+"""Batches of a servable: isolation of failing queries, and popular items without a model."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.inference import Query, SimilarQuery, TopItems
+from app.inference import Query, SimilarQuery, TopItems, find_popular_items
 from app.inference.servable import Servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
-from service_tests.app.inference.test_servable import eligible, items, queries
+from service_tests.app.inference.test_servable import find_eligible, items, queries
 from service_tests.support.artifacts import write_tiny_artifact
 
-UNREADABLE: Any = None
+INVALID: Any = None
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,12 @@ def servable(tmp_path_factory: pytest.TempPathFactory) -> Servable:
     return Servable(load_artifact(write_tiny_artifact(tmp_path_factory.mktemp("batches"), num_items=25), device="cpu"))
 
 
-def test_a_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
-    good = [Query(item_keys([f"i{number}"]), 5) for number in (1, 2, 3)]
-    expected = servable.run_batch(good)
-    broken = servable.run_batch([good[0], Query(UNREADABLE, 5), good[1], SimilarQuery(UNREADABLE, 5), good[2]])
-    assert [isinstance(answer, Exception) for answer in broken] == [False, True, False, True, False]
-    for answer, alone in zip(broken[::2], expected, strict=True):
+def test_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
+    valid = [Query(item_keys([f"i{number}"]), 5) for number in (1, 2, 3)]
+    expected = servable.run_batch(valid)
+    results = servable.run_batch([valid[0], Query(INVALID, 5), valid[1], SimilarQuery(INVALID, 5), valid[2]])
+    assert [isinstance(result, Exception) for result in results] == [False, True, False, True, False]
+    for answer, alone in zip(results[::2], expected, strict=True):
         assert isinstance(answer, TopItems)
         assert isinstance(alone, TopItems)
         assert answer.item_ids == alone.item_ids
@@ -38,7 +38,7 @@ def test_a_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
     batch=st.lists(
         st.builds(
             SimilarQuery,
-            item=st.sampled_from(["i1", "i2", "i25", "stranger"]),
+            item=st.sampled_from(["i1", "i2", "i25", "unknown"]),
             k=st.integers(1, 30),
             exclude=items.map(item_keys),
             categories=st.lists(st.sampled_from(["odd", "low", "no such"]), max_size=2).map(tuple),
@@ -47,7 +47,9 @@ def test_a_query_that_breaks_the_batch_fails_alone(servable: Servable) -> None:
         max_size=5,
     )
 )
-def test_similar_items_of_a_batch_are_those_of_each_query_alone(servable: Servable, batch: list[SimilarQuery]) -> None:
+def test_similar_items_of_a_batch_equal_those_of_each_query_alone(
+    servable: Servable, batch: list[SimilarQuery]
+) -> None:
     for query, answer in zip(batch, servable.run_batch(batch), strict=True):
         (alone,) = servable.run_batch([query])
         assert type(answer) is type(alone)
@@ -59,13 +61,13 @@ def test_similar_items_of_a_batch_are_those_of_each_query_alone(servable: Servab
 
 @settings(deadline=None, max_examples=100)
 @given(query=queries)
-def test_popular_items_are_the_first_k_eligible_of_the_catalogue(servable: Servable, query: Query) -> None:
-    possible = eligible(servable, query)
-    expected = [item_id for item_id in servable.catalogue.item_ids if item_id in possible]
-    assert servable.find_popular_items(query).item_ids == expected[: query.k]
+def test_popular_items_are_the_first_k_eligible_items_of_the_catalogue(servable: Servable, query: Query) -> None:
+    eligible = find_eligible(servable, query)
+    expected = [item_id for item_id in servable.catalogue.item_ids if item_id in eligible]
+    assert find_popular_items(servable, query).item_ids == expected[: query.k]
 
 
-def test_a_popular_artifact_is_a_model_like_any_other(tmp_path: Path) -> None:
+def test_popular_artifact_serves_as_a_model(tmp_path: Path) -> None:
     servable = Servable(load_artifact(write_tiny_artifact(tmp_path, preset="popular"), device="cpu"))
     (answer,) = servable.run_batch([Query(item_keys(["i2"]), 3)])
     assert isinstance(answer, TopItems)

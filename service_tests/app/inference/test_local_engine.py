@@ -1,4 +1,4 @@
-"""The engine: short batches stay in the event loop, long ones leave it free, and the answers are the same."""
+"""Local engine: short batches run in the event loop, long ones in a thread, with equal answers."""
 
 import asyncio
 import threading
@@ -19,43 +19,43 @@ from service_tests.support.artifacts import write_tiny_artifact
 pytestmark = pytest.mark.anyio
 
 
-class Watched(Servable):
-    """Notes which thread answers, and takes as long as it is told."""
+class TimedServable(Servable):
+    """Records the thread that runs a batch and takes `duration_s` more."""
 
-    takes_s = 0.0
+    duration_s = 0.0
 
     def run_batch(self, queries: Sequence[Query | SimilarQuery]) -> list[TopItems | Exception]:
-        self.answered_in = threading.current_thread()
-        time.sleep(self.takes_s)
+        self.thread = threading.current_thread()
+        time.sleep(self.duration_s)
         return super().run_batch(queries)
 
 
-async def ask(engine: InferenceEngine, item: str = "i3") -> list[str]:
+async def recommend(engine: InferenceEngine, item: str = "i3") -> list[str]:
     answer = await engine.find_top_items(Query(item_keys([item]), 5), asyncio.get_running_loop().time() + 10)
     return answer.item_ids
 
 
 @pytest.mark.slow
-async def test_the_event_loop_runs_what_is_short_and_is_left_free_by_what_is_long(tmp_path: Path) -> None:
-    servable = Watched(load_artifact(write_tiny_artifact(tmp_path), device="cpu"))
+async def test_short_batches_run_in_the_event_loop_and_long_ones_do_not_block_it(tmp_path: Path) -> None:
+    servable = TimedServable(load_artifact(write_tiny_artifact(tmp_path), device="cpu"))
     engine = InferenceEngine(servable, max_batch=4, queue_limit=100)
     loop_thread = threading.current_thread()
-    first = await ask(engine)
-    assert servable.answered_in is not loop_thread, "nothing is known yet"
+    first = await recommend(engine)
+    assert servable.thread is not loop_thread, "the latency model is not ready yet"
     for _ in range(MIN_BATCHES):
-        await ask(engine)
-    assert await ask(engine) == first
-    assert servable.answered_in is loop_thread
+        await recommend(engine)
+    assert await recommend(engine) == first
+    assert servable.thread is loop_thread
 
-    servable.takes_s = 3 * INLINE_S
+    servable.duration_s = 3 * INLINE_S
     for _ in range(MIN_BATCHES):
-        await ask(engine)
-    assert servable.answered_in is not loop_thread
-    waiting = asyncio.create_task(ask(engine))
+        await recommend(engine)
+    assert servable.thread is not loop_thread
+    waiting = asyncio.create_task(recommend(engine))
     ticks = 0
     while not waiting.done():
         await asyncio.sleep(INLINE_S / 10)
         ticks += 1
-    assert ticks > 5, "the loop ran while the model did"
+    assert ticks > 5, "the event loop ran during the batch"
     assert await waiting == first
     await engine.close(1.0)

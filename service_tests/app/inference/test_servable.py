@@ -1,4 +1,4 @@
-"""A servable: external ids in and out, filters before the top k; against a plain Python model of the rules."""
+"""Servable: external ids in and out and filters before the top k, compared with a plain Python reference."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ArtifactRejected, NotFound
-from app.inference import Query, SimilarQuery, TopItems
+from app.inference import Query, SimilarQuery, TopItems, find_popular_items
 from app.inference.servable import Servable, open_servable
 from app.item_key import item_keys
 from models.artifact import load_artifact
@@ -18,7 +18,7 @@ from models.native.library import library
 from service_tests.support.artifacts import write_tiny_artifact
 
 NUM_ITEMS = 25
-item = st.sampled_from([*(f"i{number}" for number in range(1, NUM_ITEMS + 1)), "stranger", "other"])
+item = st.sampled_from([*(f"i{number}" for number in range(1, NUM_ITEMS + 1)), "unknown", "other"])
 items = st.lists(item, max_size=30)
 
 
@@ -39,38 +39,41 @@ queries = st.builds(
 )
 
 
-def eligible(servable: Servable, query: Query) -> set[str]:
-    """The rules, item by item."""
-    named = dict(zip(item_keys(servable.catalogue.item_ids).tolist(), servable.catalogue.item_ids, strict=True))
+def find_eligible(servable: Servable, query: Query) -> set[str]:
+    """Reference implementation of the filters, item by item."""
+    ids_by_key = dict(zip(item_keys(servable.catalogue.item_ids).tolist(), servable.catalogue.item_ids, strict=True))
     allowed = set(servable.catalogue.item_ids)
     if query.candidates is not None:
-        allowed &= {named.get(key, "") for key in query.candidates.tolist()}
+        allowed &= {ids_by_key.get(key, "") for key in query.candidates.tolist()}
     if query.categories:
-        of = servable.catalogue.find_index
-        allowed = {i for i in allowed if set(servable.catalogue.get_categories(of(i) or 0)) & set(query.categories)}
-    allowed -= {named.get(key, "") for key in query.exclude.tolist()}
+        find_index = servable.catalogue.find_index
+        categories_of = {i: set(servable.catalogue.get_categories(find_index(i) or 0)) for i in allowed}
+        allowed = {i for i in allowed if categories_of[i] & set(query.categories)}
+    allowed -= {ids_by_key.get(key, "") for key in query.exclude.tolist()}
     if query.exclude_seen:
-        allowed -= {named.get(key, "") for key in query.history.tolist()}
+        allowed -= {ids_by_key.get(key, "") for key in query.history.tolist()}
     return allowed
 
 
 @settings(deadline=None, max_examples=100)
 @given(batch=st.lists(queries, min_size=1, max_size=5))
-def test_mixed_filters_give_all_that_is_eligible_up_to_k(servable: Servable, batch: list[Query]) -> None:
+def test_mixed_filters_return_all_eligible_items_up_to_k(servable: Servable, batch: list[Query]) -> None:
     for query, answer in zip(batch, servable.run_batch(batch), strict=True):
         assert isinstance(answer, TopItems)
-        possible = eligible(servable, query)
-        assert len(answer.item_ids) == len(set(answer.item_ids)) == min(query.k, len(possible))
-        assert set(answer.item_ids) <= possible
+        eligible = find_eligible(servable, query)
+        assert len(answer.item_ids) == len(set(answer.item_ids)) == min(query.k, len(eligible))
+        assert set(answer.item_ids) <= eligible
         assert answer.scores == sorted(answer.scores, reverse=True)
-        known = [key for key in query.history.tolist() if key in set(item_keys(servable.catalogue.item_ids).tolist())]
-        assert answer.source == ("model" if known else "popularity")
-        assert len(answer.unknown_positions) == len(query.history) - len(known)
+        known_keys = [
+            key for key in query.history.tolist() if key in set(item_keys(servable.catalogue.item_ids).tolist())
+        ]
+        assert answer.source == ("model" if known_keys else "popularity")
+        assert len(answer.unknown_positions) == len(query.history) - len(known_keys)
 
 
 @settings(deadline=None, max_examples=50)
 @given(batch=st.lists(queries, min_size=2, max_size=5))
-def test_a_batch_answers_as_its_queries_would_alone(servable: Servable, batch: list[Query]) -> None:
+def test_batch_answers_equal_those_of_each_query_alone(servable: Servable, batch: list[Query]) -> None:
     together = servable.run_batch(batch)
     for query, answer in zip(batch, together, strict=True):
         (alone,) = servable.run_batch([query])
@@ -79,28 +82,28 @@ def test_a_batch_answers_as_its_queries_would_alone(servable: Servable, batch: l
         np.testing.assert_allclose(answer.scores, alone.scores, rtol=1e-4, atol=1e-5)
 
 
-def test_popularity_is_catalogue_order_under_the_same_filters(servable: Servable) -> None:
-    query = Query(item_keys(["stranger", "i2"]), 3, exclude=item_keys(["i1"]), categories=("even", "odd"))
-    answer = servable.find_popular_items(query)
+def test_popular_items_follow_catalogue_order_under_the_same_filters(servable: Servable) -> None:
+    query = Query(item_keys(["unknown", "i2"]), 3, exclude=item_keys(["i1"]), categories=("even", "odd"))
+    answer = find_popular_items(servable, query)
     assert (answer.item_ids, answer.scores) == (["i3", "i4", "i5"], [333.0, 250.0, 200.0])
 
 
-def test_an_unknown_item_has_nothing_similar_and_harms_nobody(servable: Servable) -> None:
-    missing, found = servable.run_batch([SimilarQuery("stranger", 3), SimilarQuery("i4", 3)])
-    assert isinstance(missing, NotFound)
-    assert isinstance(found, TopItems)
-    assert len(found.item_ids) == 3
+def test_unknown_item_has_no_similar_items_and_does_not_affect_the_batch(servable: Servable) -> None:
+    unknown, similar = servable.run_batch([SimilarQuery("unknown", 3), SimilarQuery("i4", 3)])
+    assert isinstance(unknown, NotFound)
+    assert isinstance(similar, TopItems)
+    assert len(similar.item_ids) == 3
 
 
-@given(names=st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=60), asked=st.data())
-def test_keys_find_their_index_and_strangers_find_none(names: list[str], asked: st.DataObject) -> None:
+@given(names=st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=60), data=st.data())
+def test_key_index_finds_known_items_only(names: list[str], data: st.DataObject) -> None:
     index = KeyIndex.from_ids(names)
-    wanted = asked.draw(st.lists(st.sampled_from(names) | st.text(min_size=1, max_size=12), max_size=40))
-    expected = [names.index(name) + 1 if name in names else 0 for name in wanted]
-    assert index.find_indices(item_keys(wanted)).tolist() == expected
+    item_ids = data.draw(st.lists(st.sampled_from(names) | st.text(min_size=1, max_size=12), max_size=40))
+    expected = [names.index(name) + 1 if name in names else 0 for name in item_ids]
+    assert index.find_indices(item_keys(item_ids)).tolist() == expected
 
 
-def test_a_folder_that_is_no_artifact_is_refused(tmp_path: Path) -> None:
+def test_folder_without_an_artifact_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ArtifactRejected, match="holds no artifact"):
         open_servable(tmp_path, device="cpu", threads=1, max_batch=4)
 

@@ -1,4 +1,4 @@
-"""Times on the way through a servable: each stays with its item."""
+"""Event times in a servable: each time stays with its item."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from service_tests.support.artifacts import write_tiny_artifact
 Event = tuple[str, int]
 
 events = st.lists(
-    st.tuples(st.sampled_from([*(f"i{n}" for n in range(1, 26)), "stranger"]), st.integers(0, 2**32 - 1)),
+    st.tuples(st.sampled_from([*(f"i{n}" for n in range(1, 26)), "unknown"]), st.integers(0, 2**32 - 1)),
     min_size=1,
     max_size=50,
 )
@@ -28,38 +28,38 @@ def servable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Servable(load_artifact(folder, device="cpu"))
 
 
-def query_of(history: list[Event]) -> Query:
+def build_query(history: list[Event]) -> Query:
     times = np.array([time for _, time in history], dtype=np.uint32)
     return Query(item_keys(item for item, _ in history), 25, times=times, exclude_seen=False)
 
 
 @settings(deadline=None, max_examples=60)
 @given(histories=st.lists(events, min_size=1, max_size=4), timeless=st.integers(0, 3))
-def test_a_batch_is_answered_by_the_times_of_its_known_items(
+def test_batch_uses_the_times_of_its_known_items(
     servable: Servable, histories: list[list[Event]], timeless: int
 ) -> None:
-    queries = [query_of(history) for history in histories]
+    queries = [build_query(history) for history in histories]
     if timeless < len(queries):
         queries[timeless] = Query(queries[timeless].history, 25, exclude_seen=False)
-    for place, (history, answer) in enumerate(zip(histories, servable.run_batch(queries), strict=True)):
+    for row, (history, answer) in enumerate(zip(histories, servable.run_batch(queries), strict=True)):
         assert isinstance(answer, TopItems)
-        known = [(int(item[1:]), time) for item, time in history if item != "stranger"]
-        if not known:
+        known_events = [(int(item[1:]), time) for item, time in history if item != "unknown"]
+        if not known_events:
             assert answer.source == "popularity"
             continue
-        times = np.array([NO_TIME if place == timeless else time for _, time in known], dtype=np.uint32)
-        top = servable.artifact.predictor.top_k([np.array([item for item, _ in known])], 25, times=[times])
+        times = np.array([NO_TIME if row == timeless else time for _, time in known_events], dtype=np.uint32)
+        top = servable.artifact.predictor.top_k([np.array([item for item, _ in known_events])], 25, times=[times])
         np.testing.assert_allclose(answer.scores, top.scores[0], rtol=1e-4, atol=1e-4)
 
 
-def test_other_times_are_another_answer_and_ranks_are_none(servable: Servable) -> None:
+def test_scores_depend_on_event_times_but_not_on_ranks(servable: Servable) -> None:
     items = ["i3", "i7", "i1"]
 
-    def scores(*times: int) -> list[float]:
-        (answer,) = servable.run_batch([query_of(list(zip(items, times, strict=True)))])
+    def compute_scores(*times: int) -> list[float]:
+        (answer,) = servable.run_batch([build_query(list(zip(items, times, strict=True)))])
         assert isinstance(answer, TopItems)
         return answer.scores
 
     noon, midnight = 1_700_049_600, 1_700_092_800
-    assert scores(noon, noon, noon) != scores(noon, noon, midnight)
-    assert scores(0, 1, FIRST_SECOND - 1) == scores(0, 0, 0)
+    assert compute_scores(noon, noon, noon) != compute_scores(noon, noon, midnight)
+    assert compute_scores(0, 1, FIRST_SECOND - 1) == compute_scores(0, 0, 0)
