@@ -1,7 +1,7 @@
-"""One connection to the model's process, seen from an HTTP worker: who waits for what, and until when.
+"""Client end of one connection to the model's process: pending queries of an HTTP worker and their deadlines.
 
-Every query has a number, a future and a timer. It is forgotten when it is answered, when its time is up, when its
-caller leaves and when the connection ends, whichever comes first. It knows no file and does not connect by itself.
+Every query has a number, a future and a timer. It is dropped when its result arrives, its deadline passes, its caller
+disconnects or the connection ends, whichever comes first. `engine` opens and reopens connections.
 """
 
 import asyncio
@@ -30,123 +30,134 @@ from app.inference.remote.protocol import (
 from app.telemetry.metrics import BatchMetrics
 from models.catalogue.catalogue import Catalogue
 
-AWAY = "the model's process ended"
+PROCESS_ENDED = "the model's process ended"
 
 
 class ModelConnection:
-    """`catalogue_of` a version that an answer names; `max_pending` queries may wait."""
+    """At most `max_pending` queries may wait; `find_catalogue` returns that of the version a result names."""
 
-    def __init__(self, catalogue_of: Callable[[str], Catalogue | None], *, max_pending: int) -> None:
-        self._catalogue_of = catalogue_of
-        self._most = max_pending
+    def __init__(self, find_catalogue: Callable[[str], Catalogue | None], *, max_pending: int) -> None:
+        self._find_catalogue = find_catalogue
+        self._max_pending = max_pending
         self._numbers = count()
         self._queries: dict[int, asyncio.Future[TopItems]] = {}
-        self._wishes: dict[int, asyncio.Future[str]] = {}
-        self._servings: deque[VersionAnnouncement] = deque()
-        self._news = asyncio.Event()
-        self._ended = False
+        self._activations: dict[int, asyncio.Future[str]] = {}
+        self._announcements: deque[VersionAnnouncement] = deque()
+        self._wake_up = asyncio.Event()
+        self._is_closed = False
         self._metrics = BatchMetrics()
-        self.frames = FramedConnection(self._arrived, self._lost)
+        self.frames = FramedConnection(self._on_message, self._on_end)
 
     @property
     def pending_count(self) -> int:
-        """Queries without an answer."""
+        """Number of unanswered queries."""
         return len(self._queries)
 
+    def get_frames(self) -> FramedConnection:
+        """Protocol factory for asyncio."""
+        return self.frames
+
     async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
-        """As Engine.top. What is refused here never reaches the other process, which counts what it refuses itself."""
+        """See Engine.find_top_items.
+
+        Rejections here are counted here; the model's process counts its own.
+        """
         loop = asyncio.get_running_loop()
-        if self._ended:
-            raise ModelUnavailable(AWAY)
+        if self._is_closed:
+            raise ModelUnavailable(PROCESS_ENDED)
         if loop.time() >= deadline:
             self._metrics.on_rejected("deadline")
             raise DeadlineExceeded("model: the deadline passed")
-        if len(self._queries) >= self._most or self.frames.is_backpressured:
+        if len(self._queries) >= self._max_pending or self.frames.is_backpressured:
             self._metrics.on_rejected("overloaded")
-            raise Overloaded(f"model: {len(self._queries)} of this worker already wait")
+            raise Overloaded(f"model: {len(self._queries)} requests of this worker already wait; retry later")
         number = next(self._numbers)
-        self._say(encode_query(number, query, deadline))
+        self._send(encode_query(number, query, deadline))
         waiter: asyncio.Future[TopItems] = loop.create_future()
         self._queries[number] = waiter
         timer = loop.call_at(deadline, self._expire, number)
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._say(CancelRequest(number))
+            self._send(CancelRequest(number))
             raise
         finally:
             timer.cancel()
             self._queries.pop(number, None)
 
     async def activate(self, version: str) -> str:
-        """The version that served before. No deadline: a large one takes its time to load, and the caller may leave."""
-        if self._ended:
-            raise ModelUnavailable(AWAY)
+        """Activate a version and return the previous one.
+
+        There is no deadline, because a large model takes long to load; the caller may give up.
+        """
+        if self._is_closed:
+            raise ModelUnavailable(PROCESS_ENDED)
         number = next(self._numbers)
-        self._say(ActivateRequest(number, version))
+        self._send(ActivateRequest(number, version))
         waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._wishes[number] = waiter
+        self._activations[number] = waiter
         try:
             return await waiter
         finally:
-            self._wishes.pop(number, None)
+            self._activations.pop(number, None)
 
     async def wait_for_announcement(self) -> VersionAnnouncement | None:
-        """What the other process says that it serves; messages are held from then until `frames.resume`. None when
-        the connection has ended.
+        """Return the next announced version; messages after it are held back until `frames.resume`.
+
+        None when the connection has ended.
         """
-        while not self._servings and not self._ended:
-            self._news.clear()
-            await self._news.wait()
-        return self._servings.popleft() if self._servings else None
+        while not self._announcements and not self._is_closed:
+            self._wake_up.clear()
+            await self._wake_up.wait()
+        return self._announcements.popleft() if self._announcements else None
 
     async def drain(self, timeout_s: float) -> None:
-        """Until what waits is answered; after `timeout_s` the rest fails with Draining."""
+        """Wait for pending queries; after `timeout_s` the remaining ones fail with Draining."""
         if self._queries:
             await asyncio.wait(list(self._queries.values()), timeout=timeout_s)
         self._fail_all(Draining)
-        self.frames.end()
-
-    def close(self) -> None:
         self.frames.close()
-        self._lost()
 
-    def _say(self, decode_query: ClientMessage) -> None:
-        self.frames.send(encoder.encode(decode_query))
+    def abort(self) -> None:
+        self.frames.abort()
+        self._on_end()
 
-    def _arrived(self, message: bytes) -> None:
-        said = server_message_decoder.decode(message)
-        if isinstance(said, VersionAnnouncement):
+    def _send(self, message: ClientMessage) -> None:
+        self.frames.send(encoder.encode(message))
+
+    def _on_message(self, data: bytes) -> None:
+        message = server_message_decoder.decode(data)
+        if isinstance(message, VersionAnnouncement):
             self.frames.pause()
-            self._servings.append(said)
-            self._news.set()
-        elif isinstance(said, QueryResult):
-            # Nobody waits any more for the answer to a query that was late or whose caller left.
-            if (waiter := self._queries.get(said.number)) is not None and not waiter.done():
-                catalogue = self._catalogue_of(said.version)
+            self._announcements.append(message)
+            self._wake_up.set()
+        elif isinstance(message, QueryResult):
+            # The waiter is gone if the deadline has passed or the caller has disconnected.
+            if (waiter := self._queries.get(message.number)) is not None and not waiter.done():
+                catalogue = self._find_catalogue(message.version)
                 if catalogue is None:
-                    waiter.set_exception(ModelUnavailable(f"the catalogue of version {said.version} is gone"))
+                    waiter.set_exception(ModelUnavailable(f"the catalogue of version {message.version} is not loaded"))
                 else:
-                    waiter.set_result(decode_result(said, catalogue))
-        elif isinstance(said, ErrorResult):
-            _fail(self._queries.get(said.number), decode_error(said))
-            _fail(self._wishes.get(said.number), decode_error(said))
-        elif (wisher := self._wishes.get(said.number)) is not None and not wisher.done():
-            wisher.set_result(said.before)
+                    waiter.set_result(decode_result(message, catalogue))
+        elif isinstance(message, ErrorResult):
+            _fail(self._queries.get(message.number), decode_error(message))
+            _fail(self._activations.get(message.number), decode_error(message))
+        elif (activation := self._activations.get(message.number)) is not None and not activation.done():
+            activation.set_result(message.previous)
 
     def _expire(self, number: int) -> None:
-        """The other process counts it: its own timer runs as long."""
+        """Fail a query at its deadline; the model's process counts it, because its timer runs equally long."""
         _fail(self._queries.get(number), DeadlineExceeded("model: the deadline passed"))
 
-    def _lost(self) -> None:
-        self._ended = True
-        self._news.set()
-        self._fail_all(partial(ModelUnavailable, AWAY))
+    def _on_end(self) -> None:
+        self._is_closed = True
+        self._wake_up.set()
+        self._fail_all(partial(ModelUnavailable, PROCESS_ENDED))
 
-    def _fail_all(self, error: Callable[[], Exception]) -> None:
-        waiting: list[asyncio.Future[Any]] = [*self._queries.values(), *self._wishes.values()]
-        for waiter in waiting:
-            _fail(waiter, error())
+    def _fail_all(self, make_error: Callable[[], Exception]) -> None:
+        waiters: list[asyncio.Future[Any]] = [*self._queries.values(), *self._activations.values()]
+        for waiter in waiters:
+            _fail(waiter, make_error())
 
 
 def _fail(waiter: asyncio.Future[Any] | None, error: Exception) -> None:

@@ -1,6 +1,6 @@
-"""Messages over a stream: four bytes that say how long one is, then the message. Both ends use it.
+"""Messages over a stream socket, each prefixed with its length in four bytes; both ends use it.
 
-A protocol and not asyncio's streams: a message costs one call and no task (DECISIONS.md). It knows no message.
+An asyncio protocol instead of asyncio's streams: receiving a message costs one call and no task.
 """
 
 import asyncio
@@ -9,34 +9,37 @@ from typing import cast
 
 LENGTH_BYTES = 4
 MAX_MESSAGE_BYTES = 1 << 26
-"""Of a message; keys of the longest request take a hundredth of it."""
+"""Limit of one message; the keys of the longest request take a hundredth of it."""
 WRITE_HIGH_WATER_BYTES = 1 << 23
-"""From here on the other end counts as not reading."""
+"""Write-buffer high-water mark; above it the peer is considered stalled."""
 
 
 class FramedConnection(asyncio.Protocol):
-    """One connection. `arrived` gets each message; `opened` and `ended` are called once, before and after all."""
+    """One connection: `on_open` is called first, `on_message` per message, `on_end` last."""
 
     def __init__(
-        self, arrived: Callable[[bytes], None], ended: Callable[[], None], opened: Callable[[], None] = lambda: None
+        self,
+        on_message: Callable[[bytes], None],
+        on_end: Callable[[], None],
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
-        self._arrived = arrived
-        self._ended = ended
-        self._opened = opened
+        self._on_message = on_message
+        self._on_end = on_end
+        self._on_open = on_open
         self._transport: asyncio.Transport | None = None
-        self._unread = b""
-        self._held = False
+        self._buffer = b""
+        self._is_paused = False
         self.is_backpressured = False
-        """More is unsent than the other end will soon read."""
+        """Whether more is unsent than the peer will soon read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        self._opened()
+        self._on_open()
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - why does not matter to who asked
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - every cause is handled the same
         self._transport = None
-        self._ended()
+        self._on_end()
 
     def pause_writing(self) -> None:
         self.is_backpressured = True
@@ -45,46 +48,46 @@ class FramedConnection(asyncio.Protocol):
         self.is_backpressured = False
 
     def send(self, message: bytes) -> None:
-        """Nothing happens on a connection that has ended; ValueError for a message that is too long."""
+        """Send a message; does nothing on a connection that has ended. ValueError if the message is too long."""
         if len(message) > MAX_MESSAGE_BYTES:
-            raise ValueError(f"a message of {len(message)} bytes; {MAX_MESSAGE_BYTES} are the most")
+            raise ValueError(f"a message must have at most {MAX_MESSAGE_BYTES:,} bytes (got {len(message):,})")
         if self._transport is not None:
             self._transport.write(len(message).to_bytes(LENGTH_BYTES, "little") + message)
 
     def pause(self) -> None:
-        """No message is given on until `resume`."""
-        self._held = True
+        """Deliver no message until `resume`."""
+        self._is_paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        self._held = False
+        self._is_paused = False
         if self._transport is not None:
             self._transport.resume_reading()
             self.data_received(b"")
 
-    def close(self) -> None:
-        """At once, with what is unsent."""
+    def abort(self) -> None:
+        """Close immediately and discard unsent messages."""
         if self._transport is not None:
             self._transport.abort()
 
-    def end(self) -> None:
-        """After what is unsent."""
+    def close(self) -> None:
+        """Close after unsent messages are written."""
         if self._transport is not None:
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        data = self._unread + data if self._unread else data
-        at, size = 0, len(data)
-        while not self._held and size - at >= LENGTH_BYTES:
-            begin = at + LENGTH_BYTES
-            length = int.from_bytes(data[at:begin], "little")
+        data = self._buffer + data if self._buffer else data
+        position, size = 0, len(data)
+        while not self._is_paused and size - position >= LENGTH_BYTES:
+            start = position + LENGTH_BYTES
+            length = int.from_bytes(data[position:start], "little")
             if length > MAX_MESSAGE_BYTES:
-                self._unread = b""
-                self.close()
+                self._buffer = b""
+                self.abort()
                 return
-            if size - begin < length:
+            if size - start < length:
                 break
-            at = begin + length
-            self._arrived(data[begin:at])
-        self._unread = data[at:]
+            position = start + length
+            self._on_message(data[start:position])
+        self._buffer = data[position:]

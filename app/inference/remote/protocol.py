@@ -1,13 +1,12 @@
-"""What an HTTP worker and the model's process say to each other, and how errors travel.
+"""Messages between an HTTP worker and the model's process, and how errors are transferred.
 
-Times are seconds that are left or have passed, never a clock's; arrays are their bytes, little endian. Items go as keys
-and come back as indices of the catalogue of the version that the answer names. A query that is traced says of which
-request it is. It knows no socket.
+Durations are sent instead of times, because the processes' clocks differ. Arrays are sent as their bytes, little
+endian. Items are sent as keys and returned as catalogue indices of the version that the result names. A query carries
+the trace of its request if that is sampled.
 """
 
 import asyncio
 import time
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,14 +23,14 @@ from app.errors import (
     ServiceError,
 )
 from app.inference.interfaces import ModelInfo
-from app.inference.query import Query, SimilarQuery, TopItems
+from app.inference.query import Query, SimilarQuery, Source, TopItems
 from app.telemetry.request_context import RemoteTraceContext
 from models.catalogue.catalogue import Catalogue
 
 
 class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
     number: int
-    left_s: float
+    remaining_s: float
     history: bytes
     k: int
     exclude_seen: bool
@@ -44,7 +43,7 @@ class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True
 
 class SimilarRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
     number: int
-    left_s: float
+    remaining_s: float
     item: str
     k: int
     exclude: bytes
@@ -53,7 +52,7 @@ class SimilarRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
 
 
 class CancelRequest(msgspec.Struct, array_like=True, tag=2, frozen=True):
-    """Nobody waits for this number any more; there is no reply."""
+    """The caller of this number no longer waits; there is no reply."""
 
     number: int
 
@@ -64,33 +63,33 @@ class ActivateRequest(msgspec.Struct, array_like=True, tag=3, frozen=True):
 
 
 class VersionAnnouncement(msgspec.Struct, array_like=True, tag=4, frozen=True):
-    """The version that answers from here on, first of all on every connection and before any answer of it."""
+    """The version that answers from now on: the first message of a connection, and before any result of a version."""
 
     folder: str
     model_info: ModelInfo
 
 
 class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True):
-    """`ago_s`: how long before it was sent the batch had started."""
+    """`batch_age_s`: seconds from the start of the batch to the encoding of the result."""
 
     number: int
     version: str
-    by_model: bool
+    is_from_model: bool
     indices: bytes
     scores: bytes
     unknown_positions: bytes
     encode_s: float
     score_s: float
-    ago_s: float
+    batch_age_s: float
 
 
 class ActivateResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
     number: int
-    before: str
+    previous: str
 
 
 class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
-    """`kind` is the name of a service error; empty for what nobody expected, which the model's process has logged."""
+    """`kind` names a service error; it is empty for unexpected errors, which the model's process has logged."""
 
     number: int
     kind: str
@@ -101,8 +100,9 @@ class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
 ClientMessage = QueryRequest | SimilarRequest | CancelRequest | ActivateRequest
 ServerMessage = VersionAnnouncement | QueryResult | ActivateResult | ErrorResult
 
-SAMPLED = 1
-"""Of the flags at the end of a traceparent."""
+SAMPLED_FLAG = 1
+"""Bit of the flags at the end of a traceparent header."""
+MAX_DETAIL_CHARACTERS = 500
 
 encoder = msgspec.msgpack.Encoder()
 client_message_decoder = msgspec.msgpack.Decoder(ClientMessage)
@@ -117,18 +117,19 @@ _ERRORS: tuple[type[ServiceError], ...] = (
     NotFound,
     Overloaded,
 )
-_BY_NAME = {kind.__name__: kind for kind in _ERRORS}
+_ERRORS_BY_KIND = {error.__name__: error for error in _ERRORS}
 
 
 def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> QueryRequest | SimilarRequest:
-    """`deadline` by the running loop's `time()`."""
-    left_s = deadline - asyncio.get_running_loop().time()
+    """Build the request of a query; `deadline` is a value of the running loop's `time()`."""
+    remaining_s = deadline - asyncio.get_running_loop().time()
     exclude = query.exclude.tobytes()
+    trace = _encode_trace(query)
     if isinstance(query, SimilarQuery):
-        return SimilarRequest(number, left_s, query.item, query.k, exclude, query.categories, _sampled(query))
+        return SimilarRequest(number, remaining_s, query.item, query.k, exclude, query.categories, trace)
     return QueryRequest(
         number,
-        left_s,
+        remaining_s,
         query.history.tobytes(),
         query.k,
         query.exclude_seen,
@@ -136,23 +137,24 @@ def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> Q
         None if query.candidates is None else query.candidates.tobytes(),
         query.categories,
         None if query.times is None else query.times.tobytes(),
-        _sampled(query),
+        trace,
     )
 
 
-def decode_query(ask: QueryRequest | SimilarRequest) -> Query | SimilarQuery:
-    """ValueError for bytes that are no whole numbers."""
-    if isinstance(ask, SimilarRequest):
-        return SimilarQuery(ask.item, ask.k, _keys(ask.exclude), ask.categories, _trace(ask))
+def decode_query(request: QueryRequest | SimilarRequest) -> Query | SimilarQuery:
+    """Rebuild the query; ValueError if an array's bytes are not a whole number of elements."""
+    trace = None if request.trace is None else RemoteTraceContext(request.trace)
+    if isinstance(request, SimilarRequest):
+        return SimilarQuery(request.item, request.k, _decode_keys(request.exclude), request.categories, trace)
     return Query(
-        history=_keys(ask.history),
-        k=ask.k,
-        exclude_seen=ask.exclude_seen,
-        exclude=_keys(ask.exclude),
-        candidates=None if ask.candidates is None else _keys(ask.candidates),
-        categories=ask.categories,
-        times=None if ask.times is None else np.frombuffer(ask.times, dtype="<u4"),
-        trace=_trace(ask),
+        history=_decode_keys(request.history),
+        k=request.k,
+        exclude_seen=request.exclude_seen,
+        exclude=_decode_keys(request.exclude),
+        candidates=None if request.candidates is None else _decode_keys(request.candidates),
+        categories=request.categories,
+        times=None if request.times is None else np.frombuffer(request.times, dtype="<u4"),
+        trace=trace,
     )
 
 
@@ -170,51 +172,41 @@ def encode_result(number: int, top: TopItems) -> QueryResult:
     )
 
 
-def decode_result(answer: QueryResult, catalogue: Catalogue) -> TopItems:
-    """`catalogue` of the version that the answer names."""
-    indices: list[int] = np.frombuffer(answer.indices, dtype="<i4").tolist()
-    scores: list[float] = np.frombuffer(answer.scores, dtype="<f8").tolist()
-    unknown_positions = np.frombuffer(answer.unknown_positions, dtype="<i4").astype(np.int64)
-    source: Any = "model" if answer.by_model else "popularity"
-    started_at = time.perf_counter() - answer.ago_s
+def decode_result(result: QueryResult, catalogue: Catalogue) -> TopItems:
+    """Rebuild the answer; `catalogue` must be that of `result.version`."""
+    source: Source = "model" if result.is_from_model else "popularity"
     return TopItems(
-        indices,
-        scores,
-        source,
-        unknown_positions,
-        answer.version,
-        catalogue,
-        answer.encode_s,
-        answer.score_s,
-        started_at,
+        indices=np.frombuffer(result.indices, dtype="<i4").tolist(),
+        scores=np.frombuffer(result.scores, dtype="<f8").tolist(),
+        source=source,
+        unknown_positions=np.frombuffer(result.unknown_positions, dtype="<i4").astype(np.int64),
+        version=result.version,
+        catalogue=catalogue,
+        encode_s=result.encode_s,
+        score_s=result.score_s,
+        started_at=time.perf_counter() - result.batch_age_s,
     )
 
 
 def encode_error(number: int, error: Exception) -> ErrorResult:
     if isinstance(error, _ERRORS):
         return ErrorResult(number, type(error).__name__, error.detail, error.retry_after_s)
-    return ErrorResult(number, "", repr(error)[:500], None)
+    return ErrorResult(number, "", repr(error)[:MAX_DETAIL_CHARACTERS], None)
 
 
-def decode_error(said: ErrorResult) -> Exception:
-    """The exception that the same call in one process would have raised."""
-    kind = _BY_NAME.get(said.kind)
-    if kind is None:
-        return RuntimeError(f"the model's process failed: {said.detail}")
-    error = kind.__new__(kind)
-    ServiceError.__init__(error, said.detail, retry_after_s=said.retry_after_s)
-    return error
+def decode_error(result: ErrorResult) -> Exception:
+    """Build the exception that the same call would raise with the model in this process."""
+    error = _ERRORS_BY_KIND.get(result.kind)
+    if error is None:
+        return RuntimeError(f"the model's process failed: {result.detail}")
+    return error(result.detail, result.retry_after_s)
 
 
-def _sampled(query: Query | SimilarQuery) -> bytes | None:
-    """The trace of a request, if it is kept."""
+def _encode_trace(query: Query | SimilarQuery) -> bytes | None:
+    """Trace header of the query's request if it is sampled."""
     header = None if query.trace is None else query.trace.response_header
-    return header if header is not None and int(header[-2:], 16) & SAMPLED else None
+    return header if header is not None and int(header[-2:], 16) & SAMPLED_FLAG else None
 
 
-def _trace(ask: QueryRequest | SimilarRequest) -> RemoteTraceContext | None:
-    return None if ask.trace is None else RemoteTraceContext(ask.trace)
-
-
-def _keys(raw: bytes) -> NDArray[np.uint64]:
+def _decode_keys(raw: bytes) -> NDArray[np.uint64]:
     return np.frombuffer(raw, dtype="<u8")

@@ -1,7 +1,6 @@
-"""The model's end of the socket: queries of all HTTP workers into one engine, so that their batches are shared.
+"""Server end of the socket in the model's process: all HTTP workers query one engine and share its batches.
 
-It knows connections, what each waits for, and what becomes of that when one ends. It knows no model: an engine
-answers.
+Tracks the pending requests of each connection and cancels them when it ends.
 """
 
 import asyncio
@@ -33,115 +32,122 @@ from app.inference.remote.protocol import (
 log = logging.getLogger("nextup")
 
 BACKLOG = 64
-OWNER_ONLY = 0o177
+OWNER_ONLY_UMASK = 0o177
 
 
 class ModelServer:
-    """`activate` gives the version that served before; `max_pending` queries may wait per connection.
+    """Serves the engine on a Unix socket; at most `max_pending` requests may wait per connection.
 
-    Call `announce_version` whenever another version serves, in the same step of the event loop.
+    `activate` returns the previous version. Call `announce_version` in the step of the event loop that swaps versions.
     """
 
     def __init__(
-        self, engine: Engine, folder: Callable[[], Path], activate: Callable[[str], Awaitable[str]], *, max_pending: int
+        self,
+        engine: Engine,
+        get_folder: Callable[[], Path],
+        activate: Callable[[str], Awaitable[str]],
+        *,
+        max_pending: int,
     ) -> None:
         self.engine = engine
         self.activate = activate
         self.max_pending = max_pending
-        self._folder = folder
+        self._get_folder = get_folder
         self._connections: set[_Connection] = set()
 
     @asynccontextmanager
     async def listen(self, path: Path) -> AsyncIterator[None]:
-        """Until the block ends; then the connections end too. Nobody but the owner of the process may connect."""
+        """Accept connections of the process's own user until the block ends, then close them."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(lambda: _Connection(self).frames, sock=_bound(path), backlog=BACKLOG)
+        listener = _bind_socket(path)
+        server = await loop.create_unix_server(lambda: _Connection(self).frames, sock=listener, backlog=BACKLOG)
         try:
             yield
         finally:
             server.close()
-            _remove(path)
+            _remove_socket(path)
             for connection in list(self._connections):
-                connection.frames.end()
+                connection.frames.close()
 
     @property
     def pending_count(self) -> int:
-        """Queries and activations of all connections that have no answer yet."""
+        """Number of unanswered queries and activations of all connections."""
         return sum(len(connection.tasks) for connection in self._connections)
 
     def announce_version(self) -> None:
         for connection in self._connections:
-            connection.say(self.build_announcement())
-
-    def build_announcement(self) -> VersionAnnouncement:
-        model_info = self.engine.servable.model_info
-        assert model_info is not None, "the model is in this process"
-        return VersionAnnouncement(str(self._folder()), model_info)
+            connection.send(self._build_announcement())
 
     def add_connection(self, connection: "_Connection") -> None:
         self._connections.add(connection)
-        connection.say(self.build_announcement())
+        connection.send(self._build_announcement())
 
     def remove_connection(self, connection: "_Connection") -> None:
         self._connections.discard(connection)
+
+    def _build_announcement(self) -> VersionAnnouncement:
+        model_info = self.engine.servable.model_info
+        assert model_info is not None, "the model is in this process"
+        return VersionAnnouncement(str(self._get_folder()), model_info)
 
 
 class _Connection:
     def __init__(self, server: ModelServer) -> None:
         self._server = server
         self.tasks: dict[int, asyncio.Task[None]] = {}
-        self.frames = FramedConnection(self._arrived, self._ended, lambda: server.add_connection(self))
+        self.frames = FramedConnection(self._on_message, self._on_end, lambda: server.add_connection(self))
 
-    def say(self, said: ServerMessage) -> None:
-        self.frames.send(encoder.encode(said))
+    def send(self, message: ServerMessage) -> None:
+        self.frames.send(encoder.encode(message))
 
-    def _arrived(self, message: bytes) -> None:
-        decode_query = client_message_decoder.decode(message)
-        number = decode_query.number
-        if isinstance(decode_query, CancelRequest):
-            # Taken out here: a task that is cancelled before its first step never comes to its end.
+    def _on_message(self, data: bytes) -> None:
+        message = client_message_decoder.decode(data)
+        number = message.number
+        if isinstance(message, CancelRequest):
+            # Removed here because a task that is cancelled before its first step never reaches its `finally`.
             if (task := self.tasks.pop(number, None)) is not None:
                 task.cancel()
             return
         if len(self.tasks) >= self._server.max_pending:
-            self.say(encode_error(number, Overloaded(f"model: {self._server.max_pending} of one worker already wait")))
+            error = Overloaded(f"model: {self._server.max_pending} requests of this worker already wait; retry later")
+            self.send(encode_error(number, error))
             return
         loop = asyncio.get_running_loop()
-        reply = (
-            self._activated(decode_query)
-            if isinstance(decode_query, ActivateRequest)
-            else self._answer(decode_query, loop.time())
-        )
+        is_activation = isinstance(message, ActivateRequest)
+        reply = self._activate(message) if is_activation else self._answer(message, loop.time())
         self.tasks[number] = loop.create_task(reply)
 
-    async def _answer(self, ask: QueryRequest | SimilarRequest, now: float) -> None:
+    async def _answer(self, request: QueryRequest | SimilarRequest, received_at: float) -> None:
         try:
-            top = await self._server.engine.find_top_items(decode_query(ask), now + ask.left_s)
+            deadline = received_at + request.remaining_s
+            top = await self._server.engine.find_top_items(decode_query(request), deadline)
         except Exception as error:
-            self._say_why(ask.number, error)
+            self._send_error(request.number, error)
         else:
-            self.say(encode_result(ask.number, top))
+            self.send(encode_result(request.number, top))
         finally:
-            self.tasks.pop(ask.number, None)
+            self.tasks.pop(request.number, None)
 
-    async def _activated(self, wish: ActivateRequest) -> None:
+    async def _activate(self, request: ActivateRequest) -> None:
         try:
-            before = await self._server.activate(wish.version)
+            previous = await self._server.activate(request.version)
         except Exception as error:
-            self._say_why(wish.number, error)
+            self._send_error(request.number, error)
         else:
-            self.say(ActivateResult(wish.number, before))
+            self.send(ActivateResult(request.number, previous))
         finally:
-            self.tasks.pop(wish.number, None)
+            self.tasks.pop(request.number, None)
 
-    def _say_why(self, number: int, error: Exception) -> None:
+    def _send_error(self, number: int, error: Exception) -> None:
         if not isinstance(error, ServiceError):
-            log.error("a query failed", exc_info=error)
-        self.say(encode_error(number, error))
+            log.error("model request failed with an unexpected error", exc_info=error)
+        self.send(encode_error(number, error))
 
-    def _ended(self) -> None:
-        """Nobody waits for the answers of a worker that is gone. An activation has changed nothing yet, or its wish is
-        written, and will be followed.
+    def _on_end(self) -> None:
+        """Cancel the requests of a worker that has disconnected.
+
+        A cancelled activation has either changed nothing yet or has written its target version, which the next poll
+        activates.
         """
         self._server.remove_connection(self)
         for task in self.tasks.values():
@@ -149,16 +155,16 @@ class _Connection:
         self.tasks.clear()
 
 
-def _bound(path: Path) -> socket.socket:
-    _remove(path)  # of a process that was killed
+def _bind_socket(path: Path) -> socket.socket:
+    _remove_socket(path)  # left behind by a process that was killed
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(OWNER_ONLY)  # and not a chmod afterwards: there would be a moment between
+    previous_umask = os.umask(OWNER_ONLY_UMASK)  # a chmod after the bind would leave the socket open for a moment
     try:
         listener.bind(str(path))
     finally:
-        os.umask(before)
+        os.umask(previous_umask)
     return listener
 
 
-def _remove(path: Path) -> None:
+def _remove_socket(path: Path) -> None:
     path.unlink(missing_ok=True)

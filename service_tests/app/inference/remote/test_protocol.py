@@ -1,4 +1,4 @@
-"""What goes over the socket comes back as it was: queries, answers, errors, and messages cut anywhere."""
+"""Protocol and framing: queries, results and errors survive the socket, and messages may be split anywhere."""
 
 import asyncio
 import socket
@@ -31,8 +31,8 @@ from app.inference.remote.protocol import (
     server_message_decoder,
 )
 from app.item_key import ItemKeys
-from service_tests.failures.test_overload import wait_until
 from service_tests.support.artifacts import tiny_catalogue
+from service_tests.support.service import wait_until
 
 Message = TypeVar("Message", QueryResult, ErrorResult)
 
@@ -40,60 +40,72 @@ KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=5).map(lambda numbers: np.ar
 WORDS = st.lists(st.text(max_size=5), max_size=3).map(tuple)
 
 
+def transfer_query(query: Query | SimilarQuery, remaining_s: float = 1.0) -> QueryRequest | SimilarRequest:
+    async def encode() -> QueryRequest | SimilarRequest:
+        return encode_query(3, query, asyncio.get_running_loop().time() + remaining_s)
+
+    request = client_message_decoder.decode(encoder.encode(asyncio.run(encode())))
+    assert isinstance(request, QueryRequest | SimilarRequest)
+    return request
+
+
+def transfer_message(message: Message, kind: type[Message]) -> Message:
+    received = server_message_decoder.decode(encoder.encode(message))
+    assert isinstance(received, kind)
+    return received
+
+
 @given(
-    history=KEYS, k=st.integers(1, 100), seen=st.booleans(), exclude=KEYS, candidates=st.none() | KEYS, categories=WORDS
+    history=KEYS,
+    k=st.integers(1, 100),
+    exclude_seen=st.booleans(),
+    exclude=KEYS,
+    candidates=st.none() | KEYS,
+    categories=WORDS,
 )
-def test_a_query_arrives_as_it_was(
+def test_query_survives_the_transfer(
     history: ItemKeys,
     k: int,
-    seen: bool,
+    exclude_seen: bool,
     exclude: ItemKeys,
     candidates: ItemKeys | None,
     categories: tuple[str, ...],
 ) -> None:
     times = np.arange(len(history), dtype=np.uint32) + 1_700_000_000
-    query = Query(history, k, seen, exclude, candidates, categories, times)
-    there = decode_query(_sent(query))
-    assert isinstance(there, Query)
-    assert (there.k, there.exclude_seen, there.categories) == (k, seen, categories)
-    for one, other in ((there.history, history), (there.exclude, exclude), (there.times, times)):
-        assert one is not None
-        assert one.tolist() == other.tolist()
-    assert (None if there.candidates is None else there.candidates.tolist()) == (
+    query = Query(history, k, exclude_seen, exclude, candidates, categories, times)
+    decoded = decode_query(transfer_query(query))
+    assert isinstance(decoded, Query)
+    assert (decoded.k, decoded.exclude_seen, decoded.categories) == (k, exclude_seen, categories)
+    for actual, expected in ((decoded.history, history), (decoded.exclude, exclude), (decoded.times, times)):
+        assert actual is not None
+        assert actual.tolist() == expected.tolist()
+    assert (None if decoded.candidates is None else decoded.candidates.tolist()) == (
         None if candidates is None else candidates.tolist()
     )
 
 
-def test_a_question_for_similar_items_arrives_as_it_was() -> None:
-    there = decode_query(_sent(SimilarQuery("ü", 7, np.array([5], dtype="<u8"), ("a",))))
-    assert isinstance(there, SimilarQuery)
-    assert (there.item, there.k, there.exclude.tolist(), there.categories) == ("ü", 7, [5], ("a",))
+def test_similar_query_survives_the_transfer() -> None:
+    decoded = decode_query(transfer_query(SimilarQuery("ü", 7, np.array([5], dtype="<u8"), ("a",))))
+    assert isinstance(decoded, SimilarQuery)
+    assert (decoded.item, decoded.k, decoded.exclude.tolist(), decoded.categories) == ("ü", 7, [5], ("a",))
 
 
-def test_a_deadline_travels_as_the_time_that_is_left() -> None:
-    ask = _sent(SimilarQuery("i1", 1), in_s=2.5)
-    assert 2.4 < ask.left_s <= 2.5
-
-
-def _sent(query: Query | SimilarQuery, in_s: float = 1.0) -> QueryRequest | SimilarRequest:
-    async def sent() -> QueryRequest | SimilarRequest:
-        return encode_query(3, query, asyncio.get_running_loop().time() + in_s)
-
-    found = client_message_decoder.decode(encoder.encode(asyncio.run(sent())))
-    assert isinstance(found, QueryRequest | SimilarRequest)
-    return found
+def test_deadline_is_transferred_as_remaining_seconds() -> None:
+    request = transfer_query(SimilarQuery("i1", 1), remaining_s=2.5)
+    assert 2.4 < request.remaining_s <= 2.5
 
 
 @pytest.mark.parametrize("source", ["model", "popularity"])
-def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
+def test_result_survives_the_transfer_also_without_items(source: Source) -> None:
     catalogue = tiny_catalogue()
     for indices, unknown in (([3, 1], [2, 7]), ([], [])):
         scores = [float(np.float32(0.1)), -1e30][: len(indices)]
         top = TopItems(indices, scores, source, np.array(unknown, dtype=np.int64), "v1", catalogue, 0.25, 0.5, 0.0)
-        there = decode_result(_said(encode_result(9, top), QueryResult), catalogue)
-        assert (there.indices, there.scores, there.source, there.version) == (indices, scores, source, "v1")
-        assert (there.unknown_positions.tolist(), there.encode_s, there.score_s) == (unknown, 0.25, 0.5)
-        assert there.item_ids == [f"i{index}" for index in indices]
+        decoded = decode_result(transfer_message(encode_result(9, top), QueryResult), catalogue)
+        assert (decoded.indices, decoded.scores, decoded.source) == (indices, scores, source)
+        assert (decoded.unknown_positions.tolist(), decoded.version) == (unknown, "v1")
+        assert (decoded.encode_s, decoded.score_s) == (0.25, 0.5)
+        assert decoded.item_ids == [f"i{index}" for index in indices]
 
 
 @pytest.mark.parametrize(
@@ -107,66 +119,60 @@ def test_an_answer_arrives_as_it_was_also_without_items(source: Source) -> None:
         errors.ActivationInProgress(),
     ],
 )
-def test_an_error_is_the_same_on_the_other_side(error: ServiceError) -> None:
-    there = decode_error(_said(encode_error(1, error), ErrorResult))
-    assert type(there) is type(error)
-    assert (there.detail, there.retry_after_s) == (error.detail, error.retry_after_s)
-    assert str(there) == str(error)
+def test_service_error_survives_the_transfer(error: ServiceError) -> None:
+    decoded = decode_error(transfer_message(encode_error(1, error), ErrorResult))
+    assert type(decoded) is type(error)
+    assert (decoded.detail, decoded.retry_after_s) == (error.detail, error.retry_after_s)
+    assert str(decoded) == str(error)
 
 
-def _said(said: Message, kind: type[Message]) -> Message:
-    found = server_message_decoder.decode(encoder.encode(said))
-    assert isinstance(found, kind)
-    return found
-
-
-def test_an_error_that_nobody_expected_is_no_answer_of_the_service() -> None:
-    there = decode_error(encode_error(1, ZeroDivisionError("division by zero")))
-    assert not isinstance(there, ServiceError)
-    assert "division by zero" in str(there)
+def test_unexpected_error_does_not_become_a_service_error() -> None:
+    decoded = decode_error(encode_error(1, ZeroDivisionError("division by zero")))
+    assert not isinstance(decoded, ServiceError)
+    assert "division by zero" in str(decoded)
 
 
 @given(messages=st.lists(st.binary(max_size=9), max_size=6), cuts=st.lists(st.integers(0, 60), max_size=5))
-def test_messages_come_whole_and_in_order_wherever_the_stream_is_cut(messages: list[bytes], cuts: list[int]) -> None:
+def test_messages_arrive_whole_and_in_order_wherever_the_stream_is_split(
+    messages: list[bytes], cuts: list[int]
+) -> None:
     stream = b"".join(len(message).to_bytes(4, "little") + message for message in messages)
-    came: list[bytes] = []
-    frames = FramedConnection(came.append, lambda: None)
-    ends = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    for begin, end in pairwise(ends):
-        frames.data_received(stream[begin:end])
-    assert came == messages
+    received: list[bytes] = []
+    connection = FramedConnection(received.append, lambda: None)
+    positions = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    for start, end in pairwise(positions):
+        connection.data_received(stream[start:end])
+    assert received == messages
 
 
 @pytest.mark.anyio
-async def test_what_is_held_comes_after_the_release_and_none_is_lost() -> None:
-    came: list[bytes] = []
-    ended: list[bool] = []
+async def test_messages_of_a_paused_connection_arrive_after_resume() -> None:
+    received: list[bytes] = []
+    ends: list[bool] = []
 
-    def arrived(message: bytes) -> None:
-        came.append(message)
+    def on_message(message: bytes) -> None:
+        received.append(message)
         if message == b"stop":
-            frames.pause()
+            receiver.pause()
 
-    frames, other = (
-        FramedConnection(arrived, lambda: ended.append(True)),
-        FramedConnection(lambda _: None, lambda: None),
-    )
-    ours, theirs = socket.socketpair()
+    receiver = FramedConnection(on_message, lambda: ends.append(True))
+    sender = FramedConnection(lambda _: None, lambda: None)
+    receiver_socket, sender_socket = socket.socketpair()
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: frames, sock=ours)
-    await loop.create_connection(lambda: other, sock=theirs)
+    await loop.create_connection(lambda: receiver, sock=receiver_socket)
+    await loop.create_connection(lambda: sender, sock=sender_socket)
     for message in (b"a", b"stop", b"b"):
-        other.send(message)
-    await wait_until(lambda: came == [b"a", b"stop"])
-    frames.resume()
-    await wait_until(lambda: came == [b"a", b"stop", b"b"])
-    other.send(b"c")
-    await wait_until(lambda: came == [b"a", b"stop", b"b", b"c"])
-    other.close()
-    await wait_until(lambda: ended == [True])
-    frames.send(b"nobody reads this")
+        sender.send(message)
+    await wait_until(lambda: received == [b"a", b"stop"])
+    receiver.resume()
+    await wait_until(lambda: received == [b"a", b"stop", b"b"])
+    sender.send(b"c")
+    await wait_until(lambda: received == [b"a", b"stop", b"b", b"c"])
+    sender.abort()
+    await wait_until(lambda: ends == [True])
+    receiver.send(b"discarded, because the connection has ended")
 
 
-def test_a_message_that_is_too_long_is_not_sent() -> None:
-    with pytest.raises(ValueError, match="are the most"):
+def test_message_beyond_the_limit_is_not_sent() -> None:
+    with pytest.raises(ValueError, match="a message must have at most"):
         FramedConnection(lambda _: None, lambda: None).send(bytes(MAX_MESSAGE_BYTES + 1))
