@@ -11,7 +11,7 @@ from app.health.monitor import HealthMonitor
 from app.inference import Engine
 from app.inference.remote.engine import RemoteEngine
 from app.model_repository.repository import ModelRepository
-from app.model_server.remote_manager import Models, RemoteModelManager, resolve_target_folder
+from app.model_server.activation import ModelActivator, resolve_target_folder
 from app.recommend.service import RecommendService
 from app.runtime.memory import freeze_heap
 from app.settings import Settings
@@ -34,7 +34,8 @@ class AppState(TypedDict):
     recommend: RecommendService
     events: EventService
     users: UserService
-    models: Models
+    repository: ModelRepository
+    activator: ModelActivator
     health_monitor: HealthMonitor
 
 
@@ -52,7 +53,8 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
                 )
             )
             store = await _open_store(settings, stack)
-            engine, models = await _open_model(settings, stack, tracing)
+            repository = ModelRepository(settings.artifact)
+            engine, activator = await _open_model(settings, repository, stack, tracing)
             health_monitor = HealthMonitor(store, engine)
             await stack.enter_async_context(health_monitor.run())
             stack.enter_context(freeze_heap())
@@ -63,7 +65,8 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
                 recommend=RecommendService(store, engine, max_k=settings.max_k),
                 events=EventService(store),
                 users=UserService(store),
-                models=models,
+                repository=repository,
+                activator=activator,
                 health_monitor=health_monitor,
             )
             health_monitor.draining = True
@@ -71,18 +74,19 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
     return lifespan
 
 
-async def _open_model(settings: Settings, stack: AsyncExitStack, tracing: Tracing | None) -> tuple[Engine, Models]:
+async def _open_model(
+    settings: Settings, repository: ModelRepository, stack: AsyncExitStack, tracing: Tracing | None
+) -> tuple[Engine, ModelActivator]:
     """Load the model in this process, or connect to the dedicated model process."""
     if settings.model_process != "dedicated":
         # Imports torch, which a worker without a model must not load.
         from app.model_server.local_model import open_local_model
 
         return await stack.enter_async_context(open_local_model(settings, tracing))
-    repository = ModelRepository(settings.artifact)
     max_pending = settings.queue_limit + settings.max_batch
     engine = RemoteEngine(settings.model_socket_path, resolve_target_folder(repository), max_pending=max_pending)
     await stack.enter_async_context(engine.connect(settings.drain_s))
-    return engine, RemoteModelManager(repository, engine)
+    return engine, engine
 
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> HistoryStore:

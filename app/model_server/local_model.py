@@ -1,7 +1,7 @@
-"""A model in this process: loaded, warm, asked through an engine, and following the version that is wanted.
+"""Model in this process: loaded, warmed up, queried through an engine, and reconciled with the target version.
 
-Workers that have the model inside use it, and the model's own process does. It loads torch; nothing else that a
-worker imports does.
+Used by workers with the model in process and by the dedicated model process. The only import of an HTTP worker that
+loads torch.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from functools import partial
 from app.inference.local_engine import InferenceEngine
 from app.inference.servable import open_servable
 from app.model_repository.repository import ModelRepository
+from app.model_server.activation import resolve_target_folder
 from app.model_server.manager import ModelManager
-from app.model_server.remote_manager import resolve_target_folder
 from app.runtime.machine import count_cores
 from app.settings import Settings
 from app.telemetry.request_context import Tracing
@@ -23,29 +23,33 @@ from app.telemetry.request_context import Tracing
 async def open_local_model(
     settings: Settings, tracing: Tracing | None = None
 ) -> AsyncIterator[tuple[InferenceEngine, ModelManager]]:
-    """ArtifactRejected if what is wanted may not serve. The end finishes what is queued, within `drain_s`."""
-    versions = ModelRepository(settings.artifact)
+    """Serve the target version until the block ends, then drain the queue within `drain_s`.
+
+    ArtifactRejected if the target version cannot serve.
+    """
+    repository = ModelRepository(settings.artifact)
     load = partial(
         open_servable,
         device=settings.device,
-        threads=settings.torch_threads or _threads(settings),
+        threads=settings.torch_threads or _count_threads(settings),
         max_batch=settings.max_batch,
         native=settings.native,
     )
-    async with AsyncExitStack() as opened:
-        engine = InferenceEngine(  # without a name for the servable here, which would outlive its turn
-            await asyncio.to_thread(load, resolve_target_folder(versions)),
+    async with AsyncExitStack() as stack:
+        engine = InferenceEngine(  # the servable gets no local name, which would keep it alive after a swap
+            await asyncio.to_thread(load, resolve_target_folder(repository)),
             max_batch=settings.max_batch,
             queue_limit=settings.queue_limit,
             tracing=tracing,
         )
-        opened.push_async_callback(engine.close, settings.drain_s)
-        models = ModelManager(versions, engine, load)
-        await opened.enter_async_context(models.run())
-        yield engine, models
+        stack.push_async_callback(engine.close, settings.drain_s)
+        manager = ModelManager(repository, engine, load)
+        await stack.enter_async_context(manager.run())
+        yield engine, manager
 
 
-def _threads(settings: Settings) -> int:
-    """Workers share the cores; a model's process has those that its workers leave."""
-    alone = settings.model_process == "dedicated"
-    return max(1, count_cores() - settings.worker_count if alone else count_cores() // settings.worker_count)
+def _count_threads(settings: Settings) -> int:
+    """Workers share the cores; a dedicated model process gets the cores that its workers leave."""
+    if settings.model_process == "dedicated":
+        return max(1, count_cores() - settings.worker_count)
+    return max(1, count_cores() // settings.worker_count)

@@ -1,13 +1,13 @@
-"""Which version serves: loaded beside the one that does, checked, and put in its place between two batches.
+"""Swaps model versions: a new version is loaded next to the serving one, verified, and swapped in between two batches.
 
-The folder of versions says what is wanted. A worker that is told to activate a version says so there, and every other
-worker finds it when it next looks. Whatever goes wrong before the change leaves the old version serving. No HTTP.
+The repository's pointer file names the target version. A worker that activates a version writes it there; every other
+worker finds it at its next poll and reconciles. Any failure before the swap leaves the old version serving.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 from app.errors import ActivationInProgress, ArtifactRejected, NotFound
@@ -19,19 +19,22 @@ from app.telemetry.metrics import MODEL_RELOADS
 
 log = logging.getLogger("nextup")
 
-EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 
 class ModelManager:
-    """`load` opens, checks and warms up a folder, ArtifactRejected if it may not serve; it runs in a thread."""
+    """Keeps the engine at the target version of the repository.
 
-    def __init__(self, versions: ModelRepository, engine: InferenceEngine, load: Callable[[Path], Servable]) -> None:
-        self._versions = versions
+    `load` opens, verifies and warms up a folder in a thread, and raises ArtifactRejected if it cannot serve.
+    """
+
+    def __init__(self, repository: ModelRepository, engine: InferenceEngine, load: Callable[[Path], Servable]) -> None:
+        self._repository = repository
         self._engine = engine
         self._load = load
-        self._loading = asyncio.Lock()
-        self._seen: PointerStamp | None = None
-        self._looking = asyncio.Lock()
+        self._load_lock = asyncio.Lock()
+        self._poll_lock = asyncio.Lock()
+        self._reconciled_stamp: PointerStamp | None = None
 
     @property
     def servable(self) -> Servable:
@@ -39,90 +42,89 @@ class ModelManager:
 
     @property
     def is_loading(self) -> bool:
-        return self._loading.locked()
-
-    async def list_versions(self) -> list[StoredVersion]:
-        return await asyncio.to_thread(self._versions.versions)
-
-    async def get_target_version(self) -> str:
-        return await asyncio.to_thread(self._versions.get_target_version) or self.servable.version
+        return self._load_lock.locked()
 
     async def activate(self, version: str) -> str:
-        """The version that served before. NotFound, ArtifactRejected, or ActivationInProgress: nothing has changed then."""
+        """Make `version` the target and serving version and return the previous one.
+
+        NotFound, ArtifactRejected, ActivationInProgress: nothing has changed.
+        """
         if self.is_loading:
-            raise self._busy()
-        async with self._loading:
-            stored = await asyncio.to_thread(self._versions.find, version)
+            raise self._reject_concurrent()
+        async with self._load_lock:
+            stored = await asyncio.to_thread(self._repository.find, version)
             if stored is None:
-                raise NotFound(f"there is no version {version!r} in {self._versions.path}")
-            before = self.servable.version
-            if before == version == await self.get_target_version():
-                return before
+                raise NotFound(f"there is no version {version!r} in {self._repository.path}")
+            previous = self.servable.version
+            if previous == version == await self._get_target_version():
+                return previous
             try:
-                with self._versions.exclusive_lock():
-                    servable = self.servable if before == version else await self._opened(stored)
-                    # The wish before the change: if it cannot be written, no worker has changed.
-                    await asyncio.to_thread(self._versions.set_target_version, version)
+                with self._repository.exclusive_lock():
+                    servable = self.servable if previous == version else await self._load_version(stored)
+                    # Persist the target version before the swap, so a failed write leaves every worker unchanged.
+                    await asyncio.to_thread(self._repository.set_target_version, version)
             except LockHeld:
-                raise self._busy() from None
-            self._use(servable)
-            return before
+                raise self._reject_concurrent() from None
+            self._swap(servable)
+            return previous
 
     async def poll(self) -> None:
-        """Come to the version that is wanted, if the wish has changed since the last look.
+        """Reconcile if the pointer file has been replaced since the last poll.
 
-        A version that is refused is not tried again until then.
+        A target version that was rejected is therefore not retried until the pointer changes again.
         """
-        async with self._looking:  # a second look waits for what the first one began
-            await self._look()
-
-    async def _look(self) -> None:
-        stamp = await asyncio.to_thread(self._versions.read_pointer_stamp)
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        if await self.get_target_version() == self.servable.version:
-            return
-        async with self._loading:
-            # Again, and in this order: the wish may have changed since, and one that is refused must not be met twice.
-            self._seen = await asyncio.to_thread(self._versions.read_pointer_stamp)
-            wanted = await self.get_target_version()
-            if wanted == self.servable.version:
+        async with self._poll_lock:  # a concurrent poll waits for the reconciliation that this one starts
+            stamp = await asyncio.to_thread(self._repository.read_pointer_stamp)
+            if stamp == self._reconciled_stamp:
                 return
-            stored = await asyncio.to_thread(self._versions.find, wanted)
+            self._reconciled_stamp = stamp
+            if await self._get_target_version() != self.servable.version:
+                await self._reconcile()
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Poll every `POLL_INTERVAL_S` until the block ends."""
+        return run_periodically(self.poll, every_s=POLL_INTERVAL_S, name="target version poll", starts_immediately=True)
+
+    async def _reconcile(self) -> None:
+        """Load the target version and swap it in; a version that is missing or rejected is logged and counted."""
+        async with self._load_lock:
+            # Read again under the lock, the stamp first: the target may have changed, and a rejected target must not
+            # be retried.
+            self._reconciled_stamp = await asyncio.to_thread(self._repository.read_pointer_stamp)
+            target = await self._get_target_version()
+            if target == self.servable.version:
+                return
+            stored = await asyncio.to_thread(self._repository.find, target)
             if stored is None:
-                log.error("version %s is wanted and not there; %s goes on", wanted, self.servable.version)
+                log.error("target version %s not found; still serving %s", target, self.servable.version)
                 MODEL_RELOADS.labels("rejected").inc()
                 return
-            with suppress(ArtifactRejected):  # told and counted
-                self._use(await self._opened(stored))
+            with suppress(ArtifactRejected):  # already logged and counted
+                self._swap(await self._load_version(stored))
 
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Look every `EVERY_S` until the block ends."""
-        async with run_periodically(self.poll, every_s=EVERY_S, name="target version check", starts_immediately=True):
-            yield
+    async def _get_target_version(self) -> str:
+        return await asyncio.to_thread(self._repository.get_target_version) or self.servable.version
 
-    async def _opened(self, stored: StoredVersion) -> Servable:
+    async def _load_version(self, stored: StoredVersion) -> Servable:
         try:
             servable = await asyncio.to_thread(self._load, stored.folder)
             if servable.version != stored.version:
-                raise ArtifactRejected(f"{stored.folder} was replaced meanwhile by version {servable.version}")
+                raise ArtifactRejected(f"{stored.folder} was replaced by version {servable.version} during the load")
         except Exception as error:
             MODEL_RELOADS.labels("rejected").inc()
-            log.error("version %s is refused, %s goes on: %s", stored.version, self.servable.version, error)
+            log.error("version %s rejected; still serving %s: %s", stored.version, self.servable.version, error)
             if isinstance(error, ArtifactRejected):
                 raise
             raise ArtifactRejected(f"{stored.folder} cannot be loaded: {error!r}") from error
         return servable
 
-    def _use(self, servable: Servable) -> None:
+    def _swap(self, servable: Servable) -> None:
         if servable is self.servable:
             return
-        log.warning("version %s serves, after %s", servable.version, self.servable.version)
+        log.warning("serving version %s; the previous version was %s", servable.version, self.servable.version)
         self._engine.swap(servable)
         MODEL_RELOADS.labels("ok").inc()
 
-    def _busy(self) -> ActivationInProgress:
+    def _reject_concurrent(self) -> ActivationInProgress:
         MODEL_RELOADS.labels("busy").inc()
         return ActivationInProgress()

@@ -1,9 +1,8 @@
-"""The process that owns the model, and with it the device: it answers HTTP workers over a socket and nobody else.
+"""Dedicated process that owns the model, and with it the device, and answers HTTP workers over a Unix socket.
 
     python -m app.model_server.process
 
-Settings come from the environment, where `nextup serve` has put them; that is also who starts it anew. It speaks no
-HTTP and knows no Redis.
+Settings come from the environment, which `nextup serve` prepares; its supervisor restarts this process.
 """
 
 import asyncio
@@ -24,17 +23,20 @@ from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import STORE_UP, sample_process_memory
 from app.telemetry.tracing import start_tracing
 
-SAMPLE_S = 0.5
+SAMPLE_INTERVAL_S = 0.5
 START_FAILED_STATUS = 3
-"""As uvicorn's workers end when they could not start."""
+"""Exit status of uvicorn's workers when they cannot start."""
 
 
 @asynccontextmanager
 async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine, ModelManager, ModelServer]]:
-    """The model at `settings.model_socket_path` until the block ends. ArtifactRejected."""
-    async with AsyncExitStack() as opened:
-        await opened.enter_async_context(flush_periodically())  # these two first, so that they end last
-        tracing = await opened.enter_async_context(
+    """Serve the model at `settings.model_socket_path` until the block ends.
+
+    ArtifactRejected if the target version cannot serve.
+    """
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(flush_periodically())  # these two first, so that they end last
+        tracing = await stack.enter_async_context(
             start_tracing(
                 settings.otlp_endpoint,
                 sample_ratio=settings.trace_sample_ratio,
@@ -42,36 +44,38 @@ async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine
                 drain_s=settings.drain_s,
             )
         )
-        engine, models = await opened.enter_async_context(open_local_model(settings, tracing))
+        engine, manager = await stack.enter_async_context(open_local_model(settings, tracing))
         server = ModelServer(
             engine,
-            lambda: engine.servable.artifact.folder.resolve(),
-            models.activate,
+            lambda: engine.servable.folder.resolve(),
+            manager.activate,
             max_pending=settings.queue_limit + settings.max_batch,
         )
         engine.on_swap(server.announce_version)
         settings.model_socket_path.parent.mkdir(parents=True, exist_ok=True)
-        await opened.enter_async_context(server.listen(settings.model_socket_path))
-        yield engine, models, server
+        await stack.enter_async_context(server.listen(settings.model_socket_path))
+        yield engine, manager, server
 
 
 async def _run(settings: Settings) -> None:
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    is_stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, is_stopping.set)
     async with serve_model(settings) as (engine, _, _):
 
         async def sample() -> None:
             engine.update_gauges()
             sample_process_memory()
 
-        STORE_UP.set(1)  # the least of all processes is told, and this one asks no store
+        STORE_UP.set(1)  # the minimum over all processes is exposed, and this one does not use the store
         with freeze_heap():
-            async with run_periodically(sample, every_s=SAMPLE_S, name="metrics sample", starts_immediately=True):
-                await ended.wait()
+            async with run_periodically(
+                sample, every_s=SAMPLE_INTERVAL_S, name="metrics sample", starts_immediately=True
+            ):
+                await is_stopping.wait()
 
 
 def main() -> int:
-    import uvloop  # not on Windows, which has no such sockets either
+    import uvloop  # not available on Windows, which has no Unix sockets either
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -1,7 +1,7 @@
-"""Keeps the model's process alive beside the HTTP workers: started first, started anew when it ends, stopped last.
+"""Supervisor of the dedicated model process: started before the HTTP workers, restarted on exit, stopped after them.
 
-Knows processes and nothing of models. After an end it waits, longer each time, because a model that cannot be loaded
-would otherwise be loaded for ever; workers answer with popularity meanwhile.
+Restarts back off exponentially, so that a model that cannot be loaded is not reloaded in a tight loop; workers serve
+the popularity fallback meanwhile.
 """
 
 import os
@@ -18,15 +18,17 @@ from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, build_child_environm
 from app.settings import Settings
 
 START_S = 900.0
-"""A large artifact on a busy machine."""
-SPARE_S = 5.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+"""Longest wait for the first version; a large artifact on a busy machine loads slowly."""
+STOP_MARGIN_S = 5.0
+"""Time to exit after the drain."""
+PROBE_INTERVAL_S = 0.02
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.2, 30.0
 STEADY_S = 60.0
-"""Who has run so long did not end because of how it was started."""
+"""Uptime after which the restart backoff resets."""
 
 
 class ModelStartFailed(Exception):
-    """The process ended, having said why on standard error; `status` is what it ended with."""
+    """The process exited with `status` before it served; it has printed the cause to standard error."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the model's process ended with status {status} before it served")
@@ -38,35 +40,35 @@ class ModelSupervisor:
         self._path = path
         self._stop_s = stop_s
         self._stopping = threading.Event()
-        self._spawning = threading.Lock()
-        self._process = _spawned()
-        self._since = time.monotonic()
+        self._spawn_lock = threading.Lock()
+        self._process = _start_process()
+        self._started_at = time.monotonic()
         self._thread: threading.Thread | None = None
 
     def wait_until_serving(self) -> None:
-        """ModelStartFailed if it ends instead, TimeoutError if it does neither."""
-        end = time.monotonic() + START_S
-        while time.monotonic() < end:
+        """ModelStartFailed if the process exits instead, TimeoutError after `START_S`."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
             if (status := self._process.poll()) is not None:
                 raise ModelStartFailed(status)
             with socket.socket(socket.AF_UNIX) as probe:
                 try:
                     probe.connect(str(self._path))
                 except OSError:
-                    time.sleep(0.02)
+                    time.sleep(PROBE_INTERVAL_S)
                 else:
                     return
         raise TimeoutError(f"the model's process did not serve within {START_S:.0f} s")
 
     def start_monitoring(self) -> None:
-        """From here on whoever ends is replaced, until `stop`."""
-        self._thread = threading.Thread(target=self._keep, name="model-keeper", daemon=True)
+        """Restart the process whenever it exits, until `stop`."""
+        self._thread = threading.Thread(target=self._monitor, name="model-supervisor", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Let it finish what is asked, and end; kill it if it does not."""
+        """Terminate the process, which drains first; kill it if that takes longer than `stop_s`."""
         self._stopping.set()
-        with self._spawning:
+        with self._spawn_lock:
             process = self._process
         process.terminate()
         try:
@@ -78,26 +80,32 @@ class ModelSupervisor:
             self._thread.join()
         self._path.unlink(missing_ok=True)
 
-    def _keep(self) -> None:
-        pause_s = FIRST_PAUSE_S
+    def _monitor(self) -> None:
+        backoff_s = MIN_BACKOFF_S
         while True:
             status = self._process.wait()
-            if time.monotonic() - self._since > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+            if time.monotonic() - self._started_at > STEADY_S:
+                backoff_s = MIN_BACKOFF_S
             if not self._stopping.is_set():
-                print(f"nextup: the model's process ended ({status}); another in {pause_s:g} s", file=sys.stderr)
-            if self._stopping.wait(pause_s):
+                print(
+                    f"nextup: the model's process ended with status {status}; restarting in {backoff_s:g} s",
+                    file=sys.stderr,
+                )
+            if self._stopping.wait(backoff_s):
                 return
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            with self._spawning:
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            with self._spawn_lock:
                 if self._stopping.is_set():
                     return
-                self._process, self._since = _spawned(), time.monotonic()
+                self._process, self._started_at = _start_process(), time.monotonic()
 
 
 @contextmanager
 def supervise_model_process(settings: Settings) -> Iterator[None]:
-    """Serving when the block begins, alive while it runs. ModelStartFailed; ValueError for a path that no socket may have."""
+    """Keep the model's process running while the block runs; it serves when the block begins.
+
+    ModelStartFailed if it cannot serve; ValueError if the socket path is too long for the operating system.
+    """
     path = settings.model_socket_path
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise ValueError(
@@ -105,21 +113,21 @@ def supervise_model_process(settings: Settings) -> Iterator[None]:
             "set NEXTUP_MODEL_SOCKET"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # of a service that was killed: it would look alive
-    keeper = ModelSupervisor(path, stop_s=settings.drain_s + SPARE_S)
+    path.unlink(missing_ok=True)  # left behind by a service that was killed; a probe would take it for this one
+    supervisor = ModelSupervisor(path, stop_s=settings.drain_s + STOP_MARGIN_S)
     try:
-        keeper.wait_until_serving()
-        keeper.start_monitoring()
+        supervisor.wait_until_serving()
+        supervisor.start_monitoring()
         yield
     finally:
-        keeper.stop()
+        supervisor.stop()
 
 
-def _spawned() -> subprocess.Popen[bytes]:
+def _start_process() -> subprocess.Popen[bytes]:
     """Start the process; on Linux it ends with the thread that started it, even if this process is killed."""
     return subprocess.Popen(  # noqa: S603 - this interpreter with our own module
         build_python_command(["-m", "app.model_server.process"]),
         stdin=subprocess.DEVNULL,
         env=build_child_environment(),
-        start_new_session=True,  # Ctrl-C reaches the whole foreground group; the model must outlive the last requests.
+        start_new_session=True,  # Ctrl-C reaches the whole foreground group; the model must outlive the last requests
     )

@@ -1,5 +1,6 @@
-"""GET /models and POST /models/{version}/activate: which versions there are, and which one serves."""
+"""GET /models and POST /models/{version}/activate: list the versions and choose the one that serves."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -8,68 +9,85 @@ from fastapi import APIRouter, Depends, Path
 from app.errors import ModelUnavailable
 from app.http.dependencies import state
 from app.http.problems import declare_errors
-from app.inference import ServingVersion
-from app.model_repository.repository import StoredVersion
-from app.model_server.remote_manager import Models
-from app.models_api.schemas import Activated, Version, Versions
+from app.inference import Engine, ServingVersion
+from app.model_repository.repository import ModelRepository, StoredVersion
+from app.model_server.activation import ModelActivator
+from app.models_api.schemas import Activation, Version, Versions
 
 router = APIRouter(tags=["models"])
-Service = Annotated[Models, Depends(state("models"))]
+EngineDependency = Annotated[Engine, Depends(state("engine"))]
+Repository = Annotated[ModelRepository, Depends(state("repository"))]
+Activator = Annotated[ModelActivator, Depends(state("activator"))]
 
 
 @router.get("/models", responses=declare_errors(500, 503))
-async def models(service: Service) -> Versions:
-    """Every version that could serve, the oldest first, and which one does. Several workers change one by one."""
-    stored, wanted = await service.list_versions(), await service.get_target_version()
-    servable = service.servable
-    others = [_stored(version) for version in stored if version.version != servable.version]
-    found = sorted([_serving(servable, stored), *others], key=lambda version: version.created)
-    return Versions(models=found, active=servable.version, wanted=wanted)
+async def models(engine: EngineDependency, repository: Repository) -> Versions:
+    """List all versions of the repository, oldest first, and the one that serves.
 
-
-@router.post("/models/{version}/activate", responses=declare_errors(404, 409, 422, 500, 503))
-async def activate(version: Annotated[str, Path(min_length=1, max_length=128)], service: Service) -> Activated:
-    """Load a version beside the one that serves, check it, and let it serve; no request is lost.
-
-    409 if it does not load or does not answer as when it was written, and while another one is being loaded: then the
-    old version goes on. Other workers follow within seconds. Activating an older version is the way back.
+    During an activation, workers switch one after another.
     """
-    before = await service.activate(version)
-    return Activated(active=service.servable.version, wanted=await service.get_target_version(), before=before)
-
-
-def _serving(servable: ServingVersion, stored: Sequence[StoredVersion]) -> Version:
-    model_info = servable.model_info
-    if model_info is None:  # no model has told it; the folder knows as much as of any other version
-        found = next((_stored(version) for version in stored if version.version == servable.version), None)
-        if found is None:
-            raise ModelUnavailable(f"nothing is known of version {servable.version}, and no model serves it")
-        return found
-    return Version(
-        version=model_info.version,
-        preset=model_info.preset,
-        active=True,
-        device=model_info.device,
-        dtype=model_info.dtype,
-        runner=model_info.runner,
-        num_items=servable.catalogue.num_items,
-        max_len=model_info.max_len,
-        created=model_info.created,
-        figures=model_info.figures,
-        bytes=model_info.bytes_by_part,
-        disk_bytes=model_info.disk_bytes,
-        scoring=model_info.scoring,
+    stored_versions = await asyncio.to_thread(repository.list_versions)
+    target = await asyncio.to_thread(repository.get_target_version)
+    servable = engine.servable
+    versions = [_describe_stored(stored) for stored in stored_versions if stored.version != servable.version]
+    versions.append(_describe_serving(servable, stored_versions))
+    return Versions(
+        models=sorted(versions, key=lambda version: version.created),
+        active=servable.version,
+        target_version=target or servable.version,
     )
 
 
-def _stored(version: StoredVersion) -> Version:
+@router.post("/models/{version}/activate", responses=declare_errors(404, 409, 422, 500, 503))
+async def activate(
+    version: Annotated[str, Path(min_length=1, max_length=128)],
+    engine: EngineDependency,
+    repository: Repository,
+    activator: Activator,
+) -> Activation:
+    """Load and verify a version next to the serving one, then swap them without losing a request.
+
+    409 if the version fails to load, if its golden outputs do not match, or while another version is being loaded; the
+    serving version stays in place. Other workers follow within seconds. Activate the previous version to roll back.
+    """
+    previous = await activator.activate(version)
+    target = await asyncio.to_thread(repository.get_target_version)
+    active = engine.servable.version
+    return Activation(active=active, target_version=target or active, previous=previous)
+
+
+def _describe_serving(servable: ServingVersion, stored_versions: Sequence[StoredVersion]) -> Version:
+    info = servable.model_info
+    if info is None:  # the model's process has not announced it yet; the repository describes it like any other
+        for stored in stored_versions:
+            if stored.version == servable.version:
+                return _describe_stored(stored)
+        raise ModelUnavailable(f"version {servable.version} is not in the repository, and no model serves it")
     return Version(
-        version=version.version,
-        preset=version.preset,
+        version=info.version,
+        preset=info.preset,
+        active=True,
+        device=info.device,
+        dtype=info.dtype,
+        runner=info.runner,
+        num_items=servable.catalogue.num_items,
+        max_len=info.max_len,
+        created=info.created,
+        figures=info.figures,
+        bytes=info.bytes_by_part,
+        disk_bytes=info.disk_bytes,
+        scoring=info.scoring,
+    )
+
+
+def _describe_stored(stored: StoredVersion) -> Version:
+    return Version(
+        version=stored.version,
+        preset=stored.preset,
         active=False,
-        created=version.created,
-        figures=version.figures,
+        created=stored.created,
+        figures=stored.figures,
         bytes={},
-        disk_bytes=version.disk_bytes,
+        disk_bytes=stored.disk_bytes,
         scoring={},
     )

@@ -1,4 +1,4 @@
-"""What is told about versions of the model."""
+"""Responses of the models API."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Version(BaseModel):
-    """What only a loaded model knows is null, or empty, for a version that is not active."""
+    """One version; fields that only a loaded model knows are null or empty unless it is active."""
 
     version: str
     preset: str
@@ -14,24 +14,24 @@ class Version(BaseModel):
     device: str | None = None
     dtype: str | None = None
     runner: str | None = Field(
-        default=None, description="who turns histories into vectors: torch, or native code for a kind of processor"
+        default=None, description="code that encodes histories: torch, or native with its instruction set"
     )
     num_items: int | None = None
-    max_len: int | None = Field(default=None, description="newest items of a history that the model looks at")
+    max_len: int | None = Field(default=None, description="newest items of a history that the model reads")
     created: str
-    figures: dict[str, float] = Field(description="on the test part, when it was trained")
+    figures: dict[str, float] = Field(description="metrics on the test split, measured after training")
     bytes: dict[str, int] = Field(description="memory by part")
-    disk_bytes: int = Field(description="all files of the artifact")
-    scoring: dict[str, Any] = Field(description="how the catalogue is searched, and the timings that decided it")
+    disk_bytes: int = Field(description="size of all files of the artifact")
+    scoring: dict[str, Any] = Field(description="scorers in use, and the timings that selected them")
 
 
 class Versions(BaseModel):
     models: list[Version]
-    active: str = Field(description="serves in the worker that answers")
-    wanted: str = Field(description="what every worker comes to, unless it has to refuse it")
+    active: str = Field(description="version that serves in the worker that answered")
+    target_version: str = Field(description="desired version; workers converge to it unless it fails to load")
 
 
-class Activated(BaseModel):
-    active: str = Field(description="serves from now on in the worker that answers")
-    wanted: str = Field(description="what every other worker comes to")
-    before: str = Field(description="served until now: activate it to go back")
+class Activation(BaseModel):
+    active: str = Field(description="version that now serves in the worker that answered")
+    target_version: str = Field(description="desired version; the other workers converge to it")
+    previous: str = Field(description="version that served before; activate it to roll back")

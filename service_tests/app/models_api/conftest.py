@@ -1,5 +1,5 @@
-"""What is tested of versions holds wherever the model is."""
+"""Tests of the models API hold for both placements of the model."""
 
-from service_tests.support.model_placements import model_process as model_process
+from service_tests.support.model_placements import model_process
 
 __all__ = ["model_process"]
