@@ -1,7 +1,7 @@
-"""What every test has: one torch thread, a real Redis, and a service in this process.
+"""Fixtures of all tests: one torch thread, a real Redis, and a service in this process.
 
-One thread because tests run beside each other on busy machines, where threads that wait for each other in torch cost
-thirty times the work.
+One thread, because on busy machines that run tests in parallel, torch threads that wait for each other cost thirty
+times the work.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ def tiny_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model_process() -> str:
-    """Where the model is; folders and modules whose tests hold for both take `arrangements.both` in its place."""
+    """Placement of the model; tests that hold for both placements import `support.model_placements.model_process`."""
     return "in_process"
 
 
@@ -64,11 +64,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
 @pytest.fixture
 def service_with(settings: Settings) -> Callable[..., AbstractAsyncContextManager[Service]]:
-    """A service whose settings differ in what is given."""
+    """Start a service with changed settings."""
 
     @asynccontextmanager
-    async def started(**changes: object) -> AsyncIterator[Service]:
+    async def start_service(**changes: object) -> AsyncIterator[Service]:
         async with run_service(settings.model_copy(update=changes)) as running:
             yield running
 
-    return started
+    return start_service

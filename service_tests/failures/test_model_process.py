@@ -1,4 +1,4 @@
-"""The model in a process of its own, as users start it: real processes, one of which is killed under load."""
+"""Dedicated model process as users start it: real processes, one of which is killed or stopped under load."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,184 +15,200 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.support.nextup_process import RunningService, read_samples, run_service
+from service_tests.end_to_end.test_process import samples
+from service_tests.support.nextup_process import RunningService, run_service
 from service_tests.support.versions import publish_versions, write_tiny_artifacts
 
-ASK = {"history": ["i1", "i2"], "k": 3}
+BODY = {"history": ["i1", "i2"], "k": 3}
+WORKER, MODEL = b"spawn_main", b"app.model_server.process"
 DEADLINE_S = 1.0
 SLACK_S = 2.0
-"""For a machine that is busy: of a request that hangs it would be a matter of ever."""
+"""Allowance for a busy machine; a request that hangs would take far longer."""
 
 
-def wait_until(true: Callable[[], bool], what: str, longest_s: float = 40) -> None:
-    end = time.monotonic() + longest_s
-    while not true():
-        assert time.monotonic() < end, what
+@dataclass(frozen=True)
+class Response:
+    status: int
+    body: dict[str, Any]
+    seconds: float
+
+
+def wait_until(condition: Callable[[], bool], failure: str, timeout_s: float = 40) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, failure
         time.sleep(0.02)
 
 
-def children(served: RunningService, word: bytes) -> list[int]:
-    below = Path(f"/proc/{served.process.pid}/task").glob("*/children")  # the keeper's thread has children too
-    pids = [int(pid) for file in below for pid in file.read_text().split()]
+def find_children(service: RunningService, word: bytes) -> list[int]:
+    """Pids of the children of `nextup serve` with `word` in their command line."""
+    files = Path(f"/proc/{service.process.pid}/task").glob("*/children")  # the supervisor's thread has children too
+    pids = [int(pid) for file in files for pid in file.read_text().split()]
     return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def model_pid(served: RunningService) -> int:
-    (pid,) = children(served, b"app.model_server.process")
+def find_model_pid(service: RunningService) -> int:
+    (pid,) = find_children(service, MODEL)
     return pid
 
 
-def ready(served: RunningService) -> int:
-    return httpx.get(f"{served.url}/readyz").status_code
+def get_readiness(service: RunningService) -> int:
+    return httpx.get(f"{service.url}/readyz").status_code
 
 
-def ask(served: RunningService, path: str = "/recommend", **body: Any) -> httpx.Response:
-    return httpx.post(f"{served.url}{path}", json=body or ASK, timeout=30)
+def post(service: RunningService, path: str = "/recommend", **body: Any) -> httpx.Response:
+    return httpx.post(f"{service.url}{path}", json=body or BODY, timeout=30)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    folder = tmp_path_factory.mktemp("own")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    folder = tmp_path_factory.mktemp("dedicated")
     publish_versions(folder / "models", *write_tiny_artifacts(folder, 1, 2))
-    where = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "dedicated"]
-    limit = str(round(DEADLINE_S * 1000))
-    with run_service(folder / "data", *where, NEXTUP_REQUEST_DEADLINE_MS=limit) as running:
+    arguments = ["--artifact", str(folder / "models"), "--workers", "2", "--model-process", "dedicated"]
+    deadline_ms = str(round(DEADLINE_S * 1000))
+    with run_service(folder / "data", *arguments, NEXTUP_REQUEST_DEADLINE_MS=deadline_ms) as running:
         yield running
 
 
 @contextmanager
-def load(served: RunningService) -> Iterator[list[tuple[int, dict[str, Any], float]]]:
-    """Four callers that never pause; status, answer and seconds of every request."""
-    told: list[tuple[int, dict[str, Any], float]] = []
-    ended = threading.Event()
+def run_load(service: RunningService) -> Iterator[list[Response]]:
+    """Responses of four callers that request without a pause until the block ends."""
+    responses: list[Response] = []
+    is_stopping = threading.Event()
 
-    def calling() -> None:
-        while not ended.is_set():
-            began = time.monotonic()
-            answer = ask(served)  # a connection each, so that both workers get some
-            told.append((answer.status_code, answer.json(), time.monotonic() - began))
+    def send_requests() -> None:
+        while not is_stopping.is_set():
+            started_at = time.monotonic()
+            response = post(service)  # a new connection each time, so that both workers get requests
+            responses.append(Response(response.status_code, response.json(), time.monotonic() - started_at))
 
-    callers = [threading.Thread(target=calling) for _ in range(4)]
+    callers = [threading.Thread(target=send_requests) for _ in range(4)]
     for caller in callers:
         caller.start()
     try:
-        yield told
+        yield responses
     finally:
-        ended.set()
+        is_stopping.set()
         for caller in callers:
             caller.join()
 
 
-def test_workers_have_no_torch_in_them_and_the_socket_is_its_owners_alone(served: RunningService) -> None:
-    workers = children(served, b"spawn_main")
+def get_recent(responses: list[Response], field: str) -> set[Any]:
+    """Values of a field in the last twelve responses, which come from both workers; empty before that."""
+    return {response.body[field] for response in responses[-12:]} if len(responses) >= 12 else set()
+
+
+def test_workers_load_no_torch_and_only_the_owner_may_use_the_socket(service: RunningService) -> None:
+    workers = find_children(service, WORKER)
     assert len(workers) == 2
-    loaded = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (*workers, model_pid(served))}
-    assert ["libtorch" in maps for maps in loaded.values()] == [False, False, True]
-    environment = Path(f"/proc/{model_pid(served)}/environ").read_bytes().split(b"\0")
-    (path,) = [word.split(b"=", 1)[1] for word in environment if word.startswith(b"NEXTUP_MODEL_SOCKET=")]
+    model = find_model_pid(service)
+    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in (*workers, model)]
+    assert ["libtorch" in text for text in maps] == [False, False, True]
+    environment = Path(f"/proc/{model}/environ").read_bytes().split(b"\0")
+    (path,) = [entry.split(b"=", 1)[1] for entry in environment if entry.startswith(b"NEXTUP_MODEL_SOCKET=")]
     assert stat.S_IMODE(Path(os.fsdecode(path)).stat().st_mode) == 0o600
 
 
-def test_metrics_of_the_model_stand_there_once_and_those_of_the_workers_are_summed(served: RunningService) -> None:
-    url = served.url
-    before = sum(read_samples(url, "nextup_recommendations_total").values())
-    batched = sum(read_samples(url, "nextup_batch_size_sum").values())
+def test_model_metrics_appear_once_and_worker_metrics_are_summed(service: RunningService) -> None:
+    url = service.url
+    recommendations_before = sum(samples(url, "nextup_recommendations_total").values())
+    batched_before = sum(samples(url, "nextup_batch_size_sum").values())
     for _ in range(30):
-        assert ask(served).json()["served_by"] == "model"
-    wait_until(  # numbers of other processes are seen twice a second
+        assert post(service).json()["served_by"] == "model"
+    wait_until(  # other processes' metrics are exposed twice a second
         lambda: (
-            sum(read_samples(url, "nextup_recommendations_total").values()) == before + 30
-            and sum(read_samples(url, "nextup_batch_size_sum").values()) == batched + 30
+            sum(samples(url, "nextup_recommendations_total").values()) == recommendations_before + 30
+            and sum(samples(url, "nextup_batch_size_sum").values()) == batched_before + 30
         ),
-        "the sums are not those of the requests",
+        "the sums do not match the requests",
     )
     for name in ("nextup_model_info", "nextup_store_up", "nextup_index_recall"):
-        assert list(read_samples(url, name).values()) == [1.0], name
-    assert read_samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
-    (resident,) = read_samples(url, "process_resident_memory_bytes").values()
+        assert list(samples(url, name).values()) == [1.0], name
+    assert samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
+    (resident,) = samples(url, "process_resident_memory_bytes").values()
     assert resident > 200_000_000, "a model's process and two workers"
 
 
-def test_another_version_comes_to_all_workers_and_no_request_fails(served: RunningService) -> None:
-    told = httpx.get(f"{served.url}/models").json()
-    first = told["active"]
-    (second,) = {model["version"] for model in told["models"]} - {first}
-    with load(served) as answers:
+def test_activated_version_reaches_all_workers_without_a_failed_request(service: RunningService) -> None:
+    models = httpx.get(f"{service.url}/models").json()
+    first = models["active"]
+    (second,) = {model["version"] for model in models["models"]} - {first}
+    with run_load(service) as responses:
         for version in (second, first, second):
-            changed = httpx.post(f"{served.url}/models/{version}/activate", timeout=30)
-            assert (changed.status_code, changed.json()["active"]) == (200, version)
-            wait_until(partial(_all_of, answers, version), "a worker stays behind")
-    assert {(status, answer["served_by"]) for status, answer, _ in answers} == {(200, "model")}
-    (info,) = read_samples(served.url, "nextup_model_info")
+            activation = httpx.post(f"{service.url}/models/{version}/activate", timeout=30)
+            assert (activation.status_code, activation.json()["active"]) == (200, version)
+            wait_until(partial(_serves_only, responses, version), "a worker does not switch")
+    assert {(response.status, response.body["served_by"]) for response in responses} == {(200, "model")}
+    (info,) = samples(service.url, "nextup_model_info")
     assert second in info
-    assert httpx.post(f"{served.url}/models/nobody/activate").status_code == 404
+    assert httpx.post(f"{service.url}/models/unknown/activate").status_code == 404
 
 
-def _all_of(answers: list[tuple[int, dict[str, Any], float]], version: str) -> bool:
-    """Of the last answers, which both workers gave."""
-    return len(answers) >= 12 and {answer["model_version"] for _, answer, _ in answers[-12:]} == {version}
+def _serves_only(responses: list[Response], version: str) -> bool:
+    return get_recent(responses, "model_version") == {version}
 
 
-def test_a_killed_model_is_replaced_and_until_then_popularity_answers_in_time(served: RunningService) -> None:
-    killed = model_pid(served)
-    with load(served) as answers:
-        wait_until(lambda: len(answers) > 20, "nothing is answered")
+def test_killed_model_process_is_replaced_while_the_popularity_fallback_answers_in_time(
+    service: RunningService,
+) -> None:
+    killed = find_model_pid(service)
+    with run_load(service) as responses:
+        wait_until(lambda: len(responses) > 20, "no request is answered")
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: ready(served) == 503, "nobody noticed")
-        lost = ask(served)
-        assert (lost.json()["served_by"], lost.json()["reason"]) == ("popularity", "model_unavailable")
-        similar = ask(served, "/similar", item_id="i1")
+        wait_until(lambda: get_readiness(service) == 503, "the loss is not detected")
+        fallback = post(service).json()
+        assert (fallback["served_by"], fallback["reason"]) == ("popularity", "model_unavailable")
+        similar = post(service, "/similar", item_id="i1")
         assert (similar.status_code, similar.json()["title"]) == (503, "Model unavailable")
         assert similar.headers["retry-after"] == "1"
-        item = httpx.get(f"{served.url}/items/i1")
-        assert (item.status_code, item.json()["rank"]) == (200, 1), "the catalogue is still there"
-        wait_until(lambda: ready(served) == 200 and _by(answers) == {"model"}, "the model does not come back")
-    assert model_pid(served) != killed
-    assert {status for status, _, _ in answers} == {200}
-    assert {answer["reason"] for _, answer, _ in answers} == {None, "model_unavailable"}
-    assert max(seconds for _, _, seconds in answers) < DEADLINE_S + SLACK_S
+        item = httpx.get(f"{service.url}/items/i1")
+        assert (item.status_code, item.json()["rank"]) == (200, 1), "the catalogue is still available"
+        wait_until(
+            lambda: get_readiness(service) == 200 and get_recent(responses, "served_by") == {"model"},
+            "the model does not return",
+        )
+    assert find_model_pid(service) != killed
+    assert {response.status for response in responses} == {200}
+    assert {response.body["reason"] for response in responses} == {None, "model_unavailable"}
+    assert max(response.seconds for response in responses) < DEADLINE_S + SLACK_S
 
 
-def _by(answers: list[tuple[int, dict[str, Any], float]]) -> set[str]:
-    return {answer["served_by"] for _, answer, _ in answers[-12:]}
-
-
-def test_a_model_that_stands_still_costs_nobody_more_than_the_deadline(served: RunningService) -> None:
-    stopped = model_pid(served)
+def test_stopped_model_process_delays_requests_by_no_more_than_the_deadline(service: RunningService) -> None:
+    stopped = find_model_pid(service)
     os.kill(stopped, signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        answer = ask(served)
-        assert (answer.status_code, answer.json()["title"]) == (504, "Deadline exceeded")
-        assert DEADLINE_S * 0.9 < time.monotonic() - began < DEADLINE_S + SLACK_S
+        started_at = time.monotonic()
+        response = post(service)
+        assert (response.status_code, response.json()["title"]) == (504, "Deadline exceeded")
+        assert DEADLINE_S * 0.9 < time.monotonic() - started_at < DEADLINE_S + SLACK_S
     finally:
         os.kill(stopped, signal.SIGCONT)
-    wait_until(lambda: ask(served).json().get("served_by") == "model", "it goes on")
+    wait_until(lambda: post(service).json().get("served_by") == "model", "the model does not resume")
 
 
-def test_a_killed_worker_leaves_nothing_behind_in_the_model(served: RunningService) -> None:
-    stopped = model_pid(served)
-    worker = children(served, b"spawn_main")[0]
+def test_killed_worker_leaves_no_entries_in_the_model_process(service: RunningService) -> None:
+    stopped = find_model_pid(service)
+    worker = find_children(service, WORKER)[0]
     os.kill(stopped, signal.SIGSTOP)
-    callers = [threading.Thread(target=_ignored, args=(served,)) for _ in range(8)]
+    callers = [threading.Thread(target=_post_ignoring_errors, args=(service,)) for _ in range(8)]
     try:
         for caller in callers:
             caller.start()
-        time.sleep(0.2)  # for whatever part of them has come so far; the rest of this test does not depend on it
+        time.sleep(0.2)  # lets some requests reach the worker; the rest of the test does not depend on how many
         os.kill(worker, signal.SIGKILL)
     finally:
         os.kill(stopped, signal.SIGCONT)
     for caller in callers:
         caller.join()
-    wait_until(lambda: len(set(children(served, b"spawn_main")) - {worker}) == 2, "the worker is not replaced")
-    wait_until(lambda: read_samples(served.url, "nextup_queue_depth") == {"[]": 0.0}, "entries are left")
-    assert model_pid(served) == stopped
+    wait_until(lambda: len(set(find_children(service, WORKER)) - {worker}) == 2, "the worker is not replaced")
+    wait_until(lambda: samples(service.url, "nextup_queue_depth") == {"[]": 0.0}, "entries remain in the queue")
+    assert find_model_pid(service) == stopped
     for _ in range(10):
-        assert ask(served).json()["served_by"] == "model"
+        assert post(service).json()["served_by"] == "model"
 
 
-def _ignored(served: RunningService) -> None:
+def _post_ignoring_errors(service: RunningService) -> None:
     try:
-        ask(served)
+        post(service)
     except httpx.TransportError:
         return

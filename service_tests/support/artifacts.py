@@ -1,6 +1,6 @@
-"""Small artifacts for tests: real files written by the real writer, around a model that was not trained.
+"""Small artifacts for tests, written by the real writer around an untrained model.
 
-Items are "i1", "i2", … in catalogue order, with titles and the categories even or odd, and low for the first ten.
+Items are "i1", "i2", … in catalogue order, with titles and the category "even" or "odd"; the first ten are also "low".
 """
 
 import dataclasses
@@ -30,14 +30,14 @@ def tiny_catalogue(num_items: int = 60) -> Catalogue:
 
 
 def tiny_config(name: str = "sasrec", **sizes: int) -> ModelConfig:
-    """A preset small enough that a forward pass takes a millisecond."""
+    """Preset that is small enough for a forward pass in a millisecond."""
     config = preset(name)
     small = {"dim": min(config.dim, 16), "max_len": min(config.max_len, 40)} | sizes
     return dataclasses.replace(config, **small)  # type: ignore[arg-type]
 
 
 def tiny_model(config: ModelConfig, catalogue: Catalogue, seed: int = 0) -> SequentialRecommender:
-    """Weights are spread wider than at the start of training: scores of an untrained model are nearly equal."""
+    """Model with wider weights than at the start of training, where all scores are nearly equal."""
     torch.manual_seed(seed)
     model = build_model(config, catalogue.num_items)
     if isinstance(model.head, PopularityHead):

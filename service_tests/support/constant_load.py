@@ -1,4 +1,4 @@
-"""Callers that never pause: threads with a connection each, and all that they were answered."""
+"""Closed-loop load: threads with one connection each that request without a pause, and a tally of the responses."""
 
 import threading
 from collections import Counter
@@ -12,7 +12,7 @@ import httpx
 
 @dataclass
 class ResponseTally:
-    """`failures` are answers that a caller would call a failure, whatever the reason; `versions` counts the others."""
+    """`failures` are responses that the model did not answer, whatever the reason; `versions` counts the others."""
 
     versions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -24,28 +24,28 @@ class ResponseTally:
 
 @contextmanager
 def run_constant_load(url: str, bodies: list[dict[str, Any]], threads: int = 4) -> Iterator[ResponseTally]:
-    """Until the block ends; then every request that was begun has its answer in the tally."""
-    tally, ended = ResponseTally(), threading.Event()
+    """Request recommendations until the block ends; then the tally contains every request that was sent."""
+    tally, is_stopping = ResponseTally(), threading.Event()
 
-    def ask(first: int) -> None:
+    def send_requests(start: int) -> None:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
-            at = first
-            while not ended.is_set():
-                _count(tally, http, bodies[at % len(bodies)])
-                at += 1
+            position = start
+            while not is_stopping.is_set():
+                _send_request(tally, http, bodies[position % len(bodies)])
+                position += 1
 
-    callers = [threading.Thread(target=ask, args=(n,), name=f"caller-{n}") for n in range(threads)]
+    callers = [threading.Thread(target=send_requests, args=(n,), name=f"caller-{n}") for n in range(threads)]
     for caller in callers:
         caller.start()
     try:
         yield tally
     finally:
-        ended.set()
+        is_stopping.set()
         for caller in callers:
             caller.join()
 
 
-def _count(tally: ResponseTally, http: httpx.Client, body: dict[str, Any]) -> None:
+def _send_request(tally: ResponseTally, http: httpx.Client, body: dict[str, Any]) -> None:
     try:
         response = http.post("/recommend", json=body)
     except httpx.HTTPError as error:

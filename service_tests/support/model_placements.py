@@ -1,9 +1,9 @@
-"""For tests that hold wherever the model is: import `model_process as model_process` from here."""
+"""Fixture for tests that hold for both placements of the model: import `model_process` from here."""
 
 import pytest
 
 
 @pytest.fixture(params=["in_process", "dedicated"])
 def model_process(request: pytest.FixtureRequest) -> str:
-    """`model_process` of the settings that a test's services have."""
+    """Value of the setting `model_process` of a test's services."""
     return str(request.param)
