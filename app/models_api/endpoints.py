@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from app.errors import ModelUnavailable
-from app.http.dependencies import state
+from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.inference import Engine, ServingVersion
 from app.model_repository.repository import ModelRepository, StoredVersion
@@ -15,9 +15,9 @@ from app.model_server.activation import ModelActivator
 from app.models_api.schemas import Activation, Version, Versions
 
 router = APIRouter(tags=["models"])
-EngineDependency = Annotated[Engine, Depends(state("engine"))]
-Repository = Annotated[ModelRepository, Depends(state("repository"))]
-Activator = Annotated[ModelActivator, Depends(state("activator"))]
+EngineDependency = Annotated[Engine, Depends(get_state("engine"))]
+Repository = Annotated[ModelRepository, Depends(get_state("repository"))]
+Activator = Annotated[ModelActivator, Depends(get_state("activator"))]
 
 
 @router.get("/models", responses=declare_errors(500, 503))

@@ -15,8 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service_tests.end_to_end.test_process import samples
-from service_tests.support.nextup_process import RunningService, run_service
+from service_tests.support.nextup_process import RunningService, read_samples, run_service
 from service_tests.support.versions import publish_versions, write_tiny_artifacts
 
 BODY = {"history": ["i1", "i2"], "k": 3}
@@ -111,21 +110,21 @@ def test_workers_load_no_torch_and_only_the_owner_may_use_the_socket(service: Ru
 
 def test_model_metrics_appear_once_and_worker_metrics_are_summed(service: RunningService) -> None:
     url = service.url
-    recommendations_before = sum(samples(url, "nextup_recommendations_total").values())
-    batched_before = sum(samples(url, "nextup_batch_size_sum").values())
+    recommendations_before = sum(read_samples(url, "nextup_recommendations_total").values())
+    batched_before = sum(read_samples(url, "nextup_batch_size_sum").values())
     for _ in range(30):
         assert post(service).json()["served_by"] == "model"
     wait_until(  # other processes' metrics are exposed twice a second
         lambda: (
-            sum(samples(url, "nextup_recommendations_total").values()) == recommendations_before + 30
-            and sum(samples(url, "nextup_batch_size_sum").values()) == batched_before + 30
+            sum(read_samples(url, "nextup_recommendations_total").values()) == recommendations_before + 30
+            and sum(read_samples(url, "nextup_batch_size_sum").values()) == batched_before + 30
         ),
         "the sums do not match the requests",
     )
     for name in ("nextup_model_info", "nextup_store_up", "nextup_index_recall"):
-        assert list(samples(url, name).values()) == [1.0], name
-    assert samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
-    (resident,) = samples(url, "process_resident_memory_bytes").values()
+        assert list(read_samples(url, name).values()) == [1.0], name
+    assert read_samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
+    (resident,) = read_samples(url, "process_resident_memory_bytes").values()
     assert resident > 200_000_000, "a model's process and two workers"
 
 
@@ -139,7 +138,7 @@ def test_activated_version_reaches_all_workers_without_a_failed_request(service:
             assert (activation.status_code, activation.json()["active"]) == (200, version)
             wait_until(partial(_serves_only, responses, version), "a worker does not switch")
     assert {(response.status, response.body["served_by"]) for response in responses} == {(200, "model")}
-    (info,) = samples(service.url, "nextup_model_info")
+    (info,) = read_samples(service.url, "nextup_model_info")
     assert second in info
     assert httpx.post(f"{service.url}/models/unknown/activate").status_code == 404
 
@@ -201,7 +200,7 @@ def test_killed_worker_leaves_no_entries_in_the_model_process(service: RunningSe
     for caller in callers:
         caller.join()
     wait_until(lambda: len(set(find_children(service, WORKER)) - {worker}) == 2, "the worker is not replaced")
-    wait_until(lambda: samples(service.url, "nextup_queue_depth") == {"[]": 0.0}, "entries remain in the queue")
+    wait_until(lambda: read_samples(service.url, "nextup_queue_depth") == {"[]": 0.0}, "entries remain in the queue")
     assert find_model_pid(service) == stopped
     for _ in range(10):
         assert post(service).json()["served_by"] == "model"

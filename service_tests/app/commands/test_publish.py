@@ -39,7 +39,7 @@ def test_publishing_an_earlier_version_again_rolls_back(folder: Path, tmp_path: 
     for artifact in (first, second, first):
         assert main(["publish", str(artifact)]) == 0
     assert ModelRepository(folder).get_target_version() == read_artifact_version(first)
-    assert len(ModelRepository(folder).versions()) == 2
+    assert len(ModelRepository(folder).list_versions()) == 2
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "golden.json"])
@@ -95,6 +95,6 @@ def test_oldest_published_versions_are_removed_unless_in_use(tmp_path: Path) -> 
         (artifact / "manifest.json").write_text(json.dumps(manifest | {"created": f"2026-01-0{day}"}))
     oldest, second, third, newest = add_versions(repository, *artifacts)
     assert remove_old_versions(repository, 1, {oldest, newest}) == [second, third]
-    remaining = {stored.version for stored in ModelRepository(repository).versions()}
+    remaining = {stored.version for stored in ModelRepository(repository).list_versions()}
     assert remaining == {read_artifact_version(repository), oldest, newest}
     assert [file.name for file in repository.iterdir() if file.name.startswith(".")] == []

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from app.recommend.fast_schema import parse_strict
 from app.stores.redis.embedded import EmbeddedRedis
-from service_tests.failures.test_overload import block_model
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +134,7 @@ async def test_text_is_valid_or_invalid_json_for_both(service: Service, body: by
     ],
 )
 async def test_deadline_is_met_or_rejected_alike(value: str, status: int, service: Service) -> None:
-    with block_model(service):
+    with service.model.engine.block_thread():
         async with asyncio.timeout(5):  # less than the service's own deadline
             answer = await assert_same_response(service, b'{"history": ["i1"]}', **{"x-request-deadline-ms": value})
     assert answer[0] == status

@@ -13,10 +13,9 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from app.telemetry.metrics import SPANS
 from app.telemetry.tracing.export import MAX_BATCH_SPANS, MAX_QUEUED_SPANS, BoundedSpanProcessor
-from service_tests.failures.test_overload import block_model, start_recommend, wait_until
 from service_tests.support.nextup_process import find_free_port
 from service_tests.support.otlp_receiver import OtlpReceiver, run_receiver
-from service_tests.support.service import Service
+from service_tests.support.service import Service, start_recommend, wait_until
 
 pytestmark = pytest.mark.anyio
 ServiceWith = Callable[..., AbstractAsyncContextManager[Service]]
@@ -55,11 +54,11 @@ async def test_batch_links_to_each_of_its_requests(
     model_process: str, receiver: OtlpReceiver, service_with: ServiceWith
 ) -> None:
     async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=1.0, model_process=model_process) as service:
-        with block_model(service):
+        with service.model.engine.block_thread():
             waiting = [start_recommend(service)]  # running
-            await wait_until(lambda: len(service.model.engine._batcher._running) == 1)
+            await wait_until(lambda: service.model.engine.running_batches == 1)
             waiting += [start_recommend(service) for _ in range(5)]  # queued, and so the next batch
-            await wait_until(lambda: service.model.engine._batcher.depth == 5)
+            await wait_until(lambda: service.model.engine.queue_depth == 5)
         for each in waiting:
             assert (await each).status_code == 200
     first, second = sorted(receiver.get_batches(), key=lambda batch: batch.start_ns)
