@@ -1,7 +1,4 @@
-"""The load of a fail-over over HTTP: /events and /recommend, with what each may answer while the store is away.
-
-Knows the contract of the two routes and the items of the tiny artifact. Does not know what fails.
-"""
+"""Failover load over HTTP: /events and /recommend, with the responses that each allows while the store is down."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,20 +8,24 @@ from service_tests.failures.fail_over import CallFailed, Load
 
 FIRST_S = 1_700_000_000
 ITEMS = 60
+"""Items of the tiny artifact."""
 
 
-def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple[str, ...], list[str]]) -> Load:
-    """One writer for each user, so that a version tells which events it has; `answers` takes histories and answers."""
+def make_http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple[str, ...], list[str]]) -> Load:
+    """Make a load with one writer per user, so that a history version determines its events.
+
+    `answers` collects the recommended items by history.
+    """
 
     async def send(user: str, number: int) -> None:
-        response = await http.post("/events", json={"events": [event(user, number)]})
+        response = await http.post("/events", json={"events": [make_event(user, number)]})
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
             raise CallFailed(f"events: 503 {response.json()['title']}")
         assert response.status_code == 202, response.text
         assert response.json()["results"][0]["status"] in ("stored", "duplicate"), response.text
 
-    async def read(user: str, sent: Callable[[], int], acknowledged: int) -> str:
+    async def read(user: str, count_sent: Callable[[], int], acknowledged: int) -> str:
         response = await http.post("/recommend", json={"user_id": user, "k": 10, "exclude_seen": False})
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
@@ -35,10 +36,12 @@ def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple
         if answer["served_by"] == "popularity" and answer["reason"] in ("store_unavailable", "overloaded"):
             return f"popularity, {answer['reason']}"
         version = answer["history_version"]
-        assert acknowledged <= version <= sent(), "neither older than what was acknowledged nor made up"
+        assert acknowledged <= version <= count_sent(), (
+            "all acknowledged events and only events that were sent"
+        )
         assert answer["served_by"] == ("model" if version else "popularity"), answer
         if version:
-            history = tuple(map(item_of, range(version)))
+            history = tuple(map(get_item, range(version)))
             items = [item["item_id"] for item in answer["items"]]
             assert answers.setdefault(history, items) == items
         return str(answer["served_by"])
@@ -46,25 +49,26 @@ def http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[tuple
     return Load(users, send, read)
 
 
-def item_of(number: int) -> str:
+def get_item(number: int) -> str:
     return f"i{number % ITEMS + 1}"
 
 
-def event(user: str, number: int) -> dict[str, object]:
+def make_event(user: str, number: int) -> dict[str, object]:
     return {
         "user_id": user,
-        "item_id": item_of(number),
+        "item_id": get_item(number),
         "timestamp": FIRST_S + number,
         "event_id": f"{user}e{number}",
     }
 
 
-async def recommend(http: httpx.AsyncClient, **asked: object) -> list[str]:
-    response = await http.post("/recommend", json={"k": 10, "exclude_seen": False, **asked})
+async def recommend(http: httpx.AsyncClient, **body: object) -> list[str]:
+    response = await http.post("/recommend", json={"k": 10, "exclude_seen": False, **body})
     assert response.json()["served_by"] == "model", response.text
     return [item["item_id"] for item in response.json()["items"]]
 
 
-async def history_of(http: httpx.AsyncClient, user: str) -> list[int]:
+async def read_history(http: httpx.AsyncClient, user: str) -> list[int]:
+    """Read the numbers of the user's stored events, in history order."""
     events = (await http.get(f"/users/{user}/history")).json()["events"]
     return [event["timestamp"] // 1000 - FIRST_S for event in events]

@@ -1,7 +1,6 @@
 """A real, private redis-server for the test session, and clients of it.
 
-Tests stay apart by user ids of their own (`new_user`), never by clearing the database. Import the fixtures into a
-conftest; nothing here knows what is stored.
+Tests are isolated by unique user ids (`new_user`), never by clearing the database. Import the fixtures into a conftest.
 """
 
 import itertools
@@ -30,6 +29,6 @@ async def redis_client(redis_url: str) -> AsyncIterator[RedisClient]:
 
 @pytest.fixture
 def new_user() -> Callable[[], str]:
-    """User ids that nobody else uses."""
+    """Return a function that creates unique user ids."""
     prefix, numbers = uuid4().hex, itertools.count()
     return lambda: f"{prefix}-{next(numbers)}"

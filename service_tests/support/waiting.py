@@ -1,9 +1,10 @@
-"""Wait in tests until a condition holds, and fail with a description if it does not in time."""
+"""Wait in tests for a condition instead of a fixed time, and fail with a description when it does not hold in time."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
+TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.02
 
 Description = str | Callable[[], str]
@@ -12,9 +13,9 @@ Description = str | Callable[[], str]
 
 def wait_until(
     condition: Callable[[], object],
-    timeout_s: float,
     description: Description,
     *,
+    timeout_s: float = TIMEOUT_S,
     ignored: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> None:
     """Poll `condition` until it is true; an `ignored` exception counts as false.
@@ -24,18 +25,18 @@ def wait_until(
     deadline = time.monotonic() + timeout_s
     while not _holds(condition, ignored):
         if time.monotonic() > deadline:
-            raise AssertionError(_format_failure(timeout_s, description))
+            raise AssertionError(_format_failure(description, timeout_s))
         time.sleep(POLL_INTERVAL_S)
 
 
 async def wait_until_async(
-    condition: Callable[[], object], timeout_s: float = 5.0, description: Description = "the condition holds"
+    condition: Callable[[], object], description: Description = "the condition", *, timeout_s: float = TIMEOUT_S
 ) -> None:
-    """Poll `condition` like `wait_until`, and let the event loop run in between."""
+    """Poll `condition` as `wait_until` does, and let the event loop run in between."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(_format_failure(timeout_s, description))
+            raise AssertionError(_format_failure(description, timeout_s))
         await asyncio.sleep(0.005)
 
 
@@ -46,6 +47,6 @@ def _holds(condition: Callable[[], object], ignored: type[Exception] | tuple[typ
         return False
 
 
-def _format_failure(timeout_s: float, description: Description) -> str:
+def _format_failure(description: Description, timeout_s: float) -> str:
     text = description if isinstance(description, str) else description()
     return f"not within {timeout_s:g} s: {text}"
