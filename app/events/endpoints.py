@@ -1,4 +1,4 @@
-"""POST /events: parse, one call, 202 with what became of each event."""
+"""POST /events: append events, answered by 202 with one result per event."""
 
 from collections import Counter
 from typing import Annotated
@@ -19,7 +19,7 @@ Service = Annotated[EventService, Depends(state("events"))]
     "/events", status_code=202, response_model=EventsResponse, responses=declare_errors(413, 415, 422, 500, 503)
 )
 async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
-    """1 to 1,000 events of any users, in any order; the same event again is a duplicate and changes nothing."""
+    """Store 1 to 1,000 events of any users, in any order. Idempotent: an event that is sent again is a duplicate."""
     results = await service.ingest(body.events)
     counts = Counter(result.status for result in results)
     content = {

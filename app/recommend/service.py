@@ -23,6 +23,7 @@ from app.item_key import ItemKeys, item_keys
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
+from app.stores.errors import InvalidId
 from app.stores.history import HistoryStore
 from app.stores.results import EMPTY_HISTORY, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, get_recommendation_counter
@@ -107,6 +108,8 @@ class RecommendService:
         started_at = time.perf_counter()
         try:
             stored = await self._store.read_recent(request.user_id, deadline)
+        except InvalidId as error:
+            raise InvalidRequest(str(error)) from error
         except (StoreUnavailable, Overloaded):
             if request.min_history_version:
                 raise

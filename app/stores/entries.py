@@ -1,11 +1,11 @@
-"""What a model reads of the events of a user: the layout of the `items` value.
+"""Layout of the `items` value: the part of a user's events that a model reads.
 
-    items = version u64 | leading dead entries u32 | bytes of an entry u32 | entries, oldest first
+    items = version u64 | leading trimmed entries u32 | bytes of an entry u32 | entries, oldest first
     entry = item key 8 bytes | Unix time u32, in seconds, clipped
 
-Numbers are little endian. Twelve bytes without a gap, so that a value is one structured array and needs no loop. The
-header says how large an entry is: a value that says otherwise was written by another version and holds nothing here.
-It knows no Redis and no record.
+Numbers are little-endian. An entry is twelve bytes without padding, so a value is one structured array and is read
+without a loop. The header states the entry size: a value with another size was written by another version of nextup
+and is read as empty.
 """
 
 import struct
@@ -30,16 +30,15 @@ NO_ENTRIES: Entries = np.empty(0, dtype=ENTRY)
 
 
 def encode_entry(item_id: str, timestamp_ms: int) -> bytes:
-    """The entry of an event."""
     return _ENTRY.pack(item_key(item_id), min(max(timestamp_ms // 1000, 0), MAX_TIME_S))
 
 
 def decode_items_value(items_value: bytes) -> tuple[int, Entries]:
-    """The version, and the entries of the retained events: without those that are trimmed but not yet cut off."""
-    version, dead, size = _HEADER.unpack_from(items_value)
-    if size != ENTRY_BYTES:
+    """Return the version and the retained entries, without those that are trimmed but not yet cut off."""
+    version, trimmed, entry_bytes = _HEADER.unpack_from(items_value)
+    if entry_bytes != ENTRY_BYTES:
         return version, NO_ENTRIES
-    return version, np.frombuffer(items_value, ENTRY, offset=_HEADER.size + ENTRY_BYTES * dead)
+    return version, np.frombuffer(items_value, ENTRY, offset=_HEADER.size + ENTRY_BYTES * trimmed)
 
 
-assert ENTRY_BYTES == 12, "history.lua counts entries by twelves"
+assert ENTRY_BYTES == 12, "history.lua hard-codes the size of an entry"

@@ -1,8 +1,8 @@
-"""Histories read together: one MGET for all that were asked for in one tick of the event loop, or while others run.
+"""Batched reads of histories: one MGET for all reads of one event loop tick, or of the time that earlier reads take.
 
-A command costs the client over a hundred microseconds, another key in it hardly one. A cluster is asked node by node,
-and a node that is away fails the readers of its own users alone. Knows the keys and layout of what
-a model reads; deadlines, bounds and callers that leave are the batcher's business.
+A command costs the client over a hundred microseconds, another key in it hardly one. Each cluster node has its own
+queue, so a node that is down fails only the reads of its own users. Deadlines, limits and cancellation are the
+batcher's.
 """
 
 import asyncio
@@ -15,70 +15,72 @@ from app.stores.redis.client import ConcurrencyLimiter
 from app.stores.redis.pipelines import CommandPipeline
 from app.stores.results import StoredHistory, decode_history
 
-MAX_USERS_PER_READ = 256  # in one MGET: some 3 MB of histories at their longest usual length
-MAX_IDLE_READERS = 64
-MAX_READS_IN_FLIGHT = 2  # of a server, so that an answer on its way does not keep the next question back
+MAX_USERS_PER_READ = 256  # some 3 MB of histories at their longest usual length
+MAX_IDLE_BATCHERS = 64
+MAX_READS_IN_FLIGHT = 2  # per node: the next read is sent while the reply to the last one is on its way
 
 
 class HistoryReads:
+    """Reads histories by user id; concurrent callers share commands."""
+
     def __init__(
         self,
-        redis: CommandPipeline,
+        pipeline: CommandPipeline,
         limiter: ConcurrencyLimiter,
         *,
         queue_limit: int,
         observer: BatchObserver | None = None,
     ) -> None:
-        self._redis = redis
+        self._pipeline = pipeline
         self._limiter = limiter
         self._queue_limit = queue_limit
         self._observer = observer
-        self._batchers: dict[str, Batcher[str, StoredHistory]] = {}
-        """By server: who waits for one that is silent keeps nobody from the others."""
-        self._closed = False
+        self._batchers: dict[str, Batcher[bytes, StoredHistory]] = {}
+        """By node, so that reads from an unresponsive node do not delay reads from other nodes."""
+        self._is_closed = False
 
     async def read(self, user_id: str, deadline: float | None = None) -> StoredHistory:
-        """StoreUnavailable reaches everyone whose read was in a command that failed.
+        """Read the history of a user.
 
-        DeadlineExceeded at the deadline, Overloaded when too many wait, Draining after `close`, InvalidRequest for an id
-        that is no text.
+        InvalidId for an id that cannot be a key; StoreUnavailable if the command that held this read failed;
+        DeadlineExceeded at the deadline; Overloaded if the queue is full; Draining after `close`.
         """
-        key = build_items_key(user_id)  # an impossible id fails its own caller, not the others of the command
-        return await self._batcher_of(self._redis.node_for(key)).submit(user_id, deadline)
+        key = build_items_key(user_id)  # before queueing: an invalid id must not fail the whole command
+        return await self._get_batcher(self._pipeline.node_for(key)).submit(key, deadline)
 
     async def close(self, timeout_s: float) -> None:
-        """Finish what waits, for at most `timeout_s`."""
-        self._closed = True
+        """Finish queued reads, for at most `timeout_s`."""
+        self._is_closed = True
         await asyncio.gather(*(batcher.close(timeout_s) for batcher in self._batchers.values()))
 
-    def _batcher_of(self, server: str) -> Batcher[str, StoredHistory]:
-        if server in self._batchers:
-            return self._batchers[server]
-        if self._closed:
+    def _get_batcher(self, node: str) -> Batcher[bytes, StoredHistory]:
+        if node in self._batchers:
+            return self._batchers[node]
+        if self._is_closed:
             raise Draining
-        if len(self._batchers) >= MAX_IDLE_READERS:  # they come and go over the years
-            self._batchers = {name: other for name, other in self._batchers.items() if not other.is_idle}
-        self._batchers[server] = Batcher(
-            self._together,
+        if len(self._batchers) >= MAX_IDLE_BATCHERS:  # nodes are replaced over the years
+            self._batchers = {name: batcher for name, batcher in self._batchers.items() if not batcher.is_idle}
+        self._batchers[node] = Batcher(
+            self._read_batch,
             max_batch=MAX_USERS_PER_READ,
             queue_limit=self._queue_limit,
             name="history",
             concurrency=MAX_READS_IN_FLIGHT,
             observer=self._observer,
         )
-        return self._batchers[server]
+        return self._batchers[node]
 
-    async def _together(self, user_ids: list[str]) -> Sequence[StoredHistory | Exception]:
-        """One history per id, in their order; a user asked about by several is read once and told to all."""
-        users = list(dict.fromkeys(user_ids))
+    async def _read_batch(self, keys: list[bytes]) -> Sequence[StoredHistory | Exception]:
+        """Read one history per key, in their order; a key that several callers wait for is read once."""
+        unique_keys = list(dict.fromkeys(keys))
         async with self._limiter.slot("recent") as operation:
-            values = await self._redis.values([build_items_key(user_id) for user_id in users])
+            values = await self._pipeline.get_values(unique_keys)
             errors = [value for value in values if isinstance(value, Exception)]
             if len(errors) == len(values):
                 raise errors[0]
             operation.partially_failed = bool(errors)
-        answers: dict[str, StoredHistory | Exception] = {
-            user: operation.to_store_unavailable(value) if isinstance(value, Exception) else decode_history(value)
-            for user, value in zip(users, values, strict=True)
+        histories: dict[bytes, StoredHistory | Exception] = {
+            key: operation.to_store_unavailable(value) if isinstance(value, Exception) else decode_history(value)
+            for key, value in zip(unique_keys, values, strict=True)
         }
-        return [answers[user_id] for user_id in user_ids]
+        return [histories[key] for key in keys]

@@ -1,40 +1,50 @@
-"""How an event lies in the store: one record of bytes, and the identity under which it takes effect once.
+"""Record format of stored events, and the identity under which an event takes effect once.
 
-    record = time i64 ms | identity 8 bytes | flags u8 | rest u16 | rest
-    rest   = [u16 length, type] [u16 length, recommendation id] item id        (the first two when flagged)
+    record = time i64 ms | identity 8 bytes | flags u8 | tail length u16 | tail
+    tail   = [u16 length, type] [u16 length, recommendation id] item id        (the first two only if flagged)
 
-The script reads the 19 bytes in front of the rest; what the rest holds only this file knows. It knows no Redis.
+history.lua reads the 19 bytes before the tail; only this module reads the tail.
 """
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from app.errors import InvalidRequest
+from app.stores.errors import InvalidEvent
 
 RECORD = struct.Struct("<q8sBH")
-# Of the `events` value: watermark i64, time of the last event i64, dead u32, live u32, offset of the first live u32.
+# Of the `events` value: watermark i64, time of the last event i64, trimmed u32, retained u32, offset of the first
+# retained record u32.
 EVENTS_HEADER = struct.Struct("<qqIII")
 
 HAS_EVENT_ID, HAS_TYPE, HAS_RECOMMENDATION = 1, 2, 4
-MAX_TEXT = 128
-MAX_TIMESTAMP_MS = 2**53  # a Lua number is a double: beyond this, times would silently round
+MAX_TEXT_CHARACTERS = 128
+MAX_TIMESTAMP_MS = 2**53  # a Lua number is a double and silently rounds larger times
 _LENGTH = struct.Struct("<H")
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
+    """An event to append; creating one raises InvalidEvent if the record format cannot hold it."""
+
     user_id: str
     item_id: str
     timestamp_ms: int
     event_id: str | None = None
     type: str | None = None
     recommendation_id: str | None = None
+    record: bytes = field(init=False, repr=False, compare=False)
+    """The encoded event. Encoding is the validation, so it happens once, here."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record", _encode_record(self))
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
+    """An event as it is read back."""
+
     item_id: str
     timestamp_ms: int
     type: str | None
@@ -42,64 +52,75 @@ class HistoryEvent:
 
 
 def compute_identity(event: NewEvent) -> bytes:
-    """Eight bytes; the two kinds are hashed apart, so that no event_id can pose as an (item, time)."""
+    """Hash the event_id, or item and time, to 8 bytes; different salts keep the two kinds apart."""
     if event.event_id is not None:
-        return blake2b(_text(event.event_id, "event_id"), digest_size=8, person=b"event_id").digest()
-    text = b"%d:%b" % (event.timestamp_ms, _text(event.item_id, "item_id"))
+        return blake2b(_encode_text(event.event_id, "event_id"), digest_size=8, person=b"event_id").digest()
+    text = b"%d:%b" % (event.timestamp_ms, _encode_text(event.item_id, "item_id"))
     return blake2b(text, digest_size=8, person=b"item+time").digest()
 
 
-def encode(event: NewEvent) -> bytes:
+def _encode_record(event: NewEvent) -> bytes:
     if not -MAX_TIMESTAMP_MS <= event.timestamp_ms <= MAX_TIMESTAMP_MS:
-        raise InvalidRequest(f"timestamp {event.timestamp_ms} is out of range")
+        raise InvalidEvent(f"timestamp {event.timestamp_ms} is out of range")
     flags = 0 if event.event_id is None else HAS_EVENT_ID
-    rest = b""
+    tail = b""
     if event.type is not None:
         flags |= HAS_TYPE
-        rest += _prefixed(event.type, "type")
+        tail += _encode_prefixed(event.type, "type")
     if event.recommendation_id is not None:
         flags |= HAS_RECOMMENDATION
-        rest += _prefixed(event.recommendation_id, "recommendation_id")
-    rest += _text(event.item_id, "item_id", MAX_TEXT)
-    return RECORD.pack(event.timestamp_ms, compute_identity(event), flags, len(rest)) + rest
+        tail += _encode_prefixed(event.recommendation_id, "recommendation_id")
+    tail += _encode_text(event.item_id, "item_id", MAX_TEXT_CHARACTERS)
+    return RECORD.pack(event.timestamp_ms, compute_identity(event), flags, len(tail)) + tail
 
 
-def decode(records: bytes) -> Iterator[HistoryEvent]:
-    at = 0
-    while at < len(records):
-        timestamp_ms, _, flags, size = RECORD.unpack_from(records, at)
-        at += RECORD.size
-        rest, at = records[at : at + size], at + size
-        kind = recommendation_id = None
+def decode_records(records: bytes) -> Iterator[HistoryEvent]:
+    offset = 0
+    while offset < len(records):
+        timestamp_ms, _, flags, tail_bytes = RECORD.unpack_from(records, offset)
+        offset += RECORD.size
+        tail, offset = records[offset : offset + tail_bytes], offset + tail_bytes
+        event_type = recommendation_id = None
         if flags & HAS_TYPE:
-            kind, rest = _take(rest)
+            event_type, tail = _take_prefixed(tail)
         if flags & HAS_RECOMMENDATION:
-            recommendation_id, rest = _take(rest)
-        yield HistoryEvent(rest.decode(), timestamp_ms, kind, recommendation_id)
+            recommendation_id, tail = _take_prefixed(tail)
+        yield HistoryEvent(tail.decode(), timestamp_ms, event_type, recommendation_id)
+
+
+def split_records(records: bytes) -> list[bytes]:
+    """Split joined records into single ones."""
+    parts, offset = [], 0
+    while offset < len(records):
+        *_, tail_bytes = RECORD.unpack_from(records, offset)
+        end = offset + RECORD.size + tail_bytes
+        parts.append(records[offset:end])
+        offset = end
+    return parts
 
 
 def get_retained_records(events_value: bytes | None) -> bytes:
-    """The records of the retained events: without the header and without what is trimmed but not yet cut off."""
+    """Return the retained records, without the header and those that are trimmed but not yet cut off."""
     if not events_value:
         return b""
-    *_, first_live = EVENTS_HEADER.unpack_from(events_value)
-    return events_value[first_live:]
+    *_, first_retained = EVENTS_HEADER.unpack_from(events_value)
+    return events_value[first_retained:]
 
 
-def _prefixed(text: str, field: str) -> bytes:
-    raw = _text(text, field, MAX_TEXT)
+def _encode_prefixed(text: str, name: str) -> bytes:
+    raw = _encode_text(text, name, MAX_TEXT_CHARACTERS)
     return _LENGTH.pack(len(raw)) + raw
 
 
-def _take(rest: bytes) -> tuple[str, bytes]:
-    (size,) = _LENGTH.unpack_from(rest)
-    return rest[2 : 2 + size].decode(), rest[2 + size :]
+def _take_prefixed(tail: bytes) -> tuple[str, bytes]:
+    (length,) = _LENGTH.unpack_from(tail)
+    return tail[2 : 2 + length].decode(), tail[2 + length :]
 
 
-def _text(text: str, field: str, longest: int | None = None) -> bytes:
-    if longest is not None and len(text) > longest:
-        raise InvalidRequest(f"{field} is longer than {longest} characters")
+def _encode_text(text: str, name: str, max_characters: int | None = None) -> bytes:
+    if max_characters is not None and len(text) > max_characters:
+        raise InvalidEvent(f"{name} is longer than {max_characters} characters")
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidRequest(f"{field} is not valid Unicode text") from error
+        raise InvalidEvent(f"{name} is not valid Unicode text") from error

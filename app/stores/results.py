@@ -1,25 +1,24 @@
-"""What the history store answers, and how that is read from the bytes that Redis and the script return.
-
-Knows the letters of history.lua. Does not talk to Redis.
-"""
+"""Return types of the history store, and how they are decoded from the replies of Redis and history.lua."""
 
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Literal, NamedTuple
 
 from app.item_key import ItemKeys
-from app.stores.entries import NO_ENTRIES, Entries, EventTimes, decode_items_value
-from app.stores.records import HistoryEvent
+from app.stores.entries import ENTRY_BYTES, NO_ENTRIES, Entries, EventTimes, decode_items_value
+from app.stores.errors import DamagedHistory
+from app.stores.records import HistoryEvent, get_retained_records, split_records
 
-Status = Literal["stored", "duplicate", "late"]
-_STATUS: dict[int, Status] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}
+AppendStatus = Literal["stored", "duplicate", "late"]
+_STATUS: dict[int, AppendStatus] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}
 
 
 class StoreUsage(NamedTuple):
-    """What the store takes, all primaries together."""
+    """Memory and keys of all primaries together."""
 
     memory_bytes: int
     startup_bytes: int
-    """Of these, what Redis took before it held anything."""
+    """The part of `memory_bytes` that Redis used before it held any data."""
     limit_bytes: int
     """maxmemory; 0 = none."""
     keys: int
@@ -27,41 +26,68 @@ class StoreUsage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """What a model reads. An unknown user is version 0 without items."""
+    """A history as a model reads it: item keys and times. An unknown user has version 0 and no entries."""
 
     version: int
     entries: Entries  # oldest first
 
     @property
     def item_keys(self) -> ItemKeys:
-        """(n,) uint64; a view, as `times` is."""
+        """(n,) uint64; a view of `entries`, like `times`."""
         return self.entries["key"]
 
     @property
     def times(self) -> EventTimes:
-        """(n,) uint32: when each event was, in seconds."""
+        """(n,) uint32: event times in seconds."""
         return self.entries["time"]
 
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """What people and dumps read."""
+    """A history with all fields of its events, for API responses and dumps."""
 
     version: int
     events: list[HistoryEvent]
 
 
 @dataclass(frozen=True, slots=True)
-class AppendResult:
-    status: Status
-    history_version: int  # after this event
+class HistorySnapshot:
+    """The two stored values of a user as raw bytes, read in one atomic step."""
+
+    items: bytes | None
+    events: bytes | None
+
+    @property
+    def events_sha1(self) -> str:
+        """Hash of the `events` value in hex, as erase.lua compares it."""
+        return sha1(self.events or b"", usedforsecurity=False).hexdigest()
+
+    def split(self, max_events: int) -> list[tuple[bytes, bytes]]:
+        """Split the retained events into (entries, records) of at most `max_events` each.
+
+        DamagedHistory if the two values do not hold the same number of events.
+        """
+        records = split_records(get_retained_records(self.events))
+        entries = decode_history(self.items).entries.tobytes()
+        if len(entries) != ENTRY_BYTES * len(records):
+            raise DamagedHistory(
+                f"the stored history is damaged: {len(records)} events, but {len(entries) // ENTRY_BYTES} item entries"
+            )
+        return [
+            (
+                entries[ENTRY_BYTES * first : ENTRY_BYTES * (first + max_events)],
+                b"".join(records[first : first + max_events]),
+            )
+            for first in range(0, len(records), max_events)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class MergeResult:
-    stored: int
+class AppendResult:
+    """The outcome of one appended event; `history_version` is the version after it."""
+
+    status: AppendStatus
     history_version: int
-    keys_removed: int
 
 
 EMPTY_HISTORY = StoredHistory(0, NO_ENTRIES)
@@ -72,9 +98,10 @@ def decode_history(items_value: bytes | None) -> StoredHistory:
 
 
 def decode_append_results(version: int, codes: bytes) -> list[AppendResult]:
-    outcomes = []
+    """Decode history.lua's reply: the version before the call and one status letter per event."""
+    results = []
     for code in codes:
         status = _STATUS[code]
         version += status == "stored"
-        outcomes.append(AppendResult(status, version))
-    return outcomes
+        results.append(AppendResult(status, version))
+    return results

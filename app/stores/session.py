@@ -1,6 +1,6 @@
-"""The store of histories for commands that are not the service.
+"""Access to the history store for commands that run outside the service.
 
-They may run beside it: the embedded Redis of a running service is joined, not fought for.
+A command may run alongside a service: it then uses the embedded Redis that the service runs.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -11,17 +11,17 @@ from app.stores.history import HistoryStore
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
 
-PATIENCE_S = 30.0
-"""A command would rather wait for a busy Redis than give up half-way."""
+TIMEOUT_S = 30.0
+"""Longer than the service's: a command should wait for a busy Redis rather than fail half-way."""
 
 
 @contextmanager
 def redis_url(settings: Settings) -> Iterator[str]:
-    """Where Redis is: as set, else the embedded one of a running service, else one started for this command."""
+    """Yield the configured Redis URL, else that of a running service's embedded Redis, else of one started here."""
     if settings.redis_url is not None:
         yield settings.redis_url
-    elif (running := EmbeddedRedis.find_running_url(settings.data_dir)) is not None:
-        yield running
+    elif (running_url := EmbeddedRedis.find_running_url(settings.data_dir)) is not None:
+        yield running_url
     else:
         with EmbeddedRedis.start(settings.data_dir, settings.durability) as server:
             yield server.url
@@ -29,8 +29,9 @@ def redis_url(settings: Settings) -> Iterator[str]:
 
 @asynccontextmanager
 async def open_store(url: str, settings: Settings) -> AsyncIterator[HistoryStore]:
-    client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=PATIENCE_S)
-    store = HistoryStore.from_settings(client, settings, wait_s=PATIENCE_S)
+    """Open a client and a store on it, and close both at the end of the block."""
+    client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=TIMEOUT_S)
+    store = HistoryStore.from_settings(client, settings, wait_s=TIMEOUT_S)
     try:
         yield store
     finally:

@@ -11,14 +11,14 @@ from app.users.service import UserService
 
 router = APIRouter(prefix="/users", tags=["users"])
 Service = Annotated[UserService, Depends(state("users"))]
-# `:path` in the routes, because an id may have slashes, and servers unescape them before routing.
+# `:path` in the routes, because an id may contain slashes, and servers unescape them before routing.
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
 @router.get("/{user_id:path}/history", responses=declare_errors(422, 500, 503))
 async def history(user_id: UserId, service: Service) -> UserHistory:
-    """The retained events of a user, oldest first."""
-    stored = await service.history(user_id)
+    """Return the retained events of a user, oldest first."""
+    stored = await service.read_history(user_id)
     events = [
         StoredEvent(
             item_id=event.item_id,
@@ -33,13 +33,13 @@ async def history(user_id: UserId, service: Service) -> UserHistory:
 
 @router.delete("/{user_id:path}", responses=declare_errors(422, 500, 503))
 async def erase(user_id: UserId, service: Service) -> ErasureReceipt:
-    """Remove every key of a user; the receipt counts them. A second time removes nothing and is no error."""
+    """Erase all data of a user; the receipt counts the removed keys. Idempotent."""
     return ErasureReceipt(user_id=user_id, keys_removed=await service.erase(user_id))
 
 
 @router.post("/{user_id:path}/merge", responses=declare_errors(413, 415, 422, 500, 503))
 async def merge(user_id: UserId, body: MergeRequest, service: Service) -> MergeReceipt:
-    """An anonymous id turned out to be this user: its events move here, and it ends."""
+    """Move the events of another id, such as an anonymous one, to this user, and erase that id. Idempotent."""
     merged = await service.merge(user_id, body.from_user)
     return MergeReceipt(
         user_id=user_id,

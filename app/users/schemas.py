@@ -1,4 +1,4 @@
-"""What is told about a user's history, its erasure and a merge."""
+"""Bodies of the /users routes: history, erasure and merge."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -7,7 +7,7 @@ from app.http.field_types import Id
 
 class StoredEvent(BaseModel):
     item_id: str
-    timestamp: int = Field(description="milliseconds since 1970, UTC")
+    timestamp: int = Field(description="Unix milliseconds")
     type: str | None = None
     recommendation_id: str | None = None
 
@@ -20,13 +20,13 @@ class UserHistory(BaseModel):
 
 class ErasureReceipt(BaseModel):
     user_id: str
-    keys_removed: int = Field(description="keys of this user that were in the store")
+    keys_removed: int = Field(description="number of keys of this user that were in the store")
 
 
 class MergeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    from_user: Id = Field(alias="from", description="the user that ends: its events become the other's")
+    from_user: Id = Field(alias="from", description="the user id to move events from; it is erased")
 
 
 class MergeReceipt(BaseModel):

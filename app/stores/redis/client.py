@@ -1,7 +1,4 @@
-"""One way into Redis for everything in this package: bounded, timed, and with one kind of error.
-
-Knows the clients' types, and how to run many scripts in one round trip per server. Knows no key and no format.
-"""
+"""The way to Redis for this package: limited concurrency, measured operations, and one kind of error."""
 
 import asyncio
 import time
@@ -23,12 +20,12 @@ RedisClient = Redis | RedisCluster
 
 
 def make_pipeline(client: RedisClient) -> CommandPipeline:
-    """The way to the servers of this client."""
+    """Make the command pipeline that fits this kind of client."""
     return ClusterCommandPipeline(client) if isinstance(client, RedisCluster) else ServerCommandPipeline(client)
 
 
 class StoreObserver(Protocol):
-    """What a store tells its metrics."""
+    """Receives the duration and outcome of every store operation, for metrics."""
 
     def observe(self, operation: str, seconds: float, error: bool) -> None: ...
 
@@ -38,58 +35,59 @@ class NullStoreObserver:
 
 
 class StoreOperation:
-    """One that runs. `partially_failed`: it counts as failed, though some of its callers have their answer."""
+    """A running operation. `partially_failed` counts it as failed although some of its callers get a result."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.partially_failed = False
 
     def to_store_unavailable(self, error: Exception) -> StoreUnavailable:
-        """What its callers are told."""
-        return StoreUnavailable(f"Redis did not do {self._name!r}: {(str(error) or type(error).__name__)[:200]}")
+        """Convert an error of Redis to the error that callers see."""
+        return StoreUnavailable(f"Redis operation {self._name!r} failed: {(str(error) or type(error).__name__)[:200]}")
 
 
 class ConcurrencyLimiter:
-    """Lets at most `max_in_flight` operations in at once, each waiting at most `wait_s`.
+    """Runs at most `max_in_flight` operations at a time; each waits at most `wait_s` for a slot.
 
-    The pools of Sentinel and Cluster raise at once when they are exhausted; with the gate no pool gets there.
+    The connection pools of Sentinel and Cluster raise immediately when they are exhausted, which this prevents.
     """
 
     def __init__(self, *, max_in_flight: int, wait_s: float, observer: StoreObserver | None = None) -> None:
-        self._free = asyncio.Semaphore(max_in_flight)
+        self._free_slots = asyncio.Semaphore(max_in_flight)
         self._wait_s = wait_s
         self._observer: StoreObserver = observer or NullStoreObserver()
 
     @asynccontextmanager
-    async def slot(self, name: str) -> AsyncIterator["StoreOperation"]:
-        began = time.perf_counter()
+    async def slot(self, name: str) -> AsyncIterator[StoreOperation]:
+        """Hold a slot for the operation `name`, and convert errors of Redis to StoreUnavailable."""
+        started_at = time.perf_counter()
         operation = StoreOperation(name)
         failed = True
         try:
-            await self._enter()
+            await self._acquire()
             try:
                 yield operation
             finally:
-                self._free.release()
+                self._free_slots.release()
             failed = operation.partially_failed
         except REDIS_ERRORS as error:
             raise operation.to_store_unavailable(error) from error
         except asyncio.CancelledError:
-            failed = False  # the caller left; that says nothing about the store
+            failed = False  # the caller was cancelled, which says nothing about the store
             raise
         finally:
-            self._observer.observe(name, time.perf_counter() - began, failed)
+            self._observer.observe(name, time.perf_counter() - started_at, failed)
 
-    async def _enter(self) -> None:
+    async def _acquire(self) -> None:
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._free.acquire()
+                await self._free_slots.acquire()
         except TimeoutError:
             raise TimeoutError(f"no connection was free within {self._wait_s} s") from None
 
 
 class Script:
-    """A Lua file of this package, sent once per server and then called by its hash."""
+    """A Lua file of this package: sent once per server, then called by its hash."""
 
     def __init__(self, name: str) -> None:
         self._text = files("app.stores").joinpath(name).read_text()
@@ -97,22 +95,22 @@ class Script:
 
     async def run(
         self,
-        redis: CommandPipeline,
+        pipeline: CommandPipeline,
         calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
         replicas: ReplicaAcks | None = None,
     ) -> list[Any]:
-        """The answers to (keys, arguments) pairs, in order; every call is atomic, the whole is not.
+        """Run one call per (keys, arguments) and return the replies in order; each call is atomic, the list is not.
 
-        If some of the calls fail the first error is raised after all have been tried.
+        If some calls fail, the first error is raised after all have been tried.
         """
         commands = [Command(keys[0], ("EVALSHA", self._sha, len(keys), *keys, *arguments)) for keys, arguments in calls]
-        answers = await redis.send(commands, replicas=replicas)
-        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # a new or restarted server, or a new primary; nothing of these calls has run
-            again = await redis.send([commands[index] for index in unknown], script=self._text, replicas=replicas)
-            for index, answer in zip(unknown, again, strict=True):
-                answers[index] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        replies = await pipeline.send(commands, replicas=replicas)
+        missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missing:  # a new or restarted server, or a new primary; none of these calls has run
+            retried = await pipeline.send([commands[index] for index in missing], script=self._text, replicas=replicas)
+            for index, reply in zip(missing, retried, strict=True):
+                replies[index] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies

@@ -1,13 +1,13 @@
-"""Many commands in one round trip to each node of a Redis Cluster, following it through fail-overs and moving slots.
+"""Many commands in one round trip to each node of a Redis Cluster, through failovers and slot migrations.
 
-A node that is away costs the commands for its own slots and no others. redis-py's own retries would close the
-connections of every node, those in use included, and would not look for a new primary after a timeout: here its
-pipelines carry the commands, and these are the rules. Knows no key's meaning.
+A node that is down fails only the commands for its own slots. redis-py's own retries would close the connections of
+every node, including those in use, and would not look for a new primary after a timeout. So redis-py's pipelines only
+carry the commands, and this module retries by these rules:
 
-    MOVED, connection lost or refused    look who holds the slots now, try again
-    ASK, TRYAGAIN                        the slot is under way: ask where it goes, or once more a moment later
-    timeout                              not again within this call; look before the next, and spare the node meanwhile
-    CLUSTERDOWN                          not again within this call; look before the next
+    MOVED, connection lost or refused    refresh the topology, retry
+    ASK, TRYAGAIN                        the slot is migrating: retry at its target, or a moment later
+    CLUSTERDOWN                          do not retry within this call; refresh before the next
+    timeout                              as CLUSTERDOWN, and open the node's circuit breaker
 """
 
 import asyncio
@@ -20,17 +20,26 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.stores.redis.cluster_topology import ClusterTopology
-from app.stores.redis.pipelines import REDIS_ERRORS, Args, Command, ReplicaAcks, add_load_and_wait, unwrap_replies
+from app.stores.redis.pipelines import (
+    REDIS_ERRORS,
+    Args,
+    Command,
+    ReplicaAcks,
+    add_load_and_wait,
+    unwrap_replies,
+)
 
-TRIES = 4  # a connection that died, then a slot that moved; or twice where a slot goes and what is said there
-TRY_AGAIN_S = 0.05
-TRY_AGAIN = (AskError, MovedError, TryAgainError, RedisConnectionError)
+MAX_TRIES = 4  # a dead connection and then a moved slot; or two ASK redirections, each followed by TRYAGAIN
+TRY_AGAIN_DELAY_S = 0.05
+RETRIED_ERRORS = (AskError, MovedError, TryAgainError, RedisConnectionError)
 
-Asked = list[tuple[int, list[Args]]]
-"""For one node: the place of a command in the call, and what is sent for it."""
+NodeCommands = list[tuple[int, list[Args]]]
+"""For one node: the index of a command in the call, and the commands sent for it (ASKING may precede it)."""
 
 
 class ClusterCommandPipeline:
+    """The CommandPipeline of a Redis Cluster."""
+
     def __init__(self, client: RedisCluster) -> None:
         self._client = client
         self._topology = ClusterTopology(client)
@@ -38,87 +47,86 @@ class ClusterCommandPipeline:
     async def send(
         self, commands: Sequence[Command], *, script: str | None = None, replicas: ReplicaAcks | None = None
     ) -> list[Any]:
-        """As CommandPipeline says."""
-        answers: list[Any] = [None] * len(commands)
-        left = list(range(len(commands)))
+        replies: list[Any] = [None] * len(commands)
+        pending = list(range(len(commands)))
         await self._topology.refresh_if_stale()
-        for tries_left in reversed(range(TRIES)):
-            groups = self._by_node(commands, answers, left)
-            asked = (self._ask(node, [args for _, args in group], script, replicas) for node, group in groups)
-            for (_, group), given in zip(groups, await asyncio.gather(*asked), strict=True):
-                for (place, _), answer in zip(group, given, strict=True):
-                    answers[place] = answer
-            left = [place for place in left if isinstance(answers[place], TRY_AGAIN)]
-            if not left or not tries_left:
+        for tries_left in reversed(range(MAX_TRIES)):
+            groups = self._group_by_node(commands, replies, pending)
+            sends = (self._send_to_node(node, [args for _, args in group], script, replicas) for node, group in groups)
+            for (_, group), node_replies in zip(groups, await asyncio.gather(*sends), strict=True):
+                for (index, _), reply in zip(group, node_replies, strict=True):
+                    replies[index] = reply
+            pending = [index for index in pending if isinstance(replies[index], RETRIED_ERRORS)]
+            if not pending or not tries_left:
                 break
-            await self._before_the_next_try([answers[place] for place in left])
-        return answers
+            await self._prepare_retry([replies[index] for index in pending])
+        return replies
 
-    async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
-        """As CommandPipeline says; one pipeline per node, because MGET is for keys of one slot."""
+    async def get_values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
+        """Send one pipeline of GETs per node, because MGET works only for keys of one slot."""
         return await self.send([Command(key, ("GET", key)) for key in keys])
 
-    async def broadcast(self, args: Sequence[Args]) -> list[list[Any]]:
-        """As CommandPipeline says."""
+    async def broadcast(self, commands: Sequence[Args]) -> list[list[Any]]:
         await self._topology.refresh_if_stale()
-        asked = (self._ask(node, [[one] for one in args], None, None) for node in self._client.get_primaries())
-        return list(await asyncio.gather(*asked))
+        single_commands = [[args] for args in commands]
+        sends = (self._send_to_node(node, single_commands, None, None) for node in self._client.get_primaries())
+        return list(await asyncio.gather(*sends))
 
     def node_for(self, key: bytes) -> str:
-        """As CommandPipeline says."""
         try:
             return self._topology.get_primary(key).name
         except SlotNotCoveredError:
             return ""
 
-    def _by_node(
-        self, commands: Sequence[Command], answers: list[Any], left: list[int]
-    ) -> list[tuple[ClusterNode, Asked]]:
-        """A command for a slot that nobody holds gets its answer here."""
-        groups: dict[str, tuple[ClusterNode, Asked]] = {}
-        for place in left:
-            command, before = commands[place], answers[place]
-            args: list[Args] = [command.args]
+    def _group_by_node(
+        self, commands: Sequence[Command], replies: list[Any], pending: list[int]
+    ) -> list[tuple[ClusterNode, NodeCommands]]:
+        """Group pending commands by node; the error for a slot without a primary goes to `replies` directly."""
+        groups: dict[str, tuple[ClusterNode, NodeCommands]] = {}
+        for index in pending:
+            command, last_reply = commands[index], replies[index]
+            sent_commands: list[Args] = [command.args]
             try:
                 node = self._topology.get_primary(command.key)
             except SlotNotCoveredError as error:
-                answers[place] = error
+                replies[index] = error
                 self._topology.is_stale = True
                 continue
-            to = self._client.get_node(before.host, before.port) if _is_ask(before) else None
-            if to is not None:
-                node, args = to, [("ASKING",), command.args]  # on one connection: it is for the next command alone
-            groups.setdefault(node.name, (node, []))[1].append((place, args))
+            ask_target = self._client.get_node(last_reply.host, last_reply.port) if _is_ask(last_reply) else None
+            if ask_target is not None:
+                # ASKING applies only to the next command on the same connection.
+                node, sent_commands = ask_target, [("ASKING",), command.args]
+            groups.setdefault(node.name, (node, []))[1].append((index, sent_commands))
         return list(groups.values())
 
-    async def _ask(
-        self, node: ClusterNode, args: list[list[Args]], script: str | None, replicas: ReplicaAcks | None
+    async def _send_to_node(
+        self, node: ClusterNode, commands: list[list[Args]], script: str | None, replicas: ReplicaAcks | None
     ) -> list[Any]:
-        """The last answer to each list of words."""
+        """Send lists of commands and return the reply to the last command of each list."""
         if not self._topology.is_available(node):
-            return [RedisTimeoutError(f"{node.name} did not answer a moment ago")] * len(args)
+            return [RedisTimeoutError(f"{node.name} timed out a moment ago")] * len(commands)
         pipeline: Any = self._client.pipeline(transaction=False)
-        for one in add_load_and_wait([one for some in args for one in some], script, replicas):
-            pipeline.execute_command(*one, target_nodes=node)
+        for args in add_load_and_wait([args for sequence in commands for args in sequence], script, replicas):
+            pipeline.execute_command(*args, target_nodes=node)
         try:
-            # Redirections are followed by `send`: the client would do it one command after the other, and without WAIT.
-            answers = await pipeline.execute(raise_on_error=False, allow_redirections=False)
+            # `send` follows redirections: the client would follow them one command at a time, and without WAIT.
+            replies = await pipeline.execute(raise_on_error=False, allow_redirections=False)
         except REDIS_ERRORS as error:
-            answers = [error] * len(args)
+            replies = [error] * len(commands)
         else:
-            flat = iter(unwrap_replies(answers, script, replicas))
-            answers = [[next(flat) for _ in some][-1] for some in args]
-        self._topology.record_replies(node, answers)
-        return answers
+            flat = iter(unwrap_replies(replies, script, replicas))
+            replies = [[next(flat) for _ in sequence][-1] for sequence in commands]
+        self._topology.record_replies(node, replies)
+        return replies
 
-    async def _before_the_next_try(self, errors: list[Any]) -> None:
+    async def _prepare_retry(self, errors: list[Any]) -> None:
         await self._topology.refresh_if_stale()
         for error in errors:
-            if isinstance(error, MovedError):  # newer than what an arbitrary node may have told
+            if isinstance(error, MovedError):  # newer than the topology, which comes from an arbitrary node
                 await self._client.nodes_manager.move_slot(error)
         if any(isinstance(error, TryAgainError) for error in errors):
-            await asyncio.sleep(TRY_AGAIN_S)
+            await asyncio.sleep(TRY_AGAIN_DELAY_S)
 
 
-def _is_ask(answer: Any) -> bool:
-    return isinstance(answer, AskError) and not isinstance(answer, MovedError)  # the one derives from the other
+def _is_ask(reply: Any) -> bool:
+    return isinstance(reply, AskError) and not isinstance(reply, MovedError)  # MovedError derives from AskError

@@ -1,7 +1,6 @@
-"""Many commands in one round trip, each answer or error to its own command, and the replicas that must have the writes.
+"""Many commands in one round trip, with one reply or error per command, and waiting for replicas.
 
-Knows one server, given or found by Sentinel; `cluster_round_trips.py` does the same with many. Knows no key's meaning,
-no script and no format.
+`ServerCommandPipeline` talks to one server, whether given or found by Sentinel; `cluster_pipelines.py` to many.
 """
 
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from redis.exceptions import RedisClusterException, RedisError
 REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
 
 Args = tuple[Any, ...]
-"""A command as it is sent."""
+"""The name and arguments of a command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The server that holds `key` is the one to ask."""
+    """A command for the server that holds `key`."""
 
     key: bytes
     args: Args
@@ -28,44 +27,44 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaAcks:
-    """So many replicas must have a write before it counts, and they are waited for that long."""
+    """How many replicas must acknowledge a write, and how long to wait for them."""
 
     count: int
     timeout_ms: int
 
     def __post_init__(self) -> None:
-        assert self.count >= 1, "no replica needs no waiting"
-        assert self.timeout_ms >= 1, "to Redis, 0 ms means for ever"
+        assert self.count >= 1, "waiting needs at least one replica"
+        assert self.timeout_ms >= 1, "Redis reads 0 ms as no timeout"
 
 
 class NotReplicated(RedisError):
-    """Too few replicas have the write. It is done, and may be lost all the same if the server is."""
+    """Too few replicas acknowledged the write. It was applied, but may be lost with the server."""
 
 
 class CommandPipeline(Protocol):
-    """How commands reach Redis. Nothing is raised for a Redis that fails: its error is the answer."""
+    """Sends commands to Redis. A failure of Redis is not raised but returned in place of the reply."""
 
     async def send(
         self, commands: Sequence[Command], *, script: str | None = None, replicas: ReplicaAcks | None = None
     ) -> list[Any]:
-        """An answer or an Exception per command, in order; each is atomic, the whole is not.
+        """Return a reply or an Exception per command, in order; each command is atomic, the list is not.
 
-        `script` is loaded in the same round trip, in front. With `replicas` an answer means that they have the write,
-        else it is NotReplicated.
+        `script` is loaded first, in the same round trip. With `replicas`, a reply means that enough of them have the
+        write; otherwise it is NotReplicated.
         """
 
-    async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
-        """What lies under each key, an Exception where that is not known."""
+    async def get_values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
+        """Return the value of each key, or an Exception where it could not be read."""
 
-    async def broadcast(self, args: Sequence[Args]) -> list[list[Any]]:
-        """The answer of every primary to each of these, an Exception where there is none."""
+    async def broadcast(self, commands: Sequence[Args]) -> list[list[Any]]:
+        """Send the commands to every primary; return a list of replies or Exceptions per primary."""
 
     def node_for(self, key: bytes) -> str:
-        """A name for the server that is asked about this key; it may be another one a moment later."""
+        """Name the server that currently holds `key`; a cluster may move it at any time."""
 
 
 class ServerCommandPipeline:
-    """To one server. The client's own single retry is all there is: it finds the primary anew after a fail-over."""
+    """Commands to one server. The client's single retry is the only one; it finds the new primary after a failover."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -77,44 +76,44 @@ class ServerCommandPipeline:
         for args in add_load_and_wait([command.args for command in commands], script, replicas):
             pipeline.execute_command(*args)
         try:
-            answers = await pipeline.execute(raise_on_error=False)
+            replies = await pipeline.execute(raise_on_error=False)
         except REDIS_ERRORS as error:
             return [error] * len(commands)
-        return unwrap_replies(answers, script, replicas)
+        return unwrap_replies(replies, script, replicas)
 
-    async def values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
+    async def get_values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
         try:
             values: list[Any] = await self._client.mget(keys)
         except REDIS_ERRORS as error:
             return [error] * len(keys)
         return values
 
-    async def broadcast(self, args: Sequence[Args]) -> list[list[Any]]:
-        return [await self.send([Command(b"", one) for one in args])]
+    async def broadcast(self, commands: Sequence[Args]) -> list[list[Any]]:
+        return [await self.send([Command(b"", args) for args in commands])]
 
-    def node_for(self, key: bytes) -> str:  # noqa: ARG002 - it is always this one
+    def node_for(self, key: bytes) -> str:  # noqa: ARG002 - there is only one server
         return ""
 
 
-def add_load_and_wait(args: Sequence[Args], script: str | None, replicas: ReplicaAcks | None) -> list[Args]:
-    """What goes over one connection: a WAIT at the end is for all writes before it and costs no further round trip."""
-    first = [("SCRIPT LOAD", script)] if script is not None else []
-    last = [("WAIT", replicas.count, replicas.timeout_ms)] if replicas is not None else []
-    return [*first, *args, *last]
+def add_load_and_wait(commands: Sequence[Args], script: str | None, replicas: ReplicaAcks | None) -> list[Args]:
+    """Add SCRIPT LOAD in front and WAIT behind; one WAIT covers all writes before it without another round trip."""
+    load = [("SCRIPT LOAD", script)] if script is not None else []
+    wait = [("WAIT", replicas.count, replicas.timeout_ms)] if replicas is not None else []
+    return [*load, *commands, *wait]
 
 
-def unwrap_replies(answers: list[Any], script: str | None, replicas: ReplicaAcks | None) -> list[Any]:
-    """The answers to the words themselves, and errors in place of those that too few replicas have."""
-    own = answers[int(script is not None) : len(answers) - int(replicas is not None)]
+def unwrap_replies(replies: list[Any], script: str | None, replicas: ReplicaAcks | None) -> list[Any]:
+    """Drop the replies that `add_load_and_wait` caused, and replace replies by an error if too few replicas wrote."""
+    command_replies = replies[int(script is not None) : len(replies) - int(replicas is not None)]
     if replicas is None:
-        return own
-    have = answers[-1]
-    if isinstance(have, Exception):
-        missing: Exception = have
-    elif have < replicas.count:
-        missing = NotReplicated(
-            f"not acknowledged: {have} of {replicas.count} replicas had it within {replicas.timeout_ms} ms"
+        return command_replies
+    ack_count = replies[-1]
+    if isinstance(ack_count, Exception):
+        failure: Exception = ack_count
+    elif ack_count < replicas.count:
+        failure = NotReplicated(
+            f"not acknowledged: {ack_count} of {replicas.count} replicas had it within {replicas.timeout_ms} ms"
         )
     else:
-        return own
-    return [answer if isinstance(answer, Exception) else missing for answer in own]
+        return command_replies
+    return [reply if isinstance(reply, Exception) else failure for reply in command_replies]

@@ -1,7 +1,7 @@
-"""Whether Redis answers, and what it holds: one server, or the primaries of a cluster together.
+"""Reachability and memory of one server, or of all primaries of a cluster together.
 
-A primary that does not answer is left out as long as another one does: a cluster with one away still serves most of
-its users. Knows no key and no history.
+A primary that does not answer is left out as long as another one answers, because a cluster with one primary down still
+serves most of its users.
 """
 
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ from app.stores.redis.pipelines import Args, CommandPipeline
 from app.stores.results import StoreUsage
 
 
-async def ping(redis: CommandPipeline) -> None:
-    """Raises the error of a primary if all of them fail."""
-    await _of_primaries(redis, [("PING",)])
+async def ping_primaries(pipeline: CommandPipeline) -> None:
+    """Raise the error of a primary if all of them fail."""
+    await _send_to_primaries(pipeline, [("PING",)])
 
 
-async def collect_usage(redis: CommandPipeline) -> StoreUsage:
-    """Sums over the primaries that answer; raises if none does."""
-    nodes = await _of_primaries(redis, [("INFO", "memory"), ("DBSIZE",)])
+async def collect_usage(pipeline: CommandPipeline) -> StoreUsage:
+    """Sum the usage of all primaries that answer; raise an error if none does."""
+    replies = await _send_to_primaries(pipeline, [("INFO", "memory"), ("DBSIZE",)])
     used, startup, limit = (
-        sum(int(memory[name]) for memory, _ in nodes) for name in ("used_memory", "used_memory_startup", "maxmemory")
+        sum(int(memory[name]) for memory, _ in replies) for name in ("used_memory", "used_memory_startup", "maxmemory")
     )
-    return StoreUsage(
-        memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=sum(int(keys) for _, keys in nodes)
-    )
+    keys = sum(int(key_count) for _, key_count in replies)
+    return StoreUsage(memory_bytes=used, startup_bytes=startup, limit_bytes=limit, keys=keys)
 
 
-async def _of_primaries(redis: CommandPipeline, args: Sequence[Args]) -> list[list[Any]]:
-    answers = await redis.broadcast(args)
-    whole = [given for given in answers if not any(isinstance(answer, Exception) for answer in given)]
-    if not whole:
-        raise next(answer for given in answers for answer in given if isinstance(answer, Exception))
-    return whole
+async def _send_to_primaries(pipeline: CommandPipeline, commands: Sequence[Args]) -> list[list[Any]]:
+    """Return the replies of the primaries that answered every command."""
+    all_replies = await pipeline.broadcast(commands)
+    complete = [replies for replies in all_replies if not any(isinstance(reply, Exception) for reply in replies)]
+    if not complete:
+        raise next(reply for replies in all_replies for reply in replies if isinstance(reply, Exception))
+    return complete

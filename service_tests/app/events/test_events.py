@@ -1,4 +1,4 @@
-"""POST /events: each event judged on its own, an event once, a history in time order."""
+"""POST /events: events are validated one by one, idempotent, and ordered by time."""
 
 import time
 from collections.abc import Callable
@@ -20,31 +20,31 @@ async def send(service: Service, *events: Any) -> dict[str, Any]:
     return answer
 
 
-async def history(service: Service, user: str) -> list[tuple[str, int]]:
+async def read_history(service: Service, user: str) -> list[tuple[str, int]]:
     answer = (await service.http.get(f"/users/{user}/history")).json()
     return [(event["item_id"], event["timestamp"]) for event in answer["events"]]
 
 
-async def test_events_in_any_order_make_a_history_in_time_order(service: Service, new_user: Callable[[], str]) -> None:
+async def test_history_is_in_time_order_for_events_in_any_order(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     events = [{"user_id": user, "item_id": f"i{n}", "timestamp": 1_700_000_000 + n} for n in (5, 1, 4, 2, 3)]
     answer = await send(service, *events)
     assert answer["stored"] == 5
-    assert [item for item, _ in await history(service, user)] == ["i1", "i2", "i3", "i4", "i5"]
+    assert [item for item, _ in await read_history(service, user)] == ["i1", "i2", "i3", "i4", "i5"]
 
 
-async def test_the_same_event_again_is_a_duplicate(service: Service, new_user: Callable[[], str]) -> None:
+async def test_repeated_event_is_a_duplicate(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     event = {"user_id": user, "item_id": "i1", "timestamp": 1_700_000_000}
-    named = {"user_id": user, "item_id": "i2", "event_id": "once"}
-    first = await send(service, event, named)
-    again = await send(service, event, named | {"item_id": "i3"})
+    event_with_id = {"user_id": user, "item_id": "i2", "event_id": "once"}
+    first = await send(service, event, event_with_id)
+    repeated = await send(service, event, event_with_id | {"item_id": "i3"})
     assert [result["status"] for result in first["results"]] == ["stored", "stored"]
-    assert [result["status"] for result in again["results"]] == ["duplicate", "duplicate"]
-    assert again["results"][-1]["history_version"] == 2
+    assert [result["status"] for result in repeated["results"]] == ["duplicate", "duplicate"]
+    assert repeated["results"][-1]["history_version"] == 2
 
 
-async def test_an_invalid_event_is_told_and_the_others_are_stored(
+async def test_result_of_an_invalid_event_names_the_field_and_the_others_are_stored(
     service: Service, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
@@ -62,13 +62,13 @@ async def test_an_invalid_event_is_told_and_the_others_are_stored(
         good | {"item_id": "i3"},
     )
     assert [result["status"] for result in answer["results"]] == ["stored", *["invalid"] * 7, "stored"]
-    told = [result["detail"].split(":")[0] for result in answer["results"][1:-1]]
-    assert told == ["item_id", "event", "item_id", "timestamp", "timestamp", "typ", "timestamp"]
+    fields = [result["detail"].split(":")[0] for result in answer["results"][1:-1]]
+    assert fields == ["item_id", "event", "item_id", "timestamp", "timestamp", "typ", "timestamp"]
     assert (answer["stored"], answer["invalid"]) == (2, 7)
 
 
 @pytest.mark.parametrize(
-    ("given", "milliseconds"),
+    ("timestamp", "milliseconds"),
     [
         (1_700_000_000, 1_700_000_000_000),
         (1_700_000_000.25, 1_700_000_000_250),
@@ -78,24 +78,26 @@ async def test_an_invalid_event_is_told_and_the_others_are_stored(
         (3, 3000),
     ],
 )
-async def test_times_are_seconds_milliseconds_or_rfc_3339(
-    given: Any, milliseconds: int, service: Service, new_user: Callable[[], str]
+async def test_timestamps_are_seconds_milliseconds_or_rfc_3339(
+    timestamp: Any, milliseconds: int, service: Service, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await send(service, {"user_id": user, "item_id": "i1", "timestamp": given})
-    assert await history(service, user) == [("i1", milliseconds)]
+    await send(service, {"user_id": user, "item_id": "i1", "timestamp": timestamp})
+    assert await read_history(service, user) == [("i1", milliseconds)]
 
 
-async def test_an_event_without_a_time_is_of_now(service: Service, new_user: Callable[[], str]) -> None:
+async def test_event_without_timestamp_gets_the_time_of_arrival(
+    service: Service, new_user: Callable[[], str]
+) -> None:
     user = new_user()
     before = time.time_ns() // 1_000_000
     await send(service, {"user_id": user, "item_id": 77})
-    ((item, at),) = await history(service, user)
+    ((item, at),) = await read_history(service, user)
     assert item == "77"
     assert before <= at <= time.time_ns() // 1_000_000
 
 
-async def test_what_is_older_than_a_full_history_is_late(
+async def test_event_older_than_a_full_history_is_late(
     service_with: Callable[..., Any], new_user: Callable[[], str]
 ) -> None:
     user = new_user()
@@ -104,12 +106,10 @@ async def test_what_is_older_than_a_full_history_is_late(
         answer = await send(service, {"user_id": user, "item_id": "i9", "timestamp": 1})
         assert answer["results"] == [{"status": "late", "history_version": 4}]
         assert answer["late"] == 1
-        assert [item for item, _ in await history(service, user)] == ["i2", "i3", "i4"]
+        assert [item for item, _ in await read_history(service, user)] == ["i2", "i3", "i4"]
 
 
-async def test_type_and_recommendation_come_back_with_the_history(
-    service: Service, new_user: Callable[[], str]
-) -> None:
+async def test_history_contains_type_and_recommendation_id(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     await send(service, {"user_id": user, "item_id": "i1", "type": "buy", "recommendation_id": "abc"})
     (event,) = (await service.http.get(f"/users/{user}/history")).json()["events"]
@@ -117,14 +117,14 @@ async def test_type_and_recommendation_come_back_with_the_history(
 
 
 @pytest.mark.parametrize("count", [0, 1001])
-async def test_a_call_has_1_to_1000_events(count: int, service: Service) -> None:
+async def test_request_must_have_1_to_1000_events(count: int, service: Service) -> None:
     events = [{"user_id": "u", "item_id": "i"}] * count
     response = await service.http.post("/events", json={"events": events})
     assert response.status_code == 422
     assert "events" in response.json()["detail"]
 
 
-async def test_results_are_counted(service: Service, new_user: Callable[[], str]) -> None:
+async def test_results_are_counted_in_metrics(service: Service, new_user: Callable[[], str]) -> None:
     names = [f'nextup_events_total{{result="{result}"}}' for result in ("stored", "duplicate", "invalid")]
     before = [await service.read_metric(name) for name in names]
     event = {"user_id": new_user(), "item_id": "i1", "timestamp": 5}

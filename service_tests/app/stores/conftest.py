@@ -1,6 +1,6 @@
-"""The store under test, on one server, on a cluster and behind Sentinel: small histories, so that trimming is near.
+"""The store under test, on one server, on a cluster and behind Sentinel, with histories so small that they are trimmed.
 
-Every test that takes `redis_url`, or what is made from it, runs on all three.
+Every test that uses `redis_url`, or a fixture that depends on it, runs on all three.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,21 +10,21 @@ import pytest
 from app.stores.history import HistoryStore
 from app.stores.redis.client import RedisClient
 from app.stores.redis.embedded import EmbeddedRedis
-from service_tests.support.redis_cluster import RedisCluster, redis_cluster
-from service_tests.support.redis_sentinel import RedisSentinel, redis_sentinel
+from service_tests.support.redis_cluster import RedisCluster, run_redis_cluster
+from service_tests.support.redis_sentinel import RedisSentinel, run_redis_sentinel
 
 
 @pytest.fixture(scope="session")
 def healthy_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """One that no test may hurt."""
-    with redis_cluster(tmp_path_factory.mktemp("cluster"), node_timeout_ms=20_000) as cluster:
+    """A cluster that no test may damage."""
+    with run_redis_cluster(tmp_path_factory.mktemp("cluster"), node_timeout_ms=20_000) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def healthy_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
-    """One that no test may hurt."""
-    with redis_sentinel(tmp_path_factory.mktemp("sentinel"), down_after_ms=20_000) as sentinel:
+    """A primary with replicas and Sentinels that no test may damage."""
+    with run_redis_sentinel(tmp_path_factory.mktemp("sentinel"), down_after_ms=20_000) as sentinel:
         yield sentinel
 
 
@@ -34,7 +34,7 @@ def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
             yield server.url
     else:
-        yield request.getfixturevalue(f"whole_{request.param}").url
+        yield request.getfixturevalue(f"healthy_{request.param}").url
 
 
 @pytest.fixture

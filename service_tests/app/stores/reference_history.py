@@ -1,7 +1,4 @@
-"""What history.lua should do, as plainly as Python can say it: the yardstick of the property tests.
-
-Knows lists and tuples; knows no bytes, no Redis and no shortcuts.
-"""
+"""Plain Python model of history.lua, against which the property tests compare it."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +8,7 @@ from app.stores.results import AppendResult
 Identity = tuple[str, ...]
 
 
-def identity(event: NewEvent) -> Identity:
+def get_identity(event: NewEvent) -> Identity:
     return ("id", event.event_id) if event.event_id is not None else ("at", event.item_id, str(event.timestamp_ms))
 
 
@@ -21,30 +18,32 @@ class ReferenceHistory:
     events: list[NewEvent] = field(default_factory=list)
     version: int = 0
     watermark: int | None = None
-    seen: list[Identity] = field(default_factory=list)
+    trimmed_ids: list[Identity] = field(default_factory=list)
 
     def append(self, events: list[NewEvent]) -> list[AppendResult]:
-        outcomes: dict[int, AppendResult] = {}
+        results: dict[int, AppendResult] = {}
         for index in sorted(range(len(events)), key=lambda index: events[index].timestamp_ms):
-            outcomes[index] = self._append_one(events[index])
-        if len(self.seen) > 5 * self.max_events and any(outcome.status == "stored" for outcome in outcomes.values()):
-            self.seen = self.seen[-4 * self.max_events :]
-        return [outcomes[index] for index in range(len(events))]
+            results[index] = self._append_event(events[index])
+        has_stored = any(result.status == "stored" for result in results.values())
+        if len(self.trimmed_ids) > 5 * self.max_events and has_stored:
+            self.trimmed_ids = self.trimmed_ids[-4 * self.max_events :]
+        return [results[index] for index in range(len(events))]
 
-    def _append_one(self, event: NewEvent) -> AppendResult:
-        if identity(event) in [identity(other) for other in self.events] or identity(event) in self.seen:
+    def _append_event(self, event: NewEvent) -> AppendResult:
+        identity = get_identity(event)
+        if identity in map(get_identity, self.events) or identity in self.trimmed_ids:
             return AppendResult("duplicate", self.version)
         if self.watermark is not None and event.timestamp_ms <= self.watermark:
             return AppendResult("late", self.version)
         if len(self.events) == self.max_events and event.timestamp_ms < self.events[0].timestamp_ms:
             return AppendResult("late", self.version)
-        self.events = sorted([*self.events, event], key=lambda other: other.timestamp_ms)
+        self.events = sorted([*self.events, event], key=lambda event: event.timestamp_ms)
         self.version += 1
         if len(self.events) > self.max_events:
-            gone = self.events.pop(0)
-            self.watermark = gone.timestamp_ms
-            if gone.event_id is not None:
-                self.seen.append(identity(gone))
+            trimmed = self.events.pop(0)
+            self.watermark = trimmed.timestamp_ms
+            if trimmed.event_id is not None:
+                self.trimmed_ids.append(get_identity(trimmed))
         return AppendResult("stored", self.version)
 
     def read_history(self) -> list[HistoryEvent]:

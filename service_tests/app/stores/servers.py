@@ -1,21 +1,21 @@
-"""What the servers behind a client say of themselves, all primaries together. Knows no history."""
+"""Statistics of the servers behind a client, summed over all primaries."""
 
 from typing import Any
 
 from app.stores.redis.client import RedisClient, make_pipeline
 
 
-async def call_each_primary(client: RedisClient, *words: Any) -> list[Any]:
-    """The answer of every primary; raises the first error."""
-    answers = [answer for (answer,) in await make_pipeline(client).broadcast([words])]
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
+async def call_each_primary(client: RedisClient, *args: Any) -> list[Any]:
+    """Return the reply of every primary; raise the first error."""
+    replies = [reply for (reply,) in await make_pipeline(client).broadcast([args])]
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 async def count_calls(client: RedisClient, command: str) -> int:
-    """How often a command was run since the servers started."""
+    """Count the calls of a command since the servers started."""
     name = f"cmdstat_{command}"
     return sum(
         stats[name]["calls"] for stats in await call_each_primary(client, "INFO", "commandstats") if name in stats
@@ -23,5 +23,5 @@ async def count_calls(client: RedisClient, command: str) -> int:
 
 
 async def read_statistic(client: RedisClient, name: str) -> int:
-    """A number of INFO stats."""
+    """Read a number of INFO stats."""
     return sum(int(stats[name]) for stats in await call_each_primary(client, "INFO", "stats"))

@@ -1,4 +1,4 @@
-"""Writes that replicas must have before they count: NEXTUP_REDIS_WAIT_REPLICAS on a server with one replica."""
+"""Writes that replicas must acknowledge: NEXTUP_REDIS_WAIT_REPLICAS on a server with one replica."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.keys import build_user_keys
-from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.client import RedisClient
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import AppendResult
+from app.users.service import UserService
 from service_tests.app.stores.servers import count_calls
-from service_tests.support.redis_processes import RedisProcess, wait_until
+from service_tests.support.redis_processes import RedisProcess
+from service_tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,28 +36,31 @@ class Pair:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.primary.port}"
 
-    def cut(self) -> None:
-        """The replica hangs, and nothing written from now on can be on its way to it."""
+    def disconnect(self) -> None:
+        """Pause the replica, and make sure that no later write is on its way to it."""
         self.replica.pause()
-        with self.primary.client() as client:
+        with self.primary.connect() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
-    def join(self) -> None:
+    def reconnect(self) -> None:
         self.replica.resume()
-        wait_until(self.is_joined, "a replica that follows")
+        self.wait_until_connected()
 
-    def is_joined(self) -> bool:
-        """A new replica is sent writes only once it has said for the first time how far it is."""
-        with self.primary.client() as client:
+    def wait_until_connected(self) -> None:
+        wait_until(self._is_connected, "a replica that acknowledges writes", ignored=RedisError)
+
+    def _is_connected(self) -> bool:
+        """The primary sends writes to a new replica only after its first acknowledgement."""
+        with self.primary.connect() as client:
             client.incr("joined")
             return bool(client.execute_command("WAIT", 1, 100))
 
-    def replica_has(self, key: bytes) -> bool:
-        with self.replica.client() as client:
+    def has_replica_key(self, key: bytes) -> bool:
+        with self.replica.connect() as client:
             return bool(client.exists(key))
 
-    def calls_at_replica(self, command: str) -> int:
-        with self.replica.client() as client:
+    def count_replica_calls(self, command: str) -> int:
+        with self.replica.connect() as client:
             stats = client.info("commandstats")
         return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
@@ -66,7 +71,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     replica = RedisProcess(tmp_path / "replica", OPTIONS | {"replicaof": f"127.0.0.1 {primary.port}"})
     try:
         pair = Pair(primary, replica)
-        wait_until(pair.is_joined, "a replica that follows")
+        pair.wait_until_connected()
         yield pair
     finally:
         primary.stop()
@@ -88,101 +93,102 @@ async def store(client: RedisClient) -> AsyncIterator[HistoryStore]:
 
 
 @pytest.mark.parametrize("wait_replicas", [0, 1])
-async def test_an_event_that_dies_with_its_primary_was_acknowledged_only_where_nobody_waits(
+async def test_event_lost_with_its_primary_was_acknowledged_only_without_wait_replicas(
     wait_replicas: int, pair: Pair, client: RedisClient
 ) -> None:
     store = HistoryStore(client, wait_replicas=wait_replicas, wait_replicas_s=0.2)
     await store.append([NewEvent("u", "before", 1)])
-    wait_until(lambda: pair.replica_has(build_user_keys("u").items), "a replica that has it")
-    pair.cut()
-    (answer,) = await asyncio.gather(store.append([NewEvent("u", "after", 2)]), return_exceptions=True)
+    wait_until(lambda: pair.has_replica_key(build_user_keys("u").items), "a replica with the key", ignored=RedisError)
+    pair.disconnect()
+    (result,) = await asyncio.gather(store.append([NewEvent("u", "after", 2)]), return_exceptions=True)
     pair.primary.kill()
     pair.replica.resume()
-    with pair.replica.client() as promoted:
+    with pair.replica.connect() as promoted:
         promoted.execute_command("REPLICAOF", "NO", "ONE")
-    other = await open_redis(f"redis://127.0.0.1:{pair.replica.port}")
-    history = await HistoryStore(other).read_history("u")
-    await close_redis(other)
+    new_client = await open_redis(f"redis://127.0.0.1:{pair.replica.port}")
+    history = await HistoryStore(new_client).read_history("u")
+    await close_redis(new_client)
     assert [event.item_id for event in history.events] == ["before"]
     if wait_replicas:
-        assert isinstance(answer, StoreUnavailable)
-        assert "not acknowledged: 0 of 1 replicas" in answer.detail
-        assert answer.retry_after_s == 1.0
+        assert isinstance(result, StoreUnavailable)
+        assert "not acknowledged: 0 of 1 replicas" in result.detail
+        assert result.retry_after_s == 1.0
     else:
-        assert answer == [AppendResult("stored", 2)], "lost, and the caller was told that it is stored"
+        assert result == [AppendResult("stored", 2)], "lost, although the caller got `stored`"
 
 
-async def test_what_was_not_acknowledged_is_sent_again_and_stored_once(pair: Pair, store: HistoryStore) -> None:
+async def test_repeated_append_without_acknowledgement_stores_events_once(pair: Pair, store: HistoryStore) -> None:
     events = [NewEvent("u", "a", 1, "e1"), NewEvent("u", "b", 2)]
-    pair.cut()
+    pair.disconnect()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="not acknowledged"):
             await store.append(events)
-    pair.join()
-    assert [applied.status for applied in await store.append(events)] == ["duplicate"] * 2
+    pair.reconnect()
+    assert [result.status for result in await store.append(events)] == ["duplicate"] * 2
     assert (await store.read_recent("u")).version == 2
-    assert pair.replica_has(build_user_keys("u").events)
+    assert pair.has_replica_key(build_user_keys("u").events)
 
 
-async def test_waiting_for_a_duplicate_is_waiting_for_a_write_of_this_connection(
+async def test_duplicate_repeats_a_write_so_that_wait_covers_it(
     pair: Pair, client: RedisClient, store: HistoryStore
 ) -> None:
-    """From some version of Redis on, WAIT looks at what its own connection wrote, and a duplicate writes nothing."""
+    """WAIT of newer Redis versions covers the writes of its own connection, and a duplicate writes nothing."""
     await store.append([NewEvent("u", "a", 1)])
-    for waiting, writes in ((store, 1), (HistoryStore(client, max_events=5), 0)):
-        before, value = pair.calls_at_replica("setrange"), await store.read_values("u")
-        assert (await waiting.append([NewEvent("u", "a", 1)]))[0].status == "duplicate"
-        assert pair.calls_at_replica("setrange") == before + writes
-        assert await store.read_values("u") == value
-    before = pair.calls_at_replica("setrange")
+    for tested_store, writes in ((store, 1), (HistoryStore(client, max_events=5), 0)):
+        before, snapshot = pair.count_replica_calls("setrange"), await store.read_snapshot("u")
+        assert (await tested_store.append([NewEvent("u", "a", 1)]))[0].status == "duplicate"
+        assert pair.count_replica_calls("setrange") == before + writes
+        assert await store.read_snapshot("u") == snapshot
+    before = pair.count_replica_calls("setrange")
     await store.append([NewEvent("u", "a", 1)] * 3)
-    assert pair.calls_at_replica("setrange") == before + 1, "however many they are"
+    assert pair.count_replica_calls("setrange") == before + 1, "one write for any number of duplicates"
 
 
-async def test_many_users_in_one_call_are_waited_for_once(
+async def test_one_append_of_many_users_waits_once(
     client: RedisClient, store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
-    await store.append([NewEvent(new_user(), "a", 1)])  # so that the server knows the script
+    await store.append([NewEvent(new_user(), "a", 1)])  # loads the script
     before = await count_calls(client, "wait")
     await store.append([NewEvent(new_user(), "a", 1) for _ in range(100)])
     assert await count_calls(client, "wait") == before + 1
     await HistoryStore(client).append([NewEvent(new_user(), "a", 1)])
-    assert await count_calls(client, "wait") == before + 1, "who does not wait does not ask"
+    assert await count_calls(client, "wait") == before + 1, "no WAIT without wait_replicas"
 
 
-async def test_an_erasure_counts_when_the_replica_has_erased_too(pair: Pair, store: HistoryStore) -> None:
+async def test_erasure_succeeds_once_the_replica_has_erased_too(pair: Pair, store: HistoryStore) -> None:
     await store.append([NewEvent("u", "a", 1)])
-    pair.cut()
+    pair.disconnect()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="not acknowledged"):
             await store.erase("u")
-    pair.join()
-    before = pair.calls_at_replica("set")
-    assert await store.erase("u") == 0, "it was gone, and now it is gone from both"
-    assert pair.calls_at_replica("set") == before + 1, "something was written to wait for"
-    assert not any(pair.replica_has(key) for key in build_user_keys("u")), "and it is gone as well"
+    pair.reconnect()
+    before = pair.count_replica_calls("set")
+    assert await store.erase("u") == 0, "the primary had erased it before"
+    assert pair.count_replica_calls("set") == before + 1, "a write for WAIT to cover"
+    assert not any(pair.has_replica_key(key) for key in build_user_keys("u")), "the write leaves no key"
 
 
-async def test_a_merge_that_is_not_acknowledged_keeps_its_source(pair: Pair, store: HistoryStore) -> None:
+async def test_merge_without_acknowledgement_keeps_its_source(pair: Pair, store: HistoryStore) -> None:
+    users = UserService(store)
     await store.append([NewEvent("source", "a", 1), NewEvent("into", "b", 2)])
-    pair.cut()
+    pair.disconnect()
     with pytest.raises(StoreUnavailable, match="not acknowledged"):
-        await merge_histories(store, "into", "source")
-    pair.join()
+        await users.merge("into", "source")
+    pair.reconnect()
     assert [event.item_id for event in (await store.read_history("source")).events] == ["a"]
-    assert (await merge_histories(store, "into", "source")).keys_removed == 2
+    assert (await users.merge("into", "source")).keys_removed == 2
     assert [event.item_id for event in (await store.read_history("into")).events] == ["a", "b"]
 
 
-async def test_a_read_waits_for_nobody(pair: Pair, store: HistoryStore) -> None:
+async def test_reads_do_not_wait_for_replicas(pair: Pair, store: HistoryStore) -> None:
     await store.append([NewEvent("u", "a", 1)])
-    pair.cut()
+    pair.disconnect()
     async with asyncio.timeout(0.15):
         assert (await store.read_recent("u")).version == 1
         assert (await store.read_history("u")).version == 1
 
 
-async def test_replicas_of_the_embedded_redis_are_refused_by_name() -> None:
+def test_settings_reject_wait_replicas_with_the_embedded_redis() -> None:
     with pytest.raises(ValidationError, match=r"NEXTUP_REDIS_WAIT_REPLICAS=1 .*NEXTUP_REDIS_URL"):
         Settings(redis_wait_replicas=1)
     assert Settings(redis_wait_replicas=1, redis_url="redis://x").redis_wait_replicas == 1

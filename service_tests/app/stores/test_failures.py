@@ -1,4 +1,4 @@
-"""When Redis is slow, full, read-only or gone: one kind of error, and never another caller's answer."""
+"""Redis that is slow, full, read-only or down: one kind of error, and never the reply of another caller."""
 
 import asyncio
 import random
@@ -21,28 +21,28 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Recorder:
-    seen: list[tuple[str, bool]] = field(default_factory=list)
+    operations: list[tuple[str, bool]] = field(default_factory=list)
 
     def observe(self, operation: str, seconds: float, error: bool) -> None:
         assert seconds >= 0
-        self.seen.append((operation, error))
+        self.operations.append((operation, error))
 
 
 @pytest.fixture
-async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    """One that a test may break."""
+async def private_server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    """A server that a test may break."""
     with EmbeddedRedis.start(tmp_path) as server:
         yield server
 
 
-async def test_every_operation_on_a_dead_server_is_store_unavailable_and_names_itself(
-    own_server: EmbeddedRedis,
+async def test_every_operation_on_a_dead_server_raises_store_unavailable_with_its_name(
+    private_server: EmbeddedRedis,
 ) -> None:
     recorder = Recorder()
-    client = await open_redis(own_server.url)
+    client = await open_redis(private_server.url)
     store = HistoryStore(client, observer=recorder)
     await store.ping()
-    own_server.stop()
+    private_server.stop()
     operations = {
         "recent": store.read_recent("u"),
         "append": store.append([NewEvent("u", "a", 1)]),
@@ -55,14 +55,14 @@ async def test_every_operation_on_a_dead_server_is_store_unavailable_and_names_i
     for name, operation in operations.items():
         with pytest.raises(StoreUnavailable, match=name):
             await operation
-    assert recorder.seen == [("ping", False), *((name, True) for name in operations)]
+    assert recorder.operations == [("ping", False), *((name, True) for name in operations)]
     await close_redis(client)
 
 
-async def test_a_full_a_read_only_and_a_stopped_server_recover_without_a_new_client(
-    own_server: EmbeddedRedis, tmp_path: Path
+async def test_store_recovers_from_a_full_a_read_only_and_a_stopped_server(
+    private_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    client = await open_redis(own_server.url)
+    client = await open_redis(private_server.url)
     store = HistoryStore(client)
     await client.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="append"):
@@ -72,38 +72,38 @@ async def test_a_full_a_read_only_and_a_stopped_server_recover_without_a_new_cli
     with pytest.raises(StoreUnavailable, match="append"):
         await store.append([NewEvent("u", "a", 1)])
     await client.execute_command("REPLICAOF", "NO", "ONE")
-    own_server.stop()
+    private_server.stop()
     with EmbeddedRedis.start(tmp_path):
         assert (await store.append([NewEvent("u", "a", 1)]))[0].status == "stored"
         assert (await store.read_recent("u")).version == 1
         await close_redis(client)
 
 
-async def test_a_server_that_hangs_costs_a_caller_only_its_deadline_or_the_timeout(own_server: EmbeddedRedis) -> None:
-    client = await open_redis(own_server.url, timeout_s=0.3)
-    other = await open_redis(own_server.url)
+async def test_callers_of_a_hanging_server_wait_only_until_deadline_or_timeout(private_server: EmbeddedRedis) -> None:
+    client = await open_redis(private_server.url, timeout_s=0.3)
+    control_client = await open_redis(private_server.url)
     store = HistoryStore(client, max_in_flight=1, wait_s=0.05)
-    await other.execute_command("CLIENT", "PAUSE", "2000")
+    await control_client.execute_command("CLIENT", "PAUSE", "2000")
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    started_at = loop.time()
     results = await asyncio.gather(
         store.read_recent("u", loop.time() + 0.1), store.read_history("u"), store.ping(), return_exceptions=True
     )
-    assert loop.time() - began < 1
+    assert loop.time() - started_at < 1
     assert [type(result).__name__ for result in results].count("StoreUnavailable") >= 2
     assert "no connection was free" in "".join(map(str, results))
     await close_redis(client)
-    await close_redis(other)
+    await close_redis(control_client)
 
 
 @pytest.mark.slow
-async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
+async def test_replies_to_cancelled_callers_never_reach_another_caller(
     redis_url: str, new_user: Callable[[], str]
 ) -> None:
     client = await open_redis(redis_url, max_connections=4, timeout_s=10.0)
-    pauser = await open_redis(redis_url)
+    control_client = await open_redis(redis_url)
     store = HistoryStore(client, max_in_flight=4, wait_s=10.0)
-    dice = random.Random(5)
+    generator = random.Random(5)
     users = [new_user() for _ in range(50)]
     await store.append([NewEvent(user, f"item-of-{user}", 1) for user in users])
 
@@ -117,10 +117,10 @@ async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
 
     cancelled = 0
     for _ in range(30):
-        await call_each_primary(pauser, "CLIENT PAUSE", "15")
-        tasks = [asyncio.create_task(check(dice.choice(users))) for _ in range(40)]
-        await asyncio.sleep(dice.random() * 0.02)
-        for task in dice.sample(tasks, 20):
+        await call_each_primary(control_client, "CLIENT PAUSE", "15")
+        tasks = [asyncio.create_task(check(generator.choice(users))) for _ in range(40)]
+        await asyncio.sleep(generator.random() * 0.02)
+        for task in generator.sample(tasks, 20):
             cancelled += task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert result is None or isinstance(result, asyncio.CancelledError), result
@@ -128,4 +128,4 @@ async def test_cancelled_callers_never_leave_their_answer_to_somebody_else(
     await asyncio.gather(*(check(user) for user in users))
     await store.close()
     await close_redis(client)
-    await close_redis(pauser)
+    await close_redis(control_client)

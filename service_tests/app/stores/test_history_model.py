@@ -1,4 +1,4 @@
-"""Property tests: whatever is appended, merged and erased, the store equals the reference history."""
+"""Property tests: after any appends, merges and erasures, the store equals the reference history."""
 
 import asyncio
 import random
@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from app.item_key import item_keys
 from app.stores.history import HistoryStore
-from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import AppendResult
+from app.users.service import UserService
 from service_tests.app.stores.reference_history import ReferenceHistory
 
 USERS = ["first", "second}%"]
@@ -44,20 +44,20 @@ async def check_steps(url: str, max_events: int, steps: list[list[NewEvent] | st
             histories[step] = ReferenceHistory(max_events)
         elif isinstance(step, tuple):
             into, source = step
-            merged = await merge_histories(store, run + into, run + source)
-            outcomes = histories[into].append(histories[source].events)
+            merged = await UserService(store).merge(run + into, run + source)
+            results = histories[into].append(histories[source].events)
             histories[source] = ReferenceHistory(max_events)
-            assert merged.stored == sum(outcome.status == "stored" for outcome in outcomes)
+            assert merged.stored == sum(result.status == "stored" for result in results)
         else:
             expected: list[AppendResult | None] = [None] * len(step)
             for user in USERS:
-                mine = [index for index, event in enumerate(step) if event.user_id == user]
-                for index, outcome in zip(mine, histories[user].append([step[i] for i in mine]), strict=True):
-                    expected[index] = outcome
-            assert await store.append([_of_run(run, event) for event in step]) == expected
+                indices = [index for index, event in enumerate(step) if event.user_id == user]
+                for index, result in zip(indices, histories[user].append([step[i] for i in indices]), strict=True):
+                    expected[index] = result
+            assert await store.append([_prefix_user(run, event) for event in step]) == expected
         for user, history in histories.items():
-            read, recent = await store.read_history(run + user), await store.read_recent(run + user)
-            assert (read.version, read.events) == (history.version, history.read_history())
+            stored, recent = await store.read_history(run + user), await store.read_recent(run + user)
+            assert (stored.version, stored.events) == (history.version, history.read_history())
             assert recent.version == history.version
             assert recent.item_keys.tolist() == item_keys(e.item_id for e in history.events).tolist()
             assert recent.times.tolist() == [max(0, e.timestamp_ms // 1000) for e in history.events]
@@ -67,20 +67,20 @@ async def check_steps(url: str, max_events: int, steps: list[list[NewEvent] | st
     await close_redis(client)
 
 
-def _of_run(run: str, event: NewEvent) -> NewEvent:
+def _prefix_user(run: str, event: NewEvent) -> NewEvent:
     return NewEvent(
         run + event.user_id, event.item_id, event.timestamp_ms, event.event_id, event.type, event.recommendation_id
     )
 
 
-def many(redis_url: str, on_a_server: int) -> int:
-    """Behind Sentinel and on a cluster it is the same script, called another way: fewer cases do."""
-    return on_a_server if redis_url.startswith("unix:") else on_a_server // 5
+def scale_count(redis_url: str, server_count: int) -> int:
+    """Run fewer cases behind Sentinel and on a cluster, where the same script is called another way."""
+    return server_count if redis_url.startswith("unix:") else server_count // 5
 
 
 @pytest.mark.slow
-def test_the_store_equals_the_reference_after_any_steps(redis_url: str) -> None:
-    @settings(max_examples=many(redis_url, 250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_store_equals_the_reference_after_any_steps(redis_url: str) -> None:
+    @settings(max_examples=scale_count(redis_url, 250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(max_events=st.integers(1, 12), steps=steps)
     def check(max_events: int, steps: list[list[NewEvent] | str | tuple[str, ...]]) -> None:
         asyncio.run(check_steps(redis_url, max_events, steps))
@@ -89,20 +89,20 @@ def test_the_store_equals_the_reference_after_any_steps(redis_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_store_equals_the_reference_over_long_random_histories(redis_url: str) -> None:
-    """Mostly single newest events, as in life, with enough of them to cut off dead events and old identities."""
-    dice = random.Random(7)
+def test_store_equals_the_reference_over_long_random_histories(redis_url: str) -> None:
+    """Append mostly single newest events, enough of them to cut off trimmed events and old identities."""
+    generator = random.Random(7)
     for max_events in (3, 20, 40):
         steps: list[list[NewEvent] | str | tuple[str, ...]] = []
-        for now in range(many(redis_url, 400)):
+        for now in range(scale_count(redis_url, 400)):
             batch = [
                 NewEvent(
                     USERS[0],
-                    dice.choice("abcdefgh"),
-                    700 * (now + (dice.randint(-30, 0) if dice.random() < 0.1 else 0)),
-                    dice.choice([None, f"e{now}", f"e{dice.randint(0, now)}"]),
+                    generator.choice("abcdefgh"),
+                    700 * (now + (generator.randint(-30, 0) if generator.random() < 0.1 else 0)),
+                    generator.choice([None, f"e{now}", f"e{generator.randint(0, now)}"]),
                 )
-                for _ in range(40 if dice.random() < 0.02 else 1)
+                for _ in range(40 if generator.random() < 0.02 else 1)
             ]
             steps.append(batch)
         asyncio.run(check_steps(redis_url, max_events, steps))
@@ -110,29 +110,31 @@ def test_the_store_equals_the_reference_over_long_random_histories(redis_url: st
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_events_sent_many_times_at_once_and_in_disorder_are_stored_once_in_time_order(redis_url: str) -> None:
-    run, times = uuid4().hex, many(redis_url, 20)
+def test_repeated_concurrent_unordered_events_are_stored_once_in_time_order(redis_url: str) -> None:
+    run, times = uuid4().hex, scale_count(redis_url, 20)
     all_events = [
         NewEvent(f"{run}{number % 5}", f"item{number}", 1000 * number, f"e{number}" if number % 2 else None)
         for number in range(1000)
     ]
-    sent = all_events * times
-    random.Random(3).shuffle(sent)
+    repeated_events = all_events * times
+    random.Random(3).shuffle(repeated_events)
 
     async def check() -> None:
         client = await open_redis(redis_url, timeout_s=30.0)
         store = HistoryStore(client, max_events=1000, wait_s=100.0)
-        outcomes = await asyncio.gather(*(store.append([event]) for event in sent))
-        assert sum(outcome.status == "stored" for (outcome,) in outcomes) == 1000
-        assert sum(outcome.status == "duplicate" for (outcome,) in outcomes) == 1000 * (times - 1)
+        results = await asyncio.gather(*(store.append([event]) for event in repeated_events))
+        assert sum(result.status == "stored" for (result,) in results) == 1000
+        assert sum(result.status == "duplicate" for (result,) in results) == 1000 * (times - 1)
         for user in range(5):
             history = await store.read_history(f"{run}{user}")
-            mine = [event for event in all_events if event.user_id == f"{run}{user}"]
+            expected = [event for event in all_events if event.user_id == f"{run}{user}"]
             assert history.version == 200
-            assert [(e.item_id, e.timestamp_ms) for e in history.events] == [(e.item_id, e.timestamp_ms) for e in mine]
+            assert [(e.item_id, e.timestamp_ms) for e in history.events] == [
+                (e.item_id, e.timestamp_ms) for e in expected
+            ]
             recent = await store.read_recent(f"{run}{user}")
-            assert recent.item_keys.tolist() == item_keys(e.item_id for e in mine).tolist()
-            assert recent.times.tolist() == [e.timestamp_ms // 1000 for e in mine]
+            assert recent.item_keys.tolist() == item_keys(e.item_id for e in expected).tolist()
+            assert recent.times.tolist() == [e.timestamp_ms // 1000 for e in expected]
         await store.close()
         await close_redis(client)
 

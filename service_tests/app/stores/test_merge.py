@@ -1,4 +1,4 @@
-"""Merging two users: repeatable, nothing lost while the source still changes."""
+"""Merging two users: repeatable, and no event is lost while the source still changes."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,61 +7,93 @@ from contextlib import suppress
 import pytest
 
 from app.errors import InvalidRequest, StoreUnavailable
+from app.stores.errors import DamagedHistory
 from app.stores.history import HistoryStore
-from app.stores.merge import merge_histories
+from app.stores.keys import build_user_keys
 from app.stores.records import NewEvent
 from app.stores.results import AppendResult
+from app.users.service import UserService
 
 pytestmark = pytest.mark.anyio
 
 
-async def items(store: HistoryStore, user: str) -> list[str]:
+async def read_items(store: HistoryStore, user: str) -> list[str]:
     return [event.item_id for event in (await store.read_history(user)).events]
 
 
-async def test_events_of_both_end_up_in_time_order_and_the_source_is_gone(
+async def test_merge_orders_events_of_both_users_by_time_and_erases_the_source(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
-    known, anonymous = new_user(), new_user()
-    await store.append([NewEvent(known, "a", 1000), NewEvent(known, "c", 3000), NewEvent(known, "both", 5000, "e")])
+    user, anonymous = new_user(), new_user()
+    await store.append([NewEvent(user, "a", 1000), NewEvent(user, "c", 3000), NewEvent(user, "both", 5000, "e")])
     await store.append([NewEvent(anonymous, "b", 2000, type="view"), NewEvent(anonymous, "both", 5000, "e")])
-    merged = await merge_histories(store, known, anonymous)
+    merged = await UserService(store).merge(user, anonymous)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 4, 2)
-    assert await items(store, known) == ["a", "b", "c", "both"]
-    assert (await store.read_history(known)).events[1].type == "view"
-    assert (await store.read_recent(known)).times.tolist() == [1, 2, 3, 5]
+    assert await read_items(store, user) == ["a", "b", "c", "both"]
+    assert (await store.read_history(user)).events[1].type == "view"
+    assert (await store.read_recent(user)).times.tolist() == [1, 2, 3, 5]
     assert await store.erase(anonymous) == 0
 
 
-async def test_a_merge_that_stopped_before_erasing_is_repeated_without_effect_on_the_history(
+async def test_repeating_a_merge_that_stopped_before_the_erasure_does_not_change_the_history(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
-    known, anonymous = new_user(), new_user()
-    half_done = [NewEvent(anonymous, "a", 1), NewEvent(anonymous, "b", 2, "e")]
-    await store.append(half_done)
-    await store.append([NewEvent(known, e.item_id, e.timestamp_ms, e.event_id) for e in half_done])
-    merged = await merge_histories(store, known, anonymous)
+    user, anonymous = new_user(), new_user()
+    events = [NewEvent(anonymous, "a", 1), NewEvent(anonymous, "b", 2, "e")]
+    await store.append(events)
+    await store.append([NewEvent(user, e.item_id, e.timestamp_ms, e.event_id) for e in events])
+    merged = await UserService(store).merge(user, anonymous)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (0, 2, 2)
-    assert (await merge_histories(store, known, anonymous)).keys_removed == 0
-    assert await items(store, known) == ["a", "b"]
+    assert (await UserService(store).merge(user, anonymous)).keys_removed == 0
+    assert await read_items(store, user) == ["a", "b"]
 
 
-async def test_a_user_merged_into_itself_is_refused_and_keeps_everything(
+async def test_merging_a_user_into_itself_is_rejected_and_keeps_its_events(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
     await store.append([NewEvent(user, "a", 1)])
     with pytest.raises(InvalidRequest):
-        await merge_histories(store, user, user)
-    assert await items(store, user) == ["a"]
+        await UserService(store).merge(user, user)
+    assert await read_items(store, user) == ["a"]
+
+
+async def test_invalid_ids_are_rejected_as_invalid_requests(store: HistoryStore, new_user: Callable[[], str]) -> None:
+    users = UserService(store)
+    for call in (users.read_history("\ud800"), users.erase("\ud800"), users.merge(new_user(), "\ud800")):
+        with pytest.raises(InvalidRequest, match="user_id must be valid Unicode text"):
+            await call
+
+
+async def test_damaged_source_is_neither_merged_nor_erased(store: HistoryStore, new_user: Callable[[], str]) -> None:
+    user, anonymous = new_user(), new_user()
+    await store.append([NewEvent(anonymous, "a", 1), NewEvent(anonymous, "b", 2)])
+    await store.client.delete(build_user_keys(anonymous).items)
+    with pytest.raises(DamagedHistory, match="2 events, but 0 item entries"):
+        await UserService(store).merge(user, anonymous)
+    assert await read_items(store, anonymous) == ["a", "b"]
+    assert (await store.read_recent(user)).version == 0
+
+
+async def test_erasure_after_a_change_of_the_events_removes_nothing(
+    store: HistoryStore, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    await store.append([NewEvent(user, "a", 1)])
+    snapshot = await store.read_snapshot(user)
+    await store.append([NewEvent(user, "b", 2)])
+    assert await store.erase_unchanged(user, snapshot) is None
+    assert await read_items(store, user) == ["a", "b"]
+    assert await store.erase_unchanged(user, await store.read_snapshot(user)) == 2
 
 
 @pytest.mark.slow
-async def test_no_event_is_lost_while_the_source_still_receives_and_several_merge_at_once(
+async def test_concurrent_merges_lose_no_event_while_the_source_still_receives_events(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     big = HistoryStore(store.client, max_events=1000, wait_s=30.0)
-    known, anonymous = new_user(), new_user()
+    users = UserService(big)
+    user, anonymous = new_user(), new_user()
 
     async def send() -> list[AppendResult]:
         results = []
@@ -72,11 +104,11 @@ async def test_no_event_is_lost_while_the_source_still_receives_and_several_merg
 
     async def merge() -> None:
         for _ in range(30):
-            with suppress(StoreUnavailable):  # it gives up when the source never rests; the next one goes on
-                await merge_histories(big, known, anonymous)
+            with suppress(StoreUnavailable):  # the source changed during every attempt; the next merge continues
+                await users.merge(user, anonymous)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(send(), merge(), merge())
-    await merge_histories(big, known, anonymous)
-    assert await items(big, known) == [f"item{number}" for number in range(300)]
+    await users.merge(user, anonymous)
+    assert await read_items(big, user) == [f"item{number}" for number in range(300)]
     await big.close()

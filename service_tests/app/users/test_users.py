@@ -1,4 +1,4 @@
-"""One user's data: read, erase, merge."""
+"""The /users routes: history, erasure and merge."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,13 @@ from service_tests.support.service import Service
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_user_nobody_has_heard_of_has_an_empty_history(service: Service, new_user: Callable[[], str]) -> None:
+async def test_unknown_user_has_an_empty_history(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     answer = (await service.http.get(f"/users/{user}/history")).json()
     assert answer == {"user_id": user, "history_version": 0, "events": []}
 
 
-async def test_erasing_leaves_nothing_and_says_how_much_there_was(
-    service: Service, new_user: Callable[[], str]
-) -> None:
+async def test_erasure_removes_everything_and_counts_the_keys(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     await service.post_events(user, "i1", "i2")
     receipt = (await service.http.delete(f"/users/{user}")).json()
@@ -27,7 +25,7 @@ async def test_erasing_leaves_nothing_and_says_how_much_there_was(
     assert (await service.http.delete(f"/users/{user}")).json()["keys_removed"] == 0
 
 
-async def test_a_merge_moves_the_events_in_time_order_and_ends_the_source(
+async def test_merge_moves_the_events_in_time_order_and_erases_the_source(
     service: Service, new_user: Callable[[], str]
 ) -> None:
     user, anonymous = new_user(), new_user()
@@ -40,13 +38,13 @@ async def test_a_merge_moves_the_events_in_time_order_and_ends_the_source(
     assert (await service.http.get(f"/users/{anonymous}/history")).json()["events"] == []
 
 
-async def test_a_user_is_not_merged_into_itself(service: Service, new_user: Callable[[], str]) -> None:
+async def test_merging_a_user_into_itself_is_rejected(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     response = await service.http.post(f"/users/{user}/merge", json={"from": user})
     assert (response.status_code, response.json()["detail"]) == (422, "a user cannot be merged into itself")
 
 
-async def test_ids_with_slashes_and_spaces_are_reached_by_escaping(service: Service) -> None:
+async def test_ids_with_slashes_and_spaces_work_escaped(service: Service) -> None:
     user = "a b%ü/c/history"
     escaped = "/users/a%20b%25%C3%BC%2Fc%2Fhistory"
     await service.post_events(user, "i1")

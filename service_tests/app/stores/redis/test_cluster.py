@@ -1,4 +1,4 @@
-"""What only a cluster does: slots that move, nodes that are away while others are not, one round trip per node."""
+"""Cluster only: migrating slots, nodes that are down while others work, one round trip per node."""
 
 import asyncio
 import itertools
@@ -6,18 +6,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.item_key import item_keys
 from app.stores.history import HistoryStore
 from app.stores.keys import build_user_keys
-from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import StoredHistory
+from app.users.service import UserService
 from service_tests.app.stores.servers import count_calls, read_statistic
-from service_tests.support.redis_cluster import RedisCluster, redis_cluster
-from service_tests.support.redis_processes import RedisProcess, wait_until
+from service_tests.support.redis_cluster import RedisCluster, run_redis_cluster
+from service_tests.support.redis_processes import RedisProcess
+from service_tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -26,8 +28,8 @@ TIMEOUT_S = 1.0
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """One that tests may hurt and heal; it does not heal itself meanwhile."""
-    with redis_cluster(tmp_path_factory.mktemp("own"), node_timeout_ms=20_000) as cluster:
+    """A cluster that tests may break and repair; its timeout is too long for failovers during a test."""
+    with run_redis_cluster(tmp_path_factory.mktemp("own"), node_timeout_ms=20_000) as cluster:
         yield cluster
 
 
@@ -41,15 +43,15 @@ async def store(cluster: RedisCluster) -> AsyncIterator[HistoryStore]:
 
 
 @pytest.fixture
-def iter_users(cluster: RedisCluster, new_user: Callable[[], str]) -> list[str]:
-    """Thirty, on every node some."""
+def users(cluster: RedisCluster, new_user: Callable[[], str]) -> list[str]:
+    """Thirty users, some on every node."""
     users = [new_user() for _ in range(30)]
     assert len({cluster.find_primary(user).port for user in users}) == 3
     return users
 
 
 @contextmanager
-def hanging(node: RedisProcess) -> Iterator[None]:
+def pause_node(node: RedisProcess) -> Iterator[None]:
     node.pause()
     try:
         yield
@@ -58,52 +60,50 @@ def hanging(node: RedisProcess) -> Iterator[None]:
 
 
 async def fill(store: HistoryStore, users: list[str]) -> None:
-    outcomes = await store.append([NewEvent(user, f"of-{user}", 1) for user in users])
-    assert {outcome.status for outcome in outcomes} == {"stored"}
+    results = await store.append([NewEvent(user, f"of-{user}", 1) for user in users])
+    assert {result.status for result in results} == {"stored"}
 
 
-async def test_reads_of_one_tick_are_one_round_trip_per_node(store: HistoryStore, users: list[str]) -> None:
+async def test_reads_of_one_tick_share_one_round_trip_per_node(store: HistoryStore, users: list[str]) -> None:
     await fill(store, users)
     before = await count_calls(store.client, "get"), await read_statistic(store.client, "total_reads_processed")
     histories = await asyncio.gather(*(store.read_recent(user) for user in users + users))
     after = await count_calls(store.client, "get"), await read_statistic(store.client, "total_reads_processed")
     assert [h.item_keys.tolist() for h in histories] == [item_keys([f"of-{user}"]).tolist() for user in users + users]
     assert after[0] - before[0] == len(users)
-    assert after[1] - before[1] < 20, "three, and what the nodes tell each other meanwhile"
+    assert after[1] - before[1] < 20, "three, plus gossip between the nodes"
 
 
-async def test_users_of_different_nodes_are_merged(
-    cluster: RedisCluster, store: HistoryStore, users: list[str]
-) -> None:
+async def test_merge_works_across_nodes(cluster: RedisCluster, store: HistoryStore, users: list[str]) -> None:
     into = users[0]
     source = next(user for user in users if cluster.find_primary(user) is not cluster.find_primary(into))
     await fill(store, [into, source])
-    merged = await merge_histories(store, into, source)
+    merged = await UserService(store).merge(into, source)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 2, 2)
     assert [event.item_id for event in (await store.read_history(into)).events] == [f"of-{into}", f"of-{source}"]
     assert (await store.read_recent(source)).version == 0
 
 
-async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
+async def test_user_of_a_migrating_slot_is_served_wherever_the_keys_are(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
-    """ASK for keys that have left, TRYAGAIN for a user of whom one key has left, MOVED when all of it is done."""
+    """ASK for keys that have moved, TRYAGAIN while only one key has moved, MOVED after the migration."""
     user, keys = users[0], build_user_keys(users[0])
     move = cluster.plan_slot_move(user)
     numbers = itertools.count(1)
 
     async def append_and_read() -> None:
         number = next(numbers)
-        answers = await asyncio.gather(*(store.append([NewEvent(user, "a", number, f"e{number}")]) for _ in range(3)))
-        assert sorted(applied.status for (applied,) in answers) == ["duplicate", "duplicate", "stored"]
-        read, recent = await asyncio.gather(
+        results = await asyncio.gather(*(store.append([NewEvent(user, "a", number, f"e{number}")]) for _ in range(3)))
+        assert sorted(result.status for (result,) in results) == ["duplicate", "duplicate", "stored"]
+        histories, recent = await asyncio.gather(
             asyncio.gather(*(store.read_history(user) for _ in range(3))),
             asyncio.gather(*(store.read_recent(user) for _ in range(3))),
         )
-        assert [history.version for history in read] + [history.version for history in recent] == [number] * 6
+        assert [history.version for history in histories] + [history.version for history in recent] == [number] * 6
 
     for _ in range(8):
-        await append_and_read()  # until events are trimmed: then there are three keys
+        await append_and_read()  # until events are trimmed, so that the user has three keys
     move.begin()
     await append_and_read()
     move.migrate(keys.events)
@@ -111,8 +111,8 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
         await store.append([NewEvent(user, "a", 100)])
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.read_history(user)
-    assert (await store.read_recent(user)).version == 9, "what a recommendation reads is one key, here or there"
-    move.migrate(keys.items, keys.seen)
+    assert (await store.read_recent(user)).version == 9, "a recommendation reads one key, which one of the nodes has"
+    move.migrate(keys.items, keys.trimmed_ids)
     for _ in range(5):
         await append_and_read()
     move.end()
@@ -122,10 +122,10 @@ async def test_a_user_whose_slot_is_under_way_is_found_wherever_the_keys_are(
     assert await store.erase(user) == 3
 
 
-async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
+async def test_append_for_a_user_with_missing_keys_fails_until_the_slot_has_moved(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
-    """Redis refuses several keys of a slot under way when one of them does not exist, here or there."""
+    """Redis rejects commands with several keys of a migrating slot if one of the keys does not exist."""
     user = users[0]
     move = cluster.plan_slot_move(user)
     move.begin()
@@ -136,66 +136,70 @@ async def test_events_of_a_user_without_all_keys_wait_until_the_slot_has_moved(
     assert (await store.append([NewEvent(user, "a", 1)]))[0].history_version == 1
 
 
-async def test_a_planned_change_of_the_primary_costs_no_caller_anything(
-    cluster: RedisCluster, store: HistoryStore, users: list[str]
-) -> None:
+async def test_planned_failover_fails_no_call(cluster: RedisCluster, store: HistoryStore, users: list[str]) -> None:
     old, new = cluster.find_primary(users[0]), cluster.find_replica(users[0])
     store = HistoryStore(store.client, max_events=1000, wait_replicas=1, wait_replicas_s=TIMEOUT_S / 2)
-    with new.client() as replica:
+    with new.connect() as replica:
         replica.execute_command("CLUSTER", "FAILOVER")
     number = 0
-    while new.role() != "master" or number < 20:
+    while new.read_role() != "master" or number < 20:
         await store.append([NewEvent(user, f"i{number}", number) for user in users])
         assert {(await store.read_recent(user)).version for user in users} == {number + 1}
         number += 1
-    assert old.role() == "slave"
+    assert old.read_role() == "slave"
     cluster.wait_until_healthy()
     await store.close()
 
 
-async def test_a_silent_node_costs_its_own_users_an_error_and_the_others_nothing(
+async def test_unresponsive_node_fails_its_own_users_and_does_not_affect_the_others(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     await fill(store, users)
-    silent = cluster.find_primary(users[0])
-    away = [user for user in users if cluster.find_primary(user) is silent]
-    there = [user for user in users if user not in away]
-    with hanging(silent):
-        waiting = asyncio.gather(*(store.read_recent(user) for user in away), return_exceptions=True)
+    node = cluster.find_primary(users[0])
+    affected = [user for user in users if cluster.find_primary(user) is node]
+    unaffected = [user for user in users if user not in affected]
+    with pause_node(node):
+        waiting = asyncio.gather(*(store.read_recent(user) for user in affected), return_exceptions=True)
         for number in range(40):
-            user = there[number % len(there)]
+            user = unaffected[number % len(unaffected)]
             assert (await store.read_recent(user)).version == 1
             assert (await store.append([NewEvent(user, f"of-{user}", 1)]))[0].status == "duplicate"
-        assert not waiting.done(), "nobody else waits for the silent one"
-        assert {type(answer) for answer in await waiting} == {StoreUnavailable}
+        assert not waiting.done(), "calls for other nodes do not wait for the unresponsive node"
+        assert {type(result) for result in await waiting} == {StoreUnavailable}
 
         together = asyncio.gather(*(store.read_recent(user) for user in users), return_exceptions=True)
-        assert [isinstance(answer, StoredHistory) for answer in await together] == [user in there for user in users]
+        assert [isinstance(result, StoredHistory) for result in await together] == [
+            user in unaffected for user in users
+        ]
         await store.ping()
-        assert (await store.usage()).keys >= 2 * len(there)
+        assert (await store.read_usage()).keys >= 2 * len(unaffected)
 
-        many = asyncio.gather(*(store.append([NewEvent(user, "x", 2)]) for user in away * 20), return_exceptions=True)
+        failing = asyncio.gather(
+            *(store.append([NewEvent(user, "x", 2)]) for user in affected * 20), return_exceptions=True
+        )
         await asyncio.sleep(0)
-        for user in there:
-            assert (await store.append([NewEvent(user, f"of-{user}", 1)]))[0].status == "duplicate", "there is room"
-        assert {type(answer) for answer in await many} == {StoreUnavailable}
-    await asyncio.to_thread(wait_until, lambda: silent.role() == "master", "the node answers")
+        for user in unaffected:
+            (result,) = await store.append([NewEvent(user, f"of-{user}", 1)])
+            assert result.status == "duplicate", "connections are free for the other nodes"
+        assert {type(result) for result in await failing} == {StoreUnavailable}
+    await asyncio.to_thread(wait_until, lambda: node.read_role() == "master", "a node that answers", ignored=RedisError)
     await asyncio.sleep(0.2)
-    assert [(await store.append([NewEvent(user, "y", 3)]))[0].status for user in away] == ["stored"] * len(away)
+    for user in affected:
+        assert (await store.append([NewEvent(user, "y", 3)]))[0].status == "stored"
 
 
-async def test_a_shard_without_any_node_fails_its_users_by_name_and_comes_back(
+async def test_error_names_the_node_of_a_shard_that_is_down_until_it_is_back(
     cluster: RedisCluster, store: HistoryStore, users: list[str]
 ) -> None:
     await fill(store, users)
-    gone = cluster.find_primary(users[0])
-    there = next(user for user in users if cluster.find_primary(user) is not gone)
-    gone.kill()
-    with pytest.raises(StoreUnavailable, match=f"append.*{gone.port}"):
+    node = cluster.find_primary(users[0])
+    unaffected = next(user for user in users if cluster.find_primary(user) is not node)
+    node.kill()
+    with pytest.raises(StoreUnavailable, match=f"append.*{node.port}"):
         await store.append([NewEvent(users[0], "x", 2)])
-    with pytest.raises(StoreUnavailable, match=f"recent.*{gone.port}"):
+    with pytest.raises(StoreUnavailable, match=f"recent.*{node.port}"):
         await store.read_recent(users[0])
-    assert (await store.read_recent(there)).version == 1
+    assert (await store.read_recent(unaffected)).version == 1
     await store.ping()
-    gone.start()
-    assert (await store.append([NewEvent(there, "x", 2)]))[0].status == "stored"
+    node.start()
+    assert (await store.append([NewEvent(unaffected, "x", 2)]))[0].status == "stored"

@@ -1,4 +1,4 @@
-"""Opening Redis by URL, and the same store on a cluster and behind Sentinel."""
+"""Clients from URLs, and the same store on a server, on a cluster and behind Sentinel."""
 
 import re
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from redis.asyncio import cluster
 
 from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
-from app.stores.merge import merge_histories
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis, parse_multi_host_url, redact_url
+from app.users.service import UserService
 from service_tests.support.redis_cluster import RedisCluster
 from service_tests.support.redis_sentinel import RedisSentinel
 
@@ -18,23 +18,23 @@ pytestmark = pytest.mark.anyio
 
 
 async def check_store(store: HistoryStore, new_user: Callable[[], str]) -> None:
-    users = [new_user() + odd for odd in ("", "}", "{", "{}") for _ in range(10)]
+    users = [new_user() + suffix for suffix in ("", "}", "{", "{}") for _ in range(10)]
     events = [NewEvent(user, f"item{number}", number, f"e{number}") for user in users for number in range(8)]
-    assert {applied.status for applied in await store.append(events)} == {"stored"}
-    assert {applied.status for applied in await store.append(events)} == {"duplicate"}
+    assert {result.status for result in await store.append(events)} == {"stored"}
+    assert {result.status for result in await store.append(events)} == {"duplicate"}
     assert (await store.read_recent(users[0])).version == 8
     assert len((await store.read_history(users[-1])).events) == 5
     assert {user async for user in store.iter_users()} >= set(users)
-    assert (await merge_histories(store, users[0], users[1])).keys_removed == 3
+    assert (await UserService(store).merge(users[0], users[1])).keys_removed == 3
     assert await store.erase(users[2]) == 3
-    usage = await store.usage()
+    usage = await store.read_usage()
     assert usage.memory_bytes > usage.startup_bytes > 100_000
-    assert usage.keys >= 2 * len(users) - 6, "without those that were merged and erased"
+    assert usage.keys >= 2 * len(users) - 6, "all but those of merged and erased users"
     await store.ping()
 
 
 @pytest.mark.slow
-async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Callable[[], str]) -> None:
+async def test_store_works_on_every_kind_of_redis(redis_url: str, new_user: Callable[[], str]) -> None:
     client = await open_redis(redis_url, timeout_s=5.0)
     assert isinstance(client, cluster.RedisCluster) == redis_url.startswith("redis+cluster:")
     store = HistoryStore(client, max_events=5)
@@ -43,11 +43,9 @@ async def test_the_same_store_wherever_redis_runs(redis_url: str, new_user: Call
     await close_redis(client)
 
 
-async def test_sentinel_leads_to_the_database_that_the_url_names(
-    healthy_sentinel: RedisSentinel, new_user: Callable[[], str]
-) -> None:
-    silent_first = healthy_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
-    client = await open_redis(f"{silent_first}/3", timeout_s=5.0)
+async def test_sentinel_url_selects_the_database(healthy_sentinel: RedisSentinel, new_user: Callable[[], str]) -> None:
+    url = healthy_sentinel.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
+    client = await open_redis(f"{url}/3", timeout_s=5.0)
     store = HistoryStore(client)
     await store.append([NewEvent(new_user(), "a", 1)])
     assert (await client.info("keyspace"))["db3"]["keys"] >= 2
@@ -55,7 +53,7 @@ async def test_sentinel_leads_to_the_database_that_the_url_names(
     await close_redis(client)
 
 
-async def test_the_error_names_the_url_and_not_the_password() -> None:
+async def test_error_names_the_url_without_the_password() -> None:
     for url in (
         "redis://:s3cret@127.0.0.1:1/0",
         "redis+sentinel://me:s3cret@127.0.0.1:1/shop",
@@ -67,28 +65,28 @@ async def test_the_error_names_the_url_and_not_the_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "why"),
+    ("url", "reason"),
     [
         ("http://x", r"redis\+cluster://"),
         ("nonsense", r"redis\+cluster://"),
         ("rediss+cluster://host", r"redis\+cluster://"),
-        ("redis+sentinel://host:1", "names the service"),
-        ("redis+sentinel://host:1/shop/two", "names the service"),
-        ("redis+sentinel://host:1/shop/0/1", "names the service"),
+        ("redis+sentinel://host:1", "must name the service"),
+        ("redis+sentinel://host:1/shop/two", "must name the service"),
+        ("redis+sentinel://host:1/shop/0/1", "must name the service"),
         ("redis+sentinel:///shop", "'' is not host:port"),
         ("redis+cluster://", "'' is not host:port"),
         ("redis+cluster://host:port", "'host:port' is not host:port"),
         ("redis+cluster://a:1,b:70000", "'b:70000' is not host:port"),
         ("redis+cluster://host:1/3", "no databases"),
-        ("redis+cluster://host:1?ssl=true", "no options"),
+        ("redis+cluster://host:1?ssl=true", "options are not supported"),
     ],
 )
-async def test_what_is_no_redis_url_is_refused_by_name(url: str, why: str) -> None:
-    with pytest.raises(StoreUnavailable, match=f"not a Redis URL: {re.escape(url)}: .*{why}"):
+async def test_error_names_an_invalid_url_and_the_reason(url: str, reason: str) -> None:
+    with pytest.raises(StoreUnavailable, match=f"not a Redis URL: {re.escape(url)}: .*{reason}"):
         await open_redis(url)
 
 
-async def test_a_server_of_another_kind_than_the_url_says_is_named(
+async def test_error_names_the_url_of_a_server_of_another_kind(
     healthy_cluster: RedisCluster, healthy_sentinel: RedisSentinel
 ) -> None:
     node, sentinel, plain = (
@@ -96,25 +94,25 @@ async def test_a_server_of_another_kind_than_the_url_says_is_named(
         healthy_sentinel.sentinels[0].port,
         healthy_sentinel.nodes[0].port,
     )
-    for url, why in (
-        (f"redis://127.0.0.1:{node}", r"a node of a cluster: say redis\+cluster:"),
-        (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: say redis\+sentinel:"),
+    for url, reason in (
+        (f"redis://127.0.0.1:{node}", r"a node of a cluster: use redis\+cluster:"),
+        (f"redis://127.0.0.1:{sentinel}", r"a Sentinel: use redis\+sentinel:"),
         (f"redis+cluster://127.0.0.1:{plain}", "[Cc]luster mode is not enabled"),
         (f"redis+sentinel://127.0.0.1:{plain}/shop", "SENTINEL"),
         (f"redis+sentinel://127.0.0.1:{sentinel}/cellar", "cellar"),
     ):
-        with pytest.raises(StoreUnavailable, match=why) as caught:
+        with pytest.raises(StoreUnavailable, match=reason) as caught:
             await open_redis(url)
         assert url in str(caught.value)
 
 
-async def test_urls_with_many_hosts_are_taken_apart() -> None:
-    many = parse_multi_host_url("redis+sentinel://u:p%40ss@a:1,b,[::1]:2/my%2Fshop/3", 26379)
-    assert many.hosts == (("a", 1), ("b", 26379), ("::1", 2))
-    assert (many.username, many.password, many.path) == ("u", "p@ss", ("my/shop", "3"))
+async def test_multi_host_url_is_parsed_into_its_parts() -> None:
+    target = parse_multi_host_url("redis+sentinel://u:p%40ss@a:1,b,[::1]:2/my%2Fshop/3", 26379)
+    assert target.hosts == (("a", 1), ("b", 26379), ("::1", 2))
+    assert (target.username, target.password, target.path) == ("u", "p@ss", ("my/shop", "3"))
     assert parse_multi_host_url("redis+cluster://:p@a", 6379).username is None
 
 
-async def test_passwords_are_redacted_wherever_they_stand() -> None:
+async def test_passwords_are_redacted_in_every_part_of_a_url() -> None:
     assert redact_url("redis://u:a@b@host/0?password=x&db=1") == "redis://***@host/0?password=***&db=1"
     assert redact_url("unix:///a@b/c") == "unix:///a@b/c"

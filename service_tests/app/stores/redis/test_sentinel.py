@@ -1,4 +1,4 @@
-"""Finding the primary through Sentinels, when many look for it at once and Sentinels go away."""
+"""Discovery of the primary through Sentinels under concurrency, cancellation and Sentinels that are down."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,41 +14,41 @@ from service_tests.support.redis_sentinel import SERVICE, RedisSentinel
 
 pytestmark = pytest.mark.anyio
 
-NOBODY = ("127.0.0.1", 1)
+CLOSED_PORT = ("127.0.0.1", 1)
 
 
 @asynccontextmanager
-async def asking(*sentinels: tuple[str, int]) -> AsyncIterator[SingleFlightSentinel]:
-    shared = SingleFlightSentinel(
+async def open_sentinel(*sentinels: tuple[str, int]) -> AsyncIterator[SingleFlightSentinel]:
+    client = SingleFlightSentinel(
         list(sentinels), sentinel_kwargs={"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
     )
-    yield shared
-    await shared.aclose()
+    yield client
+    await client.aclose()
 
 
-async def test_no_sentinel_is_forgotten_however_many_look_at_once(healthy_sentinel: RedisSentinel) -> None:
-    there = [("127.0.0.1", one.port) for one in healthy_sentinel.sentinels]
-    async with asking(NOBODY, *there) as shared:
-        before = list(shared.sentinels)
+async def test_concurrent_discovery_keeps_every_sentinel_in_the_list(healthy_sentinel: RedisSentinel) -> None:
+    sentinels = [("127.0.0.1", sentinel.port) for sentinel in healthy_sentinel.sentinels]
+    async with open_sentinel(CLOSED_PORT, *sentinels) as client:
+        before = list(client.sentinels)
         for _ in range(5):
-            found = await asyncio.gather(*(shared.discover_master(SERVICE) for _ in range(50)))
-            assert set(found) == {("127.0.0.1", healthy_sentinel.primary().port)}
-            shared.sentinels.reverse()  # the one that is away in front again
-        assert len(set(shared.sentinels)) == len(before)
+            addresses = await asyncio.gather(*(client.discover_master(SERVICE) for _ in range(50)))
+            assert set(addresses) == {("127.0.0.1", healthy_sentinel.find_primary().port)}
+            client.sentinels.reverse()  # so that the closed port is first again
+        assert len(set(client.sentinels)) == len(before)
 
 
-async def test_those_who_leave_take_the_answer_from_nobody_and_an_error_reaches_all(
+async def test_cancelled_caller_does_not_affect_others_and_an_error_reaches_all_callers(
     healthy_sentinel: RedisSentinel,
 ) -> None:
-    async with asking(*[("127.0.0.1", one.port) for one in healthy_sentinel.sentinels]) as shared:
-        tasks = [asyncio.create_task(shared.discover_master(SERVICE)) for _ in range(10)]
+    async with open_sentinel(*[("127.0.0.1", sentinel.port) for sentinel in healthy_sentinel.sentinels]) as client:
+        tasks = [asyncio.create_task(client.discover_master(SERVICE)) for _ in range(10)]
         await asyncio.sleep(0)
         tasks[0].cancel()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(answers[0], asyncio.CancelledError)
-        assert answers[1:] == [("127.0.0.1", healthy_sentinel.primary().port)] * 9
-        unknown = await asyncio.gather(*(shared.discover_master("nobody") for _ in range(3)), return_exceptions=True)
-        assert all(isinstance(answer, RedisConnectionError) for answer in unknown)
-    async with asking(NOBODY) as shared:
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(results[0], asyncio.CancelledError)
+        assert results[1:] == [("127.0.0.1", healthy_sentinel.find_primary().port)] * 9
+        errors = await asyncio.gather(*(client.discover_master("unknown") for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(error, RedisConnectionError) for error in errors)
+    async with open_sentinel(CLOSED_PORT) as client:
         with pytest.raises(RedisConnectionError, match="No master found"):
-            await shared.discover_master(SERVICE)
+            await client.discover_master(SERVICE)

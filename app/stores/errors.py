@@ -1,0 +1,16 @@
+"""Errors of the history store that do not mean that Redis is unavailable (that is `app.errors.StoreUnavailable`).
+
+The services map them to HTTP statuses. The first two are ValueErrors, so commands print them as mistakes of the caller.
+"""
+
+
+class InvalidId(ValueError):
+    """A user id that cannot be part of a Redis key."""
+
+
+class InvalidEvent(ValueError):
+    """An event that the record format cannot hold; the text names the field."""
+
+
+class DamagedHistory(RuntimeError):
+    """The two stored values of a user contradict each other."""
