@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics: for machines that health_monitor."""
+"""/livez, /readyz and /metrics: the routes for probes and Prometheus."""
 
 from typing import Annotated, Literal
 
@@ -22,27 +22,25 @@ class Health(BaseModel):
 @router.get("/livez", responses=declare_errors(500))
 @router.get("/healthz", responses=declare_errors(500))
 async def livez() -> Health:
-    """The process answers. Restart it if it does not; nothing else belongs here."""
+    """Liveness: the process answers. Restart it if it does not."""
     return Health()
 
 
 @router.get("/readyz", responses=declare_errors(500, 503))
-async def readyz(health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Health:
-    """Send requests here: the model is warm and Redis answers. 503 while one is away, and during shutdown."""
-    if health_monitor.draining:
+async def readyz(monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Health:
+    """Readiness: the model is warm and Redis answers. 503 while either is unavailable, and during shutdown."""
+    if monitor.draining:
         raise Draining
-    if health_monitor.store_problem is not None:
-        raise StoreUnavailable(health_monitor.store_problem)
-    if health_monitor.model_problem is not None:
-        raise ModelUnavailable(health_monitor.model_problem)
+    if monitor.store_problem is not None:
+        raise StoreUnavailable(monitor.store_problem)
+    if monitor.model_problem is not None:
+        raise ModelUnavailable(monitor.model_problem)
     return Health()
 
 
 @router.get("/metrics", response_class=Response, responses=declare_errors(500))
-async def metrics(
-    request: Request, health_monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]
-) -> Response:
-    """Prometheus text, or OpenMetrics for who asks for it; all workers together."""
-    health_monitor.update_gauges()
+async def metrics(request: Request, monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Response:
+    """Return the metrics of all workers as Prometheus text, or as OpenMetrics if the Accept header asks for it."""
+    monitor.update_gauges()
     content, content_type = render_metrics(request.headers.get("accept", ""))
     return Response(content, headers={"Content-Type": content_type})

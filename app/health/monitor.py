@@ -1,4 +1,4 @@
-"""What is asked now and then, so that /readyz and /metrics answer at once even when Redis does not."""
+"""Background poll of Redis and the model, so that /readyz and /metrics answer quickly even when Redis is down."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from app.telemetry.metrics import (
 log = logging.getLogger("nextup")
 
 POLL_INTERVAL_S = 2.0
-NOT_POLLED = "Redis was not asked yet"
+NOT_POLLED = "Redis has not been polled yet"
 
 
 class HealthMonitor:
@@ -34,32 +34,33 @@ class HealthMonitor:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Look once before the block begins, and then every `POLL_INTERVAL_S` until it ends."""
+        """Poll once before the block begins, then every POLL_INTERVAL_S until it ends."""
         await self.poll()
         async with run_periodically(self.poll, every_s=POLL_INTERVAL_S, name="health check"):
             yield
 
     def update_gauges(self) -> None:
-        """Refresh the gauges of this process; cheap."""
+        """Refresh the gauges of this process, which is cheap."""
         self._engine.update_gauges()
         sample_process_memory()
 
     @property
     def model_problem(self) -> str | None:
-        """Why the model cannot be asked; None if it can."""
+        """Why the model is unavailable; None if it is available."""
         return self._engine.unavailable_reason
 
     async def poll(self) -> None:
+        """Refresh the gauges and `store_problem`."""
         self.update_gauges()
         try:
             await self._store.ping()
-            usage = await self._store.usage()
+            usage = await self._store.read_usage()
             STORE_MEMORY.set(usage.memory_bytes)
             STORE_STARTUP_MEMORY.set(usage.startup_bytes)
             STORE_MEMORY_LIMIT.set(usage.limit_bytes)
             STORE_KEYS.set(usage.keys)
         except StoreUnavailable as error:
-            if self.store_problem is None:  # one line when it begins and one when it ends, not one per request
+            if self.store_problem is None:  # one log line per outage, not one per request
                 log.warning("Redis stopped answering: %s", error.detail)
             self.store_problem = error.detail
             STORE_UP.set(0)

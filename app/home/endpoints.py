@@ -1,4 +1,4 @@
-"""GET /: a page for people, without any other file or host."""
+"""GET /: a demo page in one file, without requests to other hosts."""
 
 from importlib.resources import files
 

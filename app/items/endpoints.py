@@ -1,4 +1,4 @@
-"""GET /items/{id}: the catalogue of the version that serves."""
+"""GET /items/{id}: the catalogue of the serving version."""
 
 from typing import Annotated
 
@@ -16,8 +16,8 @@ Engine = Annotated[AnyEngine, Depends(state("engine"))]
 
 @router.get("/{item_id:path}", responses=declare_errors(404, 422, 500))
 async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
-    """Title, categories and popularity of an item."""
-    servable = engine.servable  # once: another may take its place
+    """Return title, categories and popularity of an item."""
+    servable = engine.servable  # read once: a hot swap may replace it
     catalogue = servable.catalogue
     rank = catalogue.find_index(item_id)
     if rank is None:

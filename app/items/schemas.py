@@ -1,4 +1,4 @@
-"""What is told about an item."""
+"""Response body of /items/{id}."""
 
 from pydantic import BaseModel, Field
 

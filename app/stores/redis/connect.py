@@ -1,10 +1,8 @@
-"""Opening Redis, wherever it runs: one function from a URL to a client that has answered a PING.
+"""Open a Redis client from a URL: one server, TLS, a Unix socket, Sentinel or a cluster.
 
-Knows URLs, pools, timeouts and retries. Knows nothing of what is stored, nor of the embedded server.
-
-    redis://[user:password@]host[:port][/db]     rediss://… the same with TLS     unix:///path[?db=0]
-    redis+sentinel://[user:password@]host[:port],host[:port]…/service[/db]
-    redis+cluster://[user:password@]host[:port],host[:port]…
+redis://[user:password@]host[:port][/db]     rediss://… the same with TLS     unix:///path[?db=0]
+redis+sentinel://[user:password@]host[:port],host[:port]…/service[/db]
+redis+cluster://[user:password@]host[:port],host[:port]…
 """
 
 import re
@@ -27,22 +25,25 @@ from app.stores.redis.sentinel import SingleFlightSentinel
 
 RETRIES = 1
 SENTINEL_PORT, REDIS_PORT = 26379, 6379
-LAST_PORT = 65535
+MAX_PORT = 65535
 SCHEME_HINTS = {
-    "cluster": "a node of a cluster: say redis+cluster://host:port",
-    "sentinel": "a Sentinel: say redis+sentinel://host:port/service",
+    "cluster": "a node of a cluster: use redis+cluster://host:port",
+    "sentinel": "a Sentinel: use redis+sentinel://host:port/service",
 }
 
 
 async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 0.5) -> RedisClient:
-    """A client that works; StoreUnavailable says which URL does not. The caller ends it with `close_redis`."""
+    """Open a client that has answered a PING; the caller closes it with `close_redis`.
+
+    StoreUnavailable names the URL, without its password, if it is not valid or Redis does not answer there.
+    """
     try:
-        client = _client(url, max_connections, timeout_s)
+        client = _make_client(url, max_connections, timeout_s)
     except ValueError as error:
         raise StoreUnavailable(f"not a Redis URL: {redact_url(url)}: {error}") from error
     try:
         await client.execute_command("PING")
-        mode = None if isinstance(client, RedisCluster) else await _mode(client)
+        mode = None if isinstance(client, RedisCluster) else await _read_mode(client)
     except REDIS_ERRORS as error:
         await close_redis(client)
         reason = str(error) or type(error).__name__
@@ -53,8 +54,8 @@ async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 
     return client
 
 
-async def _mode(client: Redis) -> str | None:
-    """What kind of server answers; None if it does not tell. One of the wrong kind would fail at the first history."""
+async def _read_mode(client: Redis) -> str | None:
+    """Read the server's mode, None if it does not report one; the wrong mode would fail at the first history."""
     try:
         return str((await client.info("server")).get("redis_mode"))
     except ResponseError:
@@ -62,7 +63,7 @@ async def _mode(client: Redis) -> str | None:
 
 
 async def close_redis(client: RedisClient) -> None:
-    """Close every connection, those to the Sentinels included, of which the client itself does not think."""
+    """Close every connection, including those to the Sentinels, which the client itself leaves open."""
     await client.aclose()
     pool = getattr(client, "connection_pool", None)
     if isinstance(pool, SentinelConnectionPool):
@@ -70,14 +71,14 @@ async def close_redis(client: RedisClient) -> None:
 
 
 def redact_url(url: str) -> str:
-    """The URL without its password, for logs and errors."""
+    """Remove user and password from a URL, for logs and errors."""
     without_userinfo = re.sub(r"://[^/?#]*@", "://***@", url)
     return re.sub(r"(password=)[^&#]*", r"\1***", without_userinfo)
 
 
 @dataclass(frozen=True, slots=True)
 class MultiHostUrl:
-    """A URL that names more than one host."""
+    """The parts of a URL that may name several hosts."""
 
     hosts: tuple[tuple[str, int], ...]
     username: str | None
@@ -86,29 +87,29 @@ class MultiHostUrl:
 
 
 def parse_multi_host_url(url: str, default_port: int) -> MultiHostUrl:
-    """ValueError says what is wrong with it; nothing that stands there is passed over."""
+    """Parse a Sentinel or cluster URL; ValueError if it has any part that would be ignored."""
     parts = urlsplit(url)
     if parts.query or parts.fragment:
-        raise ValueError(f"it takes no options ({parts.query or parts.fragment})")
+        raise ValueError(f"options are not supported ({parts.query or parts.fragment})")
     userinfo, _, hosts = parts.netloc.rpartition("@")
     username, _, password = userinfo.partition(":")
     return MultiHostUrl(
-        tuple(_host_and_port(host, default_port) for host in hosts.split(",")),
+        tuple(_parse_host_and_port(host, default_port) for host in hosts.split(",")),
         unquote(username) or None,
         unquote(password) or None,
         tuple(unquote(part) for part in parts.path.split("/") if part),
     )
 
 
-def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+def _parse_host_and_port(text: str, default_port: int) -> tuple[str, int]:
     match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d+))?", text.strip())
-    if match is None or not 1 <= int(match[2] or default_port) <= LAST_PORT:
+    if match is None or not 1 <= int(match[2] or default_port) <= MAX_PORT:
         raise ValueError(f"{text!r} is not host:port")
     return match[1].strip("[]"), int(match[2] or default_port)
 
 
-def _client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
-    # One retry, for a connection that died while idle or at a fail-over. No retry after a timeout: that would only
+def _make_client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
+    # One retry, for a connection that died while idle or at a failover. No retry after a timeout: that would only
     # double the wait of a caller whose deadline is near.
     common: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -117,42 +118,42 @@ def _client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
     }
     scheme = url.partition("://")[0]
     if scheme == "redis+sentinel":
-        return _sentinel_client(url, max_connections, common)
+        return _make_sentinel_client(url, max_connections, common)
     if scheme == "redis+cluster":
-        return _cluster_client(url, max_connections, common)
+        return _make_cluster_client(url, max_connections, common)
     if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("it begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-    # Blocking: the default pool does not wait for a free connection, its 101st caller gets an error.
+        raise ValueError("it must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    # Blocking: the default pool raises for its 101st caller instead of waiting for a free connection.
     pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **common)
     return Redis.from_pool(pool)
 
 
-def _cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> RedisCluster:
-    many = parse_multi_host_url(url, REDIS_PORT)
-    if many.path not in ((), ("0",)):
-        raise ValueError(f"a cluster has no databases (/{'/'.join(many.path)})")
+def _make_cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> RedisCluster:
+    target = parse_multi_host_url(url, REDIS_PORT)
+    if target.path not in ((), ("0",)):
+        raise ValueError(f"a cluster has no databases (/{'/'.join(target.path)})")
     return RedisCluster(
-        startup_nodes=[ClusterNode(host, port) for host, port in many.hosts],
-        username=many.username,
-        password=many.password,
-        # A pool here raises when exhausted; the gate of the store keeps it from that, with room for discovery.
+        startup_nodes=[ClusterNode(host, port) for host, port in target.hosts],
+        username=target.username,
+        password=target.password,
+        # This pool raises when it is exhausted. The ConcurrencyLimiter prevents that; the rest is for discovery.
         max_connections=2 * max_connections,
-        # Its own retries would close every node's connections; cluster_round_trips.py tries again by rules of its own.
+        # Its own retries would close every node's connections; cluster_pipelines.py has its own rules for retries.
         **(common | {"retry": Retry(NoBackoff(), 0)}),
     )
 
 
-def _sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> Redis:
-    many = parse_multi_host_url(url, SENTINEL_PORT)
-    if not 1 <= len(many.path) <= 2 or not all(db.isdecimal() for db in many.path[1:]):
-        raise ValueError("the path names the service, and perhaps a database: /mymaster/0")
-    service, db = many.path[0], int(many.path[1]) if len(many.path) == 2 else 0
-    sentinel = SingleFlightSentinel(many.hosts, sentinel_kwargs=dict(common))
+def _make_sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> Redis:
+    target = parse_multi_host_url(url, SENTINEL_PORT)
+    if not 1 <= len(target.path) <= 2 or not all(db.isdecimal() for db in target.path[1:]):
+        raise ValueError("the path must name the service and may name a database: /mymaster/0")
+    service, db = target.path[0], int(target.path[1]) if len(target.path) == 2 else 0
+    sentinel = SingleFlightSentinel(target.hosts, sentinel_kwargs=dict(common))
     client: Redis = sentinel.master_for(
         service,
         db=db,
-        username=many.username,
-        password=many.password,
+        username=target.username,
+        password=target.password,
         max_connections=2 * max_connections,
         **common,
     )

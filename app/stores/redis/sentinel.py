@@ -1,8 +1,8 @@
-"""Who the primary is, by the word of the Sentinels: asked once for all who wait to know.
+"""Sentinel client with single-flight discovery of the primary.
 
-redis-py asks for every connection that is opened, and puts the Sentinel that answered in front. When many ask at once,
-as at a fail-over, two such exchanges can leave one Sentinel in the list twice and another nowhere: it is not asked
-again, nor closed. Knows nothing of what the primary is for.
+redis-py queries the Sentinels for every new connection and moves the one that answered to the front of its list. Two
+concurrent queries, as at a failover, can leave one Sentinel in the list twice and drop another, which is then neither
+queried again nor closed.
 """
 
 import asyncio
@@ -12,26 +12,26 @@ from redis.asyncio.sentinel import Sentinel
 
 
 class SingleFlightSentinel(Sentinel):
-    """At most one question at a time; who comes while it is under way gets its answer."""
+    """Runs at most one query at a time; concurrent callers share its result."""
 
     def __init__(self, sentinels: Any, **options: Any) -> None:
         super().__init__(sentinels, **options)  # type: ignore[no-untyped-call]
-        self._asking: asyncio.Task[Any] | None = None
+        self._query: asyncio.Task[Any] | None = None
 
     async def discover_master(self, service_name: str) -> Any:
-        """Host and port; MasterNotFoundError when no Sentinel knows one that is up."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(super().discover_master(service_name), name="sentinel")
-            self._asking.add_done_callback(_taken_note_of)
-        return await asyncio.shield(self._asking)
+        """Return host and port of the primary; MasterNotFoundError if no Sentinel knows one that is up."""
+        if self._query is None or self._query.done():
+            self._query = asyncio.create_task(super().discover_master(service_name), name="sentinel")
+            self._query.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._query)
 
     async def aclose(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._query is not None:
+            self._query.cancel()
         await super().aclose()
 
 
-def _taken_note_of(task: asyncio.Task[Any]) -> None:
-    """Asyncio complains of an error that nobody saw, and all who asked may have left."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Mark an error as retrieved: asyncio logs it otherwise, if every caller was cancelled before."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What is tested of health holds wherever the model is."""
+"""Runs the tests of health for every placement of the model."""
 
 from service_tests.support.model_placements import model_process as model_process
 

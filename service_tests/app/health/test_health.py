@@ -1,4 +1,4 @@
-"""/livez, /readyz, /metrics and the page."""
+"""/livez, /readyz, /metrics and the demo page."""
 
 import re
 from collections.abc import Callable
@@ -19,16 +19,16 @@ nextup_model_bytes nextup_model_uncompressed_bytes nextup_device_memory_bytes pr
 nextup_store_up nextup_store_memory_bytes nextup_store_errors_total nextup_store_duration_seconds
 nextup_model_reload_total nextup_last_batch_timestamp_seconds nextup_memory_limit_bytes
 nextup_store_startup_memory_bytes nextup_store_memory_limit_bytes nextup_store_keys
-""".split()  # noqa: SIM905 - a list of words reads better as words
+""".split()  # noqa: SIM905 - names are easier to read and edit without quotes
 
 
-async def test_a_service_that_runs_is_alive_and_ready(service: Service) -> None:
+async def test_running_service_is_live_and_ready(service: Service) -> None:
     for path in ("/livez", "/healthz", "/readyz"):
         response = await service.http.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_a_service_that_shuts_down_is_alive_but_not_ready(service: Service) -> None:
+async def test_draining_service_is_live_but_not_ready(service: Service) -> None:
     service.state["health_monitor"].draining = True
     assert (await service.http.get("/livez")).status_code == 200
     response = await service.http.get("/readyz")
@@ -41,7 +41,7 @@ async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None
     assert [name for name in CONTRACT if name not in declared] == []
 
 
-async def test_the_store_is_told_by_what_it_takes_and_holds(service: Service, new_user: Callable[[], str]) -> None:
+async def test_store_metrics_report_memory_and_keys(service: Service, new_user: Callable[[], str]) -> None:
     await service.state["health_monitor"].poll()
     keys = await service.read_metric("nextup_store_keys")
     await service.post_events(new_user(), "i7", "i8")
@@ -52,7 +52,7 @@ async def test_the_store_is_told_by_what_it_takes_and_holds(service: Service, ne
     assert await service.read_metric("nextup_store_memory_limit_bytes") == 0, "the embedded Redis has no maxmemory"
 
 
-async def test_the_process_takes_less_than_it_may(service: Service) -> None:
+async def test_resident_memory_is_below_the_limit(service: Service) -> None:
     resident = await service.read_metric("process_resident_memory_bytes")
     assert 0 < resident < await service.read_metric("nextup_memory_limit_bytes")
 
@@ -67,16 +67,16 @@ async def test_both_text_formats_can_be_parsed(service: Service) -> None:
     assert list(parse_openmetrics(openmetrics.text))  # type: ignore[no-untyped-call]
 
 
-async def test_no_user_or_item_is_in_a_label(service: Service) -> None:
-    await service.post_events("somebody-special", "i7")
-    await service.recommend(user_id="somebody-special")
-    await service.http.get("/users/somebody-special/history")
-    await service.http.get("/somebody-special/nowhere")
-    assert "somebody-special" not in (await service.http.get("/metrics")).text
+async def test_labels_contain_no_user_or_item(service: Service) -> None:
+    await service.post_events("user-17", "i7")
+    await service.recommend(user_id="user-17")
+    await service.http.get("/users/user-17/history")
+    await service.http.get("/user-17/nowhere")
+    assert "user-17" not in (await service.http.get("/metrics")).text
     assert await service.read_metric('nextup_http_requests_total{code="404",method="GET",route="unmatched"}') >= 1
 
 
-async def test_the_model_says_what_it_is_and_takes(service: Service) -> None:
+async def test_model_metrics_report_version_and_memory(service: Service) -> None:
     version = (await service.recommend(history=["i1"]))["model_version"]
     info = f'nextup_model_info{{device="cpu",dtype="float32",preset="sasrec",version="{version}"}}'
     assert await service.read_metric(info) == 1
@@ -85,7 +85,7 @@ async def test_the_model_says_what_it_is_and_takes(service: Service) -> None:
     assert await service.read_metric("nextup_store_memory_bytes") > 100_000
 
 
-async def test_the_page_needs_no_other_host(service: Service) -> None:
+async def test_page_needs_no_other_host(service: Service) -> None:
     page = (await service.http.get("/")).text
     assert "/recommend" in page
     assert "http://" not in page
