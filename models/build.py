@@ -1,4 +1,4 @@
-"""Names to parts: the only place that knows them all. A new part is one file and one line here."""
+"""Registry of model parts and construction of models. A new part is one file and one line here."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -52,8 +52,11 @@ HEADS: Mapping[str, type[ScoringHead]] = {
 
 
 def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
-    """A model with fresh weights, from torch's own random state. Unknown parts and options are ValueErrors by name."""
-    model = _assembled(config, num_items)
+    """Build a model with fresh weights from torch's global random state.
+
+    ValueError names an unknown part or option.
+    """
+    model = _assemble(config, num_items)
     model.apply(initialize_weights)
     model.embedding.reset_special()
     model.encoder.reset_special()
@@ -61,44 +64,45 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
 
 
 def build_uninitialized_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
-    """A model whose weights are no numbers yet, for some that are there and take their place by assignment.
+    """Build a model with uninitialized weights, to be replaced by assignment of loaded ones.
 
-    Memory that nobody writes is not taken from the system; filling tables of ten million items, only to throw them
-    away, takes seconds and gigabytes. Not by the meta device: its first draw imports a compiler, 1 s and 40 MB.
+    The system does not allocate memory before it is written; filling tables of ten million items, only to discard
+    them, takes seconds and gigabytes. The meta device is no alternative: its first use imports a compiler, 1 s and
+    40 MB.
     """
-    with _NoInit():
-        return _assembled(config, num_items)
+    with _SkipInit():
+        return _assemble(config, num_items)
 
 
-def _assembled(config: ModelConfig, num_items: int) -> SequentialRecommender:
-    embedding = _part("embedding", EMBEDDINGS, config.embedding, num_items, config.dim)
-    encoder = _part("encoder", ENCODERS, config.encoder, config.dim, config.max_len, config.dropout)
-    head = _part("head", HEADS, config.head, num_items, config.dim)
+def _assemble(config: ModelConfig, num_items: int) -> SequentialRecommender:
+    embedding = _build_part("embedding", EMBEDDINGS, config.embedding, num_items, config.dim)
+    encoder = _build_part("encoder", ENCODERS, config.encoder, config.dim, config.max_len, config.dropout)
+    head = _build_part("head", HEADS, config.head, num_items, config.dim)
     return SequentialRecommender(config, embedding, encoder, head)
 
 
-class _NoInit(TorchFunctionMode):
-    """While it is on, torch's layers do not initialise their weights."""
+class _SkipInit(TorchFunctionMode):
+    """While this mode is active, torch's layers do not initialize their weights."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
+        keywords = kwargs or {}
         if func in (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_):
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
+            return args[0] if args else keywords["tensor"]
+        return func(*args, **keywords)
 
 
 def complete_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
-    """The config with every option filled in that the data decides: what `build_model` can build again without data."""
+    """Fill in the options that depend on the data, so that `build_model` can rebuild the model without it."""
     name, options = config.embedding.name, config.embedding.options
     if name not in EMBEDDINGS:
-        return config  # building it tells the name
+        return config  # `build_model` reports the unknown name
     return dataclasses.replace(config, embedding=Part(name, EMBEDDINGS[name].complete_options(catalogue, options)))
 
 
-def _part(kind: str, known: Mapping[str, Any], part: Part, *sizes: float) -> Any:
-    if part.name not in known:
-        raise ValueError(f"no {kind} is called {part.name!r}; there are {', '.join(sorted(known))}")
+def _build_part(kind: str, parts: Mapping[str, Any], part: Part, *sizes: float) -> Any:
+    if part.name not in parts:
+        raise ValueError(f"no {kind} is called {part.name!r}; there are {', '.join(sorted(parts))}")
     try:
-        return known[part.name](*sizes, **part.options)
+        return parts[part.name](*sizes, **part.options)
     except TypeError as error:
         raise ValueError(f"{kind} {part.name!r} does not take these options: {error}") from error

@@ -1,7 +1,7 @@
-"""What a model is made of: sizes, and one named part for each of the three rooms.
+"""Configuration of a model: sizes, and the names and options of its embedding, encoder and head.
 
-This is stored inside the artifact, so an artifact can always build its model again. It knows no part: Python itself
-refuses an option that a part does not take, when `models/build.py` builds it.
+It is stored in the artifact, so that an artifact can always rebuild its model. Options are checked by the constructors
+of the parts, when `models/build.py` calls them.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part by its name in `models/build.py`, with the options of its constructor."""
+    """Name of a part in `models/build.py`, and the options of its constructor."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -19,9 +19,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Sizes are counts; `max_len` is the number of newest items a model looks at.
+    """`dim` is the width of vectors, `max_len` the number of newest items that a model reads.
 
-    `intervals`: the time between an event and the one before it joins the item's vector.
+    `intervals` adds a vector of the time since the previous event to each item's vector.
     """
 
     embedding: Part
@@ -36,9 +36,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("dim", "max_len"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+            raise ValueError(f"dropout must be at least 0 and less than 1 (got {self.dropout})")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Models by name: which three parts, at which sizes. Options given beside one replace its fields."""
+"""Presets: named combinations of embedding, encoder and head with their sizes."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ PRESETS: Mapping[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """ValueError with the names there are for an unknown one."""
+    """Return the preset called `name`; ValueError lists the names if there is none."""
     if name not in PRESETS:
         raise ValueError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]

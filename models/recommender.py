@@ -1,4 +1,4 @@
-"""A sequential recommender: embedding → encoder → head. It knows the three contracts and no part by name."""
+"""A sequential recommender composed of an embedding, an encoder and a head."""
 
 from torch import Tensor, nn
 
@@ -26,17 +26,17 @@ class SequentialRecommender(nn.Module):
         return self.embedding.reads_times or self.intervals is not None
 
     def embed(self, batch: SequenceBatch) -> Tensor:
-        """(B, T) items → (B, T, dim): what the encoder reads."""
+        """(B, T) items → (B, T, dim): the input of the encoder."""
         vectors: Tensor = self.embedding(batch)
         return vectors if self.intervals is None else vectors + self.intervals(batch.items, batch.times)
 
     def encode(self, batch: SequenceBatch) -> Tensor:
-        """(B, T) items → (B, T, dim): at position t, what should follow item t."""
-        encoded: Tensor = self.encoder(self.embed(batch), batch.lengths)
-        return encoded
+        """(B, T) items → (B, T, dim): at position t, the hidden vector that predicts the item after t."""
+        hidden: Tensor = self.encoder(self.embed(batch), batch.lengths)
+        return hidden
 
     def encode_last(self, batch: SequenceBatch) -> Tensor:
-        """(B, T) items → (B, dim): what should follow the whole history."""
+        """(B, T) items → (B, dim): the hidden vector that predicts the item after the whole history."""
         return self.encoder.forward_last(self.embed(batch), batch.lengths)
 
     def scores(self, hidden: Tensor) -> Tensor:
@@ -46,9 +46,8 @@ class SequentialRecommender(nn.Module):
     def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | UniformNegatives | None) -> Tensor:
         """Mean cross-entropy, or gBCE against uniform negatives.
 
-        `targets` (B, T): the item that followed each position, 0 where there is none to learn.
-
-        A causal encoder learns from every target; any other only from the last one, as it has seen the rest.
+        `targets` (B, T): the item after each position, 0 where there is no target. A causal encoder learns from every
+        target, any other only from the last one, because the earlier targets are in its input.
         """
         hidden = self.encode(batch)
         supervised = targets > 0

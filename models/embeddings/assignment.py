@@ -1,6 +1,7 @@
-"""Which codes an item gets. Similar items should share some, so that what one teaches the other knows.
+"""Assignment of codes to items, so that similar items share codes and learn from each other.
 
-All of it is computed from training histories alone, and repeats: its random numbers have a seed of their own.
+Computed from training histories alone and reproducible: the random numbers have a fixed seed and leave the global
+random state unchanged. `num_subspaces` is the number of codes per item, `codebook_size` the number of their values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,52 +13,56 @@ from torch import Tensor
 from models.batch import History
 
 SEED = 20_231_206
-ROUNDS = 25  # of k-means
-CHUNK = 16_384  # items whose distances to all centres are held at once
-SAMPLE = 65_536  # items from which centres are learned
+KMEANS_ROUNDS = 25
+CHUNK = 16_384  # items whose distances to all centroids are in memory together
+SAMPLE = 65_536  # items from which centroids are learned
 
 
-def assign_codes(name: str, num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
-    """(num_items, splits) int64 codes below `codebook`, by the assignment of that name."""
+def assign_codes(
+    name: str, num_items: int, histories: Sequence[History], num_subspaces: int, codebook_size: int
+) -> Tensor:
+    """Assign (num_items, num_subspaces) int64 codes below `codebook_size` by the assignment called `name`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return ASSIGNMENTS[name](num_items, histories, splits, codebook)
+        return ASSIGNMENTS[name](num_items, histories, num_subspaces, codebook_size)
 
 
-def assign_svd_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
-    """RecJPQ's: column j of a truncated SVD of the user-item matrix, cut into `codebook` parts of equal size."""
-    vectors = compute_item_vectors(num_items, histories, splits)
+def assign_svd_codes(num_items: int, histories: Sequence[History], num_subspaces: int, codebook_size: int) -> Tensor:
+    """Assign codes as RecJPQ: cut each column of a truncated SVD of the user-item matrix into equal parts by rank."""
+    vectors = compute_item_vectors(num_items, histories, num_subspaces)
     ranks = vectors.argsort(dim=0, stable=True).argsort(dim=0)
-    return ranks * codebook // num_items
+    return ranks * codebook_size // num_items
 
 
-def assign_residual_kmeans_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
-    """Code j is the nearest of `codebook` centres to what centres 1 … j − 1 left over of the item's SVD vector."""
-    rest = compute_item_vectors(num_items, histories, 8 * splits)
-    rest = rest / rest.norm(dim=1, keepdim=True).clamp_min(1e-9)
+def assign_residual_kmeans_codes(
+    num_items: int, histories: Sequence[History], num_subspaces: int, codebook_size: int
+) -> Tensor:
+    """Assign as code j the centroid nearest to the residual that codes 1 … j − 1 leave of the item's SVD vector."""
+    residuals = compute_item_vectors(num_items, histories, 8 * num_subspaces)
+    residuals = residuals / residuals.norm(dim=1, keepdim=True).clamp_min(1e-9)
     codes = []
-    for _ in range(splits):
-        centres, nearest = _kmeans(rest, codebook, torch.ones(num_items))
-        rest = rest - centres[nearest]
+    for _ in range(num_subspaces):
+        centroids, nearest = _run_kmeans(residuals, codebook_size, torch.ones(num_items))
+        residuals = residuals - centroids[nearest]
         codes.append(nearest)
     return torch.stack(codes, dim=1)
 
 
-def assign_digit_codes(num_items: int, histories: Sequence[History], splits: int, codebook: int) -> Tensor:
-    """The popularity rank in mixed radix, as LSAN composes it: says nothing about items, the null to compare with.
+def assign_digit_codes(num_items: int, histories: Sequence[History], num_subspaces: int, codebook_size: int) -> Tensor:
+    """Assign the mixed-radix digits of the popularity rank, as LSAN composes it: a baseline without item similarity.
 
-    With more digits than the catalogue needs, the same digits come again, rotated by their place, so that all pieces of
-    a vector are used.
+    With more digits than the catalogue needs, the digits repeat, rotated by their position, so that all subspaces of a
+    vector are used.
     """
     del histories
-    return compute_digits(torch.arange(num_items), num_items, splits, codebook)
+    return compute_digits(torch.arange(num_items), num_items, num_subspaces, codebook_size)
 
 
-def compute_digits(items: Tensor, num_items: int, splits: int, codebook: int) -> Tensor:
-    """`assign_digit_codes` of some items (n,), their places in the catalogue from 0 → (n, splits) int64."""
-    needed = max(1, int(np.ceil(np.log(max(2, num_items)) / np.log(max(2, codebook)))))
-    radix = min(codebook, int(np.ceil(num_items ** (1 / needed))))
-    digits = [items // radix ** (place % needed) % max(1, radix) for place in range(splits)]
+def compute_digits(items: Tensor, num_items: int, num_subspaces: int, codebook_size: int) -> Tensor:
+    """Compute the digit codes of zero-based catalogue positions (n,) → (n, num_subspaces) int64."""
+    num_digits = max(1, int(np.ceil(np.log(max(2, num_items)) / np.log(max(2, codebook_size)))))
+    radix = min(codebook_size, int(np.ceil(num_items ** (1 / num_digits))))
+    digits = [items // radix ** (position % num_digits) % max(1, radix) for position in range(num_subspaces)]
     return torch.stack(digits, dim=1)
 
 
@@ -68,50 +73,54 @@ ASSIGNMENTS: Mapping[str, Callable[[int, Sequence[History], int, int], Tensor]] 
 }
 
 
-def quantize_vectors(vectors: Tensor, weights: Tensor, splits: int, codebook: int) -> tuple[Tensor, Tensor]:
-    """Product quantisation: every vector (V, D) cut into pieces, each piece replaced by its nearest centre.
+def quantize_vectors(vectors: Tensor, weights: Tensor, num_subspaces: int, codebook_size: int) -> tuple[Tensor, Tensor]:
+    """Product-quantize vectors (V, D): replace the slice of every subspace by its nearest centroid.
 
-    `weights` (V,) > 0 say how much the error of an item counts. Codes (V, splits), and centres
-    (splits · codebook, D / splits) with those of the first piece first.
+    `weights` (V,) > 0 weigh the error of each item. Returns codes (V, num_subspaces) and centroids
+    (num_subspaces · codebook_size, D / num_subspaces), those of the first subspace first.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        found = [_kmeans(piece, codebook, weights) for piece in vectors.cpu().float().chunk(splits, dim=1)]
-    return torch.stack([nearest for _, nearest in found], dim=1), torch.cat([centres for centres, _ in found])
+        slices = vectors.cpu().float().chunk(num_subspaces, dim=1)
+        results = [_run_kmeans(points, codebook_size, weights) for points in slices]
+    return torch.stack([nearest for _, nearest in results], dim=1), torch.cat([centroids for centroids, _ in results])
 
 
 def compute_item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tensor:
-    """(num_items, dim) right singular vectors of the binary user-item matrix, times the root of their values."""
+    """Compute right singular vectors (num_items, dim) of the binary user-item matrix, times the root of the values."""
     items = np.concatenate([np.unique(history) for history in histories]) - 1
     users = np.repeat(np.arange(len(histories)), [len(np.unique(history)) for history in histories])
-    places = torch.from_numpy(np.stack((users, items)))
-    matrix = torch.sparse_coo_tensor(places, torch.ones(len(items)), (len(histories), num_items), check_invariants=True)
+    indices = torch.from_numpy(np.stack((users, items)))
+    matrix = torch.sparse_coo_tensor(
+        indices, torch.ones(len(items)), (len(histories), num_items), check_invariants=True
+    )
     rank = min(dim, num_items, len(histories))
     _, values, right = torch.svd_lowrank(matrix, q=min(rank + 8, num_items, len(histories)), niter=8)
     vectors = right[:, :rank] * values[:rank].sqrt()
-    if rank < dim:  # a log with fewer users than codes: the rest is noise, and codes stay different
+    if rank < dim:  # fewer users than dimensions: fill up with noise, so that codes stay different
         vectors = torch.cat((vectors, torch.randn(num_items, dim - rank)), dim=1)
     return vectors
 
 
-def _kmeans(points: Tensor, count: int, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Centres (count, D), and for each point (N,) its nearest centre; a centre without points moves to a random one.
+def _run_kmeans(points: Tensor, count: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute centroids (count, D) and the nearest of them for each point (N,).
 
-    The first centres are points drawn by weight, so that heavy ones begin near a centre.
+    Initial centroids are points sampled by weight, so that heavy points start near one. A centroid without points moves
+    to a random point.
     """
     sample = torch.randperm(len(points))[:SAMPLE]
-    some, heavy = points[sample], weights[sample]
-    drawn = torch.multinomial(heavy, min(count, len(some)))
-    centres = torch.cat((some[drawn], torch.randn(count - len(drawn), points.shape[1])))
-    for _ in range(ROUNDS):
-        nearest = _nearest(some, centres)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, some * heavy[:, None])
-        sizes = torch.zeros(count).index_add_(0, nearest, heavy)
-        centres = sums / sizes.clamp_min(1e-12)[:, None]
-        empty = sizes == 0
-        centres[empty] = some[torch.randint(len(some), (int(empty.sum()),))]
-    return centres, _nearest(points, centres)
+    sample_points, sample_weights = points[sample], weights[sample]
+    initial = torch.multinomial(sample_weights, min(count, len(sample_points)))
+    centroids = torch.cat((sample_points[initial], torch.randn(count - len(initial), points.shape[1])))
+    for _ in range(KMEANS_ROUNDS):
+        nearest = _find_nearest(sample_points, centroids)
+        sums = torch.zeros_like(centroids).index_add_(0, nearest, sample_points * sample_weights[:, None])
+        sizes = torch.zeros(count).index_add_(0, nearest, sample_weights)
+        centroids = sums / sizes.clamp_min(1e-12)[:, None]
+        is_empty = sizes == 0
+        centroids[is_empty] = sample_points[torch.randint(len(sample_points), (int(is_empty.sum()),))]
+    return centroids, _find_nearest(points, centroids)
 
 
-def _nearest(points: Tensor, centres: Tensor) -> Tensor:
-    return torch.cat([torch.cdist(chunk, centres).argmin(1) for chunk in points.split(CHUNK)])
+def _find_nearest(points: Tensor, centroids: Tensor) -> Tensor:
+    return torch.cat([torch.cdist(chunk, centroids).argmin(1) for chunk in points.split(CHUNK)])

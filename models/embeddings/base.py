@@ -1,6 +1,6 @@
-"""The contract of the first room: item ids to vectors, compressed or not.
+"""Interface of item embeddings: catalogue indices to vectors, compressed or not.
 
-Index 0 is padding and its vector is zero. `forward` may use the sequence around an item; `table` is free of context.
+Index 0 is padding and its vector is zero. `forward` may use the context of an item in its sequence; `table` does not.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from models.batch import History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 
 Neighbours = tuple[Tensor, Tensor]
-"""Catalogue indices (K,) of known items and their weights (K,), each above 0."""
+"""Catalogue indices (K,) of trained items and their weights (K,), each above 0."""
 
 
 class ItemEmbedding(nn.Module, ABC):
@@ -22,37 +22,37 @@ class ItemEmbedding(nn.Module, ABC):
     num_items: int
     dim: int
     starts_from_full_table = False
-    """Whether training begins with a full table, whose vectors `approximate` then takes over."""
+    """Whether training starts with a full table, which `approximate` then compresses."""
     reads_times = False
-    """Whether `forward` looks at the times of a batch; who makes batches spares them otherwise."""
+    """Whether `forward` reads the times of a batch; batches are built without them otherwise."""
 
     @classmethod
     def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG003
-        """Complete the options by what gives weights their shapes and only the data tells. What is given stays."""
+        """Add the options that decide the shapes of weights and depend on the data; explicit options stay."""
         return options
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:
         """Set the buffers that are computed from the data and not learned; called once, before training."""
 
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
-        """Become as near to trained vectors (num_items + 1, dim) as the form allows; row 0 is padding."""
+        """Approximate trained vectors (num_items + 1, dim) as closely as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
-        """By name of the state, the rows (n, …) to put under it for n new items that stand near known ones."""
-        raise NotImplementedError(f"{type(self).__name__} cannot place new items")
+        """Compute, per name in the state dict, the rows (n, …) to append for n new items with these neighbours."""
+        raise NotImplementedError(f"{type(self).__name__} does not support new items")
 
     def reset_special(self) -> None:
-        """Set weights that must not start like the others; called after the common initialisation."""
+        """Initialize weights that need another start than the common one; called after the common initialization."""
 
     @abstractmethod
     def forward(self, batch: SequenceBatch) -> Tensor:
-        """(B, T) items → (B, T, dim). Never materialises the table."""
+        """(B, T) items → (B, T, dim). Never materializes the table."""
 
     @abstractmethod
     def table(self, rows: Tensor | None = None) -> Tensor:
-        """The vectors of `rows` (R,) → (R, dim); of the whole catalogue, padding included, without rows."""
+        """The vectors of `rows` (R,) → (R, dim); without rows, of the whole catalogue including padding."""
 
     @abstractmethod
     def scores(self, hidden: Tensor) -> Tensor:
-        """(…, dim) → (…, num_items + 1): the product with every row, by the cheapest way the form allows."""
+        """(…, dim) → (…, num_items + 1): dot products with all rows, computed in the cheapest way the form allows."""

@@ -1,7 +1,7 @@
-"""Item vectors in blocks of falling rank: popular items keep their whole width, rare ones share a small space.
+"""Embedding in blocks of decreasing rank: popular items have the full width, rare items a low-rank factorization.
 
-CpRec (arXiv 2004.13139), section on block-wise adaptive decomposition of the input embedding. With item indices sorted
-by popularity a block is a range of them, so finding the block of an item is two comparisons.
+CpRec (arXiv 2004.13139), section on block-wise adaptive decomposition of the input embedding. Item indices are sorted
+by popularity, so a block is a range of indices.
 """
 
 from collections.abc import Sequence
@@ -31,43 +31,42 @@ class BlockEmbedding(ItemEmbedding):
         first, *ranks = compute_block_ranks(dim, len(self.ends), factor)
         sizes = compute_block_sizes(self.ends)
         self.vectors = nn.ModuleList(nn.Embedding(*shape) for shape in zip(sizes, (first, *ranks), strict=True))
-        # With this spread of P^j the product E^j P^j is as large as E^1 whatever the rank, so that at the start no
-        # block is louder than another.
+        # With this deviation of P^j the product E^j P^j has the scale of E^1 for every rank, so that no block dominates
+        # at the start.
         self.projections = nn.ParameterList(nn.Parameter(torch.randn(rank, dim) * rank**-0.5) for rank in ranks)
 
     def forward(self, batch: SequenceBatch) -> Tensor:
-        return self._rows(batch.items.flatten()).view(*batch.items.shape, self.dim)
+        return self._look_up(batch.items.flatten()).view(*batch.items.shape, self.dim)
 
     def table(self, rows: Tensor | None = None) -> Tensor:
         if rows is not None:
-            return self._rows(rows)
-        first, *rest = self._weights()
+            return self._look_up(rows)
+        first, *low_rank = self._get_weights()
         padding = first.new_zeros(1, self.dim)
-        products = (low @ projection for low, projection in zip(rest, self.projections, strict=True))
+        products = (low @ projection for low, projection in zip(low_rank, self.projections, strict=True))
         return torch.cat((padding, first, *products))
 
     def scores(self, hidden: Tensor) -> Tensor:
-        """Block by block (hidden · P^jᵀ) · E^jᵀ: dim·d_j + d_j·(k_j − k_{j−1}) products instead of dim per item."""
-        first, *rest = self._weights()
+        """(hidden · P^jᵀ) · E^jᵀ per block: dim·d_j + d_j·(k_j − k_{j−1}) multiplications instead of dim per item."""
+        first, *low_rank = self._get_weights()
         blocks = [F.linear(hidden, first)]
-        for low, projection in zip(rest, self.projections, strict=True):
+        for low, projection in zip(low_rank, self.projections, strict=True):
             blocks.append(F.linear(F.linear(hidden, projection), low))
         return torch.cat((blocks[0].new_zeros(*hidden.shape[:-1], 1), *blocks), dim=-1)
 
-    def _weights(self) -> list[Tensor]:
+    def _get_weights(self) -> list[Tensor]:
         """E^1 … E^n."""
         return [block.get_parameter("weight") for block in self.vectors]
 
-    def _rows(self, items: Tensor) -> Tensor:
-        """(R,) → (R, dim): every block looks up and projects its own items only; padding stays at zero."""
-        first, *rest = self._weights()
-        places, vectors = [], []
+    def _look_up(self, items: Tensor) -> Tensor:
+        """(R,) → (R, dim): every block looks up and projects only its own items; padding stays zero."""
+        indices, vectors = [], []
         start = 0
-        for j, (end, weight) in enumerate(zip(self.ends, (first, *rest), strict=True)):
-            place = ((items > start) & (items <= end)).nonzero().squeeze(-1)
-            looked_up = F.embedding(items[place] - start - 1, weight)
-            vectors.append(looked_up @ self.projections[j - 1] if j else looked_up)
-            places.append(place)
+        for j, (end, weight) in enumerate(zip(self.ends, self._get_weights(), strict=True)):
+            index = ((items > start) & (items <= end)).nonzero().squeeze(-1)
+            block_vectors = F.embedding(items[index] - start - 1, weight)
+            vectors.append(block_vectors @ self.projections[j - 1] if j else block_vectors)
+            indices.append(index)
             start = end
-        together = torch.cat(vectors)
-        return together.new_zeros(len(items), self.dim).index_copy(0, torch.cat(places), together)
+        joined = torch.cat(vectors)
+        return joined.new_zeros(len(items), self.dim).index_copy(0, torch.cat(indices), joined)

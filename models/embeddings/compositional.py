@@ -1,8 +1,8 @@
-"""LSAN's compressed embedding: an item is a mix of rows of a few small tables, and the context decides the mix.
+"""LSAN's compositional embedding: an item is a weighted sum of rows of a few base tables, weighted by its context.
 
-LSAN (CIKM 2021), section 3.1. Two contexts of an item give two vectors of it. `table` has no context but the item's
-own category, so the tables that read histories score candidates as well and the catalogue has no second table. The
-paper's own output layer, one row per item, is the head `dense`.
+LSAN (CIKM 2021), section 3.1. An item has a different vector in every context. `table` uses only the item's category
+as context, so the base tables also score candidates and the catalogue needs no second table. The paper's own output
+layer, one row per item, is the head `dense`.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
-from models.layers.block import initialize_without_norms
 from models.layers.category_lists import CategoryLists, sort_categories_by_use
 from models.layers.context_injection import ContextInjection
+from models.layers.initialize_without_norms import initialize_without_norms
 from models.layers.mixed_radix import choose_two_bases, to_digits
 from models.times import NO_HOUR, compute_hours
 
 
 class CompositionalEmbedding(ItemEmbedding):
-    """`bases` are the row counts m_1 … m_N; without them there are two tables, `fineness` · √num_items rows in one.
+    """`bases` are the row counts m_1 … m_N; by default two tables, one of them with `fineness` · √num_items rows.
 
-    `num_categories` and `max_categories` (of one item) come from the catalogue, where they are not given; categories
-    beyond them, the rarest, are left out. With none of them the query of the composition is a learned constant.
+    `num_categories` and `max_categories` (of one item) default to those of the catalogue; the rarest categories beyond
+    them are ignored. Without categories the query of the composition is a learned constant.
     """
 
     reads_times = True
@@ -46,33 +46,33 @@ class CompositionalEmbedding(ItemEmbedding):
     ) -> None:
         super().__init__()
         if fineness < 1:
-            raise ValueError(f"fineness must be 1 or more, not {fineness}")
+            raise ValueError(f"fineness must be at least 1 (got {fineness})")
         self.bases = choose_two_bases(num_items, fineness) if bases is None else tuple(bases)
         if min(self.bases, default=0) < 1 or math.prod(self.bases) < num_items:
-            raise ValueError(f"bases {list(self.bases)} do not tell {num_items} items apart")
+            raise ValueError(f"bases must have a product of at least {num_items} items (got {list(self.bases)})")
         self.num_items, self.dim = num_items, dim
         starts = [0, *itertools.accumulate(self.bases)][:-1]
         self.register_buffer("starts", torch.tensor(starts), persistent=False)
-        self.rows = nn.Embedding(sum(self.bases), dim)  # Ẽ_1 … Ẽ_N, one under the other
+        self.rows = nn.Embedding(sum(self.bases), dim)  # Ẽ_1 … Ẽ_N, concatenated
         self.categories = CategoryLists(num_items, num_categories, max_categories)
         self.previous = nn.Embedding(self.categories.num_rows, dim, padding_idx=0)
         self.current = nn.Embedding(self.categories.num_rows, dim, padding_idx=0)
         self.hours = nn.Embedding(NO_HOUR + 1, dim)
         self.key = nn.Linear(dim, dim, bias=False)  # W_a
         self.injection = ContextInjection(dim)
-        self._kept_weights: Tensor | None = None
+        self._cached_weights: Tensor | None = None
 
     @classmethod
     def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        longest = max(len(set(names)) for names in catalogue.categories)
-        sizes = {"num_categories": len(sort_categories_by_use(catalogue)), "max_categories": max(1, longest)}
+        max_categories = max(len(set(names)) for names in catalogue.categories)
+        sizes = {"num_categories": len(sort_categories_by_use(catalogue)), "max_categories": max(1, max_categories)}
         return {**sizes, **options}
 
     def fit(self, catalogue: Catalogue, histories: Sequence[History]) -> None:  # noqa: ARG002
         self.categories.fill(catalogue)
 
     def reset_special(self) -> None:
-        """At the start h_i, the mean of N rows, and r_i, the sum of three, are as large as vectors of a full table."""
+        """Scale weights so that h_i, a mean of N rows, and r_i, a sum of three, have the scale of a full table."""
         initialize_without_norms(self.key)
         self.injection.reset_special()
         with torch.no_grad():
@@ -88,8 +88,8 @@ class CompositionalEmbedding(ItemEmbedding):
         return injected.masked_fill((batch.items == PADDING)[..., None], 0.0)
 
     def compute_context(self, batch: SequenceBatch) -> Tensor:
-        """(B, T, dim), r_i of section 3.1: the category before, the category here and the hour, one vector of each."""
-        before = F.pad(batch.items[:, :-1], (1, 0), value=PADDING)  # padding stands for "no previous"
+        """r_i of section 3.1, (B, T, dim): the sum of vectors of the previous category, the category and the hour."""
+        before = F.pad(batch.items[:, :-1], (1, 0), value=PADDING)  # padding means "no previous item"
         hours = torch.full_like(batch.items, NO_HOUR) if batch.times is None else compute_hours(batch.times)
         vectors: Tensor = self.hours(hours)
         return (
@@ -101,7 +101,7 @@ class CompositionalEmbedding(ItemEmbedding):
     def compute_weights(self, items: Tensor, context: Tensor) -> Tensor:
         """(…,) items with (…, dim) contexts → (…, N): α_n = softmax over n of r_iᵀ SiLU(W_a ẽ_i^n), section 3.1.
 
-        SiLU(W_a ẽ) is computed once per row of the tables, not once per item.
+        SiLU(W_a ẽ) is computed once per table row, not once per item.
         """
         keys = F.silu(self.key(self.rows.weight))
         agreement: Tensor = F.embedding(self.locate_rows(items), keys) @ context[..., None]
@@ -109,44 +109,44 @@ class CompositionalEmbedding(ItemEmbedding):
 
     def compose(self, items: Tensor, weights: Tensor) -> Tensor:
         """(…,) items with (…, N) weights → (…, dim): h_i = Σ_n α_n ẽ_i^n, section 3.1."""
-        places, tables = self.locate_rows(items).flatten(0, -2), self.rows.weight
+        indices, tables = self.locate_rows(items).flatten(0, -2), self.rows.weight
         flat = weights.flatten(0, -2).to(tables.dtype)
-        mixed: Tensor = F.embedding_bag(places, tables, mode="sum", per_sample_weights=flat)
-        return mixed.view(*items.shape, -1)
+        composed: Tensor = F.embedding_bag(indices, tables, mode="sum", per_sample_weights=flat)
+        return composed.view(*items.shape, -1)
 
     def locate_rows(self, items: Tensor) -> Tensor:
-        """(…,) items → (…, N): where ẽ_i^1 … ẽ_i^N stand in `rows`; padding gets places too, which mean nothing."""
+        """(…,) items → (…, N): indices of ẽ_i^1 … ẽ_i^N in `rows`; those of padding are meaningless."""
         index = (items - 1).clamp_min(0)
         return to_digits(index, self.bases) + self.starts
 
     def compute_candidate_weights(self, items: Tensor) -> Tensor:
-        """(R,) items → (R, N): α_n by the item's own category alone, 0 for padding."""
+        """(R,) items → (R, N): α_n with only the item's category as context; 0 for padding."""
         weights = self.compute_weights(items, self.categories.average_vectors(items, self.current.weight))
         return weights.masked_fill((items == PADDING)[:, None], 0.0)
 
     def table(self, rows: Tensor | None = None) -> Tensor:
-        items = self._everything() if rows is None else rows
+        items = self._list_items() if rows is None else rows
         return self.compose(items, self.compute_candidate_weights(items))
 
     def scores(self, hidden: Tensor) -> Tensor:
-        """Σ_n w_n(i) ⟨x, ẽ_i^n⟩: Σ m_n products, and N gathered numbers per item instead of one more product each."""
-        places, weights = self.locate_rows(self._everything()), self._weights_of_everything()
+        """Σ_n w_n(i) ⟨x, ẽ_i^n⟩: Σ m_n dot products, then N gathered numbers per item instead of a dot product each."""
+        indices, weights = self.locate_rows(self._list_items()), self._get_table_weights()
         products = F.linear(hidden, self.rows.weight)
-        parts = (products[..., places[:, n]] * weights[:, n] for n in range(len(self.bases)))
+        parts = (products[..., indices[:, n]] * weights[:, n] for n in range(len(self.bases)))
         return torch.stack(tuple(parts)).sum(0)
 
     def train(self, mode: bool = True) -> Self:
-        """Weights may have changed since they were last read, whichever way the mode goes."""
-        self._kept_weights = None
+        """Switch the mode and drop the cached weights, which may be outdated after any switch."""
+        self._cached_weights = None
         return super().train(mode)
 
-    def _weights_of_everything(self) -> Tensor:
-        """Kept between answers in evaluation, N numbers per item: they are most of what scoring a catalogue costs."""
+    def _get_table_weights(self) -> Tensor:
+        """The candidate weights of all items; cached in evaluation, where they are most of the cost of scoring."""
         if self.training or torch.is_grad_enabled():
-            return self.compute_candidate_weights(self._everything())
-        if self._kept_weights is None:
-            self._kept_weights = self.compute_candidate_weights(self._everything())
-        return self._kept_weights
+            return self.compute_candidate_weights(self._list_items())
+        if self._cached_weights is None:
+            self._cached_weights = self.compute_candidate_weights(self._list_items())
+        return self._cached_weights
 
-    def _everything(self) -> Tensor:
+    def _list_items(self) -> Tensor:
         return torch.arange(self.num_items + 1, device=self.rows.weight.device)

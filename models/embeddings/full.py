@@ -1,4 +1,4 @@
-"""One vector per item: nothing is compressed. The yardstick for everything that is."""
+"""One vector per item, uncompressed: the baseline for compressed embeddings."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,10 @@ class FullEmbedding(ItemEmbedding):
         return vectors
 
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
-        """Mean vectors of the neighbours, by weight."""
+        """Compute the weighted mean vectors of the neighbours."""
         table = self.vectors.weight.detach()
-        return {"vectors.weight": torch.stack([(w[:, None] * table[near]).sum(0) / w.sum() for near, w in neighbours])}
+        means = [(weights[:, None] * table[items]).sum(0) / weights.sum() for items, weights in neighbours]
+        return {"vectors.weight": torch.stack(means)}
 
     def table(self, rows: Tensor | None = None) -> Tensor:
         return self.vectors.weight if rows is None else F.embedding(rows, self.vectors.weight)

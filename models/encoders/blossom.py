@@ -3,17 +3,18 @@
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import assign_weight_sets, build_shared_blocks
+from models.layers.block import build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
+from models.layers.sharing import assign_weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):
-    """The defaults are the published sizes, except `heads`, which keeps the published head width of 16 at dim 64.
+    """Defaults are the published sizes, except `heads`, which has the published head width of 16 at dim 64.
 
-    `selector` says which earlier blocks a query sees: a name in models/layers/block_selectors.py.
-    `sharing` lets blocks use the same weights, norms apart: a layer of models/layers/block.py is a block here.
+    `selector` decides which earlier blocks a query reads: a name in models/layers/block_selectors.py.
+    `sharing` lets blocks share weights except norms: a layer of models/layers/block.py is a block here.
     """
 
     causal = True
@@ -37,13 +38,15 @@ class BlossomEncoder(SequenceEncoder):
     ) -> None:
         super().__init__()
         if dim % heads or heads % key_heads:
-            raise ValueError(f"dim {dim}, {heads} heads and {key_heads} key heads must divide one another")
+            raise ValueError(
+                f"heads must divide dim, and key_heads must divide heads (got {dim}, {heads}, {key_heads})"
+            )
         rotary = RotaryPositions(dim // heads, max_len)
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.attentions: list[BlossomAttention] = []
 
-        def sublayers() -> tuple[nn.Module, nn.Module]:
+        def build_sublayers() -> tuple[nn.Module, nn.Module]:
             attention = BlossomAttention(
                 dim,
                 rotary,
@@ -58,13 +61,14 @@ class BlossomEncoder(SequenceEncoder):
             self.attentions.append(attention)
             return attention, FeedForward(dim, hidden, dropout)
 
-        self.blocks = build_shared_blocks(assign_weight_sets(sharing, layers), sublayers, dim, dropout, pre_norm=False)
+        weight_sets = assign_weight_sets(sharing, layers)
+        self.blocks = build_shared_blocks(weight_sets, build_sublayers, dim, dropout, pre_norm=False)
 
     def reset_special(self) -> None:
         for attention in self.attentions:
             attention.reset_gates()
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (unused: causal and right-padded)
         return self._encode(x)
 
     def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:

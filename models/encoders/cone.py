@@ -1,9 +1,9 @@
-"""Our encoder: gated blocks whose top one looks through a static mask, so that an answer needs few positions below.
+"""The default encoder: gated blocks with a sparse mask at the top, so that the last output needs few positions.
 
 All blocks but the top are dense and causal. The top has BlossomRec's short-term mask (arXiv 2512.13368): the newest
-positions, distances that are powers of two, and the oldest position. What it gives at the last position depends on 14
-positions of the block below for a history of 200, and on 18 for one of 8,192: `forward_last` computes these and no others, and
-the answer is the same.
+positions, distances that are powers of two, and the oldest position. Its output at the last position depends on 14
+positions of the block below for a history of 200, and on 18 for one of 8,192: `forward_last` computes only these, with
+the same result.
 """
 
 from typing import cast
@@ -19,7 +19,7 @@ from models.layers.positional import RotaryPositions
 
 
 class ConeEncoder(SequenceEncoder):
-    """`window` newest positions and powers of two behind them are what the top block sees."""
+    """The top block reads the `window` newest positions and those at distances of powers of two before them."""
 
     causal = True
 
@@ -36,11 +36,13 @@ class ConeEncoder(SequenceEncoder):
     ) -> None:
         super().__init__()
         if layers < 2:
-            raise ValueError(f"a cone has a top and at least one block below it, not {layers} layers")
+            raise ValueError(f"layers must be at least 2, a top block and one below it (got {layers})")
         if dim % heads:
-            raise ValueError(f"dim {dim} does not split into {heads} heads")
+            raise ValueError(f"heads must divide dim {dim} (got {heads})")
         rotary = RotaryPositions(dim // heads, max_len)
-        self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
+        self.scale = (
+            dim**0.5
+        )  # item vectors start small; without this the output of the first block would dominate them
         self.window = window
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
@@ -54,7 +56,7 @@ class ConeEncoder(SequenceEncoder):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (unused: causal and right-padded)
         x = self.dropout(x * self.scale)
         for block in self.blocks:
             x = block(x)
@@ -66,23 +68,23 @@ class ConeEncoder(SequenceEncoder):
         *below, under, top = cast("list[GatedBlock]", list(self.blocks))
         for block in below:
             x = block(x)
-        places, seen = compute_short_term_positions(lengths - 1, x.shape[1], self.window)
-        x = under(x, places)
-        out: Tensor = self.norm(top.attend_to(lengths[:, None] - 1, x, places, seen))
+        positions, is_visible = compute_short_term_positions(lengths - 1, x.shape[1], self.window)
+        x = under(x, positions)
+        out: Tensor = self.norm(top.attend_to(lengths[:, None] - 1, x, positions, is_visible))
         return out.squeeze(1)
 
 
 def compute_short_term_positions(last: Tensor, length: int, window: int) -> tuple[Tensor, Tensor]:
-    """What the short-term mask shows to the positions `forward_last` (B,): places (B, S), the first is `forward_last` itself.
+    """List the positions that the short-term mask lets the positions `last` (B,) read: (B, S), with `last` first.
 
-    And `seen` (B, 1, S): False for places that stand for nothing, where a history is too short for the distance.
+    Also returns `is_visible` (B, 1, S), False for entries whose distance is longer than the history.
     """
-    # Made on the device: a graph cannot hold a copy from the host.
+    # Created on the device: a CUDA graph cannot capture a copy from the host.
     least, most = (window - 1).bit_length(), (length - 1).bit_length()
     powers = 2 ** torch.arange(least, max(least, most), device=last.device)
     distances = torch.cat((torch.arange(min(window, length), device=last.device), powers))
-    places = last[:, None] - distances
-    seen = places >= 0
-    oldest = torch.zeros_like(places[:, :1])  # the sink, unless a distance reaches it already
-    sink = ~(places == 0).any(1, keepdim=True)
-    return torch.cat((places.clamp_min(0), oldest), 1), torch.cat((seen, sink), 1)[:, None]
+    positions = last[:, None] - distances
+    is_visible = positions >= 0
+    oldest = torch.zeros_like(positions[:, :1])  # the attention sink, unless one of the distances reaches it
+    is_sink_visible = ~(positions == 0).any(1, keepdim=True)
+    return torch.cat((positions.clamp_min(0), oldest), 1), torch.cat((is_visible, is_sink_visible), 1)[:, None]

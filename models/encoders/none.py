@@ -1,4 +1,4 @@
-"""No encoder: for heads that do not look at the history, such as popularity."""
+"""No encoder, for heads that ignore the history, such as popularity."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ class NoEncoder(SequenceEncoder):
 
     def __init__(self, dim: int, max_len: int, dropout: float) -> None:
         super().__init__()
-        del dim, max_len, dropout  # every encoder is built with them
+        del dim, max_len, dropout  # unused: the common constructor of encoders
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002
         return x

@@ -1,4 +1,4 @@
-"""The dense yardstick: a causal transformer over the history, as SASRec (arXiv 1808.09781), with pre-norm blocks."""
+"""The dense baseline: a causal transformer over the history, as SASRec (arXiv 1808.09781), with pre-norm blocks."""
 
 from typing import Literal
 
@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
-from models.layers.block import assign_weight_sets, build_shared_blocks
+from models.layers.block import build_shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
+from models.layers.sharing import assign_weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):
-    """`sharing` lets blocks use the same weights, norms apart: a layer of models/layers/block.py is a block here."""
+    """`sharing` lets blocks share weights except norms: a layer of models/layers/block.py is a block here."""
 
     causal = True
 
@@ -30,11 +31,13 @@ class SelfAttentionEncoder(SequenceEncoder):
     ) -> None:
         super().__init__()
         if positions not in ("rotary", "learned"):
-            raise ValueError(f"positions must be 'rotary' or 'learned', not {positions!r}")
+            raise ValueError(f"positions must be 'rotary' or 'learned' (got {positions!r})")
         if dim % heads:
-            raise ValueError(f"dim {dim} does not split into {heads} heads")
+            raise ValueError(f"heads must divide dim {dim} (got {heads})")
         rotary = RotaryPositions(dim // heads, max_len) if positions == "rotary" else None
-        self.scale = dim**0.5  # item vectors start small; without this the first blocks would drown them
+        self.scale = (
+            dim**0.5
+        )  # item vectors start small; without this the output of the first block would dominate them
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.blocks = build_shared_blocks(
@@ -46,7 +49,7 @@ class SelfAttentionEncoder(SequenceEncoder):
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (causal and right-padded: not needed)
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # noqa: ARG002  (unused: causal and right-padded)
         return self._encode(x)
 
     def forward_last(self, x: Tensor, lengths: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""LSAN's encoder (CIKM 2021): a light convolution reads what is near and attention what is far, side by side."""
+"""LSAN's encoder (CIKM 2021): a light convolution for near positions in parallel with attention for distant ones."""
 
 from typing import Literal
 
@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import initialize_without_norms
+from models.layers.initialize_without_norms import initialize_without_norms
 from models.layers.positional import LearnedPositions
 from models.layers.twin_block import TwinBlock
 
 
 class TwinAttentionEncoder(SequenceEncoder):
-    """Blocks of twin attention, LSAN (CIKM 2021), sections 3.2 and 3.3.1, that share one table of positions P.
+    """Blocks of twin attention, LSAN (CIKM 2021), sections 3.2 and 3.3.1, that share one position table P.
 
-    The paper's formulas have a centred window and no causal mask. That is sound as long as a sequence has one target,
-    the item behind its end: `form="prefix"`. At any other position it would read the answer. `form="causal"` looks
-    only back, in both branches, and so learns from every position in one pass.
+    The paper's formulas have a centred window and no causal mask. That is valid only if a sequence has one target, the
+    item after its end: `form="prefix"`. At any other position the target would leak into the input. `form="causal"`
+    reads only earlier positions in both branches, so it learns from every position in one pass.
 
-    `residual` puts a norm before each block, a sum around it and a norm at the end. The paper's formulas have none of
-    them, and one block: `residual=False` is the literal form. It learns too, but needed more epochs in each trial.
+    `residual` adds a norm before each block, a residual connection around it and a final norm. The paper's formulas
+    have one block and none of these: `residual=False` is the literal form. It learns too, but needed more epochs in
+    each trial.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class TwinAttentionEncoder(SequenceEncoder):
     ) -> None:
         super().__init__()
         if form not in ("causal", "prefix"):
-            raise ValueError(f"form must be 'causal' or 'prefix', not {form!r}")
+            raise ValueError(f"form must be 'causal' or 'prefix' (got {form!r})")
         if dim % heads:
-            raise ValueError(f"dim {dim} does not split into {heads} heads")
+            raise ValueError(f"heads must divide dim {dim} (got {heads})")
         if layers < 1 or window < 1:
-            raise ValueError(f"layers and window must be 1 or more, not {layers} and {window}")
+            raise ValueError(f"layers and window must be at least 1 (got {layers} and {window})")
         self.causal = form == "causal"
-        self.scale = dim**0.5  # item vectors start small; without this the positions would drown them
+        self.scale = dim**0.5  # item vectors start small; without this the positions would dominate them
         self.dropout = nn.Dropout(dropout)
         self.positions = LearnedPositions(dim, max_len)
         self.blocks = nn.ModuleList(
@@ -62,7 +63,7 @@ class TwinAttentionEncoder(SequenceEncoder):
         self.norm = nn.LayerNorm(dim) if residual else nn.Identity()
 
     def reset_special(self) -> None:
-        if not self.residual:  # and so no norm
+        if not self.residual:  # and therefore no norm
             initialize_without_norms(self.blocks)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

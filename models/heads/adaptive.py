@@ -1,8 +1,8 @@
-"""A softmax in two levels with weights of its own: most positions never touch the rare part of the catalogue.
+"""Adaptive softmax in two levels: most positions never touch the rare part of the catalogue.
 
 CpRec (arXiv 2004.13139), section on block-wise adaptive decomposition of the softmax layer; the equations are in
-models/layers/tree_softmax.py. Scores are log-probabilities. Not tied: a softmax that is factorised like the input loses
-accuracy, says the paper.
+models/layers/tree_softmax.py. Scores are log-probabilities. Its weights are not tied to the embedding: according to the
+paper, a softmax that is factorized like the input is less accurate.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from models.layers.tree_top import BestItems, find_best_items
 
 
 class AdaptiveHead(ScoringHead):
-    """`cuts` and `factor` mean what they mean to the `blocks` embedding, but may differ from it."""
+    """`cuts` and `factor` are defined as for the `blocks` embedding, but may have other values."""
 
     def __init__(self, num_items: int, dim: int, *, cuts: Sequence[int] | None = None, factor: int = 4) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class AdaptiveHead(ScoringHead):
         embedding: ItemEmbedding,  # noqa: ARG002  (not tied)
         negatives: Negatives | None,  # noqa: ARG002
     ) -> Tensor:
-        """Exact over the catalogue, whether there are negatives or not: the tree is what makes that affordable."""
+        """Compute the exact loss over the catalogue, which the tree makes affordable; negatives are ignored."""
         return self.tree.cross_entropy(hidden, targets)
 
     def find_top_k(self, hidden: Tensor, count: int) -> BestItems:
-        """The `count` most probable items of each row of (B, dim), opening no tail that cannot hold one of them."""
+        """Find the `count` most probable items per row of (B, dim), skipping blocks that cannot contain one."""
         return find_best_items(self.tree, hidden, count)

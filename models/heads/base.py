@@ -1,6 +1,6 @@
-"""The contract of the third room: what comes next, as a score for every item of the catalogue.
+"""Interface of scoring heads: hidden vectors to a score for every item of the catalogue.
 
-The embedding is passed at call time: a head that shares its weights registers no parameter twice.
+The embedding is passed at call time, so that a head that shares its weights does not register parameters twice.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from models.embeddings.base import ItemEmbedding
 
 @dataclass(frozen=True, slots=True)
 class Negatives:
-    """`items` (K,) catalogue indices shared by a batch, `log_expected` (K,) log of K · their probability."""
+    """`items` (K,) catalogue indices shared by a batch, `log_expected` (K,) log of K · their sampling probability."""
 
     items: Tensor
     log_expected: Tensor
@@ -21,7 +21,7 @@ class Negatives:
 
 @dataclass(frozen=True, slots=True)
 class UniformNegatives:
-    """`items` (K,) as above but drawn uniformly, and `beta`, the power of the positives: what gBCE is computed from."""
+    """`items` (K,) as above but sampled uniformly, and `beta`, gBCE's exponent of the positives."""
 
     items: Tensor
     beta: float
@@ -32,13 +32,13 @@ class ScoringHead(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:
-        """(…, dim) → (…, num_items + 1); column 0 is padding and means nothing."""
+        """(…, dim) → (…, num_items + 1); column 0 is padding and meaningless."""
 
     @abstractmethod
     def cross_entropy(
         self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
     ) -> Tensor:
-        """The mean loss of (N, dim) positions with (N,) targets: over the catalogue, or against negatives only."""
+        """The mean loss of (N, dim) positions with (N,) targets, over the catalogue or against negatives only."""
 
     def gbce(
         self,
@@ -47,8 +47,8 @@ class ScoringHead(nn.Module, ABC):
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: UniformNegatives,  # noqa: ARG002
     ) -> Tensor:
-        """The mean gBCE (models/layers/calibrated_binary_cross_entropy.py) of the same; only where scores are logits.
+        """The mean gBCE (models/layers/calibrated_binary_cross_entropy.py) of the same positions and targets.
 
-        A head whose scores of single items mean nothing before they are compared with others cannot be trained so.
+        ValueError for heads whose scores are not logits of single items.
         """
-        raise ValueError(f"{type(self).__name__} cannot be trained by gBCE: use the softmax loss")
+        raise ValueError(f"{type(self).__name__} cannot be trained by gBCE; use the softmax loss")

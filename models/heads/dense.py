@@ -1,7 +1,7 @@
-"""One row of weights and one bias per item, apart from the embedding: LSAN's output layer as it is written.
+"""LSAN's output layer: one row of weights and one bias per item, separate from the embedding.
 
-LSAN (CIKM 2021), section 3.3.2: ŷ = softmax(W_o Ĥ + b_o). It is as large as a full item table, whatever the embedding
-saves.
+LSAN (CIKM 2021), section 3.3.2: ŷ = softmax(W_o Ĥ + b_o). It is as large as a full item table even if the embedding is
+compressed.
 """
 
 import torch
@@ -29,7 +29,7 @@ class DenseHead(ScoringHead):
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: Negatives | None,
     ) -> Tensor:
-        hidden, rows = self._with_bias(hidden)
+        hidden, rows = self._fold_bias(hidden)
         if negatives is None:
             return candidate_cross_entropy(hidden, rows, rows[targets - 1], collisions=targets - 1)
         return candidate_cross_entropy(
@@ -48,7 +48,7 @@ class DenseHead(ScoringHead):
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: UniformNegatives,
     ) -> Tensor:
-        hidden, rows = self._with_bias(hidden)
+        hidden, rows = self._fold_bias(hidden)
         return calibrated_binary_cross_entropy(
             hidden,
             rows[negatives.items - 1],
@@ -58,7 +58,7 @@ class DenseHead(ScoringHead):
             beta=negatives.beta,
         )
 
-    def _with_bias(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, dim + 1) and (num_items, dim + 1): with a column of ones the bias is a weight like the others."""
-        ones = torch.cat((hidden, hidden.new_ones(len(hidden), 1)), dim=-1)
-        return ones, torch.cat((self.output.weight, self.output.bias[:, None]), dim=-1)
+    def _fold_bias(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, dim + 1) and (num_items, dim + 1): a column of ones turns the bias into a weight."""
+        extended = torch.cat((hidden, hidden.new_ones(len(hidden), 1)), dim=-1)
+        return extended, torch.cat((self.output.weight, self.output.bias[:, None]), dim=-1)

@@ -1,4 +1,4 @@
-"""Scores every item by its count in training, whoever asks: the baseline, and the service's last resort."""
+"""Scores every item by its count in training: a baseline, and the service's fallback."""
 
 import torch
 from torch import Tensor
@@ -22,4 +22,4 @@ class PopularityHead(ScoringHead):
     def cross_entropy(
         self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
     ) -> Tensor:
-        raise NotImplementedError("popularity is counted, not trained")
+        raise NotImplementedError("the popularity head is fitted by counting, not trained")

@@ -1,4 +1,4 @@
-"""Scores by the item vectors themselves: what the embedding saves in memory, it saves here too."""
+"""Scores by dot products with the embedding's own item vectors, so the output layer has no weights."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from models.layers.candidate_cross_entropy import candidate_cross_entropy
 class TiedHead(ScoringHead):
     def __init__(self, num_items: int, dim: int) -> None:
         super().__init__()
-        del num_items, dim  # every head is built with them
+        del num_items, dim  # unused: the common constructor of heads
 
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:
         return embedding.scores(hidden)
@@ -22,9 +22,9 @@ class TiedHead(ScoringHead):
     ) -> Tensor:
         if negatives is None:
             table = embedding.table()
-            # Padding is no candidate: row 0 is cut off and everything moves down by one.
+            # Padding is not a candidate: without row 0, all indices are lower by one.
             return candidate_cross_entropy(hidden, table[1:], table[targets], collisions=targets - 1)
-        # The sum over negatives / (K · probability) estimates the sum over the catalogue without bias, so only the
+        # The sum over negatives / (K · probability) is an unbiased estimate of the sum over the catalogue, so the
         # negatives are corrected and the target is not.
         rows = embedding.table(torch.cat((negatives.items, targets)))
         return candidate_cross_entropy(

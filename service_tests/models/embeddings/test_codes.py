@@ -1,4 +1,4 @@
-"""Product codes: what an assignment promises, and what the embedding makes of codes."""
+"""Product-quantized embedding: properties of code assignments, quantization, packing and new items."""
 
 import numpy as np
 import pytest
@@ -15,21 +15,21 @@ from models.embeddings.packing import pack, unpack
 ITEMS, USERS, GROUPS = 600, 400, 12
 
 
-def histories() -> list[History]:
-    """Every user stays in one group of fifty items."""
+def make_histories() -> list[History]:
+    """Make histories in which every user stays in one group of fifty items."""
     rng = np.random.default_rng(0)
     return [rng.integers(0, 50, 40) + 50 * (user % GROUPS) + 1 for user in range(USERS)]
 
 
-def catalogue(num_items: int = ITEMS) -> Catalogue:
-    names = [f"i{place}" for place in range(num_items)]
+def make_catalogue(num_items: int = ITEMS) -> Catalogue:
+    names = [f"i{index}" for index in range(num_items)]
     return Catalogue(names, np.full(num_items, 10, dtype=np.int64), [None] * num_items, [()] * num_items)
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
 @pytest.mark.parametrize("num_items", [1, 3, 60, 600])
-def test_codes_are_in_bounds_and_repeat(name: str, num_items: int) -> None:
-    log = [np.clip(history, 1, num_items) for history in histories()]
+def test_codes_are_in_bounds_and_reproducible(name: str, num_items: int) -> None:
+    log = [np.clip(history, 1, num_items) for history in make_histories()]
     codes = assign_codes(name, num_items, log, 4, 16)
     assert codes.shape == (num_items, 4)
     assert 0 <= int(codes.min()) <= int(codes.max()) < 16
@@ -37,52 +37,52 @@ def test_codes_are_in_bounds_and_repeat(name: str, num_items: int) -> None:
     assert torch.equal(assign_codes(name, num_items, log, 4, 16), codes)
 
 
-def test_an_assignment_leaves_the_random_numbers_of_a_run_alone() -> None:
+def test_assignment_does_not_change_the_global_random_state() -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    assign_codes("residual_kmeans", ITEMS, histories(), 4, 16)
+    assign_codes("residual_kmeans", ITEMS, make_histories(), 4, 16)
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_svd_uses_every_code_about_equally_often() -> None:
-    codes = assign_codes("svd", ITEMS, histories(), 4, 16)
+def test_svd_assignment_uses_every_code_about_equally_often() -> None:
+    codes = assign_codes("svd", ITEMS, make_histories(), 4, 16)
     for column in codes.T:
-        used = torch.bincount(column, minlength=16)
-        assert used.min() >= ITEMS // 16
-        assert used.max() <= ITEMS // 16 + 1
+        counts = torch.bincount(column, minlength=16)
+        assert counts.min() >= ITEMS // 16
+        assert counts.max() <= ITEMS // 16 + 1
 
 
 @pytest.mark.parametrize("name", ["svd", "residual_kmeans"])
-def test_items_of_one_group_share_more_codes_than_others(name: str) -> None:
-    codes = assign_codes(name, ITEMS, histories(), 8, 16)
+def test_items_of_one_group_share_more_codes_than_items_of_different_groups(name: str) -> None:
+    codes = assign_codes(name, ITEMS, make_histories(), 8, 16)
     shared = (codes[:, None] == codes[None]).float().mean(-1)
     same_group = (torch.arange(ITEMS)[:, None] // 50) == (torch.arange(ITEMS)[None] // 50)
     assert shared[same_group].mean() > 2 * shared[~same_group].mean()
 
 
-def test_digits_are_different_for_all_items() -> None:
+def test_digit_codes_are_unique() -> None:
     codes = assign_codes("digits", 5_000, [], 4, 64)
     assert len(torch.unique(codes, dim=0)) == 5_000
 
 
-def test_an_item_is_its_pieces_side_by_side() -> None:
+def test_vector_is_the_concatenation_of_its_sub_embeddings() -> None:
     embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=32, assignment="svd")
-    embedding.fit(catalogue(), histories())
-    pieces = embedding.pieces.weight.reshape(4, 32, 4)
+    embedding.fit(make_catalogue(), make_histories())
+    codebooks = embedding.pieces.weight.reshape(4, 32, 4)
     codes = embedding.codes()[77].tolist()
-    expected = torch.cat([pieces[place, code] for place, code in enumerate(codes)])
+    expected = torch.cat([codebooks[subspace, code] for subspace, code in enumerate(codes)])
     assert torch.equal(embedding.table(torch.tensor([77]))[0], expected)
 
 
-def test_a_small_catalogue_gets_a_small_codebook() -> None:
-    assert CodesEmbedding.complete_options(catalogue(10), {})["codebook"] == 10
-    assert CodesEmbedding.complete_options(catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
-    assert CodesEmbedding.complete_options(catalogue(), {"codebook": 256}) == {"codebook": 256}
+def test_codebook_is_not_larger_than_the_catalogue() -> None:
+    assert CodesEmbedding.complete_options(make_catalogue(10), {})["codebook"] == 10
+    assert CodesEmbedding.complete_options(make_catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
+    assert CodesEmbedding.complete_options(make_catalogue(), {"codebook": 256}) == {"codebook": 256}
 
 
 @given(st.lists(st.lists(st.integers(0, 63), min_size=8, max_size=8), min_size=1, max_size=20))
-def test_packed_codes_come_back(rows: list[list[int]]) -> None:
+def test_packing_round_trips(rows: list[list[int]]) -> None:
     codes = torch.tensor(rows)
     packed = pack(codes)
     assert packed.shape == (len(rows), 6)
@@ -90,7 +90,7 @@ def test_packed_codes_come_back(rows: list[list[int]]) -> None:
     assert torch.equal(unpack(packed), codes)
 
 
-def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes() -> None:
+def test_quantization_error_is_small_and_falls_with_more_codes() -> None:
     torch.manual_seed(0)
     vectors = torch.randn(ITEMS + 1, 16)
     vectors[0] = 0
@@ -98,26 +98,26 @@ def test_quantised_vectors_are_near_the_trained_ones_and_nearer_with_more_codes(
     for splits, codebook in ((4, 8), (4, 64), (8, 64)):
         embedding = CodesEmbedding(ITEMS, 16, splits=splits, codebook=codebook)
         embedding.reset_special()
-        embedding.approximate(vectors, catalogue())
+        embedding.approximate(vectors, make_catalogue())
         errors.append((embedding.table() - vectors).pow(2).mean().item())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.1
 
 
-def test_vectors_that_fit_the_codebook_are_kept_exactly() -> None:
+def test_vectors_that_fit_the_codebook_are_exact() -> None:
     embedding = CodesEmbedding(12, 8, splits=2, codebook=12)
     embedding.reset_special()
     vectors = torch.randn(13, 8)
     vectors[0] = 0
-    embedding.approximate(vectors, catalogue(12))
+    embedding.approximate(vectors, make_catalogue(12))
     torch.testing.assert_close(embedding.table(), vectors)
 
 
-def test_popular_items_lose_less_to_the_codes() -> None:
+def test_popular_items_have_a_smaller_quantization_error() -> None:
     torch.manual_seed(0)
     vectors = torch.randn(ITEMS + 1, 16)
     counts = np.concatenate((np.full(60, 4000), np.full(ITEMS - 60, 1))).astype(np.int64)
-    uneven = Catalogue(catalogue().item_ids, counts, [None] * ITEMS, [()] * ITEMS)
+    uneven = Catalogue(make_catalogue().item_ids, counts, [None] * ITEMS, [()] * ITEMS)
     embedding = CodesEmbedding(ITEMS, 16, splits=4, codebook=64)
     embedding.approximate(vectors, uneven)
     error = (embedding.table() - vectors)[1:].pow(2).mean(-1)
@@ -125,35 +125,35 @@ def test_popular_items_lose_less_to_the_codes() -> None:
 
 
 @pytest.mark.parametrize(("splits", "codebook", "bytes_per_item"), [(8, 256, 8), (32, 64, 24), (8, 64, 6), (2, 64, 2)])
-def test_what_is_kept_is_a_few_bytes_per_item_and_the_pieces(splits: int, codebook: int, bytes_per_item: int) -> None:
+def test_state_is_a_few_bytes_per_item_and_the_codebooks(splits: int, codebook: int, bytes_per_item: int) -> None:
     embedding = CodesEmbedding(ITEMS, 64, splits=splits, codebook=codebook)
-    kept = sum(tensor.nbytes for tensor in embedding.state_dict().values())
-    assert kept == bytes_per_item * (ITEMS + 1) + 4 * codebook * 64
+    state_bytes = sum(tensor.nbytes for tensor in embedding.state_dict().values())
+    assert state_bytes == bytes_per_item * (ITEMS + 1) + 4 * codebook * 64
 
 
 @pytest.mark.parametrize("num_items", [3_416, 12_101, 1_000_000])
-def test_the_default_takes_at_most_an_eighth_of_a_full_table(num_items: int) -> None:
-    kept = 24 * (num_items + 1) + 4 * 64 * 64
-    assert kept <= 4 * 64 * (num_items + 1) / 8
+def test_default_size_is_at_most_an_eighth_of_a_full_table(num_items: int) -> None:
+    state_bytes = 24 * (num_items + 1) + 4 * 64 * 64
+    assert state_bytes <= 4 * 64 * (num_items + 1) / 8
 
 
-def test_a_new_item_takes_the_codes_that_its_neighbours_agree_on() -> None:
+def test_new_item_gets_the_codes_with_the_most_votes_of_its_neighbours() -> None:
     codes = torch.tensor([[0, 0], [5, 1], [5, 2], [6, 3]], dtype=torch.uint8)
-    voted = vote_codes(codes, torch.tensor([1, 2, 3]), torch.tensor([1.0, 1.0, 1.5]))
-    assert voted.tolist() == [5, 3]
+    new_codes = vote_codes(codes, torch.tensor([1, 2, 3]), torch.tensor([1.0, 1.0, 1.5]))
+    assert new_codes.tolist() == [5, 3]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"splits": 5}, "dim 16 does not split into 5 codes"),
-        ({"codebook": 300}, "codebook must be from 1 to 256, not 300"),
+        ({"splits": 5}, r"splits must divide dim 16 \(got 5\)"),
+        ({"codebook": 300}, r"codebook must be from 1 to 256 \(got 300\)"),
         (
             {"assignment": "magic"},
-            "no assignment of codes is called 'magic'; there are trained, svd, residual",
+            r"assignment must be one of trained, svd, residual_kmeans, digits \(got 'magic'\)",
         ),
     ],
 )
-def test_what_codes_cannot_be_is_told(options: dict[str, object], message: str) -> None:
+def test_error_names_the_invalid_option(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CodesEmbedding(ITEMS, 16, **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The dilated encoder against torch's own convolution, and its weights against the paper's arithmetic."""
+"""The dilated encoder against torch's own convolution, and its parameter counts against the paper's formulas."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ DIM = 6
 
 
 def randomize(encoder: DilatedConvolutionEncoder, seed: int = 0) -> DilatedConvolutionEncoder:
-    """Norms and biases too: what stands before the first item must be zero at every layer and not only at the first."""
+    """Randomize all parameters, so that positions before the first item are zero only if every layer masks them."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in encoder.parameters():
@@ -39,18 +39,18 @@ def randomize(encoder: DilatedConvolutionEncoder, seed: int = 0) -> DilatedConvo
         (16, "cross_layer", 819_712),
     ],
 )
-def test_512_channels_have_as_many_weights_as_the_arithmetic_says(blocks: int, scheme: str, expected: int) -> None:
-    """Of distinct convolutions 3 · 512² + 512 each, and 2 · 512 of every norm."""
+def test_parameter_count_with_512_channels(blocks: int, scheme: str, expected: int) -> None:
+    """Each distinct convolution has 3 · 512² + 512 weights, each norm 2 · 512."""
     with torch.device("meta"):
         encoder = DilatedConvolutionEncoder(512, 20, 0.0, dilations=[1, 4] * (blocks // 2), sharing=scheme)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == expected
 
 
-def by_torch_convolutions(encoder: DilatedConvolutionEncoder, x: Tensor, dilations: list[int]) -> Tensor:
+def compute_with_torch_convolutions(encoder: DilatedConvolutionEncoder, x: Tensor, dilations: list[int]) -> Tensor:
     for block, base in enumerate(dilations):
         branch = x
-        for place, dilation in enumerate((base, 2 * base)):
-            layer = 2 * block + place
+        for offset, dilation in enumerate((base, 2 * base)):
+            layer = 2 * block + offset
             taps = encoder.convolutions[encoder.sets[layer]].get_submodule("taps")
             weight, bias = taps.get_parameter("weight"), taps.get_parameter("bias")
             kernel = weight.view(DIM, -1, DIM).transpose(1, 2)  # (out, in, tap)
@@ -67,34 +67,34 @@ def by_torch_convolutions(encoder: DilatedConvolutionEncoder, x: Tensor, dilatio
 
 @pytest.mark.parametrize("kernel", [2, 3])
 @pytest.mark.parametrize("scheme", ["original", "cross_layer", "cross_block", "adjacent_layer", "adjacent_block"])
-def test_it_computes_what_torch_convolutions_compute(scheme: str, kernel: int) -> None:
+def test_encoder_equals_torch_convolutions(scheme: str, kernel: int) -> None:
     dilations = [1, 4, 2]
     encoder = randomize(DilatedConvolutionEncoder(DIM, 30, 0.0, dilations=dilations, kernel=kernel, sharing=scheme))
     x = torch.randn(3, 30, DIM, generator=torch.Generator().manual_seed(1))
-    expected = by_torch_convolutions(encoder, x, dilations)
+    expected = compute_with_torch_convolutions(encoder, x, dilations)
     torch.testing.assert_close(encoder(x, torch.tensor([30, 30, 30])), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_last_position_depends_on_its_receptive_field_and_on_nothing_before_it() -> None:
+def test_last_position_depends_only_on_its_receptive_field() -> None:
     encoder = randomize(DilatedConvolutionEncoder(32, 100, 0.0))
     assert encoder.receptive_field == 61
     x = torch.randn(1, 100, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
     encoder(x, torch.tensor([100]))[:, -1].square().sum().backward()
     assert x.grad is not None
-    reached = torch.nonzero(x.grad[0].any(dim=-1)).flatten()
-    assert reached[0] == 100 - 61
+    positions = torch.nonzero(x.grad[0].any(dim=-1)).flatten()
+    assert positions[0] == 100 - 61
 
 
-def test_histories_around_the_length_of_the_window_end_as_in_the_whole_pass() -> None:
+def test_forward_last_equals_forward_around_the_length_of_the_receptive_field() -> None:
     encoder = randomize(DilatedConvolutionEncoder(DIM, 100, 0.0))
     lengths = torch.tensor([1, 2, 17, 59, 60, 61, 62, 63, 99, 100])
     x = torch.randn(len(lengths), 100, DIM, generator=torch.Generator().manual_seed(3))
-    everywhere = encoder(x, lengths)
-    expected = everywhere[torch.arange(len(lengths)), lengths - 1]
+    outputs = encoder(x, lengths)
+    expected = outputs[torch.arange(len(lengths)), lengths - 1]
     torch.testing.assert_close(encoder.forward_last(x, lengths), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_sizes_that_make_no_convolution_are_refused() -> None:
+def test_invalid_dilations_and_kernels_are_rejected() -> None:
     for dilations, kernel in (([], 3), ([1, 0], 3), ([1, 4], 1)):
-        with pytest.raises(ValueError, match="make no convolution over time"):
+        with pytest.raises(ValueError, match="dilations must be at least 1 and kernel at least 2"):
             DilatedConvolutionEncoder(DIM, 20, 0.0, dilations=dilations, kernel=kernel)

@@ -33,7 +33,7 @@ def test_the_maxima_are_those_of_torch(table: Part, num_items: int, device: torc
     if isinstance(model.embedding, CodesEmbedding):
         splits, codebook = model.embedding.num_subspaces, model.embedding.codebook_size
         model.embedding.kept.zero_()
-        model.embedding._keep(torch.randint(codebook, (num_items, splits), device=device))
+        model.embedding.set_codes(torch.randint(codebook, (num_items, splits), device=device))
     vectors = ItemVectors(model)
     kernel = GroupMaxima(model.embedding, GROUP)
     for rows in (1, FEW, FEW + 1, MANY + 3):
