@@ -8,7 +8,7 @@ if ARGV[1] ~= '' and redis.sha1hex(redis.call('GET', KEYS[2]) or '') ~= ARGV[1] 
 end
 local removed = redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 if removed == 0 and ARGV[2] == '1' then
-    -- Erased before, but perhaps not yet on the replicas. WAIT covers the writes of its own connection, so this writes
+    -- Erased before, but perhaps not yet on the replicas. WAIT covers only writes of the same connection, so this writes
     -- something that leaves no trace.
     redis.call('SET', KEYS[1], '')
     redis.call('DEL', KEYS[1])

@@ -43,7 +43,7 @@ local function events_header()
 end
 
 -- Returns for a call that stores nothing. Its events may have been stored by an earlier call whose write has not reached
--- the replicas. WAIT covers the writes of its own connection, so this repeats a write that changes nothing.
+-- the replicas. WAIT covers only writes of the same connection, so this repeats a write that changes nothing.
 local function return_unchanged(codes)
     if waits == '1' and items_size >= 16 then
         redis.call('SETRANGE', KEYS[1], 0, head)

@@ -1,7 +1,7 @@
-"""Batched reads of histories: one MGET for all reads of one event loop tick, or of the time that earlier reads take.
+"""Batched reads of histories: one MGET for all reads of one event loop tick, or that arrive during earlier reads.
 
 A command costs the client over a hundred microseconds, another key in it hardly one. Each cluster node has its own
-queue, so a node that is down fails only the reads of its own users. Deadlines, limits and cancellation are the
+queue, so a node that is down fails only the reads of users in its slots. Deadlines, limits and cancellation are the
 batcher's.
 """
 

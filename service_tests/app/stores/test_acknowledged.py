@@ -132,7 +132,7 @@ async def test_repeated_append_without_acknowledgement_stores_events_once(pair: 
 async def test_duplicate_repeats_a_write_so_that_wait_covers_it(
     pair: Pair, client: RedisClient, store: HistoryStore
 ) -> None:
-    """WAIT of newer Redis versions covers the writes of its own connection, and a duplicate writes nothing."""
+    """WAIT of newer Redis versions covers only writes of the same connection, and a duplicate writes nothing."""
     await store.append([NewEvent("u", "a", 1)])
     for tested_store, writes in ((store, 1), (HistoryStore(client, max_events=5), 0)):
         before, snapshot = pair.count_replica_calls("setrange"), await store.read_snapshot("u")
