@@ -37,7 +37,7 @@ def assign_svd_codes(num_items: int, histories: Sequence[History], num_subspaces
 def assign_residual_kmeans_codes(
     num_items: int, histories: Sequence[History], num_subspaces: int, codebook_size: int
 ) -> Tensor:
-    """Assign as code j the centroid nearest to the residual that codes 1 … j − 1 leave of the item's SVD vector."""
+    """Assign codes by residual quantization of SVD vectors: code j quantizes what codes 1 … j − 1 leave."""
     residuals = compute_item_vectors(num_items, histories, 8 * num_subspaces)
     residuals = residuals / residuals.norm(dim=1, keepdim=True).clamp_min(1e-9)
     codes = []

@@ -19,7 +19,7 @@ from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
 from models.layers.category_lists import CategoryLists, sort_categories_by_use
 from models.layers.context_injection import ContextInjection
-from models.layers.initialize_without_norms import initialize_without_norms
+from models.layers.block import initialize_without_norms
 from models.layers.mixed_radix import choose_two_bases, to_digits
 from models.times import NO_HOUR, compute_hours
 
@@ -72,7 +72,7 @@ class CompositionalEmbedding(ItemEmbedding):
         self.categories.fill(catalogue)
 
     def reset_special(self) -> None:
-        """Scale weights so that h_i, a mean of N rows, and r_i, a sum of three, have the scale of a full table."""
+        """Give h_i, a mean of N rows, and r_i, a sum of three, the initial scale of a full table."""
         initialize_without_norms(self.key)
         self.injection.reset_special()
         with torch.no_grad():

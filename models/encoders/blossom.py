@@ -7,7 +7,7 @@ from models.layers.block import build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
-from models.layers.sharing import assign_weight_sets
+from models.layers.block import assign_weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):

@@ -9,7 +9,7 @@ from models.layers.attention import CausalSelfAttention
 from models.layers.block import build_shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
-from models.layers.sharing import assign_weight_sets
+from models.layers.block import assign_weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.initialize_without_norms import initialize_without_norms
+from models.layers.block import initialize_without_norms
 from models.layers.positional import LearnedPositions
 from models.layers.twin_block import TwinBlock
 

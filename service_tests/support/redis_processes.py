@@ -49,7 +49,7 @@ class RedisProcess:
         raise AssertionError(f"no redis-server started; see {folder}/redis.log")
 
     def start(self) -> bool:
-        """Start on the same port with the data of the last run; False if it exits, as when the port is taken."""
+        """Start on the same port with the data of the last run; False if the process exits (port taken)."""
         command = [find_redis_server()]
         if self._configuration is not None:
             conf = self.folder / "sentinel.conf"

@@ -1,4 +1,4 @@
-"""Wait in tests for a condition instead of a fixed time, and fail with a description when it does not hold in time."""
+"""Wait in tests until a condition holds, and fail with a description if it does not in time."""
 
 import asyncio
 import time

@@ -1,6 +1,7 @@
-"""The store under test, on one server, on a cluster and behind Sentinel, with histories so small that they are trimmed.
+"""The store under test on one server, on a cluster and behind Sentinel, with a low limit of events.
 
-Every test that uses `redis_url`, or a fixture that depends on it, runs on all three.
+Every test that uses `redis_url`, or a fixture that depends on it, runs on all three. The limit is low so that histories
+are trimmed.
 """
 
 from collections.abc import AsyncIterator, Iterator
