@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
@@ -20,8 +19,8 @@ from service_tests.failures.fail_over import CallFailed, Load
 from service_tests.failures.fail_over_http import get_item, make_http_load, read_history, recommend
 from service_tests.support.nextup_process import run_service
 from service_tests.support.redis_cluster import RedisCluster, run_redis_cluster
+from service_tests.support.redis_processes import wait_for_redis
 from service_tests.support.redis_sentinel import RedisSentinel, run_redis_sentinel
-from service_tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -199,16 +198,14 @@ async def test_service_over_http_survives_a_killed_primary(
             check(load.report(f"{kind}, primary killed, over HTTP", histories))
             assert load.requests["reads answered by model"] > len(USERS)
             for history, item_ids in answers.items():
-                assert await recommend(http, history=list(history)) == item_ids, (
-                    "same answer as during the failover"
-                )
+                assert await recommend(http, history=list(history)) == item_ids, "same answer as during the failover"
             for user in USERS:
                 history_items = [get_item(number) for number in histories[user]]
                 assert await recommend(http, user_id=user) == await recommend(http, history=history_items)
 
 
 async def _wait_in_thread(condition: Callable[[], bool], description: str) -> None:
-    await asyncio.to_thread(wait_until, condition, description, ignored=RedisError)
+    await asyncio.to_thread(wait_for_redis, condition, description)
 
 
 def _has_new_primary(redis: RedisCluster | RedisSentinel, port: int) -> bool:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redis.crc import key_slot
-from redis.exceptions import RedisError
 
 from app.stores.keys import build_items_key
-from service_tests.support.redis_processes import RedisProcess
-from service_tests.support.waiting import wait_until
+from service_tests.support.redis_processes import RedisProcess, wait_for_redis
 
 SLOTS = 16_384
 PRIMARIES = 3
@@ -76,7 +74,7 @@ class RedisCluster:
 
     def wait_until_healthy(self) -> None:
         """Wait until all nodes run and agree that every slot has a primary and a replica in sync."""
-        wait_until(self._is_healthy, "a cluster with a primary and a replica for every slot", ignored=RedisError)
+        wait_for_redis(self._is_healthy, "a cluster with a primary and a replica for every slot")
 
     def _find_owners(self, slot: int) -> list[int]:
         """Return the ports that a running node reports for a slot, the primary first."""
@@ -149,10 +147,9 @@ def _join_nodes(cluster: RedisCluster) -> None:
             if index < PRIMARIES:
                 slots = range(first_slots[index], [*first_slots, SLOTS][index + 1])
                 client.execute_command("CLUSTER", "ADDSLOTS", *slots)
-    wait_until(
+    wait_for_redis(
         lambda: all(_count_connected_nodes(node) == len(nodes) for node in nodes),
         "nodes that are connected to each other",
-        ignored=RedisError,
     )
     for index, node in enumerate(nodes[PRIMARIES:]):
         with node.connect() as client:

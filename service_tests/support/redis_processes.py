@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from redis import Redis
@@ -13,12 +14,19 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.stores.redis.embedded import find_redis_server
+from service_tests.support.waiting import wait_until
 
 START_S = 20.0
 STOP_S = 10.0
+STATE_TIMEOUT_S = 30.0
 MAX_START_TRIES = 5
 CLUSTER_BUS_OFFSET = 10_000
 """A cluster node also listens on its port plus this."""
+
+
+def wait_for_redis(condition: Callable[[], object], description: str) -> None:
+    """Wait until servers reach a state; an error of Redis counts as not yet."""
+    wait_until(condition, STATE_TIMEOUT_S, description, ignored=RedisError)
 
 
 def find_free_port() -> int:

@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
-from service_tests.support.redis_processes import RedisProcess
-from service_tests.support.waiting import wait_until
+from service_tests.support.redis_processes import RedisProcess, wait_for_redis
 
 SERVICE = "shop"
 REPLICAS = 2
@@ -37,7 +34,7 @@ class RedisSentinel:
 
     def wait_until_healthy(self) -> None:
         """Wait until every node runs, the replicas follow the primary, and every Sentinel has seen all of it."""
-        wait_until(self._is_healthy, "a primary with its replicas, known to every Sentinel", ignored=RedisError)
+        wait_for_redis(self._is_healthy, "a primary with its replicas, known to every Sentinel")
 
     def _is_healthy(self) -> bool:
         primary = self.find_primary()

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.02
 
 Description = str | Callable[[], str]
@@ -13,9 +12,9 @@ Description = str | Callable[[], str]
 
 def wait_until(
     condition: Callable[[], object],
+    timeout_s: float,
     description: Description,
     *,
-    timeout_s: float = TIMEOUT_S,
     ignored: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> None:
     """Poll `condition` until it is true; an `ignored` exception counts as false.
@@ -25,18 +24,18 @@ def wait_until(
     deadline = time.monotonic() + timeout_s
     while not _holds(condition, ignored):
         if time.monotonic() > deadline:
-            raise AssertionError(_format_failure(description, timeout_s))
+            raise AssertionError(_format_failure(timeout_s, description))
         time.sleep(POLL_INTERVAL_S)
 
 
 async def wait_until_async(
-    condition: Callable[[], object], description: Description = "the condition", *, timeout_s: float = TIMEOUT_S
+    condition: Callable[[], object], timeout_s: float = 5.0, description: Description = "the condition holds"
 ) -> None:
-    """Poll `condition` as `wait_until` does, and let the event loop run in between."""
+    """Poll `condition` like `wait_until`, and let the event loop run in between."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(_format_failure(description, timeout_s))
+            raise AssertionError(_format_failure(timeout_s, description))
         await asyncio.sleep(0.005)
 
 
@@ -47,6 +46,6 @@ def _holds(condition: Callable[[], object], ignored: type[Exception] | tuple[typ
         return False
 
 
-def _format_failure(description: Description, timeout_s: float) -> str:
+def _format_failure(timeout_s: float, description: Description) -> str:
     text = description if isinstance(description, str) else description()
     return f"not within {timeout_s:g} s: {text}"

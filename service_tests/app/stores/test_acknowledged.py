@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
@@ -19,8 +18,7 @@ from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import AppendResult
 from app.users.service import UserService
 from service_tests.app.stores.servers import count_calls
-from service_tests.support.redis_processes import RedisProcess
-from service_tests.support.waiting import wait_until
+from service_tests.support.redis_processes import RedisProcess, wait_for_redis
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +45,7 @@ class Pair:
         self.wait_until_connected()
 
     def wait_until_connected(self) -> None:
-        wait_until(self._is_connected, "a replica that acknowledges writes", ignored=RedisError)
+        wait_for_redis(self._is_connected, "a replica that acknowledges writes")
 
     def _is_connected(self) -> bool:
         """The primary sends writes to a new replica only after its first acknowledgement."""
@@ -98,7 +96,7 @@ async def test_event_lost_with_its_primary_was_acknowledged_only_without_wait_re
 ) -> None:
     store = HistoryStore(client, wait_replicas=wait_replicas, wait_replicas_s=0.2)
     await store.append([NewEvent("u", "before", 1)])
-    wait_until(lambda: pair.has_replica_key(build_user_keys("u").items), "a replica with the key", ignored=RedisError)
+    wait_for_redis(lambda: pair.has_replica_key(build_user_keys("u").items), "a replica with the key")
     pair.disconnect()
     (result,) = await asyncio.gather(store.append([NewEvent("u", "after", 2)]), return_exceptions=True)
     pair.primary.kill()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.item_key import item_keys
@@ -18,8 +17,7 @@ from app.stores.results import StoredHistory
 from app.users.service import UserService
 from service_tests.app.stores.servers import count_calls, read_statistic
 from service_tests.support.redis_cluster import RedisCluster, run_redis_cluster
-from service_tests.support.redis_processes import RedisProcess
-from service_tests.support.waiting import wait_until
+from service_tests.support.redis_processes import RedisProcess, wait_for_redis
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -182,7 +180,7 @@ async def test_unresponsive_node_fails_its_own_users_and_does_not_affect_the_oth
             (result,) = await store.append([NewEvent(user, f"of-{user}", 1)])
             assert result.status == "duplicate", "connections are free for the other nodes"
         assert {type(result) for result in await failing} == {StoreUnavailable}
-    await asyncio.to_thread(wait_until, lambda: node.read_role() == "master", "a node that answers", ignored=RedisError)
+    await asyncio.to_thread(wait_for_redis, lambda: node.read_role() == "master", "a node that answers")
     await asyncio.sleep(0.2)
     for user in affected:
         assert (await store.append([NewEvent(user, "y", 3)]))[0].status == "stored"
