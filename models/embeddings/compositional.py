@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import ItemEmbedding
+from models.layers.block import initialize_without_norms
 from models.layers.category_lists import CategoryLists, sort_categories_by_use
 from models.layers.context_injection import ContextInjection
-from models.layers.block import initialize_without_norms
 from models.layers.mixed_radix import choose_two_bases, to_digits
 from models.times import NO_HOUR, compute_hours
 

@@ -3,11 +3,10 @@
 from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
-from models.layers.block import build_shared_blocks
+from models.layers.block import assign_weight_sets, build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
-from models.layers.block import assign_weight_sets
 
 
 class BlossomEncoder(SequenceEncoder):

@@ -6,10 +6,9 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
-from models.layers.block import build_shared_blocks
+from models.layers.block import assign_weight_sets, build_shared_blocks
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
-from models.layers.block import assign_weight_sets
 
 
 class SelfAttentionEncoder(SequenceEncoder):
