@@ -32,7 +32,7 @@ from models.benchmarks.synthetic_artifact import (
     make_synthetic_index,
 )
 from models.indexing import MIN_INDEX_ITEMS, drop_index
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 from models.text_table import format_megabytes, format_number, format_text_table, round_optional
 
 MAX_P90_MS = 50.0

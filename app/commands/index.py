@@ -12,7 +12,7 @@ from app.cli.log_files import add_log_arguments, read_log
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.indexing import MIN_INDEX_ITEMS, add_index
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 
 NUM_QUERIES = 1_000
 

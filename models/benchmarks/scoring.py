@@ -20,7 +20,7 @@ from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, make_approximate_scorer
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 from models.scorers.base import Scorer
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers, time_batch

@@ -13,7 +13,7 @@ from app.commands.main import main
 from models.artifact import ArtifactError, load_artifact, save_artifact
 from models.embeddings.codes import CodesEmbedding
 from models.native.library import library
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
 
 pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")

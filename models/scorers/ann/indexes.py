@@ -14,12 +14,8 @@ from models.native.blocks_scan import PLACES, ROW
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.ann.calibration import number_of_lists
-from models.scorers.ann.ivf import IvfScorer
-from models.scorers.ann.ivf_build import build_ivf
-from models.scorers.ann.ivf_index import IvfIndex, has_faiss
-from models.scorers.ann.ivf_pq import IvfPqScorer, exact_of
-from models.scorers.ann.ivf_pq_build import build_ivf_pq
-from models.scorers.ann.ivf_pq_index import IvfPqIndex
+from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
+from models.scorers.ann.ivf_pq import IvfPqIndex, IvfPqScorer, build_ivf_pq, exact_of
 from models.scorers.base import IndexInfo, Scorer
 from models.scorers.exact.native_blocks import six_bit_codes
 from models.scorers.filter import Indices

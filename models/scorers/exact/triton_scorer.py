@@ -6,18 +6,54 @@ Chosen only by measurement at load, and only where the kernel could be compiled 
 import logging
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.heads.tied import TiedHead
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
-from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
-from models.scorers.exact.groups import best_by_maxima
-from models.scorers.exact.triton_maxima import TritonMaxima
+from models.scorers.exact.grouped import GROUP, ChunkedMaxima, best_by_maxima, group_scores
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors, item_vectors
 from models.triton.group_maxima import FEW, GroupMaxima, has_triton, knows
+
+AT_ONCE = 1 << 14
+"""Groups that are scored again at once: 268 MB of vectors at 64 features."""
+
+
+class TritonMaxima:
+    def __init__(self, vectors: ItemVectors, kernel: GroupMaxima) -> None:
+        self.groups = kernel.groups
+        self._kernel, self._vectors = kernel, vectors
+        self._reference = ChunkedMaxima(vectors)
+
+    def __call__(self, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
+        """(B, dim) float32 → (B, groups); −inf where no item of the group may be answered."""
+        found = self._kernel(hidden)
+        masked = set(item_filter.masked_rows)
+        if masked:
+            rows = sorted(masked)
+            found[rows] = self._reference(hidden[rows], item_filter.of(rows))
+        for rows_of, groups in self._with_denied(item_filter, masked, hidden.device):
+            again = group_scores(self._vectors, hidden, rows_of, groups, GROUP, item_filter)
+            found[rows_of, groups] = again.amax(-1)
+        return found
+
+    def _with_denied(
+        self, item_filter: ItemFilter, masked: set[int], device: torch.device
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of row and group, each once, `AT_ONCE` at a time."""
+        places = [
+            np.unique(items // GROUP) + row * self.groups
+            for row, items in enumerate(item_filter.excluded or ())
+            if row not in masked
+        ]
+        if not places:
+            return []
+        every = torch.from_numpy(np.concatenate(places)).to(device)
+        return [(part // self.groups, part % self.groups) for part in every.split(AT_ONCE) if len(part)]
+
 
 TOLERANCE = 1e-4
 """Largest difference from torch's maxima, relative to the largest of them."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.commands.main import main
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 
 
 def test_every_scorer_of_a_form_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from models.benchmarks.synthetic_model import SHARED, compute_cluster_count, mak
 from models.embeddings.codes import CodesEmbedding
 from models.indexing import drop_index
 from models.presets import preset
-from models.scorers.ann.ivf_index import has_faiss
+from models.scorers.ann.ivf import has_faiss
 
 NUM_ITEMS = 2_000
 CLUSTERS = compute_cluster_count(NUM_ITEMS)

@@ -10,7 +10,7 @@ import torch
 
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding
-from models.scorers.exact.chunked_maxima import GROUP, ChunkedMaxima
+from models.scorers.exact.grouped import GROUP, ChunkedMaxima
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import FEW, ITEMS, MANY, GroupMaxima

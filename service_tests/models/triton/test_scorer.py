@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.config import Part
-from models.scorers.exact.chunked_maxima import GROUP
+from models.scorers.exact.grouped import GROUP
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.triton_scorer import TOLERANCE, largest_difference
 from models.scorers.filter import ItemFilter

@@ -12,9 +12,7 @@ import torch
 
 from models.config import Part
 from models.recommender import SequentialRecommender
-from models.scorers.ann.ivf import IvfScorer
-from models.scorers.ann.ivf_build import build_ivf
-from models.scorers.ann.ivf_index import IvfIndex, has_faiss
+from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
 from models.scorers.base import Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter

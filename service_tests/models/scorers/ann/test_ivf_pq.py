@@ -14,10 +14,8 @@ from models.embeddings.codes import CodesEmbedding
 from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, load_index
-from models.scorers.ann.ivf_index import IvfIndex, has_faiss
-from models.scorers.ann.ivf_pq import IvfPqScorer, exact_of
-from models.scorers.ann.ivf_pq_build import build_ivf_pq
-from models.scorers.ann.ivf_pq_index import IvfPqIndex
+from models.scorers.ann.ivf import IvfIndex, has_faiss
+from models.scorers.ann.ivf_pq import IvfPqIndex, IvfPqScorer, build_ivf_pq, exact_of
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import DIM, filters, model_of

@@ -4,8 +4,7 @@ import torch
 
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer
-from models.scorers.exact.chunked_maxima import GROUP
-from models.scorers.exact.grouped import GroupedScorer
+from models.scorers.exact.grouped import GROUP, GroupedScorer
 from models.scorers.exact.triton_scorer import TritonScorer
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import GroupMaxima

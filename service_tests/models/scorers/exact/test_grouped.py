@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from models.config import Part
 from models.scorers.base import TopK
-from models.scorers.exact.chunked_maxima import GROUP
-from models.scorers.exact.grouped import GroupedScorer
+from models.scorers.exact.grouped import GROUP, GroupedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.triton_scorer import TritonScorer
 from models.scorers.filter import ItemFilter

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from models.config import Part
 from models.scorers.exact.blocked import CELLS, BlockedScorer
-from models.scorers.exact.int8 import MOST, SPARE, Int8Scorer
-from models.scorers.exact.int8_table import GROUP, Int8Table, multiplies_exactly
+from models.scorers.exact.int8 import GROUP, MOST, SPARE, Int8Scorer, Int8Table, multiplies_exactly
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from service_tests.contracts.test_scorers import DIM, model_of, queries
