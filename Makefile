@@ -75,7 +75,7 @@ wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an e
 	rm -rf dist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup-*.whl
-	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.compiler())'
+	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.find_compiler())'
 
 check: lint types imports sanitize wheel ## run all checks except the tests
 

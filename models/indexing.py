@@ -1,6 +1,6 @@
-"""An index for approximate answers, put beside the weights of an artifact that is there. No weight changes.
+"""Adds an ANN index to an existing artifact, or removes it. Weights do not change.
 
-Below a million items an exact scan takes milliseconds, and an index is not worth its memory and its misses.
+Below a million items an exact scan takes milliseconds, and an index is not worth its memory and its recall loss.
 """
 
 import json
@@ -11,13 +11,13 @@ from models.artifact import INDEX, MANIFEST, Artifact, describe_file, replace_at
 from models.batch import History
 from models.scorers.base import IndexInfo
 
-MIN_INDEX_ITEMS = 1_000_000  # items
+MIN_INDEX_ITEMS = 1_000_000
 
 
 def add_index(artifact: Artifact, histories: Sequence[History]) -> IndexInfo | None:
-    """Build it, write it, name it in the manifest last; what was measured, or None if no index is worth having.
+    """Build an index, write it, then list it in the manifest; None if no index is worth having.
 
-    `histories` are those after which recall is measured; an older index is replaced, and is none meanwhile.
+    Recall is measured on `histories`. An older index is dropped first, so that a manifest never lists another file.
     """
     index = artifact.predictor.build_index(histories)
     if index is None:
@@ -31,7 +31,7 @@ def add_index(artifact: Artifact, histories: Sequence[History]) -> IndexInfo | N
 
 
 def drop_index(folder: Path) -> None:
-    """An artifact without an index from the next load on; nothing happens to one that has none."""
+    """Remove the index of an artifact, if it has one."""
     path = folder / MANIFEST
     manifest = json.loads(path.read_text())
     if manifest["files"].pop(INDEX, None) is not None:

@@ -1,6 +1,6 @@
-"""How many histories fit into a device's memory at once: found out when too many did not, and remembered.
+"""Largest batch that fits in device memory, learned from out-of-memory errors.
 
-A batch that is too large for the GPU must not fail requests that would have fitted by themselves. It knows no model.
+A batch too large for the GPU must not fail requests that would fit in smaller batches.
 """
 
 import logging
@@ -15,27 +15,27 @@ log = logging.getLogger(__name__)
 
 
 class AdaptiveBatchSize:
-    """`largest` is None as long as everything fitted."""
+    """Splits batches that ran out of memory. `limit` is None until the first out-of-memory error."""
 
     def __init__(self) -> None:
-        self.largest: int | None = None
+        self.limit: int | None = None
 
-    def run(self, count: int, ask: Callable[[slice], Part]) -> list[Part]:
-        """Answers for rows 0 to `count`, in order, asked in as few parts as fit.
+    def run(self, count: int, run_part: Callable[[slice], Part]) -> list[Part]:
+        """Run rows 0 to `count` in order, in as few parts as fit.
 
-        torch.OutOfMemoryError only if one row alone is too much.
+        Raises torch.OutOfMemoryError only if a single row does not fit.
         """
         parts: list[Part] = []
         start = 0
         while start < count:
-            size = min(self.largest or count, count - start)
+            size = min(self.limit or count, count - start)
             try:
-                parts.append(ask(slice(start, start + size)))
+                parts.append(run_part(slice(start, start + size)))
                 start += size
             except torch.OutOfMemoryError:
                 if size == 1:
                     raise
-                self.largest = size // 2
-                log.warning("%d histories at once do not fit into the memory of the device: %d now", size, self.largest)
+                self.limit = size // 2
+                log.warning("%d histories do not fit in device memory; batch size reduced to %d", size, self.limit)
                 torch.cuda.empty_cache()
         return parts

@@ -1,7 +1,6 @@
-"""The only scoring path: evaluation, benchmarks, golden answers and the service all ask here.
+"""The only scoring path, used by evaluation, benchmarks, golden outputs and the service.
 
-Histories go in as catalogue indices, top items come out. It knows tensors and masks; it knows no external id, no file
-and no event loop.
+Takes histories as catalogue indices and returns ranked items.
 """
 
 import time
@@ -28,7 +27,10 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class RankedItems:
-    """`indices` (B, k) with 0 where no item_filter item is left, `scores` (B, k) falling, −inf there; times in seconds."""
+    """`indices` (B, k), 0 past the last eligible item, and `scores` (B, k) in falling order, −inf there.
+
+    `encode_s` and `score_s`: seconds of the two stages. `padding_ratio`: share of encoded cells that held no item.
+    """
 
     indices: Indices
     scores: NDArray[np.float32]
@@ -38,9 +40,9 @@ class RankedItems:
 
 
 class Predictor:
-    """Holds a model in evaluation mode on one device. Not for several threads at once.
+    """Runs a model in evaluation mode on one device. Not thread-safe.
 
-    Without a runner torch encodes, which is right while weights still change.
+    Without a runner torch encodes, as is necessary while weights still change.
     """
 
     def __init__(self, model: SequentialRecommender, device: torch.device, runner: Runner | None = None) -> None:
@@ -51,9 +53,9 @@ class Predictor:
         self.num_items = model.embedding.num_items
         self.reads_times = model.reads_times
         self.torch_device = device
-        self._cosines: CosineScan | None = None
-        self._fitting = AdaptiveBatchSize()
-        self._exact = self._scoring = select_plain_scorer(self.model)
+        self._cosine_scan: CosineScan | None = None
+        self._batch_size = AdaptiveBatchSize()
+        self._exact_selection = self._selection = select_plain_scorer(self.model)
 
     @property
     def device(self) -> str:
@@ -73,25 +75,27 @@ class Predictor:
         excluded: Sequence[Indices] | None = None,
         allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
-        """The k best items after each history, in falling score, equal scores in catalogue order.
+        """Find the k best items after each history, in falling score, ties in catalogue order.
 
         Args:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
-            k: at least 1; more than there are items gives as many as there are.
-            times: per history, its events' times, 0 where nobody knows. Not looked at unless `reads_times`.
-            excluded: per history, indices that are not answered.
-            allow_masks: per history, a (num_items + 1,) mask of what may be answered, or None for everything.
+            k: at least 1; limited to the size of the catalogue.
+            times: per history, the times of its events, 0 for unknown. Ignored unless `reads_times`.
+            excluded: per history, indices to filter out.
+            allow_masks: per history, a (num_items + 1,) mask of allowed items, or None to allow all.
 
         """
         if not len(histories):
-            raise ValueError("no history was given")
-        parts = self._fitting.run(
+            raise ValueError("no histories; pass at least one")
+        parts = self._batch_size.run(
             len(histories),
-            lambda rows: self._top_k(histories[rows], k, _of(times, rows), _of(excluded, rows), _of(allow_masks, rows)),
+            lambda rows: self._find_top_k(
+                histories[rows], k, _slice(times, rows), _slice(excluded, rows), _slice(allow_masks, rows)
+            ),
         )
-        return parts[0] if len(parts) == 1 else _together(parts)
+        return parts[0] if len(parts) == 1 else _concatenate(parts)
 
-    def _top_k(
+    def _find_top_k(
         self,
         histories: Sequence[History],
         k: int,
@@ -99,14 +103,16 @@ class Predictor:
         excluded: Sequence[Indices] | None,
         allow_masks: Sequence[Mask | None] | None,
     ) -> RankedItems:
-        began = time.perf_counter()
-        found = self.runner.encode(histories, times if self.reads_times else None)
-        self._wait()
-        encoded = time.perf_counter()
+        started_at = time.perf_counter()
+        encoded = self.runner.encode(histories, times if self.reads_times else None)
+        self._synchronize()
+        encoded_at = time.perf_counter()
         item_filter = ItemFilter(self.num_items, excluded, allow_masks)
-        best = self._scoring.scorer(len(found.hidden)).find_top_k(found.hidden, min(k, self.num_items), item_filter)
-        indices, values = best.indices.cpu().numpy(), best.values.cpu().numpy()
-        return RankedItems(indices, values, encoded - began, time.perf_counter() - encoded, found.padding_ratio)
+        scorer = self._selection.get_scorer(len(encoded.hidden))
+        top = scorer.find_top_k(encoded.hidden, min(k, self.num_items), item_filter)
+        indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
+        score_s = time.perf_counter() - encoded_at
+        return RankedItems(indices, scores, encoded_at - started_at, score_s, encoded.padding_ratio)
 
     @torch.inference_mode()
     def find_similar(
@@ -117,55 +123,58 @@ class Predictor:
         excluded: Sequence[Indices] | None = None,
         allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
-        """The k items whose vectors have the largest cosine with each of `items` (B,); never the item itself."""
-        began = time.perf_counter()
-        self._cosines = self._cosines or CosineScan(self.model.embedding)
+        """Find the k items whose vectors have the largest cosine with each of `items` (B,); never the item itself."""
+        started_at = time.perf_counter()
+        self._cosine_scan = self._cosine_scan or CosineScan(self.model.embedding)
         rows = torch.from_numpy(items).to(self.torch_device)
         itself = [*items[:, None]]
         excluded = itself if excluded is None else [np.append(a, b) for a, b in zip(excluded, itself, strict=True)]
-        best = self._cosines.find_top_k(rows, min(k, self.num_items), ItemFilter(self.num_items, excluded, allow_masks))
-        return RankedItems(best.indices.cpu().numpy(), best.values.cpu().numpy(), 0.0, time.perf_counter() - began, 0.0)
+        item_filter = ItemFilter(self.num_items, excluded, allow_masks)
+        top = self._cosine_scan.find_top_k(rows, min(k, self.num_items), item_filter)
+        indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
+        return RankedItems(indices, scores, 0.0, time.perf_counter() - started_at, 0.0)
 
     @property
     def scoring(self) -> dict[str, object]:
-        """Which scorers answer, and the timings that decided it."""
-        return self._scoring.describe()
+        """Description of the selected scorers, and the timings that decided."""
+        return self._selection.describe()
 
     @property
     def recall(self) -> float:
-        """Of answers at 10, as measured when the index was built; 1 where they are exact."""
-        return self._scoring.recall
+        """recall@10, measured when the index was built; 1 for exact scorers."""
+        return self._selection.recall
 
     def choose_scorers(self, *, native: bool = True) -> None:
-        """Measure the exact ways of scoring and take the fastest; the weights must not change any more."""
-        self._exact = self._scoring = select_scorers(self.model, native=native)
+        """Benchmark the exact scorers and use the fastest; the weights must not change any more."""
+        self._exact_selection = self._selection = select_scorers(self.model, native=native)
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> Index | None:
-        """For approximate answers (models/scorers/ann/indexes.py), as good as it must be after these histories.
+        """Build an ANN index (models/scorers/ann/indexes.py), calibrated to its target recall on these histories.
 
-        None where no index is: scores are no inner products, or recall costs as much as a scan of everything.
+        None where scores are not inner products, or where the target recall costs as much as an exact scan.
         """
         hidden = torch.cat([self.runner.encode([history], None).hidden for history in histories])
-        return build_index(self.model, hidden, self._exact.large, excluded=histories)
+        return build_index(self.model, hidden, self._exact_selection.large, excluded=histories)
 
     @torch.inference_mode()
     def use_index(self, index: Index) -> None:
-        """Answer approximately where that is faster, but for histories with filters that the index cannot serve."""
-        if (shared := make_exact_index_scorer(self.model, index)) is not None:
-            self._exact = ScorerSelection(shared, shared, {})  # what was kept for exact answers can go
-        self._scoring = self._exact.with_index(self.model, index)
+        """Use the index where it is faster, except for histories with filters that it cannot serve."""
+        if (index_scan := make_exact_index_scorer(self.model, index)) is not None:
+            # Replaces the exact scorers, so that their extra memory is released.
+            self._exact_selection = ScorerSelection(index_scan, index_scan, {})
+        self._selection = self._exact_selection.with_index(self.model, index)
 
     def count_model_bytes(self) -> dict[str, int]:
-        """Bytes of weights and buffers that are kept, by room; intervals are read on the way into the encoder."""
-        found = dict.fromkeys(("embedding", "encoder", "head"), 0)
+        """Count the bytes of weights and buffers by part; the interval embedding counts as encoder."""
+        bytes_by_part = dict.fromkeys(("embedding", "encoder", "head"), 0)
         for name, weights in self.model.state_dict().items():
-            room = name.partition(".")[0]
-            found["encoder" if room == "intervals" else room] += weights.nbytes
-        return found
+            part = name.partition(".")[0]
+            bytes_by_part["encoder" if part == "intervals" else part] += weights.nbytes
+        return bytes_by_part
 
     def read_device_memory(self) -> dict[str, int]:
-        """Bytes on an accelerator: allocated, reserved, peak, total; nothing on a CPU."""
+        """Read the bytes of an accelerator: allocated, reserved, peak, total; empty on a CPU."""
         if self.torch_device.type != "cuda":
             return {}
         return {
@@ -176,24 +185,24 @@ class Predictor:
         }
 
     def estimate_workspace_bytes(self, batch_size: int = 32) -> int:
-        """Bytes that are needed beside the weights: what scorers keep, and the largest tensors of one batch.
+        """Estimate the bytes needed in addition to the weights: scorers' tables and the largest tensors of one batch.
 
-        Those are scores, as many as the scorer holds at once, and hidden vectors of all positions.
+        These tensors are the scores that the scorer holds at a time, and the hidden vectors of all positions.
         """
-        scorer = self._scoring.scorer(batch_size)
-        return self._scoring.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
+        scorer = self._selection.get_scorer(batch_size)
+        return self._selection.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
 
-    def _wait(self) -> None:
-        """Stage times mean something on an asynchronous device too."""
+    def _synchronize(self) -> None:
+        """Wait for the device, so that stage times are right on an asynchronous one."""
         if self.torch_device.type == "cuda":
             torch.cuda.synchronize(self.torch_device)
 
 
-def _of(rows: Sequence[Row] | None, part: slice) -> Sequence[Row] | None:
+def _slice(rows: Sequence[Row] | None, part: slice) -> Sequence[Row] | None:
     return None if rows is None else rows[part]
 
 
-def _together(parts: Sequence[RankedItems]) -> RankedItems:
+def _concatenate(parts: Sequence[RankedItems]) -> RankedItems:
     return RankedItems(
         np.concatenate([part.indices for part in parts]),
         np.concatenate([part.scores for part in parts]),

@@ -1,6 +1,6 @@
-// exp, sigmoid, SiLU and GELU of whole vectors, to about the last digit of a float.
+// exp, sigmoid, SiLU and GELU of whole vectors, accurate to about one float ulp.
 //
-// The polynomials are least-squares fits on Chebyshev points of the interval that each is used on.
+// The polynomials are least-squares fits on Chebyshev points of their intervals.
 #pragma once
 
 #include "vector.h"
@@ -16,13 +16,13 @@ inline vec scaled_exp(vec n_with_magic, vec r) {
     value = value * r + 5.000000110e-01f;
     value = value * r + 1.0f;
     value = value * r + 1.0f;
-    // The lowest bits of n + 1.5 · 2^23 are n; on top of the exponent of a float they multiply it by 2^n.
+    // The lowest bits of n + 1.5 · 2^23 are n; added to the exponent of a float they multiply it by 2^n.
     return (vec)((ivec)value + ((ivec)n_with_magic << 23));
 }
 
 constexpr float MAGIC = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number
 
-// 2^x for x ≤ 0; what is below 2^-126 is that.
+// 2^x for x ≤ 0; smaller results become 2^-126.
 inline vec exp2_of(vec x) {
     x = greater_of(x, all(-126.0f));
     const vec n = x + MAGIC;
@@ -41,7 +41,7 @@ inline vec sigmoid(vec x) { return 1.0f / (1.0f + exp_of(-x)); }
 
 inline vec silu(vec x) { return x * sigmoid(x); }
 
-// x · Φ(x), with Φ(x) − 1/2 = x · p(x²) up to 5.4, where it ends in float precision.
+// x · Φ(x), with Φ(x) − 1/2 = x · p(x²) up to 5.4, where it is constant in float precision.
 inline vec gelu(vec x) {
     constexpr float coefficients[] = {
         1.309281141e-01f, -6.532797217e-02f, 4.849937558e-02f, -3.920972720e-02f, 3.212166578e-02f,

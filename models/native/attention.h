@@ -1,7 +1,7 @@
 // Attention of a few queries over the rows of a history.
 //
-// A lane of a vector is a query. Scores stand as (keys, lanes), so a row of them is a key's product with all queries,
-// the softmax runs down the lanes without sums across a register, and keys are read as they lie.
+// A lane of a vector is a query. Scores are laid out as (keys, lanes), so that a row is a key's product with all
+// queries, the softmax needs no sums across a register, and keys need no transposition.
 #pragma once
 
 #include "activations.h"
@@ -11,8 +11,8 @@ namespace {
 
 constexpr int QUERIES = 2 * LANES;  // at a time
 
-// Weights (keys, lanes) from scores in powers of two, in place, not yet divided by their sums. A lane sees the keys
-// below its limit; the others get 2^-126 of the largest weight, which no float notices. `sums` (lanes) divide later.
+// Turns scores (keys, lanes) into weights 2^score, in place, to be divided by `sums` (lanes) later. A lane reads the
+// keys below its limit; other keys get 2^-126 of the largest weight, below float precision.
 template <int C>
 inline void powers_of_scores(float* scores, int keys, const int32_t* limits, int least_limit, float* sums) {
     for (int c = 0; c < C; c++) {
@@ -23,9 +23,9 @@ inline void powers_of_scores(float* scores, int keys, const int32_t* limits, int
         for (; key < least_limit; key++) most = greater_of(most, load(column + key * C * LANES));
         for (; key < keys; key++) {
             const vec score = load(column + key * C * LANES);
-            const vec seen = (ivec{} + key) < limit ? score : all(-3e38f);
-            store(column + key * C * LANES, seen);
-            most = greater_of(most, seen);
+            const vec visible = (ivec{} + key) < limit ? score : all(-3e38f);
+            store(column + key * C * LANES, visible);
+            most = greater_of(most, visible);
         }
         vec total = vec{};
         for (key = 0; key < keys; key++) {
@@ -37,9 +37,9 @@ inline void powers_of_scores(float* scores, int keys, const int32_t* limits, int
     }
 }
 
-// mixed (queries, width), step mixed_row: the rows of `values` (keys, width) by the weights of one head.
+// Mixes the rows of `values` (keys, width) by the weights of one head into `mixed` (queries, width), stride mixed_row.
 //
-// query_lanes (head width, C · LANES): the queries, features before lanes. scores: room for (keys, C · LANES).
+// query_lanes (head width, C · LANES): the queries, features before lanes. scores: buffer (keys, C · LANES).
 template <int C>
 inline void attend(int queries, const float* query_lanes, const float* key_rows, size_t key_row, int head_width,
                    const float* values, size_t value_row, int width, const int32_t* limits, float* scores, float* mixed,

@@ -1,4 +1,4 @@
-// A pre-norm transformer block for the rows that are asked: with gates and SwiGLU, or plain with GELU.
+// A pre-norm transformer block, computed for selected target rows: with gates and SwiGLU, or plain with GELU.
 #pragma once
 
 #include "norm.h"
@@ -7,33 +7,33 @@
 
 namespace {
 
-// Rows of a history, and which of them a block shall compute.
-struct Asked {
-    const float* rows;      // (count, dim)
+// Rows of a history, and the target rows that a block computes.
+struct BlockInput {
+    const float* rows;         // (count, dim)
     int count;
-    const int32_t* places;  // (count) where in the history each row stands; none: row i at place i
-    const int32_t* asked;   // (asked_count) rows; none: the first ones
-    int asked_count;
-    bool causal;            // an asked row sees the rows up to itself; else all of them
+    const int32_t* positions;  // (count) position of each row in the history; null if row i has position i
+    const int32_t* targets;    // (target_count) target rows; null for the first ones
+    int target_count;
+    bool causal;               // a target sees the rows up to itself, else all of them
 
-    int row(int number) const { return asked ? asked[number] : number; }
-    int place(int of_row) const { return places ? places[of_row] : of_row; }
+    int target_row(int number) const { return targets ? targets[number] : number; }
+    int position(int row) const { return positions ? positions[row] : row; }
 };
 
 // x ← x + σ(gate(x)) ⊙ change, or x + change for a block without gates.
-inline void join(const Linear& gate, int rows, int dim, const float* change, float* room, float* x) {
+inline void join(const Linear& gate, int rows, int dim, const float* change, float* buffer, float* x) {
     const int size = rows * dim;
     if (!gate.weight) {
         for (int i = 0; i < size; i += LANES) store(x + i, load(x + i) + load(change + i));
         return;
     }
-    apply(gate, rows, x, room);
-    for (int i = 0; i < size; i += LANES) store(x + i, load(x + i) + sigmoid(load(room + i)) * load(change + i));
+    apply(gate, rows, x, buffer);
+    for (int i = 0; i < size; i += LANES) store(x + i, load(x + i) + sigmoid(load(buffer + i)) * load(change + i));
 }
 
 inline void feed_forward(const Model& model, const Block& block, int rows, Scratch& s, float* x) {
-    normalise_rows(x, rows, model.dim, block.feed_forward_epsilon, s.asked_normed);
-    apply(block.wide, rows, s.asked_normed, s.wide);
+    normalize_rows(x, rows, model.dim, block.feed_forward_epsilon, s.target_normed);
+    apply(block.wide, rows, s.target_normed, s.wide);
     const int hidden = model.hidden;
     if (block.wide.outputs == 2 * hidden) {
         for (int row = 0; row < rows; row++) {  // from (rows, 2 · hidden) to (rows, hidden), in place
@@ -48,7 +48,7 @@ inline void feed_forward(const Model& model, const Block& block, int rows, Scrat
     join(block.feed_forward_gate, rows, model.dim, s.narrow, s.gate, x);
 }
 
-// Up to C · LANES queries (rows, dim), turned by their places: for every head its mixture into `mixed`.
+// Attends with up to C · LANES rotated queries (rows, dim), and writes the mixture of every head to `mixed`.
 template <int C>
 inline void attend_heads(const Model& model, int rows, const float* query, bool folded, Scratch& s, float* mixed) {
     const int dim = model.dim, head_width = dim / model.heads, lanes = C * LANES;
@@ -64,28 +64,27 @@ inline void attend_heads(const Model& model, int rows, const float* query, bool 
     }
 }
 
-// Whether it is cheaper to mix normed rows and project what was mixed than to project every row first.
-inline bool is_folded_better(const Model& model, const Asked& input) {
-    const int64_t count = input.count, asked = input.asked_count, dim = model.dim;
+// Whether mixing normed rows and projecting the mixture is cheaper than projecting every row first.
+inline bool is_folded_better(const Model& model, const BlockInput& input) {
+    const int64_t count = input.count, targets = input.target_count, dim = model.dim;
     const int64_t values = static_cast<int64_t>(model.heads) * model.value_width;
-    const int64_t folded = asked * model.heads * dim * (count + dim);
-    const int64_t projected = count * values * dim + asked * values * (count + dim);
+    const int64_t folded = targets * model.heads * dim * (count + dim);
+    const int64_t projected = count * values * dim + targets * values * (count + dim);
     return folded < projected;
 }
 
-// s.mixed (rows, heads · width): what the asked rows from `from` on take from the rows they see; their normed vectors
-// stand in s.asked_normed.
-inline void attend_chunk(const Model& model, const Block& block, const Asked& input, int from, int rows, bool folded,
-                         Scratch& s) {
+// Computes s.mixed (rows, heads · width) of the targets from `from`, whose normed vectors are in s.target_normed.
+inline void attend_chunk(const Model& model, const Block& block, const BlockInput& input, int from, int rows,
+                         bool folded, Scratch& s) {
     const int dim = model.dim, width = folded ? dim : model.value_width, row_width = model.heads * width;
-    apply(block.query, rows, s.asked_normed, s.query);
+    apply(block.query, rows, s.target_normed, s.query);
     for (int first = 0; first < rows; first += QUERIES) {
         const int queries = rows - first < QUERIES ? rows - first : QUERIES;
         float* query = s.query + first * dim;
-        for (int i = 0; i < QUERIES; i++) s.limits[i] = 1;  // lanes without a query look at one key, whatever it is
+        for (int i = 0; i < QUERIES; i++) s.limits[i] = 1;  // lanes without a query read one arbitrary key
         for (int i = 0; i < queries; i++) {
-            const int row = input.row(from + first + i);
-            rotate(model, input.place(row), query + i * dim);
+            const int row = input.target_row(from + first + i);
+            rotate(model, input.position(row), query + i * dim);
             s.limits[i] = input.causal ? row + 1 : input.count;
         }
         const auto attend_with = queries > LANES ? attend_heads<2> : attend_heads<1>;
@@ -93,26 +92,26 @@ inline void attend_chunk(const Model& model, const Block& block, const Asked& in
     }
 }
 
-// out (asked_count, dim); it may be the rows themselves when the first ones are asked.
-inline void run_block(const Model& model, const Block& block, const Asked& input, Scratch& s, float* out) {
+// Fills out (target_count, dim), which may alias the rows if the targets are the first ones.
+inline void run_block(const Model& model, const Block& block, const BlockInput& input, Scratch& s, float* out) {
     const size_t dim = model.dim;
-    normalise_rows(input.rows, input.count, model.dim, block.attention_epsilon, s.normed);
+    normalize_rows(input.rows, input.count, model.dim, block.attention_epsilon, s.normed);
     apply(block.key, input.count, s.normed, s.key);
-    for (int row = 0; row < input.count; row++) rotate(model, input.place(row), s.key + row * dim);
+    for (int row = 0; row < input.count; row++) rotate(model, input.position(row), s.key + row * dim);
     const bool folded = is_folded_better(model, input);
     if (!folded) apply(block.value, input.count, s.normed, s.value);
-    for (int from = 0; from < input.asked_count; from += CHUNK) {
-        const int rows = input.asked_count - from < CHUNK ? input.asked_count - from : CHUNK;
+    for (int from = 0; from < input.target_count; from += CHUNK) {
+        const int rows = input.target_count - from < CHUNK ? input.target_count - from : CHUNK;
         for (int i = 0; i < rows; i++) {
-            const size_t row = input.row(from + i);
-            __builtin_memcpy(s.asked + i * dim, input.rows + row * dim, dim * sizeof(float));
-            __builtin_memcpy(s.asked_normed + i * dim, s.normed + row * dim, dim * sizeof(float));
+            const size_t row = input.target_row(from + i);
+            __builtin_memcpy(s.target + i * dim, input.rows + row * dim, dim * sizeof(float));
+            __builtin_memcpy(s.target_normed + i * dim, s.normed + row * dim, dim * sizeof(float));
         }
         attend_chunk(model, block, input, from, rows, folded, s);
         apply(folded ? block.folded : block.out, rows, s.mixed, s.joined);
-        join(block.attention_gate, rows, model.dim, s.joined, s.gate, s.asked);
-        feed_forward(model, block, rows, s, s.asked);
-        __builtin_memcpy(out + from * dim, s.asked, rows * dim * sizeof(float));
+        join(block.attention_gate, rows, model.dim, s.joined, s.gate, s.target);
+        feed_forward(model, block, rows, s, s.target);
+        __builtin_memcpy(out + from * dim, s.target, rows * dim * sizeof(float));
     }
 }
 

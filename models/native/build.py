@@ -1,8 +1,8 @@
 """Builds the native library where there is a C++ compiler: `python -m models.native.build`, at installation.
 
-The file is named after a digest of the sources and of how they are compiled, so a library of other sources is never
-loaded. It stands beside the sources or, where these cannot be written, in the user's cache. Nothing is built when a
-model is loaded or asked. It knows no model and needs neither torch nor numpy.
+The file name contains a digest of the sources and compiler flags, so a library of other sources is never loaded. The
+file is next to the sources or, where these are read-only, in the user's cache. Loading or serving a model never builds
+it. Needs neither torch nor numpy.
 """
 
 import hashlib
@@ -24,95 +24,94 @@ FLAGS = (
 AVX2 = ("-mavx2", "-mfma")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mprefer-vector-width=512")
 VBMI = (*AVX512, "-mavx512vbmi", "-mbmi2")
-SANITISE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-ONCE = ("encode", "runnable")
-"""Sources that are the same for every kind of processor."""
+SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMMON_SOURCES = ("c_api", "dispatch")
+"""Sources that are compiled once, for all instruction sets."""
 X86 = ("x86_64", "AMD64")
 
 
-def levels(machine: str) -> Mapping[str, Sequence[str]]:
-    """Kinds of processors to compile for, by name; a library has all of them and chooses when it runs.
+def list_levels(machine: str) -> Mapping[str, Sequence[str]]:
+    """Return compiler flags by instruction set; a library contains all of them and selects one at run time.
 
-    LANES are the floats of a register; ROWS × 2 registers of sums fit into a processor's registers.
+    LANES: floats in a register. ROWS: height of a matrix tile, of which ROWS × 2 registers hold the sums.
     """
-    found: dict[str, Sequence[str]] = {"generic": ("-DLANES=4", "-DROWS=6")}
+    levels: dict[str, Sequence[str]] = {"generic": ("-DLANES=4", "-DROWS=6")}
     if machine in X86:
-        found["avx2"] = ("-DLANES=8", "-DROWS=6", *AVX2)
-        found |= {
-            name: ("-DLANES=16", "-DROWS=14", *flags) for name, flags in (("avx512", AVX512), ("avx512vbmi", VBMI))
-        }
-    return {name: (f"-DNAME={name}", *flags) for name, flags in found.items()}
+        levels["avx2"] = ("-DLANES=8", "-DROWS=6", *AVX2)
+        levels["avx512"] = ("-DLANES=16", "-DROWS=14", *AVX512)
+        levels["avx512vbmi"] = ("-DLANES=16", "-DROWS=14", *VBMI)
+    return {name: (f"-DNAME={name}", *flags) for name, flags in levels.items()}
 
 
-def digest() -> str:
-    """Of every source and of how it is compiled on this machine."""
-    text = hashlib.sha256(repr((FLAGS, levels(platform.machine()), platform.machine())).encode())
+def compute_digest() -> str:
+    """Hash every source, the compiler flags and the machine type."""
+    digest = hashlib.sha256(repr((FLAGS, list_levels(platform.machine()), platform.machine())).encode())
     for path in sorted(path for path in SOURCES.iterdir() if path.suffix in {".h", ".cpp"}):
-        text.update(path.name.encode() + path.read_bytes())
-    return text.hexdigest()[:16]
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def places() -> tuple[Path, Path]:
-    """Where the library of these sources may be: beside them, or in the user's cache."""
+def get_library_paths() -> tuple[Path, Path]:
+    """Return where the library of these sources may be: next to them, or in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = f"encode-{digest()}.so"
+    name = f"encode-{compute_digest()}.so"
     return SOURCES / "built" / name, cache / "nextup" / name
 
 
-def compiler() -> str | None:
+def find_compiler() -> str | None:
     return next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
 
 
 def compile_library(target: Path) -> None:
-    """Compile and link into `target`, which appears whole or not at all; CalledProcessError has what was wrong."""
-    with _compiled(target.parent, FLAGS) as objects:
+    """Compile and link into `target` atomically; CalledProcessError has the compiler's output."""
+    with _compile_objects(target.parent, FLAGS) as objects:
         library = objects[0].parent / "library.so"
-        _run([_compiler(), "-shared", "-pthread", *map(str, objects), "-o", str(library)])
+        _run([_require_compiler(), "-shared", "-pthread", *map(str, objects), "-o", str(library)])
         library.replace(target)
 
 
-def compile_sanitised(main: Path, target: Path) -> None:
-    """A program of `main` and the library, that ends at the first step outside its memory or the language."""
-    flags = (*FLAGS, *SANITISE)
-    with _compiled(target.parent, flags) as objects:
+def compile_sanitized(main: Path, target: Path) -> None:
+    """Compile a program of `main` and the library that aborts on memory errors and undefined behavior."""
+    flags = (*FLAGS, *SANITIZE)
+    with _compile_objects(target.parent, flags) as objects:
         sources = (f"-I{SOURCES}", str(main), *map(str, objects))
-        _run([_compiler(), *flags, *sources, "-pthread", "-o", str(target)])
+        _run([_require_compiler(), *flags, *sources, "-pthread", "-o", str(target)])
 
 
 @contextmanager
-def _compiled(beside: Path, flags: Sequence[str]) -> Iterator[list[Path]]:
-    """The library's object files, until the block ends."""
-    beside.mkdir(parents=True, exist_ok=True)
-    kinds = levels(platform.machine())
-    with tempfile.TemporaryDirectory(prefix="build-", dir=beside) as folder:
-        jobs = [(*of_level, str(SOURCES / "level.cpp")) for of_level in kinds.values()]
-        jobs += [(str(SOURCES / f"{name}.cpp"),) for name in ONCE]
-        objects = [Path(folder) / f"{name}.o" for name in (*kinds, *ONCE)]
-        for job, made in zip(jobs, objects, strict=True):
-            _run([_compiler(), *flags, *job, "-c", "-o", str(made)])
+def _compile_objects(parent: Path, flags: Sequence[str]) -> Iterator[list[Path]]:
+    """Compile the library's object files into a temporary folder of `parent`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    levels = list_levels(platform.machine())
+    with tempfile.TemporaryDirectory(prefix="build-", dir=parent) as folder:
+        jobs = [(*level_flags, str(SOURCES / "level.cpp")) for level_flags in levels.values()]
+        jobs += [(str(SOURCES / f"{name}.cpp"),) for name in COMMON_SOURCES]
+        objects = [Path(folder) / f"{name}.o" for name in (*levels, *COMMON_SOURCES)]
+        for job, output in zip(jobs, objects, strict=True):
+            _run([_require_compiler(), *flags, *job, "-c", "-o", str(output)])
         yield objects
 
 
 def build() -> Path | None:
-    """The library, built if it is not there yet; None without a compiler or where nothing can be written."""
-    for place in places():
-        if place.exists():
-            return place
-    if compiler() is None:
+    """Build the library unless it exists; None without a compiler or where no path is writable."""
+    for path in get_library_paths():
+        if path.exists():
+            return path
+    if find_compiler() is None:
         return None
-    for place in places():
+    for path in get_library_paths():
         try:
-            compile_library(place)
+            compile_library(path)
         except OSError:
             continue
-        return place
+        return path
     return None
 
 
-def _compiler() -> str:
-    if (found := compiler()) is None:
-        raise FileNotFoundError("there is no C++ compiler here")
-    return found
+def _require_compiler() -> str:
+    if (compiler := find_compiler()) is None:
+        raise FileNotFoundError("no C++ compiler found; install g++ or clang++")
+    return compiler
 
 
 def _run(command: Sequence[str]) -> None:
@@ -120,13 +119,13 @@ def _run(command: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Says what came of it. Without a library models run on torch alone, so its lack is no error."""
+    """Build and print the result. Models run on torch without the library, so a failed build is not an error."""
     try:
-        built = build()
+        path = build()
     except subprocess.CalledProcessError as error:
-        print(f"native library: not built, models will run on torch:\n{error.stderr}", file=sys.stderr)
+        print(f"native library: build failed, models will run on torch:\n{error.stderr}", file=sys.stderr)
         return 0
-    print(f"native library: {built or 'no C++ compiler here, models will run on torch'}")
+    print(f"native library: {path or 'no C++ compiler or no writable folder, models will run on torch'}")
     return 0
 
 

@@ -1,29 +1,29 @@
-// The encoder `cone`: the top block sees few places, so the block under it computes these and no others.
+// The encoder `cone`: the top block reads few positions, so the block below computes only these.
 #pragma once
 
 #include "block.h"
 
 namespace {
 
-// What the short-term mask shows to the last place: itself first, the newest, powers of two behind them, the oldest.
-inline int places_of_last(int length, int window, int32_t* places) {
+// Lists the positions that the last one reads: itself, the newest, distances of powers of two, the oldest.
+inline int list_last_positions(int length, int window, int32_t* positions) {
     const int last = length - 1;
     int count = 0;
-    for (int distance = 0; distance < window && distance <= last; distance++) places[count++] = last - distance;
+    for (int distance = 0; distance < window && distance <= last; distance++) positions[count++] = last - distance;
     for (int64_t distance = 1; distance <= last; distance *= 2)
-        if (distance >= window) places[count++] = last - static_cast<int>(distance);
-    if (places[count - 1] != 0) places[count++] = 0;  // places fall, so only the last of them can be the oldest
+        if (distance >= window) positions[count++] = last - static_cast<int>(distance);
+    if (positions[count - 1] != 0) positions[count++] = 0;  // positions fall, so only the last entry can be the oldest
     return count;
 }
 
-// (length, dim) in s.rows → (dim) before the last norm.
+// (length, dim) in s.rows → (dim) before the final norm.
 inline const float* run_cone(const Model& model, int length, Scratch& s) {
-    const int under = model.layers - 2;
-    for (int layer = 0; layer < under; layer++)
+    const int below = model.layers - 2;
+    for (int layer = 0; layer < below; layer++)
         run_block(model, model.blocks[layer], {s.rows, length, nullptr, nullptr, length, true}, s, s.rows);
-    const int count = places_of_last(length, model.window, s.places);
-    run_block(model, model.blocks[under], {s.rows, length, nullptr, s.places, count, true}, s, s.fewer);
-    run_block(model, model.blocks[under + 1], {s.fewer, count, s.places, nullptr, 1, false}, s, s.rows);
+    const int count = list_last_positions(length, model.window, s.positions);
+    run_block(model, model.blocks[below], {s.rows, length, nullptr, s.positions, count, true}, s, s.selected);
+    run_block(model, model.blocks[below + 1], {s.selected, count, s.positions, nullptr, 1, false}, s, s.rows);
     return s.rows;
 }
 

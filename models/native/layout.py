@@ -1,4 +1,4 @@
-"""What the native library is given, field by field as models/native/model.h and scan.h have it."""
+"""Structures of the native library's C interface, field by field as in models/native/model.h and scan.h."""
 
 import ctypes
 from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
@@ -31,10 +31,8 @@ class Model(Structure):
         *((name, c_void_p) for name in ("vectors", "codes", "intervals", "cos", "sin", "norm_weight", "norm_bias")),
         ("num_items", c_int64),
         *((name, c_int32) for name in ("dim", "heads", "value_width", "hidden", "max_len", "layers")),
-        *(
-            (name, c_int32)
-            for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed", "is_cone", "window")
-        ),
+        *((name, c_int32) for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed")),
+        *((name, c_int32) for name in ("is_cone", "window")),
         ("scale", c_float),
         ("norm_epsilon", c_float),
     )
@@ -48,9 +46,9 @@ class Codes(Structure):
     )
 
 
-class Questions(Structure):
+class Queries(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("products", "excluded", "excluded_starts", "allow_masks")),
+        *((name, c_void_p) for name in ("lookup_tables", "excluded", "excluded_starts", "allow_masks")),
         ("count", c_int32),
         ("k", c_int32),
     )
@@ -65,5 +63,5 @@ class Blocks(Structure):
     )
 
 
-LAYOUT = reduce(lambda found, kind: found * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Questions, Blocks), 0)
-"""As `nextup_layout` counts it."""
+LAYOUT = reduce(lambda total, kind: total * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Queries, Blocks), 0)
+"""Fingerprint of the structure sizes, computed as by `nextup_layout`."""

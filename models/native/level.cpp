@@ -1,4 +1,4 @@
-// The library for one kind of processor: compiled once for each, with NAME, LANES and ROWS from the build.
+// Compiled once for each instruction set, with NAME, LANES and ROWS from the build.
 
 #include "cone.h"
 #include "dense.h"
@@ -15,8 +15,8 @@ void encode(const Model& model, const int64_t* items, const uint32_t* times, int
     Scratch scratch(model, work);
     embed(model, items, times, length, scratch.rows);
     const float* last = model.is_cone ? run_cone(model, length, scratch) : run_dense(model, length, scratch);
-    normalise(last, model.dim, model.norm_epsilon, scratch.asked);
-    for (int i = 0; i < model.dim; i++) out[i] = scratch.asked[i] * model.norm_weight[i] + model.norm_bias[i];
+    normalize(last, model.dim, model.norm_epsilon, scratch.target);
+    for (int i = 0; i < model.dim; i++) out[i] = scratch.target[i] * model.norm_weight[i] + model.norm_bias[i];
 }
 
 #define TEXT_OF(name) #name
@@ -27,5 +27,5 @@ void encode(const Model& model, const int64_t* items, const uint32_t* times, int
 }  // namespace
 
 extern const Level JOINED(level_, NAME);
-const Level JOINED(level_, NAME) = {TEXT(NAME), workspace,        encode,     scan_workspace,
+const Level JOINED(level_, NAME) = {TEXT(NAME), workspace,        encode,     codes_workspace,
                                     scan_codes, blocks_workspace, scan_blocks};

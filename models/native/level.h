@@ -1,4 +1,4 @@
-// One level of the library, compiled for one kind of processor, and which of them run here.
+// The functions of the library, compiled for one instruction set (a level), and the levels that this processor can run.
 #pragma once
 
 #include "model.h"
@@ -10,12 +10,12 @@ struct Level {
     // The hidden vector (dim) after a history of 1 to max_len items; times may be null.
     void (*encode)(const Model& model, const int64_t* items, const uint32_t* times, int length, float* work,
                    float* out);
-    int64_t (*scan_workspace)(const Codes& table);  // floats
-    void (*scan_codes)(const Codes& table, const Questions& asked, float* work, float* scores, int64_t* items);
-    int64_t (*blocks_workspace)(const Blocks& table, int64_t count, int64_t probes);  // floats
-    void (*scan_blocks)(const Blocks& table, const Questions& asked, const int32_t* lists, int probes, float* work,
+    int64_t (*codes_workspace)(const Codes& table);  // floats
+    void (*scan_codes)(const Codes& table, const Queries& queries, float* work, float* scores, int64_t* items);
+    int64_t (*blocks_workspace)(const Blocks& table, int64_t count, int64_t nprobe);  // floats
+    void (*scan_blocks)(const Blocks& table, const Queries& queries, const int32_t* lists, int nprobe, float* work,
                         float* scores, int64_t* items);
 };
 
-// The levels this processor can run, the fastest first; null behind the last.
-const Level* runnable(int number);
+// Level `number` of those that this processor can run, 0 the fastest; null past the last.
+const Level* get_level(int number);

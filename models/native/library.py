@@ -1,60 +1,61 @@
-"""The native library, loaded if it was built: calls into C with the types of arrays. It knows no torch and no model."""
+"""Loads the native library and calls its C functions with numpy arrays. Does not depend on torch."""
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import c_char_p, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.build import places
-from models.native.layout import LAYOUT, Blocks, Codes, Model, Questions
+from models.native.build import get_library_paths
+from models.native.layout import LAYOUT, Blocks, Codes, Model, Queries
+from models.native.scan_request import ScanRequest
 
-ALIGNMENT = 64  # bytes: a vector that lies across two cache lines costs two
-PROBLEMS = {2: ValueError("every history needs at least one item"), 3: IndexError("an item is not in the catalogue")}
+ALIGNMENT = 64  # bytes: a vector that crosses a cache line costs two reads
+EMPTY_HISTORY, UNKNOWN_ITEM = 2, 3  # results of nextup_encode, as in c_api.cpp
 
 
 class Library:
-    """`levels` are the kinds of processors it was compiled for and that this one can run, the fastest first."""
+    """The C functions. `levels` are the instruction sets that this processor can run, the fastest first."""
 
     def __init__(self, path: Path) -> None:
-        """OSError for a file that is no library, or not one of these sources."""
+        """Raise OSError for a file that is not a library, or was built from other sources."""
         self.path = path
         self._c = ctypes.CDLL(str(path))
-        self._c.nextup_layout.restype = c_int64
+        _declare(self._c.nextup_layout, c_int64)
         if (layout := self._c.nextup_layout()) != LAYOUT:
-            raise OSError(f"{path} was built for models of layout {layout}, this is {LAYOUT}")
-        self._c.nextup_level.restype, self._c.nextup_level.argtypes = c_char_p, (c_int,)
-        self._c.nextup_workspace.restype = c_int64
-        self._c.nextup_workspace.argtypes = (ctypes.POINTER(Model), c_int)
-        self._c.nextup_encode.restype = c_int
-        self._c.nextup_encode.argtypes = (
-            *(ctypes.POINTER(Model), c_int, c_void_p, c_void_p, c_void_p),
-            *(c_int64, c_void_p, c_int, c_void_p),
+            raise OSError(f"{path} has struct layout {layout}, expected {LAYOUT}; rebuild it")
+        buffers = (c_void_p, c_void_p, c_void_p)  # workspace, scores, items
+        _declare(self._c.nextup_level, c_char_p, c_int)
+        _declare(self._c.nextup_workspace, c_int64, POINTER(Model), c_int)
+        _declare(
+            self._c.nextup_encode,
+            c_int,
+            POINTER(Model),
+            c_int,  # level
+            c_void_p,  # items
+            c_void_p,  # times
+            c_void_p,  # offsets
+            c_int64,  # count
+            c_void_p,  # workspace
+            c_int,  # threads
+            c_void_p,  # out
         )
-        self._c.nextup_scan_workspace.restype = c_int64
-        self._c.nextup_scan_workspace.argtypes = (ctypes.POINTER(Codes), c_int)
-        self._c.nextup_scan_codes.restype = c_int
-        self._c.nextup_scan_codes.argtypes = (
-            *(ctypes.POINTER(Codes), c_int, ctypes.POINTER(Questions)),
-            *(c_void_p, c_void_p, c_void_p),
-        )
-        self._c.nextup_blocks_workspace.restype = c_int64
-        self._c.nextup_blocks_workspace.argtypes = (ctypes.POINTER(Blocks), c_int, c_int64, c_int64)
-        self._c.nextup_scan_blocks.restype = c_int
-        self._c.nextup_scan_blocks.argtypes = (
-            *(ctypes.POINTER(Blocks), c_int, ctypes.POINTER(Questions), c_void_p, c_int),
-            *(c_void_p, c_void_p, c_void_p),
-        )
+        _declare(self._c.nextup_codes_workspace, c_int64, POINTER(Codes), c_int)
+        _declare(self._c.nextup_scan_codes, c_int, POINTER(Codes), c_int, POINTER(Queries), *buffers)
+        _declare(self._c.nextup_blocks_workspace, c_int64, POINTER(Blocks), c_int, c_int64, c_int64)
+        queries_and_lists = (POINTER(Queries), c_void_p, c_int)
+        _declare(self._c.nextup_scan_blocks, c_int, POINTER(Blocks), c_int, *queries_and_lists, *buffers)
         names: list[str] = []
         while (name := self._c.nextup_level(len(names))) is not None:
             names.append(name.decode())
         self.levels: Sequence[str] = tuple(names)
 
-    def workspace(self, model: Model, level: int) -> int:
-        """Floats of memory that one thread needs."""
+    def get_workspace(self, model: Model, level: int) -> int:
+        """Return the floats of memory that one thread needs."""
         return int(self._c.nextup_workspace(ctypes.byref(model), level))
 
     def encode(
@@ -64,78 +65,81 @@ class Library:
         items: NDArray[np.int64],
         times: NDArray[np.uint32] | None,
         offsets: NDArray[np.int64],
-        work: NDArray[np.float32],
+        workspace: NDArray[np.float32],
         threads: int,
     ) -> NDArray[np.float32]:
-        """(B, dim) hidden vectors of the histories items[offsets[i]:offsets[i + 1]], `offsets` (B + 1,).
+        """Return (B, dim) hidden vectors of the histories items[offsets[i]:offsets[i + 1]], `offsets` (B + 1,).
 
-        `work` holds `threads` workspaces and is `aligned`. ValueError for an empty history, IndexError for an item that
-        is not in the catalogue.
+        `workspace` is aligned memory for `threads` threads. Raises ValueError for an empty history, IndexError for an
+        item that is not in the catalogue.
         """
         count = len(offsets) - 1
         out = np.empty((count, model.dim), dtype=np.float32)
-        problem = self._c.nextup_encode(
+        error = self._c.nextup_encode(
             ctypes.byref(model),
             level,
             items.ctypes.data,
             None if times is None else times.ctypes.data,
             offsets.ctypes.data,
             count,
-            work.ctypes.data,
+            workspace.ctypes.data,
             threads,
             out.ctypes.data,
         )
-        if problem:
-            raise PROBLEMS.get(problem, ValueError(f"the native library has no level {level}"))
+        if error == EMPTY_HISTORY:
+            raise ValueError("a history is empty; every history needs at least one item")
+        if error == UNKNOWN_ITEM:
+            raise IndexError("an item is not in the catalogue")
+        _check_level(error, level)
         return out
 
-    def scan_workspace(self, table: Codes, level: int) -> int:
-        """Floats of memory for a scan."""
-        return int(self._c.nextup_scan_workspace(ctypes.byref(table), level))
+    def get_codes_workspace(self, table: Codes, level: int) -> int:
+        """Return the floats of memory that a scan needs."""
+        return int(self._c.nextup_codes_workspace(ctypes.byref(table), level))
 
-    def scan_codes(
-        self,
-        table: Codes,
-        level: int,
-        asked: Questions,
-        work: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        items: NDArray[np.int64],
-    ) -> None:
-        """Fills `scores` and `items` (asked.count, asked.k), find_top_k first; `work` is `aligned`."""
-        arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
-        if self._c.nextup_scan_codes(ctypes.byref(table), level, ctypes.byref(asked), *arrays):
-            raise ValueError(f"the native library has no level {level}")
+    def scan_codes(self, table: Codes, level: int, request: ScanRequest, workspace: NDArray[np.float32]) -> None:
+        """Fill the items and scores of the request; `workspace` is aligned."""
+        buffers = (workspace.ctypes.data, request.scores.ctypes.data, request.items.ctypes.data)
+        queries = ctypes.byref(request.queries)
+        _check_level(self._c.nextup_scan_codes(ctypes.byref(table), level, queries, *buffers), level)
 
-    def blocks_workspace(self, table: Blocks, level: int, count: int, probes: int) -> int:
-        """Floats of memory for a scan of `count` questions that read `probes` lists each."""
-        return int(self._c.nextup_blocks_workspace(ctypes.byref(table), level, count, probes))
+    def get_blocks_workspace(self, table: Blocks, level: int, count: int, nprobe: int) -> int:
+        """Return the floats of memory that a scan of `count` queries with `nprobe` lists each needs."""
+        return int(self._c.nextup_blocks_workspace(ctypes.byref(table), level, count, nprobe))
 
     def scan_blocks(
         self,
         table: Blocks,
         level: int,
-        asked: Questions,
+        request: ScanRequest,
         lists: NDArray[np.int32] | None,
-        work: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        items: NDArray[np.int64],
+        workspace: NDArray[np.float32],
     ) -> None:
-        """Like `scan_codes`, of `lists` (asked.count, probes), the best first; of everything without."""
-        arrays = (work.ctypes.data, scores.ctypes.data, items.ctypes.data)
-        at, probes = (None, 0) if lists is None else (lists.ctypes.data, lists.shape[1])
-        if self._c.nextup_scan_blocks(ctypes.byref(table), level, ctypes.byref(asked), at, probes, *arrays):
-            raise ValueError(f"the native library has no level {level}")
+        """Fill the items and scores of the request from `lists` (B, nprobe), the best first; None reads all blocks."""
+        buffers = (workspace.ctypes.data, request.scores.ctypes.data, request.items.ctypes.data)
+        lists_address, nprobe = (None, 0) if lists is None else (lists.ctypes.data, lists.shape[1])
+        queries = ctypes.byref(request.queries)
+        error = self._c.nextup_scan_blocks(ctypes.byref(table), level, queries, lists_address, nprobe, *buffers)
+        _check_level(error, level)
 
 
 @cache
-def library() -> Library | None:
-    """The library of these sources, None if it was not built; OSError if it cannot be loaded."""
-    return next((Library(path) for path in places() if path.exists()), None)
+def load_library() -> Library | None:
+    """Load the library of these sources; None if it was not built, OSError if it cannot be loaded."""
+    return next((Library(path) for path in get_library_paths() if path.exists()), None)
 
 
-def aligned(size: int) -> NDArray[np.float32]:
-    """(size,) floats, not set, that begin at a multiple of `ALIGNMENT` bytes."""
-    room = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
-    start = -room.ctypes.data % ALIGNMENT // 4
-    return room[start : start + size]
+def allocate_aligned(size: int) -> NDArray[np.float32]:
+    """Allocate (size,) uninitialized floats at a multiple of `ALIGNMENT` bytes."""
+    padded = np.empty(size + ALIGNMENT // 4, dtype=np.float32)
+    start = -padded.ctypes.data % ALIGNMENT // 4
+    return padded[start : start + size]
+
+
+def _declare(function: Any, result: Any, *arguments: Any) -> None:
+    function.restype, function.argtypes = result, arguments
+
+
+def _check_level(error: int, level: int) -> None:
+    if error:
+        raise ValueError(f"the native library has no level {level}")

@@ -1,8 +1,8 @@
 // Products of small matrices. One kernel: a tile of a few rows and two registers of columns, kept in registers over the
 // whole inner dimension.
 //
-// Widths are multiples of 16, rows are any number; rows are dealt evenly to the tiles, so 14 rows are one tile of 14 or
-// two of 7 and never 12 and 2.
+// Widths are multiples of 16, the number of rows is arbitrary; rows are divided evenly among tiles, so 14 rows are one
+// tile of 14 or two of 7, never 12 and 2.
 #pragma once
 
 #include "model.h"
@@ -12,13 +12,13 @@ namespace {
 
 constexpr int PANEL = 32;
 
-// A matrix read by the kernel as a (rows, inner) factor: either may be the one that lies together in memory.
+// A (rows, inner) factor of a product; either dimension may be the contiguous one.
 struct Factor {
     const float* at;
-    size_t row, inner;  // steps between neighbours
+    size_t row, inner;  // strides
 };
 
-// c (R, C registers) = a · b (+ bias), b with a step of b_row between its rows.
+// c (R, C registers) = a · b (+ bias), with a stride of b_row between rows of b.
 template <int R, int C>
 inline void tile(Factor a, const float* b, size_t b_row, int inner, const float* bias, float* c, size_t c_row) {
     vec sums[R][C];
@@ -38,7 +38,7 @@ inline void tile(Factor a, const float* b, size_t b_row, int inner, const float*
         for (int j = 0; j < C; j++) store(c + i * c_row + j * LANES, sums[i][j]);
 }
 
-// The tile with a number of rows that is only known now; R counts down to it.
+// Dispatches a number of rows known at run time to the tile of that height; R counts down to it.
 template <int R, int C>
 inline void tile_of(int rows, Factor a, const float* b, size_t b_row, int inner, const float* bias, float* c,
                     size_t c_row) {
@@ -55,8 +55,8 @@ __attribute__((noinline)) void column_of_tiles(int rows, Factor a, const float* 
     const int tiles = (rows + ROWS - 1) / ROWS;
     for (int t = 0, from = 0; t < tiles; t++) {
         const int to = static_cast<int>(static_cast<int64_t>(rows) * (t + 1) / tiles);
-        const Factor here = {a.at + from * a.row, a.row, a.inner};
-        tile_of<ROWS, C>(to - from, here, b, b_row, inner, bias, c + from * c_row, c_row);
+        const Factor part = {a.at + from * a.row, a.row, a.inner};
+        tile_of<ROWS, C>(to - from, part, b, b_row, inner, bias, c + from * c_row, c_row);
         from = to;
     }
 }
@@ -70,7 +70,7 @@ inline void multiply(int rows, Factor a, const float* b, size_t b_row, int inner
     if (j < columns) column_of_tiles<1>(rows, a, b + j, b_row, inner, bias ? bias + j : nullptr, c + j, c_row);
 }
 
-// y (rows, outputs) from x (rows, inputs), both without gaps.
+// y (rows, outputs) from x (rows, inputs), both contiguous.
 inline void apply(const Linear& linear, int rows, const float* x, float* y) {
     const Factor factor = {x, static_cast<size_t>(linear.inputs), 1};
     for (int j = 0; j < linear.outputs; j += PANEL) {

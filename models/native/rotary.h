@@ -1,4 +1,4 @@
-// Rotary positions on rows whose heads stand as all even features, then all odd ones.
+// Rotary positions on rows whose heads are laid out as all even features, then all odd ones.
 #pragma once
 
 #include "model.h"
@@ -6,11 +6,11 @@
 
 namespace {
 
-// Turns one row (heads · 2 · half) by its place, in place.
-inline void rotate(const Model& model, int place, float* row) {
+// Rotates one row (heads · 2 · half) by its position, in place.
+inline void rotate(const Model& model, int position, float* row) {
     const int half = model.dim / model.heads / 2;
-    const float* cos = model.cos + static_cast<size_t>(place) * half;
-    const float* sin = model.sin + static_cast<size_t>(place) * half;
+    const float* cos = model.cos + static_cast<size_t>(position) * half;
+    const float* sin = model.sin + static_cast<size_t>(position) * half;
     for (int head = 0; head < model.heads; head++) {
         float* even = row + head * 2 * half;
         float* odd = even + half;

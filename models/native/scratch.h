@@ -1,17 +1,17 @@
-// The memory of one thread, cut into the buffers that a forward pass needs. Nothing is allocated while encoding.
+// The memory of one thread, divided into the buffers of a forward pass. Encoding allocates nothing.
 #pragma once
 
 #include "attention.h"
 
 namespace {
 
-constexpr int CHUNK = 64;  // rows that go through a block together: their hidden features stay in the cache
+constexpr int CHUNK = 64;  // rows that go through a block together, so that their hidden features stay in the cache
 
 struct Scratch {
-    float *rows, *fewer, *normed, *key, *value, *scores;
-    float *asked, *asked_normed, *query, *query_lanes, *mixed, *joined, *gate, *wide, *narrow;
-    int32_t *places, *limits;
-    int64_t floats;  // taken in all
+    float *rows, *selected, *normed, *key, *value, *scores;
+    float *target, *target_normed, *query, *query_lanes, *mixed, *joined, *gate, *wide, *narrow;
+    int32_t *positions, *limits;
+    int64_t floats;  // total
 
     Scratch(const Model& model, float* work) : floats(0) {
         const int64_t length = model.max_len, dim = model.dim;
@@ -22,13 +22,13 @@ struct Scratch {
             return at;
         };
         rows = take(length * dim);
-        fewer = take((length + 1) * dim);
+        selected = take((length + 1) * dim);
         normed = take((length + 1) * dim);
         key = take((length + 1) * dim);
         value = take((length + 1) * values);
         scores = take((length + 1) * QUERIES);
-        asked = take(CHUNK * dim);
-        asked_normed = take(CHUNK * dim);
+        target = take(CHUNK * dim);
+        target_normed = take(CHUNK * dim);
         query = take(CHUNK * dim);
         query_lanes = take(dim * QUERIES);
         mixed = take(CHUNK * (model.heads * dim > values ? model.heads * dim : values));
@@ -36,7 +36,7 @@ struct Scratch {
         gate = take(CHUNK * dim);
         wide = take(CHUNK * 2 * model.hidden);
         narrow = take(CHUNK * dim);
-        places = reinterpret_cast<int32_t*>(take(length + 1));
+        positions = reinterpret_cast<int32_t*>(take(length + 1));
         limits = reinterpret_cast<int32_t*>(take(QUERIES));
     }
 };

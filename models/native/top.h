@@ -1,6 +1,6 @@
-// The k best of what is offered, while a catalogue goes by: a heap with the worst on top, in the caller's arrays.
+// Top k of a stream of scored items: a heap with the worst on top, in the caller's arrays.
 //
-// Equal scores go by item, the lower first, in whatever order items come.
+// Ties are ordered by item, the lower first, in whatever order items arrive.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ struct Top {
     int64_t* items;
     int k, count;
 
-    // What a score must reach to get in; if items come in rising order, it must be above.
+    // Score that an item must reach to enter; if items arrive in rising order, it must exceed it.
     float threshold() const { return count < k ? -__builtin_inff() : scores[0]; }
 
     void offer(float score, int64_t item) {
@@ -25,7 +25,7 @@ struct Top {
         }
     }
 
-    // From a heap to falling scores; places that nothing came to get item 0 and −inf.
+    // Sorts the heap by falling score; unused entries get item 0 and −inf.
     void sort() {
         for (int last = count - 1; last > 0; last--) {
             const float score = scores[last];
@@ -43,12 +43,12 @@ struct Top {
 
     void put(int at, int from) { scores[at] = scores[from], items[at] = items[from]; }
 
-    // Into the place of the top, among the first `size`.
+    // Replaces the top among the first `size` entries.
     void sink(float score, int64_t item, int size) {
         int at = 0;
         for (int child = 1; child < size; child = 2 * at + 1) {
             if (child + 1 < size && worse(scores[child + 1], items[child + 1], child)) child++;
-            if (worse(score, item, child)) break;  // it is the worst of the three
+            if (worse(score, item, child)) break;  // the worst of the three
             put(at, child), at = child;
         }
         scores[at] = score, items[at] = item;

@@ -1,9 +1,9 @@
-// A vector of floats as wide as the processor's registers, and the few things done with it.
+// A vector of floats as wide as the processor's registers, and its basic operations.
 //
-// LANES (floats in a register) and ROWS (rows of a matrix tile) come from the build: one level of this library is
-// compiled for each kind of processor. Everything here and in the headers that include it lies in an anonymous
-// namespace and uses no template of the standard library: the linker may keep one copy of what has a name, and a copy
-// made for a newer processor would end an older one.
+// LANES (floats in a register) and ROWS (rows of a matrix tile) come from the build, which compiles the library once
+// per instruction set. This header and all that include it use an anonymous namespace and no templates of the standard
+// library: the linker may merge functions with external linkage, and a copy compiled for a newer processor would crash
+// on an older one.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ inline vec all(float value) { return vec{} + value; }
 
 inline vec greater_of(vec a, vec b) { return a > b ? a : b; }
 
-// By quarters of four and then across: a chain of additions as long as the register would hold everything up.
+// By quarters of four, then across: one chain of LANES additions would stall the pipeline.
 inline float sum(vec value) {
     typedef float four __attribute__((vector_size(16)));
     four parts[LANES / 4];

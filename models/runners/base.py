@@ -1,4 +1,4 @@
-"""The contract of the fourth room: ragged histories to the vector that says what comes next. It knows no scores."""
+"""Interface of runners: ragged histories in, the hidden vector after each history out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,24 +11,24 @@ from models.batch import History, Times
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """`hidden` (B, dim) float32; `padding_ratio`: the share of computed cells that held no item."""
+    """`hidden` (B, dim) float32; `padding_ratio`: share of computed cells that held no item."""
 
     hidden: Tensor
     padding_ratio: float
 
 
 class Runner(ABC):
-    """Runs one model with the weights it had when the runner was made. Not for several threads at once."""
+    """Runs one model with the weights that it had when the runner was built. Not thread-safe."""
 
     name: str
-    """Who computes, for people."""
+    """Backend, as shown to users."""
 
     @abstractmethod
     def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
-        """The hidden vector after each history, of its newest `max_len` items.
+        """Compute the hidden vector after each history from its newest `max_len` items.
 
         Args:
-            histories: catalogue indices, oldest first. ValueError for none, or for an empty one.
-            times: one for each event of every history; None where nobody knows or the model reads none.
+            histories: catalogue indices, oldest first. ValueError for no histories or an empty one.
+            times: one per event of every history; None if unknown or if the model does not read times.
 
         """

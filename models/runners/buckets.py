@@ -1,31 +1,31 @@
-"""The few sizes that batches are padded to, so that what was prepared for one serves the next. It computes nothing.
+"""Batch shapes that batches are padded to, so that a recording made for one batch serves the next.
 
-Powers of two in both directions, and the model's own longest history: 6 × 5 buckets up to 32 histories of 200 items.
+Powers of two in both directions, and the model's longest history: 6 × 5 buckets up to 32 histories of 200 items.
 """
 
 from dataclasses import dataclass
 
-SHORTEST = 16
-"""Items. Shorter histories cost a GPU no less: there the launches are what takes time."""
+MIN_LENGTH = 16
+"""Items. Shorter histories are no faster on a GPU, where launches dominate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A rectangle of `rows` histories with room for `length` items each."""
+    """A rectangle of `rows` histories with up to `length` items each."""
 
     rows: int
     length: int
 
 
-def bucket_of(rows: int, longest: int, max_len: int) -> Bucket:
-    """The smallest bucket with room for so many histories, of which the longest has so many items; both at least 1."""
-    return Bucket(_power_of_two(rows), length_of(longest, max_len))
+def choose_bucket(rows: int, longest: int, max_len: int) -> Bucket:
+    """Return the smallest bucket for `rows` histories of up to `longest` items; both at least 1."""
+    return Bucket(_round_up_to_power_of_two(rows), choose_length(longest, max_len))
 
 
-def length_of(longest: int, max_len: int) -> int:
-    """Of the bucket; what is older than `max_len` items is not read."""
-    return min(max(SHORTEST, _power_of_two(longest)), max_len)
+def choose_length(longest: int, max_len: int) -> int:
+    """Return the length of the bucket; items older than the newest `max_len` are not read."""
+    return min(max(MIN_LENGTH, _round_up_to_power_of_two(longest)), max_len)
 
 
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
+def _round_up_to_power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()

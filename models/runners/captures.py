@@ -1,6 +1,6 @@
-"""Work that is recorded once and then repeated: as a CUDA graph on a GPU, by calling it again everywhere else.
+"""Records a computation once and replays it: as a CUDA graph on a GPU, by calling it again elsewhere.
 
-What is recorded reads and writes the same memory every time. It knows no batch and no model.
+A recorded computation reads and writes the same memory every time.
 """
 
 from collections.abc import Callable
@@ -9,37 +9,39 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Work = Callable[[], Tensor]
+Computation = Callable[[], Tensor]
 
 WARM_UPS = 2
-"""Before a recording, so that libraries have loaded, chosen their kernels and taken their workspace."""
+"""Runs before a recording, so that libraries have loaded, selected kernels and allocated workspaces."""
 
 
 class Capture(Protocol):
+    """A way to record computations."""
+
     name: str
 
-    def __call__(self, work: Work) -> Work:
-        """What repeats the work. RuntimeError where it cannot be recorded, torch.OutOfMemoryError among them.
+    def __call__(self, computation: Computation) -> Computation:
+        """Return a function that replays the computation.
 
-        The tensor it returns may be the same every time, and is overwritten by the next repetition of anything that was
-        recorded here.
+        Raises RuntimeError if it cannot be recorded, torch.OutOfMemoryError included. The returned tensor may be the
+        same every time, overwritten by the next replay of anything that this capture recorded.
         """
         ...
 
 
 class Eager:
-    """Records nothing."""
+    """Records nothing: replays by calling."""
 
     name = "eager"
 
-    def __call__(self, work: Work) -> Work:
-        return work
+    def __call__(self, computation: Computation) -> Computation:
+        return computation
 
 
 class CudaGraphs:
-    """All graphs share one pool of memory: the largest needs its room, the others fit into it.
+    """Records CUDA graphs in one shared memory pool, which is as large as the largest graph needs.
 
-    That is sound because they run one after the other on one stream, and results are copied before the next one runs.
+    Sharing is safe because graphs run one after the other on one stream, and results are copied before the next replay.
     """
 
     name = "CUDA graphs"
@@ -48,21 +50,21 @@ class CudaGraphs:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
 
-    def __call__(self, work: Work) -> Work:
+    def __call__(self, computation: Computation) -> Computation:
         with torch.cuda.device(self._device):
-            aside, here = torch.cuda.Stream(), torch.cuda.current_stream()
-            aside.wait_stream(here)
-            with torch.cuda.stream(aside):
+            side_stream, main_stream = torch.cuda.Stream(), torch.cuda.current_stream()
+            side_stream.wait_stream(main_stream)
+            with torch.cuda.stream(side_stream):
                 for _ in range(WARM_UPS):
-                    work()
-            here.wait_stream(aside)
+                    computation()
+            main_stream.wait_stream(side_stream)
             graph = torch.cuda.CUDAGraph()
-            # Another thread may load the next version meanwhile: what it does is not recorded, and is not forbidden.
+            # Thread-local: another thread may load the next version meanwhile, which is neither recorded nor forbidden.
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                found = work()
+                result = computation()
 
-        def repeat() -> Tensor:
+        def replay() -> Tensor:
             graph.replay()
-            return found
+            return result
 
-        return repeat
+        return replay

@@ -1,5 +1,6 @@
-"""Which runner a model gets: on a GPU torch with CUDA graphs, on a CPU native code where the library is there and knows
-the model; either only if it answers as plain torch does, which runs everything else.
+"""Chooses the runner of a model: CUDA graphs on a GPU, native code on a CPU if the library supports the model.
+
+Either is used only if it agrees with plain torch, which runs everything else.
 """
 
 import logging
@@ -9,68 +10,73 @@ import numpy as np
 import torch
 
 from models.batch import History, Times
-from models.native.library import library
+from models.native.library import load_library
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.captures import Capture, CudaGraphs
 from models.runners.cuda_runner import CudaRunner
 from models.runners.native_runner import NativeRunner
-from models.runners.packed_model import knows
+from models.runners.packed_model import is_supported
 from models.runners.torch_runner import TorchRunner
 
 LENGTHS = (1, 2, 7, 8, 9, 16, 17, 33, 50)
 TOLERANCE = 1e-4
-"""Largest difference of two runners, relative to the largest value: wrong weights give a difference of about 1."""
+"""Largest difference of two runners, relative to the largest value: wrong weights cause a difference of about 1."""
 
 log = logging.getLogger(__name__)
 
 
 def choose_runner(model: SequentialRecommender, device: torch.device, *, native: bool = True) -> Runner:
-    """The fastest runner that may be trusted with the model; plain torch where `native` is off.
+    """Return the fastest runner that agrees with torch; plain torch if `native` is off.
 
-    The log says which, and warns where this model would run faster if something were otherwise.
+    Logs the choice, with a warning where a fixable problem makes this model run slower.
     """
     reference = TorchRunner(model, device)
     is_cuda = device.type == "cuda"
-    if not native or not (is_cuda or knows(model)):
-        log.info("the model runs on torch: %s", "native code does not know it" if native else "as it was asked for")
+    if not native or not (is_cuda or is_supported(model)):
+        reason = "native code does not support it" if native else "native code is off"
+        log.info("the model runs on torch: %s", reason)
         return reference
     try:
-        return recorded(model, reference, device, CudaGraphs(device)) if is_cuda else _native(model, reference)
+        if is_cuda:
+            return build_cuda_runner(model, reference, device, CudaGraphs(device))
+        return _build_native_runner(model, reference)
     except (OSError, RuntimeError) as error:
-        log.warning("the model runs on torch, several times slower than it could: %s", error)
+        log.warning("the model runs on torch, several times slower: %s", error)
         return reference
 
 
-def recorded(model: SequentialRecommender, reference: Runner, device: torch.device, capture: Capture) -> Runner:
-    """OSError if what is repeated is not what the reference computes."""
-    return _trusted(CudaRunner(model, device, capture=capture), model, reference)
+def build_cuda_runner(
+    model: SequentialRecommender, reference: Runner, device: torch.device, capture: Capture
+) -> Runner:
+    """Raise OSError if replays do not agree with the reference."""
+    return _verify(CudaRunner(model, device, capture=capture), model, reference)
 
 
-def _native(model: SequentialRecommender, reference: Runner) -> Runner:
-    """OSError if there is no native library to be trusted."""
-    loaded = library()
-    if loaded is None:
-        raise FileNotFoundError("the native library was not built (python -m models.native.build)")
-    return _trusted(NativeRunner(model, loaded), model, reference)
+def _build_native_runner(model: SequentialRecommender, reference: Runner) -> Runner:
+    """Raise OSError without a native library, or if it does not agree with the reference."""
+    library = load_library()
+    if library is None:
+        raise FileNotFoundError("the native library is not built (python -m models.native.build)")
+    return _verify(NativeRunner(model, library), model, reference)
 
 
-def _trusted(runner: Runner, model: SequentialRecommender, reference: Runner) -> Runner:
-    if (difference := largest_difference(model, runner, reference)) > TOLERANCE:
-        raise OSError(f"the answers of {runner.name} differ from torch's by {difference:.1e}")
+def _verify(runner: Runner, model: SequentialRecommender, reference: Runner) -> Runner:
+    if (difference := compare_runners(model, runner, reference)) > TOLERANCE:
+        raise OSError(f"{runner.name} differs from torch by {difference:.1e}")
     log.info("the model runs on %s", runner.name)
     return runner
 
 
-def largest_difference(model: SequentialRecommender, runner: Runner, reference: Runner) -> float:
-    """Of hidden vectors on random histories, relative to the largest value of the reference."""
-    histories, times = _questions(model)
-    answers = [one.encode(histories, times).hidden for one in (runner, reference)]
-    worst = (answers[0] - answers[1]).abs().max() / answers[1].abs().max()
+def compare_runners(model: SequentialRecommender, runner: Runner, reference: Runner) -> float:
+    """Compute the largest difference of hidden vectors on random histories, relative to the reference's maximum."""
+    histories, times = _generate_histories(model)
+    hidden, expected = (each.encode(histories, times).hidden for each in (runner, reference))
+    worst = (hidden - expected).abs().max() / expected.abs().max()
     return float(worst.nan_to_num(nan=torch.inf))
 
 
-def _questions(model: SequentialRecommender) -> tuple[Sequence[History], Sequence[Times] | None]:
+def _generate_histories(model: SequentialRecommender) -> tuple[Sequence[History], Sequence[Times] | None]:
     rng = np.random.default_rng(0)
     lengths = [*LENGTHS, model.config.max_len, model.config.max_len + 3]
     histories = [rng.integers(1, model.embedding.num_items + 1, length) for length in lengths]

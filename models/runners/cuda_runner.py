@@ -1,8 +1,8 @@
-"""Any model on a GPU, batch by batch through what was recorded for the bucket that the batch falls into.
+"""Runs any model on a GPU, replaying the recording that was made for the bucket of the batch.
 
-A small transformer is a hundred launches of microseconds each, which a graph makes one. One stream: an engine has one
-batch in flight, gathers the next meanwhile, and two encoders side by side would wait for the same multiprocessors.
-Which device it is, only staging and the capture know: with `Eager` everything here runs on a CPU too.
+A small transformer is a hundred launches of microseconds each, which a CUDA graph turns into one. One stream is used:
+an engine has one batch in flight while it gathers the next, and two encoders would compete for multiprocessors.
+Only staging and the capture depend on the device: with `Eager` everything here runs on a CPU too.
 """
 
 import copy
@@ -19,30 +19,30 @@ from models.encoders.base import SequenceEncoder
 from models.oom_batching import AdaptiveBatchSize
 from models.recommender import SequentialRecommender
 from models.runners.base import Encoded, Runner
-from models.runners.buckets import Bucket, bucket_of, length_of
-from models.runners.captures import Capture, CudaGraphs, Work
-from models.runners.last_used import LastUsed
-from models.runners.staging import Staging
+from models.runners.buckets import Bucket, choose_bucket, choose_length
+from models.runners.captures import Capture, Computation, CudaGraphs
+from models.runners.lru_cache import LruCache
+from models.runners.staging import StagingBuffer
 
-MOST_GRAPHS = 64
+MAX_BUCKETS = 64
 """Buckets that stay prepared, each with some megabytes of buffers and launches."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """`work` reads `staging` and gives the (rows, dim) hidden vectors of all its rows."""
+class PreparedBucket:
+    """`computation` reads `staging` and returns the (rows, dim) hidden vectors of all its rows."""
 
-    staging: Staging
-    work: Work
+    staging: StagingBuffer
+    computation: Computation
 
 
 class CudaRunner(Runner):
-    """With `dtype` bfloat16 the encoder's weights are a copy in bf16 and its sums float32; the table of items stays.
+    """With `dtype` bfloat16, encoder weights are a bf16 copy that accumulates in float32; the item table is unchanged.
 
-    A bucket that cannot be recorded runs as it is from then on. One that does not fit into memory is not tried again:
-    its batches are split, and no batch of more rows at this length is asked at once any more.
+    A bucket that cannot be recorded runs eagerly from then on. One that does not fit in memory is not retried: its
+    batches are split, and so are larger batches of the same length.
     """
 
     def __init__(
@@ -52,65 +52,64 @@ class CudaRunner(Runner):
         *,
         dtype: torch.dtype = torch.float32,
         capture: Capture | None = None,
-        most: int = MOST_GRAPHS,
+        max_buckets: int = MAX_BUCKETS,
     ) -> None:
         self._model = model.to(device).eval()
-        self._encoder = model.encoder if dtype == torch.float32 else _in_dtype(model.encoder, dtype)
+        self._encoder = model.encoder if dtype == torch.float32 else _copy_with_dtype(model.encoder, dtype)
         self._device, self._dtype = device, dtype
         self._capture = CudaGraphs(device) if capture is None else capture
         self.name = f"torch with {self._capture.name}, {str(dtype).removeprefix('torch.')}"
-        self._prepared: LastUsed[Bucket, Prepared] = LastUsed(most)
-        self._unrecorded: set[Bucket] = set()
-        self._fitting: dict[int, AdaptiveBatchSize] = {}  # by length of the bucket
+        self._prepared: LruCache[Bucket, PreparedBucket] = LruCache(max_buckets)
+        self._unrecordable: set[Bucket] = set()
+        self._batch_sizes: dict[int, AdaptiveBatchSize] = {}  # by length of the bucket
 
     @torch.inference_mode()
     def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
         if not histories:
-            raise ValueError("no history was given")
-        max_len = self._model.config.max_len
-        fitting = self._fitting.setdefault(length_of(max(map(len, histories)), max_len), AdaptiveBatchSize())
-        parts = fitting.run(
-            len(histories), lambda rows: self._part(histories[rows], None if times is None else times[rows])
+            raise ValueError("no histories; pass at least one")
+        length = choose_length(max(map(len, histories)), self._model.config.max_len)
+        parts = self._batch_sizes.setdefault(length, AdaptiveBatchSize()).run(
+            len(histories), lambda rows: self._encode_part(histories[rows], None if times is None else times[rows])
         )
         items, cells = sum(part[1] for part in parts), sum(part[2] for part in parts)
         return Encoded(torch.cat([part[0] for part in parts]), 1.0 - items / cells)
 
-    def _part(self, histories: Sequence[History], times: Sequence[Times] | None) -> tuple[Tensor, int, int]:
-        """Hidden vectors, items, and cells computed for them."""
-        bucket = bucket_of(len(histories), max(map(len, histories)), self._model.config.max_len)
+    def _encode_part(self, histories: Sequence[History], times: Sequence[Times] | None) -> tuple[Tensor, int, int]:
+        """Return hidden vectors, the number of items, and the number of cells computed for them."""
+        bucket = choose_bucket(len(histories), max(map(len, histories)), self._model.config.max_len)
         try:
             prepared = self._prepared.get(bucket, lambda: self._prepare(bucket))
             items = prepared.staging.fill(histories, times)
-            hidden = prepared.work()[: len(histories)].to(torch.float32, copy=True)
+            hidden = prepared.computation()[: len(histories)].to(torch.float32, copy=True)
         except torch.OutOfMemoryError:
-            self._prepared.clear()  # what graphs hold is given back before a smaller part is tried
+            self._prepared.clear()  # releases the memory of graphs before a smaller part is tried
             raise
         return hidden, items, bucket.rows * bucket.length
 
-    def _prepare(self, bucket: Bucket) -> Prepared:
-        staging = Staging(bucket, self._device, with_times=self._model.reads_times)
-        # Nothing of this runner itself: it would hold itself by what it keeps.
-        work = partial(_last_hidden, self._model, self._encoder, self._dtype, staging.batch)
-        if bucket in self._unrecorded:
-            return Prepared(staging, work)
+    def _prepare(self, bucket: Bucket) -> PreparedBucket:
+        staging = StagingBuffer(bucket, self._device, with_times=self._model.reads_times)
+        # Must not refer to this runner, which would then hold itself through its cache.
+        computation = partial(_encode_last, self._model, self._encoder, self._dtype, staging.batch)
+        if bucket in self._unrecordable:
+            return PreparedBucket(staging, computation)
         try:
-            return Prepared(staging, self._capture(work))
+            return PreparedBucket(staging, self._capture(computation))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 self._prepared.clear()
-            self._unrecorded.add(bucket)
+            self._unrecordable.add(bucket)
             log.warning("batches of %d × %d run without a recording: %s", bucket.rows, bucket.length, error)
-            return Prepared(staging, work)
+            return PreparedBucket(staging, computation)
 
 
-def _last_hidden(
+def _encode_last(
     model: SequentialRecommender, encoder: SequenceEncoder, dtype: torch.dtype, batch: SequenceBatch
 ) -> Tensor:
     return encoder.forward_last(model.embed(batch).to(dtype), batch.lengths)
 
 
-def _in_dtype(encoder: SequenceEncoder, dtype: torch.dtype) -> SequenceEncoder:
-    """A copy whose weights have this type. Buffers, such as the angles of positions, stay as exact as they are."""
+def _copy_with_dtype(encoder: SequenceEncoder, dtype: torch.dtype) -> SequenceEncoder:
+    """Copy an encoder and convert its weights; buffers, such as rotary angles, keep their precision."""
     copied = copy.deepcopy(encoder)
     for parameter in copied.parameters():
         parameter.data = parameter.data.to(dtype)

@@ -1,4 +1,4 @@
-"""The reference: any model, through torch, on any device."""
+"""Reference runner: any model in torch, on any device."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,9 @@ CPU_GROUP = 8
 
 
 class TorchRunner(Runner):
-    """A CPU computes as many cells per second for 8 histories as for 32, so there groups of like length spare it most
-    of the padding. A GPU wants everything at once.
+    """Groups histories of similar length on a CPU, and encodes the whole batch together on a GPU.
+
+    A CPU computes as many cells per second for 8 histories as for 32, so small groups avoid most of the padding.
     """
 
     name = "torch"
@@ -40,6 +41,6 @@ class TorchRunner(Runner):
             cells += batch.items.numel()
             items += int(batch.lengths.sum())
         if not hidden:
-            raise ValueError("no history was given")
-        back = torch.from_numpy(np.argsort(order)).to(self._device)
-        return Encoded(torch.cat(hidden)[back], 1.0 - items / cells)
+            raise ValueError("no histories; pass at least one")
+        original_order = torch.from_numpy(np.argsort(order)).to(self._device)
+        return Encoded(torch.cat(hidden)[original_order], 1.0 - items / cells)

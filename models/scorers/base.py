@@ -1,7 +1,7 @@
-"""The contract of a scorer: hidden vectors in, the best eligible items out, by whatever way is fastest here.
+"""Interface of scorers: hidden vectors in, the k best items that pass a filter out.
 
-A scorer belongs to one model and reads its weights; what it keeps besides is made once, when it is built, and goes
-stale if the weights change. An exact one answers what `plain` answers, to the rounding of float32.
+A scorer belongs to one model and reads its weights. Tables that it derives from them are built once, together with the
+scorer, and become stale if the weights change. Exact scorers agree with `plain` up to float32 rounding.
 """
 
 from abc import ABC, abstractmethod
@@ -14,39 +14,41 @@ from models.scorers.filter import ItemFilter
 
 
 class TopK(NamedTuple):
-    """`indices` (B, k) with 0 where no item_filter item is left, `values` (B, k) float32 falling, −inf there."""
+    """`indices` (B, k), 0 past the last eligible item; `values` (B, k) float32 in falling order, −inf there."""
 
     indices: Tensor
     values: Tensor
 
 
 IndexInfo = dict[str, float | str]
-"""What is written of an index into a manifest, and shown to people: `kind`, `recall@10`, and figures of the kind."""
+"""Description of an index in the manifest and in API responses: `kind`, `recall@10` and figures of that kind."""
 
 
 class Scorer(ABC):
+    """Finds the top k for hidden vectors of one model."""
+
     name: ClassVar[str]
     is_exact: ClassVar[bool] = True
     nbytes = 0
-    """What it keeps in memory beside the model's weights."""
+    """Memory in addition to the model's weights."""
     recall = 1.0
-    """Share of the exact best items that it finds, as measured when it was built."""
+    """Share of the exact top 10 that it finds, measured when its index was built."""
     width = 0
-    """Scores per history that it holds at once."""
+    """Scores per history that it holds in memory at a time."""
 
     @classmethod
     @abstractmethod
     def for_model(cls, model: SequentialRecommender) -> Self | None:
-        """None where this way of scoring cannot give the model's scores, or not on this device."""
+        """Build the scorer, or return None if it cannot compute this model's scores on its device."""
 
     @classmethod
-    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:  # noqa: ARG003
-        """Bytes that it would keep for this model, told without building it."""
-        return 0
+    @abstractmethod
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
+        """Compute `nbytes` from the shape of a model, or return None if the scorer does not fit it on any device."""
 
     @abstractmethod
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        """The `k` best eligible items of each row of (B, dim), equal scores in catalogue order; 1 ≤ k ≤ num_items."""
+        """Find the `k` best items for each row of (B, dim); ties in catalogue order; 1 ≤ k ≤ num_items."""
 
     def describe(self) -> dict[str, str | bool | int | float]:
         return {"name": self.name, "exact": self.is_exact, "bytes": self.nbytes}

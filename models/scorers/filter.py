@@ -1,7 +1,7 @@
-"""What may be answered, row by row: everything but what is denied, or only what a mask allows. Padding never.
+"""Filters over catalogue items: excluded indices and allow masks per row, applied before the top k is taken.
 
-It writes −inf, or the smallest number of a type, where an item may not be answered, into scores of all items, of a
-stretch of them, or of blocks picked here and there. It knows nothing of how scores come about.
+A filter writes −inf (the lowest number of an integer type) into the scores of filtered items: scores of the whole
+catalogue, of a range of it, or of single blocks. Padding is always filtered.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 
 class ItemFilter:
-    """For B rows: `excluded` indices in any order, and `allow_masks` (num_items + 1,) masks, None for everything."""
+    """Filter of B rows: `excluded` indices in any order and `allow_masks` (num_items + 1,), None to allow all."""
 
     def __init__(
         self,
@@ -37,11 +37,10 @@ class ItemFilter:
 
     @property
     def masked_rows(self) -> list[int]:
-        """Rows that have a mask."""
+        """Rows that have an allow mask."""
         return [row for row, mask in enumerate(self.allow_masks or ()) if mask is not None]
 
-    def of(self, rows: Sequence[int]) -> "ItemFilter":
-        """The same for some of the rows."""
+    def select_rows(self, rows: Sequence[int]) -> "ItemFilter":
         excluded, allow_masks = self.excluded, self.allow_masks
         return ItemFilter(
             self.num_items,
@@ -50,52 +49,51 @@ class ItemFilter:
         )
 
     def mask(self, scores: Tensor, first: int = 0) -> None:
-        """Strike out of (B, C), items `first` … `first` + C − 1, what may not be answered; items beyond the last too.
+        """Filter (B, C) scores of the items `first` … `first` + C − 1 in place, columns past the last item included.
 
-        `scores` may be a transposed view: then it is written into by columns.
+        `scores` may be a transposed view, which is then written by columns.
         """
-        lowest, end = _lowest(scores), first + scores.shape[1]
+        lowest, end = _get_lowest(scores), first + scores.shape[1]
         for row in self.masked_rows:
             mask = self._masks[row].to(scores.device)[first:end]
             scores[row, : len(mask)].masked_fill_(~mask, lowest)
-        items, rows = self._denied_by_item
-        start, stop = np.searchsorted(self._denied_items, (first, end))
+        items, rows = self._excluded_by_item
+        start, stop = np.searchsorted(self._excluded_items, (first, end))
         if stop > start:
-            places = (rows[start:stop].to(scores.device), items[start:stop].to(scores.device) - first)
-            scores.index_put_(places, scores.new_tensor(lowest))
+            cells = (rows[start:stop].to(scores.device), items[start:stop].to(scores.device) - first)
+            scores.index_put_(cells, scores.new_tensor(lowest))
         if first <= PADDING < end:
             scores[:, PADDING - first] = lowest
         if end > self.num_items + 1:
             scores[:, self.num_items + 1 - first :] = lowest
 
     def mask_blocks(self, scores: Tensor, rows: Tensor, blocks: Tensor) -> None:
-        """Strike out of (P, size): line p has the scores of row `rows[p]` for items from `blocks[p]` · size on."""
+        """Filter (P, size) scores in place: line p has row `rows[p]` and the items from `blocks[p]` · size."""
         size = scores.shape[1]
         items = blocks[:, None] * size + torch.arange(size, device=scores.device)
         scores.masked_fill_((items == PADDING) | (items > self.num_items), -torch.inf)
         for row in self.masked_rows:
             lines = (rows == row).nonzero().squeeze(-1)
-            within = self._masks[row].to(scores.device)[items[lines].clamp_max(self.num_items)]
-            scores[lines] = scores[lines].masked_fill(~within, -torch.inf)
-        excluded, of = (part.to(scores.device) for part in self._denied_by_item)
-        if len(excluded):
-            per_row = -(
-                -(self.num_items + 1) // size
-            )  # a block of a row has one number, and denied items look theirs up
-            lines_sorted, order = (rows * per_row + blocks).sort()
-            wanted = of * per_row + excluded // size
-            place = torch.searchsorted(lines_sorted, wanted).clamp_max(len(lines_sorted) - 1)
-            found = lines_sorted[place] == wanted
-            scores[order[place[found]], excluded[found] % size] = -torch.inf
+            is_allowed = self._masks[row].to(scores.device)[items[lines].clamp_max(self.num_items)]
+            scores[lines] = scores[lines].masked_fill(~is_allowed, -torch.inf)
+        excluded_items, excluded_rows = (part.to(scores.device) for part in self._excluded_by_item)
+        if len(excluded_items):
+            # Number all blocks of all rows, so that excluded items can look their lines up by binary search.
+            blocks_per_row = -(-(self.num_items + 1) // size)
+            line_numbers, order = (rows * blocks_per_row + blocks).sort()
+            numbers = excluded_rows * blocks_per_row + excluded_items // size
+            positions = torch.searchsorted(line_numbers, numbers).clamp_max(len(line_numbers) - 1)
+            is_present = line_numbers[positions] == numbers
+            scores[order[positions[is_present]], excluded_items[is_present] % size] = -torch.inf
 
     @cached_property
     def _masks(self) -> list[Tensor]:
-        nothing = torch.empty(0, dtype=torch.bool)
-        return [nothing if mask is None else torch.from_numpy(mask) for mask in self.allow_masks or ()]
+        no_mask = torch.empty(0, dtype=torch.bool)
+        return [no_mask if mask is None else torch.from_numpy(mask) for mask in self.allow_masks or ()]
 
     @cached_property
-    def _denied_by_item(self) -> tuple[Tensor, Tensor]:
-        """Items that are denied, rising, and the row of each."""
+    def _excluded_by_item(self) -> tuple[Tensor, Tensor]:
+        """Excluded items of all rows in rising order, and the row of each."""
         excluded = self.excluded or ()
         items = np.concatenate([np.empty(0, dtype=np.int64), *excluded])
         rows = np.repeat(np.arange(len(excluded)), [len(indices) for indices in excluded])
@@ -103,10 +101,10 @@ class ItemFilter:
         return torch.from_numpy(items[order]), torch.from_numpy(rows[order])
 
     @cached_property
-    def _denied_items(self) -> Indices:
-        found: Indices = self._denied_by_item[0].numpy()
-        return found
+    def _excluded_items(self) -> Indices:
+        items: Indices = self._excluded_by_item[0].numpy()
+        return items
 
 
-def _lowest(scores: Tensor) -> float:
+def _get_lowest(scores: Tensor) -> float:
     return -torch.inf if scores.is_floating_point() else torch.iinfo(scores.dtype).min

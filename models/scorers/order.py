@@ -1,22 +1,22 @@
-"""The largest of a row in a fixed order: torch.topk leaves open which of several equals it takes, and where they stand.
+"""Deterministic top k: torch.topk does not define which of several ties it returns, nor their order.
 
-With equal values in rising column, an answer repeats across batch sizes, machines and ways of scoring.
+With ties ordered by column, an answer is the same for every batch size, machine and scorer.
 """
 
 import torch
 from torch import Tensor
 
 
-def top_in_order(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """(B, k) values and columns of (B, C), equal values by rising column; k ≤ C."""
-    # One more than asked for tells whether an equal of the last one was left out.
-    found, columns = scores.topk(min(k + 1, scores.shape[1]))
-    last = found[:, k - 1]
-    is_tied = (found[:, -1] == last) & (last > -torch.inf) if found.shape[1] > k else last.new_zeros(len(last))
+def select_top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return (B, k) values and columns of (B, C) scores, ties by rising column; k ≤ C."""
+    # One value more than k shows whether a tie of the last one was left out.
+    top_values, columns = scores.topk(min(k + 1, scores.shape[1]))
+    last = top_values[:, k - 1]
+    is_cut = (top_values[:, -1] == last) & (last > -torch.inf) if top_values.shape[1] > k else last.new_zeros(len(last))
     columns, by_column = columns[:, :k].sort(dim=-1)
-    values, by_value = found[:, :k].gather(-1, by_column).sort(dim=-1, descending=True, stable=True)
+    values, by_value = top_values[:, :k].gather(-1, by_column).sort(dim=-1, descending=True, stable=True)
     columns = columns.gather(-1, by_value)
-    for row in is_tied.nonzero().flatten().tolist():
+    for row in is_cut.nonzero().flatten().tolist():
         ordered = scores[row].sort(descending=True, stable=True)
         values[row], columns[row] = ordered.values[:k], ordered.indices[:k]
     return values, columns

@@ -1,11 +1,11 @@
-"""Which scorer answers: measured on the machine that will answer, with the model that it will answer from.
+"""Selects the scorers of a model by benchmarking them on the machine and with the weights that will serve.
 
-Small batches and large ones may have different winners. Exact scorers give the same answers, so that two processes may
-choose differently and still agree. Nothing else in the house names a scorer.
+Small and large batches may have different winners. Exact scorers give the same answers, so processes that select
+differently still agree. No other module names concrete scorers.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple
@@ -14,9 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.embeddings.codes import CodesEmbedding
-from models.heads.tied import TiedHead
-from models.native.library import library
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import Index, make_approximate_scorer
 from models.scorers.base import Scorer
@@ -31,33 +28,30 @@ from models.scorers.exact.tree import TreeScorer
 from models.scorers.exact.triton_scorer import TritonScorer
 from models.scorers.filter import ItemFilter
 
-NATIVE_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer)
-COMPILED_SCORERS: Sequence[type[Scorer]] = (*NATIVE_SCORERS, TritonScorer)
-"""Those that are not torch alone."""
-EXACT_SCORERS: Sequence[type[Scorer]] = (
-    *(PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer, GroupedScorer),
-    *COMPILED_SCORERS,
-)
+COMPILED_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer, TritonScorer)
+"""Scorers that are not torch alone."""
+TORCH_SCORERS = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer, GroupedScorer)
+EXACT_SCORERS: Sequence[type[Scorer]] = (*TORCH_SCORERS, *COMPILED_SCORERS)
+SMALL_CATALOGUE_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer, CodesScorer, PlainScorer)
+"""Best first, as measured (DECISIONS.md): below `BENCHMARK_MIN_ITEMS`, scans of codes win wherever they fit."""
 BENCHMARK_MIN_ITEMS = 20_000
-"""Items. Below, a scan of codes wins wherever it fits and `plain` everywhere else, as measured (DECISIONS.md)."""
 PLAIN_MAX_ITEMS = 500_000
-"""Items. Beyond, where another fits, not even tried: it writes gigabytes of scores."""
+"""Above it, `plain` is not benchmarked where another scorer fits: it writes gigabytes of scores."""
+INT8_MIN_ITEMS = 50_000
+"""From here on, `int8` won for small or large batches wherever it was measured."""
 MAX_EXTRA_BYTES = 256 << 20
-"""What a scorer may keep beside the weights. Weights are mapped and shared, but this is every worker's own: at ten
-million items four int8 tables would be 2.6 of the 4 GB that all workers together may take."""
+"""Of a scorer, in addition to the weights. Weights are mapped and shared, but every worker has these bytes: at ten
+million items, four int8 tables would take 2.6 of the 4 GB for all workers together."""
 BATCHES = (1, 32)
 LARGE_FROM = 6  # histories: the geometric mean of the two
-NUM_EXCLUDED, K = 50, 10  # of the batches that are measured
+NUM_EXCLUDED, K = 50, 10  # of the benchmark batches
 BUDGET_S = 1.0
 
 
-INT8_MIN_ITEMS = 50_000
-"""Items. From here on int8 won for small batches or large ones wherever it was measured, and may be kept."""
-
-
 class ScorerEstimate(NamedTuple):
-    """`extra_bytes`: bytes that the chosen scorers will keep, as a rule. `scores_written`: whether all scores of a batch are,
-    by the one that is chosen or by one that is tried.
+    """`extra_bytes`: expected memory of the selected scorers in addition to the weights.
+
+    `scores_written`: whether all scores of a batch are written, by the winner or during the benchmark.
     """
 
     extra_bytes: int
@@ -66,13 +60,13 @@ class ScorerEstimate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScorerSelection:
-    """`timings_ms`: batch size → scorer → best of a few rounds; empty where nothing was measured."""
+    """`timings_ms`: batch size → scorer → best of a few rounds; empty if nothing was benchmarked."""
 
     small: Scorer
     large: Scorer
     timings_ms: dict[int, dict[str, float]]
 
-    def scorer(self, rows: int) -> Scorer:
+    def get_scorer(self, rows: int) -> Scorer:
         return self.large if rows >= LARGE_FROM else self.small
 
     @property
@@ -81,11 +75,11 @@ class ScorerSelection:
 
     @property
     def nbytes(self) -> int:
-        extra_bytes = {id(scorer): scorer.nbytes for scorer in (self.small, self.large)}
-        return sum(extra_bytes.values())
+        bytes_by_scorer = {id(scorer): scorer.nbytes for scorer in (self.small, self.large)}
+        return sum(bytes_by_scorer.values())
 
     def describe(self) -> dict[str, object]:
-        """What serves batches of one and large batches, and what was measured to decide it."""
+        """Describe the scorers of small and large batches, and the timings that decided."""
         return {
             "small": self.small.describe(),
             "large": self.large.describe(),
@@ -96,22 +90,22 @@ class ScorerSelection:
     def with_index(
         self, model: SequentialRecommender, index: Index, *, benchmark_min_items: int = BENCHMARK_MIN_ITEMS
     ) -> "ScorerSelection":
-        """Approximate from now on where that is faster, with what was chosen before for what the index cannot serve.
+        """Use the index where it is faster; the exact scorers serve histories that it cannot.
 
-        A scan of everything is shared by a whole batch and lists only in part: large batches may be better off exact.
+        A scan of everything is shared by a whole batch, and lists only in part: large batches may stay exact.
         """
         approximate = make_approximate_scorer(model, index, self.large)
         if approximate is None:
             return self
         if model.embedding.num_items < benchmark_min_items:
             return replace(self, small=approximate, large=approximate)
-        chosen: list[Scorer] = []
+        winners: list[Scorer] = []
         timings = dict(self.timings_ms)
-        for size, rival in zip(BATCHES, (self.small, self.large), strict=True):
-            found = benchmark_scorers([approximate, rival], model, size, BUDGET_S / len(BATCHES))
-            chosen.append(rival if found[rival.name] < found[approximate.name] else approximate)
-            timings[size] = timings.get(size, {}) | found
-        return ScorerSelection(chosen[0], chosen[1], timings)
+        for size, exact in zip(BATCHES, (self.small, self.large), strict=True):
+            result = benchmark_scorers([approximate, exact], model, size, BUDGET_S / len(BATCHES))
+            winners.append(exact if result[exact.name] < result[approximate.name] else approximate)
+            timings[size] = timings.get(size, {}) | result
+        return ScorerSelection(winners[0], winners[1], timings)
 
 
 def select_plain_scorer(model: SequentialRecommender) -> ScorerSelection:
@@ -119,20 +113,38 @@ def select_plain_scorer(model: SequentialRecommender) -> ScorerSelection:
     return ScorerSelection(plain, plain, {})
 
 
-def estimate_scorers(model: SequentialRecommender) -> ScorerEstimate:
-    """What a choice will come to, told by shapes: the model needs no weights, and nothing is built or timed."""
-    num_items = model.embedding.num_items
-    blocks = 0 if library() is None else NativeBlocksScorer.estimate_extra_bytes(model)
-    if num_items < BENCHMARK_MIN_ITEMS:
-        of_codes = isinstance(model.embedding, CodesEmbedding) and isinstance(model.head, TiedHead)
-        return ScorerEstimate(blocks, scores_written=not of_codes)
-    if 0 < blocks <= MAX_EXTRA_BYTES:
-        return ScorerEstimate(blocks, scores_written=num_items <= PLAIN_MAX_ITEMS)
-    keeping = {
-        kind: size for kind in EXACT_SCORERS if 0 < (size := kind.estimate_extra_bytes(model)) <= MAX_EXTRA_BYTES
+def list_candidates(
+    model: SequentialRecommender,
+    *,
+    native: bool = True,
+    benchmark_min_items: int = BENCHMARK_MIN_ITEMS,
+    max_extra_bytes: int = MAX_EXTRA_BYTES,
+) -> Mapping[type[Scorer], int]:
+    """List the scorers that fit the shape of a model, with their extra bytes; weights are not needed.
+
+    For a small catalogue the first one that can be built serves; for others, all of them are benchmarked.
+    """
+    is_small = model.embedding.num_items < benchmark_min_items
+    sizes = {
+        kind: kind.estimate_extra_bytes(model)
+        for kind in (SMALL_CATALOGUE_SCORERS if is_small else EXACT_SCORERS)
+        if native or kind not in COMPILED_SCORERS
     }
-    extra_bytes = keeping.get(Int8Scorer, 0) if num_items >= INT8_MIN_ITEMS else 0
-    return ScorerEstimate(extra_bytes, scores_written=num_items <= PLAIN_MAX_ITEMS or bool(keeping))
+    return {kind: size for kind, size in sizes.items() if size is not None and (is_small or size <= max_extra_bytes)}
+
+
+def estimate_scorers(model: SequentialRecommender) -> ScorerEstimate:
+    """Estimate the memory of `select_scorers` from tensor shapes alone; nothing is built or timed."""
+    sizes = list_candidates(model)
+    num_items = model.embedding.num_items
+    if num_items < BENCHMARK_MIN_ITEMS:
+        kind, size = next(iter(sizes.items()))
+        return ScorerEstimate(size, scores_written=kind is PlainScorer)
+    is_plain_benchmarked = num_items <= PLAIN_MAX_ITEMS
+    if NativeBlocksScorer in sizes:
+        return ScorerEstimate(sizes[NativeBlocksScorer], scores_written=is_plain_benchmarked)
+    int8_bytes = sizes.get(Int8Scorer, 0) if num_items >= INT8_MIN_ITEMS else 0
+    return ScorerEstimate(int8_bytes, scores_written=is_plain_benchmarked or any(sizes.values()))
 
 
 @torch.inference_mode()
@@ -144,53 +156,54 @@ def select_scorers(
     benchmark_min_items: int = BENCHMARK_MIN_ITEMS,
     max_extra_bytes: int = MAX_EXTRA_BYTES,
 ) -> ScorerSelection:
-    """The fastest exact scorers that keep no more than `max_extra_bytes`, `native` ones among them or not.
+    """Select the fastest exact scorers within `max_extra_bytes`, compiled ones only if `native`.
 
-    Beyond `budget_s` seconds of measuring, one round of each counts. What has no rival is not measured.
+    Beyond `budget_s` seconds, one round of each scorer counts. A single candidate is used without benchmarking.
     """
-    kinds = [kind for kind in EXACT_SCORERS if native or kind not in COMPILED_SCORERS]
     num_items = model.embedding.num_items
+    kinds = list_candidates(
+        model, native=native, benchmark_min_items=benchmark_min_items, max_extra_bytes=max_extra_bytes
+    )
+    candidates = (scorer for kind in kinds if (scorer := kind.for_model(model)) is not None)
     if num_items < benchmark_min_items:
-        best_first = [kind for kind in (*NATIVE_SCORERS, CodesScorer) if kind in kinds]
-        known = next(filter(None, (kind.for_model(model) for kind in best_first)), PlainScorer.for_model(model))
-        return ScorerSelection(known, known, {})
-    frugal = [kind for kind in kinds if kind.estimate_extra_bytes(model) <= max_extra_bytes]
-    made = {kind.name: scorer for kind in frugal if (scorer := kind.for_model(model)) is not None}
-    if num_items > PLAIN_MAX_ITEMS and len(made) > 1:
-        del made[PlainScorer.name]
-    if len(made) == 1:
-        only = next(iter(made.values()))
-        return ScorerSelection(only, only, {})
-    timings = {size: benchmark_scorers(list(made.values()), model, size, budget_s / len(BATCHES)) for size in BATCHES}
-    small, large = (made[min(timings[size], key=timings[size].__getitem__)] for size in BATCHES)
+        first = next(candidates)
+        return ScorerSelection(first, first, {})
+    scorers = {scorer.name: scorer for scorer in candidates}
+    if num_items > PLAIN_MAX_ITEMS and len(scorers) > 1:
+        del scorers[PlainScorer.name]
+    if len(scorers) == 1:
+        (single,) = scorers.values()
+        return ScorerSelection(single, single, {})
+    timings = {size: benchmark_scorers([*scorers.values()], model, size, budget_s / len(BATCHES)) for size in BATCHES}
+    small, large = (scorers[min(timings[size], key=timings[size].__getitem__)] for size in BATCHES)
     return ScorerSelection(small, large, timings)
 
 
 def benchmark_scorers(
-    scorers: Sequence[Scorer], model: SequentialRecommender, size: int, budget_s: float, most: int = 5
+    scorers: Sequence[Scorer], model: SequentialRecommender, size: int, budget_s: float, max_rounds: int = 5
 ) -> dict[str, float]:
-    """Milliseconds per batch of `size`, the least of up to `most` rounds in turn; the first round only warms up."""
+    """Return milliseconds per batch of `size`: the minimum of up to `max_rounds` interleaved rounds after a warm-up."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(size)
     hidden = torch.randn(size, model.config.dim, generator=generator).to(device)
     rng = np.random.default_rng(size)
     num_items = model.embedding.num_items
     excluded = [rng.integers(1, num_items + 1, NUM_EXCLUDED) for _ in range(size)]
-    found: dict[str, float] = {}
-    end = time.perf_counter() + budget_s
+    seconds: dict[str, float] = {}
+    deadline = time.perf_counter() + budget_s
     for turn in count():
         for scorer in scorers:
-            took = time_batch(scorer, hidden, min(K, num_items), ItemFilter(num_items, excluded))
-            found[scorer.name] = took if turn < 2 else min(took, found[scorer.name])
-        if turn == most or time.perf_counter() > end:
+            elapsed = time_batch(scorer, hidden, min(K, num_items), ItemFilter(num_items, excluded))
+            seconds[scorer.name] = elapsed if turn < 2 else min(elapsed, seconds[scorer.name])
+        if turn == max_rounds or time.perf_counter() > deadline:
             break
-    return {name: round(1e3 * seconds, 3) for name, seconds in found.items()}
+    return {name: round(1e3 * elapsed, 3) for name, elapsed in seconds.items()}
 
 
 def time_batch(scorer: Scorer, hidden: Tensor, k: int, item_filter: ItemFilter) -> float:
-    """Seconds of one batch."""
-    began = time.perf_counter()
+    """Measure the seconds of one batch."""
+    started_at = time.perf_counter()
     scorer.find_top_k(hidden, k, item_filter)
     if hidden.device.type == "cuda":
         torch.cuda.synchronize(hidden.device)
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at

@@ -1,4 +1,4 @@
-"""What every exact scorer must do: answer what `plain` answers, whatever is denied, allowed, asked for or equal."""
+"""Contract of exact scorers: the same top k as `plain` for every filter, k and tie."""
 
 from collections.abc import Mapping
 
@@ -36,15 +36,15 @@ FORMS = [  # scorer, embedding and its options, head
     ("native blocks", Part("codes", {"codebook": 40, "splits": 4}), "tied"),
     ("tree", Part("full"), "adaptive"),
 ]
-IN_WHOLE_NUMBERS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax
+INTEGER_FORMS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax
 
 
-def name_of(form: tuple[str, Part, str]) -> str:
+def format_form(form: tuple[str, Part, str]) -> str:
     return "-".join((form[0], form[1].name, *map(str, form[1].options.values()), form[2]))
 
 
-def model_of(embedding: Part, head: str, num_items: int, seed: int, *, whole: bool) -> SequentialRecommender:
-    """`whole`: weights are small whole numbers, sums of which are exact in any order, so that equals are equal."""
+def make_model(embedding: Part, head: str, num_items: int, seed: int, *, whole: bool) -> SequentialRecommender:
+    """`whole`: weights are small integers, whose sums are exact in any order, so that ties are exact."""
     model = build_model(ModelConfig(embedding, Part("none"), Part(head), dim=DIM, max_len=5, dropout=0.0), num_items)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -53,97 +53,102 @@ def model_of(embedding: Part, head: str, num_items: int, seed: int, *, whole: bo
                 weights.normal_(generator=generator)
                 if whole:
                     weights.round_().clamp_(-2, 2)
-        if isinstance(filled := model.embedding, CodesEmbedding):
-            codes = torch.randint(filled.codebook_size, (num_items + 1, filled.num_subspaces), generator=generator)
-            filled.kept.copy_(packing.pack(codes) if filled.is_packed else codes)
+        if isinstance(codes_embedding := model.embedding, CodesEmbedding):
+            codes = torch.randint(
+                codes_embedding.codebook_size, (num_items + 1, codes_embedding.num_subspaces), generator=generator
+            )
+            codes_embedding.kept.copy_(packing.pack(codes) if codes_embedding.is_packed else codes)
     return model.eval()
 
 
-def queries(rows: int, seed: int, *, whole: bool) -> torch.Tensor:
+def make_queries(rows: int, seed: int, *, whole: bool) -> torch.Tensor:
     hidden = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed + 1))
     return hidden.round() if whole else hidden
 
 
-def filters(num_items: int, rows: int, seed: int, share_denied: float, share_allowed: float | None) -> ItemFilter:
-    """Every second row has a mask, if there are any."""
+def make_filter(num_items: int, rows: int, seed: int, share_excluded: float, share_allowed: float | None) -> ItemFilter:
+    """Every second row has an allow mask, unless `share_allowed` is None."""
     rng = np.random.default_rng(seed)
-    excluded = [rng.integers(1, num_items + 1, rng.integers(0, int(share_denied * num_items) + 2)) for _ in range(rows)]
+    excluded = [
+        rng.integers(1, num_items + 1, rng.integers(0, int(share_excluded * num_items) + 2)) for _ in range(rows)
+    ]
     if share_allowed is None:
         return ItemFilter(num_items, excluded)
     masks = [rng.random(num_items + 1) < share_allowed if row % 2 == 0 else None for row in range(rows)]
     return ItemFilter(num_items, excluded, masks)
 
 
-def both(form: tuple[str, Part, str], model: SequentialRecommender, *asked: object) -> tuple[TopK, TopK]:
+def run_with_plain(form: tuple[str, Part, str], model: SequentialRecommender, *query: object) -> tuple[TopK, TopK]:
     scorer = SCORERS[form[0]].for_model(model)
     if scorer is None:
         pytest.skip(f"{form[0]} does not run on this machine")
     with torch.inference_mode():
-        return scorer.find_top_k(*asked), PlainScorer.for_model(model).find_top_k(*asked)  # type: ignore[arg-type]
+        return scorer.find_top_k(*query), PlainScorer.for_model(model).find_top_k(*query)  # type: ignore[arg-type]
 
 
-def assert_same(found: TopK, expected: TopK) -> None:
-    """Up to what float32 is good for."""
-    assert found.indices.shape == expected.indices.shape
-    torch.testing.assert_close(found.values, expected.values, rtol=1e-5, atol=1e-4)
-    # Another order only among scores that differ by less than float32 is good for.
-    moved = found.indices != expected.indices
+def assert_same(actual: TopK, expected: TopK) -> None:
+    """Compare up to float32 rounding: items may swap ranks only if their scores are nearly equal."""
+    assert actual.indices.shape == expected.indices.shape
+    torch.testing.assert_close(actual.values, expected.values, rtol=1e-5, atol=1e-4)
+    moved = actual.indices != expected.indices
     gaps = torch.diff(expected.values, append=expected.values[:, -1:] - 1).abs().nan_to_num(1.0)
     near = (gaps < 1e-4) | (gaps.roll(1, dims=1) < 1e-4)
-    last = expected.values <= expected.values[:, -1:] + 1e-4  # the next one, which is not answered, may be near too
+    last = expected.values <= expected.values[:, -1:] + 1e-4  # the item at rank k + 1 may be near too
     assert not (moved & ~near & ~last).any()
 
 
 sizes = st.integers(3, 300) | st.integers(4_000, 12_000)
-shares = {"share_denied": st.sampled_from([0.0, 0.05, 0.9]), "share_allowed": st.sampled_from([None, 0.002, 0.5])}
+shares = {"share_excluded": st.sampled_from([0.0, 0.05, 0.9]), "share_allowed": st.sampled_from([None, 0.002, 0.5])}
 
 
-@pytest.mark.parametrize("form", FORMS, ids=name_of)
+@pytest.mark.parametrize("form", FORMS, ids=format_form)
 @settings(deadline=None, max_examples=12)
 @given(num_items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
-def test_an_exact_scorer_answers_what_plain_answers(
+def test_exact_scorer_returns_the_top_k_of_plain(
     form: tuple[str, Part, str],
     num_items: int,
     rows: int,
     k: int,
     seed: int,
-    share_denied: float,
+    share_excluded: float,
     share_allowed: float | None,
 ) -> None:
-    model = model_of(form[1], form[2], num_items, seed, whole=False)
-    item_filter = filters(num_items, rows, seed, share_denied, share_allowed)
-    found, expected = both(form, model, queries(rows, seed, whole=False), min(k, num_items), item_filter)
-    assert_same(found, expected)
+    model = make_model(form[1], form[2], num_items, seed, whole=False)
+    item_filter = make_filter(num_items, rows, seed, share_excluded, share_allowed)
+    actual, expected = run_with_plain(
+        form, model, make_queries(rows, seed, whole=False), min(k, num_items), item_filter
+    )
+    assert_same(actual, expected)
 
 
-@pytest.mark.parametrize("form", IN_WHOLE_NUMBERS, ids=name_of)
+@pytest.mark.parametrize("form", INTEGER_FORMS, ids=format_form)
 @settings(deadline=None, max_examples=12)
 @given(num_items=sizes, rows=st.integers(1, 9), k=st.integers(1, 60), seed=st.integers(0, 99), **shares)
-def test_equal_scores_come_in_catalogue_order_from_every_scorer(
+def test_ties_are_in_catalogue_order(
     form: tuple[str, Part, str],
     num_items: int,
     rows: int,
     k: int,
     seed: int,
-    share_denied: float,
+    share_excluded: float,
     share_allowed: float | None,
 ) -> None:
-    model = model_of(form[1], form[2], num_items, seed, whole=True)
-    item_filter = filters(num_items, rows, seed, share_denied, share_allowed)
-    found, expected = both(form, model, queries(rows, seed, whole=True), min(k, num_items), item_filter)
-    assert torch.equal(found.values, expected.values)
-    assert torch.equal(found.indices, expected.indices)
+    model = make_model(form[1], form[2], num_items, seed, whole=True)
+    item_filter = make_filter(num_items, rows, seed, share_excluded, share_allowed)
+    actual, expected = run_with_plain(form, model, make_queries(rows, seed, whole=True), min(k, num_items), item_filter)
+    assert torch.equal(actual.values, expected.values)
+    assert torch.equal(actual.indices, expected.indices)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=name_of)
-def test_fewer_than_k_eligible_items_leave_zeros_at_the_end(form: tuple[str, Part, str]) -> None:
+@pytest.mark.parametrize("form", FORMS, ids=format_form)
+def test_fewer_than_k_eligible_items_end_in_padding(form: tuple[str, Part, str]) -> None:
     num_items = 9_000
-    model = model_of(form[1], form[2], num_items, 0, whole=False)
+    model = make_model(form[1], form[2], num_items, 0, whole=False)
     mask = np.zeros(num_items + 1, dtype=bool)
     mask[[0, 7, 4_000, 8_999]] = True
     item_filter = ItemFilter(num_items, [np.array([4_000]), np.arange(3, num_items + 1)], [mask, None])
-    found, _ = both(form, model, queries(2, 0, whole=False), 4, item_filter)
-    assert sorted(found.indices[0].tolist()) == [0, 0, 7, 8_999]
-    assert sorted(found.indices[1].tolist()) == [0, 0, 1, 2]
-    assert found.values.isneginf().sum(-1).tolist() == [2, 2]
-    assert not found.indices[:, 2:].any()
+    actual, _ = run_with_plain(form, model, make_queries(2, 0, whole=False), 4, item_filter)
+    assert sorted(actual.indices[0].tolist()) == [0, 0, 7, 8_999]
+    assert sorted(actual.indices[1].tolist()) == [0, 0, 1, 2]
+    assert actual.values.isneginf().sum(-1).tolist() == [2, 2]
+    assert not actual.indices[:, 2:].any()

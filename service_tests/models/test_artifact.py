@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.artifact import ArtifactError, load_artifact
 from models.build import build_uninitialized_model
-from models.native.library import library
+from models.native.library import load_library
 from models.predictor import Predictor
 from models.presets import PRESETS
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
@@ -38,7 +38,7 @@ def test_loaded_artifact_equals_the_saved_one(preset: str, tmp_path: Path) -> No
 
 
 def test_load_chooses_scorers(tmp_path: Path) -> None:
-    native_scorer = "codes" if library() is None else "native blocks"
+    native_scorer = "codes" if load_library() is None else "native blocks"
     for preset, native, scorer in (
         ("sasrec", True, "plain"),
         ("blossom", True, native_scorer),

@@ -1,4 +1,4 @@
-"""`nextup index` as it is typed, and what a load makes of the index."""
+"""`nextup index` and loading: an index is built, measured, verified and used."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ import torch
 from app.commands.main import main
 from models.artifact import ArtifactError, load_artifact, save_artifact
 from models.embeddings.codes import CodesEmbedding
-from models.native.library import library
+from models.native.library import load_library
 from models.scorers.ann.ivf import has_faiss
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
 
 pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
 NUM_ITEMS = 600
 KINDS = [("sasrec", "inverted lists", "ivf")]
-if library() is not None:
+if load_library() is not None:
     KINDS.append(("blossom", "lists of codes", "native lists"))
 
 
@@ -32,13 +32,13 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def clustered_artifact(folder: Path, preset: str) -> Path:
-    """Items stand around twenty centres."""
+def write_clustered_artifact(folder: Path, preset: str) -> Path:
+    """Place items around twenty centroids."""
     catalogue = tiny_catalogue(NUM_ITEMS)
     model = tiny_model(tiny_config(preset), catalogue)
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(20, model.config.dim)).astype(np.float32)
-    around = torch.from_numpy(centres[rng.integers(0, 20, NUM_ITEMS)])
+    centroids = rng.normal(size=(20, model.config.dim)).astype(np.float32)
+    around = torch.from_numpy(centroids[rng.integers(0, 20, NUM_ITEMS)])
     with torch.no_grad():
         table = model.embedding.table()
         if isinstance(model.embedding, CodesEmbedding):
@@ -50,26 +50,26 @@ def clustered_artifact(folder: Path, preset: str) -> Path:
 
 
 @pytest.mark.parametrize(("preset", "kind", "scorer"), KINDS)
-def test_an_index_is_measured_kept_and_used(
+def test_index_is_measured_written_and_used(
     preset: str, kind: str, scorer: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = clustered_artifact(tmp_path / "artifact", preset)
+    folder = write_clustered_artifact(tmp_path / "artifact", preset)
     exact = load_artifact(folder, device="cpu")
-    told: dict[str, Any] = {}
-    for _ in range(2):  # an index may be built anew
+    report: dict[str, Any] = {}
+    for _ in range(2):  # the second run replaces the index
         assert main(["index", str(folder), str(log), "--min-items", "100", "--queries", "20"]) == 0
-        told = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert told["version"] == exact.version
-        assert told["index"]["recall@10"] >= 0.99
-        assert told["index"]["queries"] == 20
-        assert told["index"]["kind"] == kind
+        report = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert report["version"] == exact.version
+        assert report["index"]["recall@10"] >= 0.99
+        assert report["index"]["queries"] == 20
+        assert report["index"]["kind"] == kind
     artifact = load_artifact(folder, device="cpu")
     scoring = artifact.predictor.scoring
     assert scoring["small"] == scoring["large"]
     assert isinstance(scoring["small"], dict)
-    assert scoring["small"].items() >= ({"name": scorer, "exact": False} | told["index"]).items()
+    assert scoring["small"].items() >= ({"name": scorer, "exact": False} | report["index"]).items()
     history = [np.array([3, 5, 8])]
-    top, expected = (one.predictor.top_k(history, 10, excluded=history) for one in (artifact, exact))
+    top, expected = (each.predictor.top_k(history, 10, excluded=history) for each in (artifact, exact))
     np.testing.assert_allclose(top.scores, expected.scores, rtol=1e-5)
 
     content = bytearray((folder / "neighbours.ivf").read_bytes())
@@ -79,13 +79,13 @@ def test_an_index_is_measured_kept_and_used(
         load_artifact(folder, device="cpu")
 
 
-def test_a_small_catalogue_gets_none(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_catalogue_is_rejected(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_tiny_artifact(tmp_path / "artifact", num_items=NUM_ITEMS)
     assert main(["index", str(folder), str(log)]) == 1
-    assert "an index is for 1,000,000 and more" in capsys.readouterr().err
+    assert "1,000,000" in capsys.readouterr().err
 
 
-def test_scores_that_are_no_inner_products_get_none(
+def test_model_without_inner_products_gets_no_index(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_tiny_artifact(tmp_path / "artifact", preset="popular", num_items=NUM_ITEMS)
@@ -94,8 +94,8 @@ def test_scores_that_are_no_inner_products_get_none(
     assert not (folder / "neighbours.ivf").exists()
 
 
-def test_an_index_that_the_manifest_does_not_tell_of_is_refused_by_name(log: Path, tmp_path: Path) -> None:
-    folder = clustered_artifact(tmp_path / "artifact", "sasrec")
+def test_index_missing_from_the_manifest_error_names_the_file(log: Path, tmp_path: Path) -> None:
+    folder = write_clustered_artifact(tmp_path / "artifact", "sasrec")
     assert main(["index", str(folder), str(log), "--min-items", "100", "--queries", "20"]) == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["index"]

@@ -1,4 +1,4 @@
-"""What does not fit at once is asked in parts, and nobody's answer changes or is lost by it."""
+"""Adaptive batch size: batches that do not fit are split, and answers do not change."""
 
 import numpy as np
 import pytest
@@ -12,46 +12,46 @@ from models.runners.torch_runner import TorchRunner
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 
-@given(count=st.integers(1, 100), room=st.integers(1, 100))
-def test_every_row_is_answered_once_and_in_order(count: int, room: int) -> None:
-    fitting = AdaptiveBatchSize()
+@given(count=st.integers(1, 100), capacity=st.integers(1, 100))
+def test_every_row_runs_once_and_in_order(count: int, capacity: int) -> None:
+    batch_size = AdaptiveBatchSize()
 
-    def ask(rows: slice) -> list[int]:
-        if rows.stop - rows.start > room:
+    def run_part(rows: slice) -> list[int]:
+        if rows.stop - rows.start > capacity:
             raise torch.OutOfMemoryError("full")
         return list(range(rows.start, rows.stop))
 
     for _ in range(2):
-        assert [row for part in fitting.run(count, ask) for row in part] == list(range(count))
-    assert fitting.largest is None if count <= room else fitting.largest is not None
-    assert (fitting.largest or 1) <= room
+        assert [row for part in batch_size.run(count, run_part) for row in part] == list(range(count))
+    assert batch_size.limit is None if count <= capacity else batch_size.limit is not None
+    assert (batch_size.limit or 1) <= capacity
 
 
-def test_what_was_found_out_is_not_tried_again() -> None:
-    fitting, sizes = AdaptiveBatchSize(), []
+def test_learned_limit_is_not_exceeded_again() -> None:
+    batch_size, sizes = AdaptiveBatchSize(), []
 
-    def ask(rows: slice) -> None:
+    def run_part(rows: slice) -> None:
         sizes.append(rows.stop - rows.start)
         if sizes[-1] > 4:
             raise torch.OutOfMemoryError("full")
 
-    fitting.run(16, ask)
+    batch_size.run(16, run_part)
     assert sizes == [16, 8, 4, 4, 4, 4]
     sizes.clear()
-    fitting.run(9, ask)
+    batch_size.run(9, run_part)
     assert sizes == [4, 4, 1]
 
 
-def test_one_row_that_does_not_fit_is_an_error() -> None:
-    def ask(_: slice) -> None:
+def test_single_row_that_does_not_fit_raises() -> None:
+    def run_part(_: slice) -> None:
         raise torch.OutOfMemoryError("full")
 
     with pytest.raises(torch.OutOfMemoryError):
-        AdaptiveBatchSize().run(8, ask)
+        AdaptiveBatchSize().run(8, run_part)
 
 
 class SmallDevice(TorchRunner):
-    """Has room for three histories."""
+    """Runs out of memory for more than three histories."""
 
     def encode(self, histories, times=None):  # type: ignore[no-untyped-def]
         if len(histories) > 3:
@@ -59,7 +59,7 @@ class SmallDevice(TorchRunner):
         return super().encode(histories, times)
 
 
-def test_a_predictor_answers_in_parts_as_it_would_at_once() -> None:
+def test_predictor_returns_the_same_items_in_parts() -> None:
     model = tiny_model(tiny_config("blossom"), tiny_catalogue(60))
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, 61, length) for length in rng.integers(1, 30, 10)]

@@ -1,4 +1,4 @@
-"""The only scoring path: order, ties, masks before top k, truncation."""
+"""Predictor: order, ties, filters before the top k, truncation, times."""
 
 import numpy as np
 import pytest
@@ -22,36 +22,36 @@ indices = st.lists(st.integers(1, NUM_ITEMS), max_size=NUM_ITEMS)
 @given(
     history=st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=60),
     excluded=indices,
-    allow_masks=st.none() | indices,
+    allowed_items=st.none() | indices,
     k=st.integers(1, NUM_ITEMS + 5),
 )
-def test_k_eligible_items_come_back_in_falling_score(
-    history: list[int], excluded: list[int], allow_masks: list[int] | None, k: int
+def test_top_k_has_the_eligible_items_by_falling_score(
+    history: list[int], excluded: list[int], allowed_items: list[int] | None, k: int
 ) -> None:
     mask = None
-    if allow_masks is not None:
+    if allowed_items is not None:
         mask = np.zeros(NUM_ITEMS + 1, dtype=bool)
-        mask[allow_masks] = True
+        mask[allowed_items] = True
     query = [np.array(history, dtype=np.int64)]
     top = PREDICTOR.top_k(query, k, excluded=[np.array(excluded, dtype=np.int64)], allow_masks=[mask])
     everything = PREDICTOR.top_k(query, NUM_ITEMS)
     scores = dict(zip(everything.indices[0].tolist(), everything.scores[0].tolist(), strict=True))
-    eligible = set(range(1, NUM_ITEMS + 1) if allow_masks is None else allow_masks) - set(excluded)
+    eligible = set(range(1, NUM_ITEMS + 1) if allowed_items is None else allowed_items) - set(excluded)
     expected = sorted(eligible, key=lambda index: (-scores[index], index))[:k]
-    found = top.indices[0].tolist()
-    assert [index for index in found if index] == expected
+    top_items = top.indices[0].tolist()
+    assert [index for index in top_items if index] == expected
     assert top.scores[0, : len(expected)].tolist() == [scores[index] for index in expected]
     assert all(np.isneginf(top.scores[0, len(expected) :]))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 29, 30])
-def test_equal_scores_come_in_catalogue_order(k: int) -> None:
+def test_ties_are_in_catalogue_order(k: int) -> None:
     with torch.no_grad():
         POPULAR.model.head.get_buffer("counts").copy_(torch.tensor([0.0, 5.0, *[3.0] * 29]))
     assert POPULAR.top_k([np.array([1])], k).indices[0].tolist() == list(range(1, k + 1))
 
 
-def test_only_the_newest_items_count() -> None:
+def test_only_the_newest_items_of_a_history_count() -> None:
     rng = np.random.default_rng(0)
     newest = rng.integers(1, NUM_ITEMS + 1, PREDICTOR.max_len)
     longer = np.concatenate((rng.integers(1, NUM_ITEMS + 1, 25), newest))
@@ -60,14 +60,14 @@ def test_only_the_newest_items_count() -> None:
     assert np.array_equal(short.scores, long.scores)
 
 
-def test_a_query_is_not_changed_by_the_masks_of_its_neighbours() -> None:
+def test_filters_do_not_affect_other_histories_of_the_batch() -> None:
     history = np.array([3, 7, 9])
     nothing = np.zeros(NUM_ITEMS + 1, dtype=bool)
-    none_denied = np.empty(0, dtype=np.int64)
+    no_exclusion = np.empty(0, dtype=np.int64)
     together = PREDICTOR.top_k(
         [history, history, history],
         5,
-        excluded=[none_denied, np.array([1, 2]), none_denied],
+        excluded=[no_exclusion, np.array([1, 2]), no_exclusion],
         allow_masks=[None, None, nothing],
     )
     alone = PREDICTOR.top_k([history], 5)
@@ -75,19 +75,19 @@ def test_a_query_is_not_changed_by_the_masks_of_its_neighbours() -> None:
     assert not together.indices[2].any()
 
 
-def test_similar_items_are_those_of_the_largest_cosine_without_the_item_itself() -> None:
+def test_similar_items_have_the_largest_cosine_and_exclude_the_item() -> None:
     table = PREDICTOR.model.embedding.table().detach()[1:]
     unit = torch.nn.functional.normalize(table)
     cosine = unit @ unit.T
     cosine.fill_diagonal_(-2.0)
-    found = PREDICTOR.find_similar(np.array([4, 11]), 5)
+    similar = PREDICTOR.find_similar(np.array([4, 11]), 5)
     expected = cosine[[3, 10]].topk(5)
-    assert np.array_equal(found.indices, expected.indices.numpy() + 1)
-    np.testing.assert_allclose(found.scores, expected.values.numpy(), rtol=1e-5)
+    assert np.array_equal(similar.indices, expected.indices.numpy() + 1)
+    np.testing.assert_allclose(similar.scores, expected.values.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("preset", ["lsan", "blossom"])
-def test_times_change_the_answers_of_a_model_that_reads_them_and_of_no_other(preset: str) -> None:
+def test_times_affect_only_models_that_read_them(preset: str) -> None:
     reads = Predictor(tiny_model(tiny_config(preset), CATALOGUE), CPU)
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, NUM_ITEMS + 1, length) for length in rng.integers(1, 60, 20)]
@@ -97,19 +97,19 @@ def test_times_change_the_answers_of_a_model_that_reads_them_and_of_no_other(pre
     differs = np.abs(with_times.scores - without.scores).max(axis=1) > 1e-3
     assert all(differs[[len(history) > 1 for history in histories]])
     assert np.array_equal(reads.top_k(histories, 10, times=unknown).scores, without.scores)
-    for row in range(20):  # of any length, so the groups that are computed together mix them
+    for row in range(20):  # of any length, so groups that are encoded together mix them
         alone = reads.top_k([histories[row]], 10, times=[times[row]])
         np.testing.assert_allclose(alone.scores[0], with_times.scores[row], rtol=1e-4, atol=1e-5)
     assert np.array_equal(PREDICTOR.top_k(histories, 10, times=times).scores, PREDICTOR.top_k(histories, 10).scores)
 
 
-def test_an_empty_history_is_an_error() -> None:
+def test_empty_history_raises() -> None:
     with pytest.raises(ValueError, match="at least one item"):
         PREDICTOR.top_k([np.empty(0, dtype=np.int64)], 5)
 
 
-def test_bytes_are_those_of_the_tensors() -> None:
-    counted = PREDICTOR.count_model_bytes()
-    assert counted["embedding"] == 4 * (NUM_ITEMS + 1) * 16
-    assert counted["head"] == 0
-    assert sum(counted.values()) == sum(p.nbytes for p in PREDICTOR.model.parameters())
+def test_model_bytes_are_those_of_the_tensors() -> None:
+    bytes_by_part = PREDICTOR.count_model_bytes()
+    assert bytes_by_part["embedding"] == 4 * (NUM_ITEMS + 1) * 16
+    assert bytes_by_part["head"] == 0
+    assert sum(bytes_by_part.values()) == sum(p.nbytes for p in PREDICTOR.model.parameters())

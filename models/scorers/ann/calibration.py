@@ -1,6 +1,6 @@
-"""How much of an index must be read for a recall that is measured, against exact answers to queries like those to come.
+"""Calibration of IVF indexes: the smallest nprobe that reaches a target recall, measured against exact answers.
 
-Hidden vectors of real histories are what counts: vectors made up for a test are easier to find than real ones.
+Recall is measured on hidden vectors of real histories, because synthetic vectors are easier to find.
 """
 
 import math
@@ -13,65 +13,66 @@ from models.scorers.base import Scorer
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 
-AT_LEAST = 0.995
-"""recall@10 that an index must reach: 0.99 is what is asked for, and other histories than those measured differ."""
+MIN_RECALL = 0.995
+"""recall@10 that an index must reach: the target is 0.99, and other histories than the measured ones differ."""
 K = 10
-LISTS = 4
-"""Times the root of the number of items: among more and smaller lists, fewer items are read for the same recall."""
-LARGEST_SHARE = 4
-"""Of all lists at most one in so many is read: else an exact scan is the better answer."""
-TRAINED_ON = 40  # items per list from which its centre is learned
-ROUNDS = 6  # of k-means: later ones change few lists
-ROWS = 32  # queries answered exactly at once
-CHUNK = 1 << 16  # items that are looked at together
+LISTS_PER_ROOT = 4
+"""Lists per square root of the number of items: with more, smaller lists, fewer items are read for the same recall."""
+MIN_LISTS_PER_PROBE = 4
+"""A query may read at most a quarter of all lists; beyond that, an exact scan is better."""
+TRAINING_ITEMS_PER_LIST = 40  # for k-means
+KMEANS_ITERATIONS = 6  # later ones change few lists
+EXACT_BATCH = 32  # queries answered at a time
+CHUNK_ITEMS = 1 << 16  # items whose vectors are decoded at a time: ten million vectors never fit in memory together
 SEED = 20_231_206
 
 
-def number_of_lists(num_items: int) -> int:
-    return 1 << max(2, round(math.log2(LISTS * math.sqrt(num_items))))
+def choose_num_lists(num_items: int) -> int:
+    return 1 << max(2, round(math.log2(LISTS_PER_ROOT * math.sqrt(num_items))))
 
 
-def sample_of(vectors: ItemVectors, lists: int) -> Tensor:
-    """(S, width) vectors of items that centres are learned from."""
+def sample_training_vectors(vectors: ItemVectors, num_lists: int) -> Tensor:
+    """Sample (S, width) item vectors for k-means."""
     generator = torch.Generator().manual_seed(SEED)
-    return vectors.rows(1 + torch.randperm(vectors.num_items, generator=generator)[: TRAINED_ON * lists])
+    size = TRAINING_ITEMS_PER_LIST * num_lists
+    return vectors.get_rows(1 + torch.randperm(vectors.num_items, generator=generator)[:size])
 
 
 def calibrate_nprobe(
-    scorer_of: Callable[[int], Scorer | None],
-    lists: int,
+    build_scorer: Callable[[int], Scorer | None],
+    num_lists: int,
     hidden: Tensor,
     exact: Scorer,
     item_filter: ItemFilter,
-    at_least: float,
+    min_recall: float,
 ) -> tuple[int, float] | None:
-    """The number of lists that reaches `at_least`, and what it reaches; None if a quarter of all does not.
+    """Return the smallest nprobe that reaches `min_recall`, and its recall; None if a quarter of all lists does not.
 
-    `scorer_of` gives the scorer that reads so many lists, `hidden` (Q, dim) are the queries.
+    `build_scorer` builds the scorer with a given nprobe; `hidden` (Q, dim) are the queries.
     """
-    wanted = _answers(exact, hidden, item_filter)
-    for nprobe in _rising(lists // LARGEST_SHARE):
-        scorer = scorer_of(nprobe)
+    expected = _find_top_items(exact, hidden, item_filter)
+    for nprobe in _list_steps(num_lists // MIN_LISTS_PER_PROBE):
+        scorer = build_scorer(nprobe)
         if scorer is None:
             return None
-        found = _answers(scorer, hidden, item_filter)
-        is_found = (wanted[:, :, None] == found[:, None, :]).any(-1)
-        recall = float(is_found[wanted > 0].float().mean())
-        if recall >= at_least:
+        retrieved = _find_top_items(scorer, hidden, item_filter)
+        is_hit = (expected[:, :, None] == retrieved[:, None, :]).any(-1)
+        recall = float(is_hit[expected > 0].float().mean())
+        if recall >= min_recall:
             return nprobe, round(recall, 5)
     return None
 
 
-def _answers(scorer: Scorer, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
-    """(Q, K) items, 0 where none is left."""
+def _find_top_items(scorer: Scorer, hidden: Tensor, item_filter: ItemFilter) -> Tensor:
+    """(Q, K) items, 0 past the last eligible one."""
     k = min(K, item_filter.num_items)
-    parts = (range(first, min(first + ROWS, len(hidden))) for first in range(0, len(hidden), ROWS))
-    return torch.cat(
-        [scorer.find_top_k(hidden[rows.start : rows.stop], k, item_filter.of(rows)).indices for rows in parts]
-    )
+    starts = range(0, len(hidden), EXACT_BATCH)
+    batches = (range(first, min(first + EXACT_BATCH, len(hidden))) for first in starts)
+    tops = (scorer.find_top_k(hidden[rows.start : rows.stop], k, item_filter.select_rows(rows)) for rows in batches)
+    return torch.cat([top.indices for top in tops])
 
 
-def _rising(most: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, … up to `most`."""
-    steps = {step for power in range(most.bit_length()) for step in (1 << power, 3 << power >> 1)}
-    return sorted(step for step in steps if step <= most)
+def _list_steps(limit: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, … up to `limit`."""
+    steps = {step for power in range(limit.bit_length()) for step in (1 << power, 3 << power >> 1)}
+    return sorted(step for step in steps if step <= limit)

@@ -1,6 +1,7 @@
-"""Which kind of index a model gets, and how one is read: lists of codes where they can be, else those of faiss.
+"""Chooses the kind of ANN index for a model, and builds, loads and estimates it.
 
-An index is built with faiss in any case, and lists of codes are read without it.
+IVF-PQ where a model has six-bit codes and native code can scan them, else IVF of faiss. faiss builds both kinds;
+reading IVF-PQ does not need it.
 """
 
 import logging
@@ -10,81 +11,89 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from models.native.blocks_scan import PLACES, ROW
-from models.native.library import library
+from models.native.block_scanner import BLOCK_ITEMS, ROW_BYTES
+from models.native.library import load_library
 from models.recommender import SequentialRecommender
-from models.scorers.ann.calibration import number_of_lists
+from models.scorers.ann.calibration import choose_num_lists
 from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
-from models.scorers.ann.ivf_pq import IvfPqIndex, IvfPqScorer, build_ivf_pq, exact_of
+from models.scorers.ann.ivf_pq import IvfPqIndex, IvfPqScorer, build_ivf_pq, make_exact_scorer
 from models.scorers.base import IndexInfo, Scorer
-from models.scorers.exact.native_blocks import six_bit_codes
+from models.scorers.exact.native_blocks import get_six_bit_embedding
 from models.scorers.filter import Indices
-from models.scorers.vectors import item_vectors
+from models.scorers.vectors import get_item_vectors
 
 Index = IvfIndex | IvfPqIndex
 
 log = logging.getLogger(__name__)
 
 
-def build_index(
-    model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, excluded: Sequence[Indices] | None = None
-) -> Index | None:
-    """None where no index is worth having: scores are no inner products, or recall costs as much as an exact scan."""
-    with_lists = six_bit_codes(model) is not None and library() is not None
-    return (
-        build_ivf_pq(model, hidden, exact, excluded=excluded)
-        if with_lists
-        else build_ivf(model, hidden, exact, excluded=excluded)
-    )
-
-
 class IndexEstimate(NamedTuple):
-    """`file_bytes` are mapped and shared; `extra_bytes` is each worker's own, what exact answers take among it."""
+    """`file_bytes` are mapped and shared by all workers; `extra_bytes` are each worker's, exact scorer included."""
 
     file_bytes: int
     extra_bytes: int
 
 
-def estimate_index(model: SequentialRecommender, exact_bytes: int) -> IndexEstimate | None:
-    """What `build_index` will come to, told by shapes; None where no index fits.
+def choose_index_kind(model: SequentialRecommender) -> type[Index] | None:
+    """Return None for scores that are not inner products."""
+    if get_six_bit_embedding(model) is not None and load_library() is not None:
+        return IvfPqIndex
+    return None if get_item_vectors(model) is None else IvfIndex
 
-    `exact_bytes`: what the exact scorer keeps, which goes where lists of codes come.
-    """
-    codes, vectors = six_bit_codes(model), item_vectors(model)
-    if vectors is None:
+
+def build_index(
+    model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, excluded: Sequence[Indices] | None = None
+) -> Index | None:
+    """Return None where no index fits, or where the target recall costs as much as an exact scan."""
+    kind = choose_index_kind(model)
+    if kind is None:
         return None
-    if codes is None or library() is None:
+    build = build_ivf_pq if kind is IvfPqIndex else build_ivf
+    return build(model, hidden, exact, excluded=excluded)
+
+
+def estimate_index(model: SequentialRecommender, exact_bytes: int) -> IndexEstimate | None:
+    """Estimate the result of `build_index` from tensor shapes alone; None where no index fits.
+
+    `exact_bytes`: extra bytes of the exact scorer, which an IVF-PQ index makes unnecessary.
+    """
+    kind, codes, vectors = choose_index_kind(model), get_six_bit_embedding(model), get_item_vectors(model)
+    if kind is None or vectors is None:
+        return None
+    if kind is IvfIndex or codes is None:
         return IndexEstimate(vectors.num_items * (vectors.width + 8), exact_bytes)
-    lists = number_of_lists(codes.num_items)
-    places = codes.num_items + lists * PLACES // 2  # the last block of a list is half empty
-    row = 4 * (vectors.width + 1)
-    return IndexEstimate(places * codes.num_subspaces * ROW // PLACES + 4 * places + lists * (row + 8), lists * row)
+    lists = choose_num_lists(codes.num_items)
+    slots = codes.num_items + lists * BLOCK_ITEMS // 2  # the last block of a list is half empty on average
+    list_bytes = 4 * (vectors.width + 1)
+    code_bytes = slots * codes.num_subspaces * ROW_BYTES // BLOCK_ITEMS
+    return IndexEstimate(code_bytes + 4 * slots + lists * (list_bytes + 8), lists * list_bytes)
 
 
-def make_approximate_scorer(model: SequentialRecommender, index: Index, otherwise: Scorer) -> Scorer | None:
-    """The scorer that reads it, with `otherwise` for what it cannot answer; None where it cannot serve this model."""
+def make_approximate_scorer(model: SequentialRecommender, index: Index, fallback: Scorer) -> Scorer | None:
+    """Return a scorer that uses `fallback` where the index cannot answer; None if it does not fit this model."""
     if isinstance(index, IvfPqIndex):
-        return IvfPqScorer.of(model, index, otherwise)
-    return IvfScorer.of(model, index, otherwise)
+        return IvfPqScorer.from_index(model, index, fallback)
+    return IvfScorer.from_index(model, index, fallback)
 
 
 def make_exact_index_scorer(model: SequentialRecommender, index: Index) -> Scorer | None:
-    """An exact scorer that reads the same file, and so keeps nothing; None where there is none."""
-    return exact_of(model, index) if isinstance(index, IvfPqIndex) else None
+    """Return an exact scorer that reads the index file and takes no extra memory; None where there is none."""
+    return make_exact_scorer(model, index) if isinstance(index, IvfPqIndex) else None
 
 
-def load_index(path: Path, told: IndexInfo, *, native: bool = True) -> Index | None:
-    """None, with a warning, where this installation cannot read its kind, or may not run `native` code for it.
+def load_index(path: Path, info: IndexInfo, *, native: bool = True) -> Index | None:
+    """Map the index file, which must not be changed in place while the index is in use.
 
-    KeyError, TypeError or ValueError for what is no index. The file must not be changed in place while this lives.
+    Returns None, with a warning, where this installation cannot read its kind or `native` code is off. Raises KeyError,
+    TypeError or ValueError for a file or info of another form.
     """
-    if told.get("kind", IvfIndex.kind) == IvfPqIndex.kind:
-        if native and library() is not None:
-            return IvfPqIndex.load(path, told)
-        lack = "it takes native code, which is off or was not built (python -m models.native.build)"
+    if info.get("kind", IvfIndex.kind) == IvfPqIndex.kind:
+        if native and load_library() is not None:
+            return IvfPqIndex.load(path, info)
+        reason = "it needs native code, which is off or not built (python -m models.native.build)"
     else:
         if has_faiss():
-            return IvfIndex.load(path, told)
-        lack = "faiss is not installed (pip install 'nextup[ann]')"
-    log.warning("%s is not used, and answers stay exact and take longer: %s", path.name, lack)
+            return IvfIndex.load(path, info)
+        reason = "faiss is not installed (pip install 'nextup[ann]')"
+    log.warning("%s is not used, answers stay exact and take longer: %s", path.name, reason)
     return None

@@ -1,7 +1,9 @@
-"""The approximate one: candidates from inverted lists, scored exactly. For catalogues of a million items and more.
+"""Approximate scorer over a faiss IVF index: candidates from the probed lists, scored exactly.
 
-A history with a mask, or one that denies nearly all that its lists hold, goes to an exact scorer, and k eligible items
-come back as from any other.
+For full tables and catalogues of a million items and more. The index stores one byte per dimension (SQ8); its lists
+stay in the mapped file, so that all workers share one copy. faiss is the optional extra `ann`, imported when an index
+is built or read. Histories with an allow mask, or whose lists hold too few eligible items, go to an exact scorer, so
+that k eligible items come back as from any other scorer.
 """
 
 from collections.abc import Sequence
@@ -14,18 +16,30 @@ from torch import Tensor
 
 from models.batch import PADDING
 from models.recommender import SequentialRecommender
-from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, calibrate_nprobe, number_of_lists, sample_of
+from models.scorers.ann.calibration import (
+    CHUNK_ITEMS,
+    KMEANS_ITERATIONS,
+    MIN_RECALL,
+    SEED,
+    calibrate_nprobe,
+    choose_num_lists,
+    sample_training_vectors,
+)
 from models.scorers.base import IndexInfo, Scorer, TopK
 from models.scorers.exact.blocked import BlockedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import Indices, ItemFilter
-from models.scorers.order import top_in_order
-from models.scorers.vectors import ItemVectors, item_vectors
+from models.scorers.order import select_top_k
+from models.scorers.vectors import ItemVectors, get_item_vectors
+
+SPARE_CANDIDATES = 30  # beyond k and the excluded items, for the error of one byte per dimension
+FIRST_CANDIDATES, MORE_CANDIDATES = 64, 1024
+"""Candidates for excluded items: few items of a long history score high, and most are fetched only if needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IvfIndex:
-    """`lists` inverted lists, of which `nprobe` are read; `recall` at 10, measured on `queries` hidden vectors."""
+    """`lists` inverted lists, of which a query reads `nprobe`; `recall` at 10, measured on `queries` hidden vectors."""
 
     kind: ClassVar[str] = "inverted lists"
     index: Any
@@ -35,106 +49,98 @@ class IvfIndex:
     queries: int
 
     def to_dict(self) -> IndexInfo:
-        read = {"lists": self.lists, "probes": self.nprobe}
-        return {"kind": self.kind, **read, "recall@10": self.recall, "queries": self.queries}
+        sizes = {"lists": self.lists, "probes": self.nprobe}
+        return {"kind": self.kind, **sizes, "recall@10": self.recall, "queries": self.queries}
 
     def save(self, path: Path) -> None:
-        faiss_module().write_index(self.index, str(path))
+        import_faiss().write_index(self.index, str(path))
 
     @classmethod
-    def load(cls, path: Path, told: IndexInfo) -> "IvfIndex":
-        """The file must not be changed in place while this lives."""
-        faiss = faiss_module()
+    def load(cls, path: Path, info: IndexInfo) -> "IvfIndex":
+        """Map the file, which must not be changed in place while the index is in use."""
+        faiss = import_faiss()
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        # Threads that read ahead, begun and ended with every query, are for disks: these pages are in memory.
+        # Prefetch threads, started and stopped with every query, are for disks: these pages are in memory.
         faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
-        lists, nprobe, queries = (int(told[name]) for name in ("lists", "probes", "queries"))
-        return cls(index, lists, nprobe, float(told["recall@10"]), queries)
+        lists, nprobe, queries = (int(info[name]) for name in ("lists", "probes", "queries"))
+        return cls(index, lists, nprobe, float(info["recall@10"]), queries)
 
-    def candidates(self, query: Tensor, count: int) -> Tensor:
-        """(B, width) → (B, count) items, 0 where the lists held fewer."""
-        faiss = faiss_module()
+    def find_candidates(self, query: Tensor, count: int) -> Tensor:
+        """(B, width) → (B, count) items, 0 where the probed lists hold fewer."""
+        faiss = import_faiss()
         faiss.omp_set_num_threads(torch.get_num_threads())
-        wanted = faiss.SearchParametersIVF(nprobe=self.nprobe)
-        found = torch.from_numpy(self.index.search(query.numpy(), count, params=wanted)[1])
-        return found.clamp_min(0)
-
-
-def has_faiss() -> bool:
-    try:
-        faiss_module()
-    except ImportError:
-        return False
-    return True
-
-
-def faiss_module() -> Any:
-    import faiss
-
-    return faiss
-
-
-SPARE = 30  # candidates beyond k and what is denied, for what a byte per number loses
-AHEAD, DEEP = 64, 1024
-"""Candidates for what is denied: of a long history few items are among the best, and most are asked for only then."""
+        parameters = faiss.SearchParametersIVF(nprobe=self.nprobe)
+        items = torch.from_numpy(self.index.search(query.numpy(), count, params=parameters)[1])
+        return items.clamp_min(0)
 
 
 class IvfScorer(Scorer):
+    """Scores the candidates of an `IvfIndex` exactly."""
+
     name = "ivf"
     is_exact = False
 
-    def __init__(self, vectors: ItemVectors, index: IvfIndex, otherwise: Scorer) -> None:
+    def __init__(self, vectors: ItemVectors, index: IvfIndex, fallback: Scorer) -> None:
         self._vectors = vectors
         self._index = index
-        self._otherwise = otherwise
+        self._fallback = fallback
         self.recall = index.recall
-        # A byte per number, and the item's index; in a mapped file, where all workers share them.
+        # A byte per dimension and an 8-byte item index, in a mapped file that all workers share.
         self.nbytes = vectors.num_items * (index.index.code_size + 8)
 
     @classmethod
     def for_model(cls, model: SequentialRecommender) -> Self | None:  # noqa: ARG003
-        """None: it needs an index, which takes queries to build."""
+        """Return None: an index takes queries to build."""
         return None
 
     @classmethod
-    def of(cls, model: SequentialRecommender, index: IvfIndex, otherwise: Scorer | None = None) -> Self | None:
-        vectors = item_vectors(model)
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:  # noqa: ARG003
+        return None
+
+    @classmethod
+    def from_index(cls, model: SequentialRecommender, index: IvfIndex, fallback: Scorer | None = None) -> Self | None:
+        """Return None for a model that is not on the CPU or whose scores are not inner products."""
+        vectors = get_item_vectors(model)
         if vectors is None or vectors.device.type != "cpu":
             return None
-        return cls(vectors, index, otherwise or BlockedScorer.for_model(model) or PlainScorer.for_model(model))
+        return cls(vectors, index, fallback or BlockedScorer.for_model(model) or PlainScorer.for_model(model))
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        found = TopK(torch.full((len(hidden), k), PADDING, dtype=torch.int64), torch.full((len(hidden), k), -torch.inf))
-        query = self._vectors.query(hidden.float()).contiguous()
+        shape = (len(hidden), k)
+        top = TopK(torch.full(shape, PADDING, dtype=torch.int64), torch.full(shape, -torch.inf))
+        query = self._vectors.to_query(hidden.float()).contiguous()
         masked = item_filter.masked_rows
-        left = [row for row in range(len(hidden)) if row not in masked]
-        for ahead in (AHEAD, DEEP):
-            left = self._answer(found, query, item_filter, left, ahead)
-        if rows := masked + left:
-            found.indices[rows], found.values[rows] = self._otherwise.find_top_k(hidden[rows], k, item_filter.of(rows))
-        return found
+        remaining = [row for row in range(len(hidden)) if row not in masked]
+        for ahead in (FIRST_CANDIDATES, MORE_CANDIDATES):
+            remaining = self._fill_settled_rows(top, query, item_filter, remaining, ahead)
+        if rows := masked + remaining:
+            exact = self._fallback.find_top_k(hidden[rows], k, item_filter.select_rows(rows))
+            top.indices[rows], top.values[rows] = exact
+        return top
 
-    def _answer(self, found: TopK, query: Tensor, item_filter: ItemFilter, rows: list[int], ahead: int) -> list[int]:
-        """Fill in those of the rows for which `ahead` candidates beyond k are enough; the others.
+    def _fill_settled_rows(
+        self, top: TopK, query: Tensor, item_filter: ItemFilter, rows: list[int], ahead: int
+    ) -> list[int]:
+        """Fill in the rows for which `ahead` candidates beyond k are enough, and return the others.
 
-        All of the lists' items that score higher than the last candidate are candidates, but for what a byte per number
-        loses. So what is left after the denied are gone is right if enough is left, however many are denied.
+        All items of the probed lists that score higher than the last candidate are candidates, up to the error of one
+        byte per dimension. So the eligible candidates are correct if they are enough, however many are excluded.
         """
-        k, some = found.indices.shape[1], item_filter.of(rows)
-        count = k + SPARE + min(ahead, some.max_excluded)
+        k, rows_filter = top.indices.shape[1], item_filter.select_rows(rows)
+        count = k + SPARE_CANDIDATES + min(ahead, rows_filter.max_excluded)
         if not rows or 2 * count > self._vectors.num_items:
             return rows
-        asked = query[rows]
-        items = self._index.candidates(asked, count).sort(dim=-1).values  # in catalogue order, for equal scores
-        vectors = self._vectors.rows(items.flatten()).view(len(rows), count, -1)
-        scores = torch.bmm(vectors, asked[:, :, None]).reshape(-1, 1)
-        some.mask_blocks(scores, torch.arange(len(rows)).repeat_interleave(count), items.flatten())
+        rows_query = query[rows]
+        items = self._index.find_candidates(rows_query, count).sort(dim=-1).values  # in catalogue order, for ties
+        vectors = self._vectors.get_rows(items.flatten()).view(len(rows), count, -1)
+        scores = torch.bmm(vectors, rows_query[:, :, None]).reshape(-1, 1)
+        rows_filter.mask_blocks(scores, torch.arange(len(rows)).repeat_interleave(count), items.flatten())
         scores = scores.view(-1, count)
-        values, columns = top_in_order(scores, k)
-        enough = k if some.max_excluded <= ahead else k + SPARE
+        values, columns = select_top_k(scores, k)
+        enough = k if rows_filter.max_excluded <= ahead else k + SPARE_CANDIDATES
         is_settled = (scores > -torch.inf).sum(-1) >= enough
-        at = torch.tensor(rows)[is_settled]
-        found.indices[at], found.values[at] = items.gather(-1, columns)[is_settled], values[is_settled]
+        settled_rows = torch.tensor(rows)[is_settled]
+        top.indices[settled_rows], top.values[settled_rows] = items.gather(-1, columns)[is_settled], values[is_settled]
         return [row for row, settled in zip(rows, is_settled.tolist(), strict=True) if not settled]
 
     def describe(self) -> dict[str, str | bool | int | float]:
@@ -148,31 +154,46 @@ def build_ivf(
     exact: Scorer,
     *,
     excluded: Sequence[Indices] | None = None,
-    at_least: float = AT_LEAST,
+    min_recall: float = MIN_RECALL,
 ) -> IvfIndex | None:
-    """None if the recall asked for takes a quarter of all lists, and for scores that are no inner products.
+    """Build an index and calibrate its nprobe on `hidden` (Q, dim), queries with their `excluded` items.
 
-    `hidden` (Q, dim) are queries like those to come, `excluded` what each of them may not be answered.
+    None if `min_recall` takes more than a quarter of all lists, and for scores that are not inner products.
     """
-    vectors = item_vectors(model)
+    vectors = get_item_vectors(model)
     if vectors is None:
         return None
-    lists = number_of_lists(vectors.num_items)
-    built = IvfIndex(_filled(vectors, lists), lists, 1, 0.0, len(hidden))
+    num_lists = choose_num_lists(vectors.num_items)
+    index = IvfIndex(_build_faiss_index(vectors, num_lists), num_lists, 1, 0.0, len(hidden))
     item_filter = ItemFilter(vectors.num_items, excluded)
-    found = calibrate_nprobe(
-        lambda nprobe: IvfScorer.of(model, replace(built, nprobe=nprobe), exact),
-        *(lists, hidden, exact, item_filter, at_least),
-    )
-    return None if found is None else replace(built, nprobe=found[0], recall=found[1])
+
+    def build_scorer(nprobe: int) -> Scorer | None:
+        return IvfScorer.from_index(model, replace(index, nprobe=nprobe), exact)
+
+    result = calibrate_nprobe(build_scorer, num_lists, hidden, exact, item_filter, min_recall)
+    return None if result is None else replace(index, nprobe=result[0], recall=result[1])
 
 
-def _filled(vectors: ItemVectors, lists: int) -> object:
-    faiss = faiss_module()
+def _build_faiss_index(vectors: ItemVectors, num_lists: int) -> object:
+    faiss = import_faiss()
     faiss.omp_set_num_threads(torch.get_num_threads())
-    index = faiss.index_factory(vectors.width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = SEED, ROUNDS, 1
-    index.train(sample_of(vectors, lists).numpy())
-    for items in torch.arange(1, vectors.num_items + 1).split(CHUNK):
-        index.add_with_ids(vectors.rows(items).numpy(), items.numpy())
+    index = faiss.index_factory(vectors.width, f"IVF{num_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = SEED, KMEANS_ITERATIONS, 1
+    index.train(sample_training_vectors(vectors, num_lists).numpy())
+    for items in torch.arange(1, vectors.num_items + 1).split(CHUNK_ITEMS):
+        index.add_with_ids(vectors.get_rows(items).numpy(), items.numpy())
     return index
+
+
+def has_faiss() -> bool:
+    try:
+        import_faiss()
+    except ImportError:
+        return False
+    return True
+
+
+def import_faiss() -> Any:
+    import faiss
+
+    return faiss

@@ -1,7 +1,8 @@
-"""The approximate one for six-bit codes: blocks of the lists nearest to a query are scanned, and the others are not.
+"""Approximate scorer over IVF lists of six-bit product-quantization codes, scanned by native code.
 
-What is found has its true score, whatever is denied. A history with a mask, or whose lists hold too few items, goes to
-an exact scorer, and k eligible items come back as from any other.
+The index holds only codes, in blocks; its file is mapped, so that all workers share one copy. Items of the probed lists
+get their exact scores, whatever is excluded. Histories with an allow mask, or whose lists hold too few items, go to an
+exact scorer, so that k eligible items come back as from any other scorer.
 """
 
 from collections.abc import Sequence
@@ -17,26 +18,36 @@ from torch import Tensor
 
 from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
-from models.native.blocks_scan import PLACES, BlocksScan, in_blocks
-from models.native.library import library
+from models.native.block_scanner import BLOCK_ITEMS, BlockScanner, pack_blocks
+from models.native.library import load_library
 from models.recommender import SequentialRecommender
-from models.scorers.ann.calibration import AT_LEAST, CHUNK, ROUNDS, SEED, calibrate_nprobe, number_of_lists, sample_of
-from models.scorers.ann.ivf import faiss_module
+from models.scorers.ann.calibration import (
+    CHUNK_ITEMS,
+    KMEANS_ITERATIONS,
+    MIN_RECALL,
+    SEED,
+    calibrate_nprobe,
+    choose_num_lists,
+    sample_training_vectors,
+)
+from models.scorers.ann.ivf import import_faiss
 from models.scorers.base import IndexInfo, Scorer, TopK
-from models.scorers.exact.native_blocks import NativeBlocksScorer, products_of, six_bit_codes
+from models.scorers.exact.native_blocks import NativeBlocksScorer, build_lookup_tables, get_six_bit_embedding
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors
 
 ARRAYS = ("centres", "radii", "starts", "items", "blocks")
+RADIUS_WEIGHT = 0.25
+"""Share of a list's radius in its rank: a fifth fewer items are read for the same recall than by centroids alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class IvfPqIndex:
-    """Of a query, the `nprobe` lists are read that `models/scorers/ann/ivf_pq.py` puts first.
+    """Lists of codes, of which a query reads `nprobe`; `recall` at 10, measured on `queries` hidden vectors.
 
-    `centres` (lists, dim) and `radii` (lists,) float32: the mean of a list's items, and their mean distance from it.
-    `starts` (lists + 1,) int64: the first block of each. `items` (places,) int32: whose codes stand in each place, 0
-    for none. `blocks` (places / 64, num_subspaces, 48) uint8. `recall` at 10 was measured on `queries` hidden vectors.
+    `centres` (lists, dim) and `radii` (lists,) float32: mean of a list's items and their mean distance from it.
+    `starts` (lists + 1,) int64: the first block of each list. `items` (slots,) int32: the item in each slot, 0 for
+    none. `blocks` (slots / 64, num_subspaces, 48) uint8: their codes.
     """
 
     kind: ClassVar[str] = "lists of codes"
@@ -50,89 +61,88 @@ class IvfPqIndex:
     queries: int
 
     def to_dict(self) -> IndexInfo:
-        lists = len(self.centres)
-        return {
-            "kind": self.kind,
-            "lists": lists,
-            "probes": self.nprobe,
-            "recall@10": self.recall,
-            "queries": self.queries,
-        }
+        sizes = {"lists": len(self.centres), "probes": self.nprobe}
+        return {"kind": self.kind, **sizes, "recall@10": self.recall, "queries": self.queries}
 
     def save(self, path: Path) -> None:
         save_file({name: getattr(self, name).contiguous() for name in ARRAYS}, path)
 
     @classmethod
-    def load(cls, path: Path, told: IndexInfo) -> Self:
-        """KeyError or ValueError for what is no such index. The file must not be changed in place while this lives."""
-        found = load_file(path)
-        nprobe, queries = int(told["probes"]), int(told["queries"])
-        recall = float(told["recall@10"])
-        return cls(**{name: found[name] for name in ARRAYS}, nprobe=nprobe, recall=recall, queries=queries)
+    def load(cls, path: Path, info: IndexInfo) -> Self:
+        """Map the file, which must not be changed in place while the index is in use.
 
-
-REACH = 0.25
-"""How much of a list's radius counts for it: a fifth fewer items are read for the same recall than by centres alone."""
+        Raises KeyError or ValueError for a file or info of another kind.
+        """
+        arrays = load_file(path)
+        nprobe, queries, recall = int(info["probes"]), int(info["queries"]), float(info["recall@10"])
+        return cls(**{name: arrays[name] for name in ARRAYS}, nprobe=nprobe, recall=recall, queries=queries)
 
 
 class IvfPqScorer(Scorer):
+    """Scans the blocks of the lists nearest to a query."""
+
     name = "native lists"
     is_exact = False
 
-    def __init__(self, embedding: CodesEmbedding, index: IvfPqIndex, scan: BlocksScan, otherwise: Scorer) -> None:
-        """`scan` reads the blocks of the index."""
-        self._embedding, self._index, self._scan, self._otherwise = embedding, index, scan, otherwise
-        self._centres, self._radii = index.centres.T.contiguous(), index.radii * REACH
+    def __init__(self, embedding: CodesEmbedding, index: IvfPqIndex, scanner: BlockScanner, fallback: Scorer) -> None:
+        """`scanner` reads the blocks of the index."""
+        self._embedding, self._index, self._scanner, self._fallback = embedding, index, scanner, fallback
+        self._centroids, self._radii = index.centres.T.contiguous(), index.radii * RADIUS_WEIGHT
         self.recall = index.recall
-        self.nbytes = self._centres.nbytes + self._radii.nbytes
+        self.nbytes = self._centroids.nbytes + self._radii.nbytes
         self.width = len(index.radii)
 
     @classmethod
     def for_model(cls, model: SequentialRecommender) -> Self | None:  # noqa: ARG003
-        """None: it needs an index, which takes queries to build."""
+        """Return None: an index takes queries to build."""
         return None
 
     @classmethod
-    def of(cls, model: SequentialRecommender, index: IvfPqIndex, otherwise: Scorer) -> Self | None:
-        embedding, scan = six_bit_codes(model), scan_of(model, index)
-        return None if embedding is None or scan is None else cls(embedding, index, scan, otherwise)
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:  # noqa: ARG003
+        return None
+
+    @classmethod
+    def from_index(cls, model: SequentialRecommender, index: IvfPqIndex, fallback: Scorer) -> Self | None:
+        """Return None without the native library, and for a model without six-bit codes."""
+        embedding, scanner = get_six_bit_embedding(model), open_scanner(model, index)
+        return None if embedding is None or scanner is None else cls(embedding, index, scanner, fallback)
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         query = hidden.float()
-        found = self._scan.find_top_k(
-            products_of(self._embedding, query), k, lists=self.lists(query), excluded=item_filter.excluded
+        lookup_tables = build_lookup_tables(self._embedding, query)
+        result = self._scanner.find_top_k(
+            lookup_tables, k, lists=self._select_lists(query), excluded=item_filter.excluded
         )
-        indices, values = map(torch.from_numpy, found)
-        masked = item_filter.masked_rows
+        indices, values = map(torch.from_numpy, result)
         too_few = (indices[:, -1] == 0).nonzero().squeeze(-1).tolist()
-        if rows := sorted({*masked, *too_few}):
-            best = self._otherwise.find_top_k(hidden[rows], k, item_filter.of(rows))
-            indices[rows], values[rows] = best.indices, best.values
+        if rows := sorted({*item_filter.masked_rows, *too_few}):
+            exact = self._fallback.find_top_k(hidden[rows], k, item_filter.select_rows(rows))
+            indices[rows], values[rows] = exact.indices, exact.values
         return TopK(indices, values)
 
-    def lists(self, query: Tensor) -> NDArray[np.int32]:
-        """(B, dim) → (B, probes) the lists to be read, the best first."""
-        near = torch.addmm(query.norm(dim=1, keepdim=True) * self._radii, query, self._centres)
-        found: NDArray[np.int32] = near.topk(self._index.nprobe).indices.int().contiguous().numpy()
-        return found
+    def _select_lists(self, query: Tensor) -> NDArray[np.int32]:
+        """(B, dim) → (B, nprobe) lists to read, the best first."""
+        ranks = torch.addmm(query.norm(dim=1, keepdim=True) * self._radii, query, self._centroids)
+        lists: NDArray[np.int32] = ranks.topk(self._index.nprobe).indices.int().contiguous().numpy()
+        return lists
 
     def describe(self) -> dict[str, str | bool | int | float]:
         return super().describe() | self._index.to_dict()
 
 
-def exact_of(model: SequentialRecommender, index: IvfPqIndex) -> Scorer | None:
-    """The exact scan of the same file: all of its lists, and no memory of its own."""
-    embedding, scan = six_bit_codes(model), scan_of(model, index)
-    return None if embedding is None or scan is None else NativeBlocksScorer(embedding, scan, 0)
+def make_exact_scorer(model: SequentialRecommender, index: IvfPqIndex) -> Scorer | None:
+    """Return an exact scan over all lists of the same file, which takes no extra memory."""
+    embedding, scanner = get_six_bit_embedding(model), open_scanner(model, index)
+    return None if embedding is None or scanner is None else NativeBlocksScorer(embedding, scanner, 0)
 
 
-def scan_of(model: SequentialRecommender, index: IvfPqIndex) -> BlocksScan | None:
-    """None without the native library, or for a model that has no such codes."""
-    embedding, native = six_bit_codes(model), library()
-    if embedding is None or native is None:
+def open_scanner(model: SequentialRecommender, index: IvfPqIndex) -> BlockScanner | None:
+    """Return None without the native library, and for a model without six-bit codes."""
+    embedding, library = get_six_bit_embedding(model), load_library()
+    if embedding is None or library is None:
         return None
     blocks, items, starts = index.blocks.numpy(), index.items.numpy(), index.starts.numpy()
-    return BlocksScan(native, blocks, embedding.num_items, embedding.codebook_size, items=items, starts=starts)
+    return BlockScanner(library, blocks, embedding.num_items, embedding.codebook_size, items=items, starts=starts)
 
 
 @torch.inference_mode()
@@ -142,71 +152,72 @@ def build_ivf_pq(
     exact: Scorer,
     *,
     excluded: Sequence[Indices] | None = None,
-    at_least: float = AT_LEAST,
+    min_recall: float = MIN_RECALL,
 ) -> IvfPqIndex | None:
-    """None if the recall asked for takes a quarter of all lists, and for a model without such codes.
+    """Build an index and calibrate its nprobe on `hidden` (Q, dim), queries with their `excluded` items.
 
-    `hidden` (Q, dim) are queries like those to come, `excluded` what each of them may not be answered.
+    None if `min_recall` takes more than a quarter of all lists, and for a model without six-bit codes.
     """
-    embedding = six_bit_codes(model)
+    embedding = get_six_bit_embedding(model)
     if embedding is None:
         return None
     vectors = ItemVectors(model)
-    list_of = _assigned(vectors, number_of_lists(vectors.num_items))
-    starts, items = _placed(list_of)
-    centres, radii = _shapes(vectors, list_of, len(starts) - 1)
-    blocks = _blocks(embedding, items)
-    built = IvfPqIndex(centres, radii, starts, items, blocks, 1, 0.0, len(hidden))
-    found = calibrate_nprobe(
-        lambda nprobe: IvfPqScorer.of(model, replace(built, nprobe=nprobe), exact),
-        *(len(radii), hidden, exact, ItemFilter(vectors.num_items, excluded), at_least),
-    )
-    return None if found is None else replace(built, nprobe=found[0], recall=found[1])
+    list_of_item = _assign_lists(vectors, choose_num_lists(vectors.num_items))
+    starts, items = _lay_out_slots(list_of_item)
+    num_lists = len(starts) - 1
+    centres, radii = _compute_centroids(vectors, list_of_item, num_lists)
+    index = IvfPqIndex(centres, radii, starts, items, _pack_slots(embedding, items), 1, 0.0, len(hidden))
+    item_filter = ItemFilter(vectors.num_items, excluded)
+
+    def build_scorer(nprobe: int) -> Scorer | None:
+        return IvfPqScorer.from_index(model, replace(index, nprobe=nprobe), exact)
+
+    result = calibrate_nprobe(build_scorer, num_lists, hidden, exact, item_filter, min_recall)
+    return None if result is None else replace(index, nprobe=result[0], recall=result[1])
 
 
-def _assigned(vectors: ItemVectors, lists: int) -> Tensor:
-    """(num_items,) the list of each item, numbered from 0 without gaps: its centre has the largest product with it."""
-    faiss = faiss_module()
+def _assign_lists(vectors: ItemVectors, num_lists: int) -> Tensor:
+    """Assign each item the list whose centroid has the largest product with it → (num_items,), without empty lists."""
+    faiss = import_faiss()
     faiss.omp_set_num_threads(torch.get_num_threads())
-    means = faiss.Kmeans(
-        vectors.width, lists, niter=ROUNDS, seed=SEED, spherical=True, min_points_per_centroid=1, verbose=False
-    )
-    means.train(sample_of(vectors, lists).numpy())
-    near = [
-        torch.from_numpy(means.index.search(vectors.rows(items).numpy(), 1)[1][:, 0])
-        for items in torch.arange(1, vectors.num_items + 1).split(CHUNK)
+    options = {"niter": KMEANS_ITERATIONS, "seed": SEED, "spherical": True, "min_points_per_centroid": 1}
+    kmeans = faiss.Kmeans(vectors.width, num_lists, **options)
+    kmeans.train(sample_training_vectors(vectors, num_lists).numpy())
+    nearest = [
+        torch.from_numpy(kmeans.index.search(vectors.get_rows(items).numpy(), 1)[1][:, 0])
+        for items in torch.arange(1, vectors.num_items + 1).split(CHUNK_ITEMS)
     ]
-    numbers: Tensor = torch.cat(near).unique(return_inverse=True)[1]
-    return numbers
+    lists: Tensor = torch.cat(nearest).unique(return_inverse=True)[1]
+    return lists
 
 
-def _placed(list_of: Tensor) -> tuple[Tensor, Tensor]:
-    """`starts` (lists + 1,) in blocks, and `items` (places,): a list begins with a block, its items rise."""
-    sizes = torch.bincount(list_of)
+def _lay_out_slots(list_of_item: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `starts` (lists + 1,) in blocks and `items` (slots,); a list begins with a block, its items rise."""
+    sizes = torch.bincount(list_of_item)
     starts = torch.zeros(len(sizes) + 1, dtype=torch.int64)
-    torch.cumsum((sizes + PLACES - 1) // PLACES, 0, out=starts[1:])
-    items = torch.zeros(int(starts[-1]) * PLACES, dtype=torch.int32)
-    order = list_of.argsort(stable=True)
-    before = sizes.cumsum(0) - sizes  # items of the lists before
-    of_place = list_of[order]
-    items[starts[of_place] * PLACES + torch.arange(len(order)) - before[of_place]] = (order + 1).int()
+    torch.cumsum((sizes + BLOCK_ITEMS - 1) // BLOCK_ITEMS, 0, out=starts[1:])
+    items = torch.zeros(int(starts[-1]) * BLOCK_ITEMS, dtype=torch.int32)
+    order = list_of_item.argsort(stable=True)
+    preceding_items = sizes.cumsum(0) - sizes  # in all lists before
+    lists = list_of_item[order]
+    items[starts[lists] * BLOCK_ITEMS + torch.arange(len(order)) - preceding_items[lists]] = (order + 1).int()
     return starts, items
 
 
-def _shapes(vectors: ItemVectors, list_of: Tensor, lists: int) -> tuple[Tensor, Tensor]:
-    """`centres` (lists, width) and `radii` (lists,): the mean of each list, and the mean distance from it."""
-    sizes = torch.bincount(list_of, minlength=lists).float()
-    centres, radii = torch.zeros(lists, vectors.width), torch.zeros(lists)
-    parts = torch.arange(1, vectors.num_items + 1).split(CHUNK)
-    for items in parts:
-        centres.index_add_(0, list_of[items - 1], vectors.rows(items))
-    centres /= sizes[:, None]
-    for items in parts:
-        near = list_of[items - 1]
-        radii.index_add_(0, near, (vectors.rows(items) - centres[near]).norm(dim=1))
-    return centres, radii / sizes
+def _compute_centroids(vectors: ItemVectors, list_of_item: Tensor, num_lists: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of each list (lists, width) and the mean distance from it (lists,)."""
+    sizes = torch.bincount(list_of_item, minlength=num_lists).float()
+    centroids, radii = torch.zeros(num_lists, vectors.width), torch.zeros(num_lists)
+    chunks = torch.arange(1, vectors.num_items + 1).split(CHUNK_ITEMS)
+    for items in chunks:
+        centroids.index_add_(0, list_of_item[items - 1], vectors.get_rows(items))
+    centroids /= sizes[:, None]
+    for items in chunks:
+        lists = list_of_item[items - 1]
+        radii.index_add_(0, lists, (vectors.get_rows(items) - centroids[lists]).norm(dim=1))
+    return centroids, radii / sizes
 
 
-def _blocks(embedding: CodesEmbedding, items: Tensor) -> Tensor:
-    parts = (packing.unpack(embedding.kept[places.long()]) for places in items.split(CHUNK))
-    return torch.cat([torch.from_numpy(in_blocks(codes.to(torch.uint8).numpy())) for codes in parts])
+def _pack_slots(embedding: CodesEmbedding, items: Tensor) -> Tensor:
+    parts = (packing.unpack(embedding.kept[slots.long()]) for slots in items.split(CHUNK_ITEMS))
+    return torch.cat([torch.from_numpy(pack_blocks(codes.to(torch.uint8).numpy())) for codes in parts])

@@ -1,7 +1,7 @@
-"""The catalogue in stretches that fit the cache, with a running top k: the (B, items) scores are never written.
+"""Scores the catalogue in chunks that fit the cache and keeps a running top k: (B, items) scores are never written.
 
-Exact, and for tables that lie in memory as they are. A stretch costs its matrix product and its maxima; only rows
-whose maximum beats their k-th best so far look closer.
+Exact, for tables that are in memory uncompressed. A chunk costs its matrix product and its maxima; only rows whose
+maximum exceeds their current k-th value select a top k from it.
 """
 
 from typing import Self
@@ -13,19 +13,21 @@ from models.batch import PADDING
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
 from models.scorers.filter import ItemFilter
-from models.scorers.order import top_in_order
-from models.scorers.vectors import ItemVectors, item_vectors
+from models.scorers.order import select_top_k
+from models.scorers.vectors import ItemVectors, get_item_vectors
 
-CELLS = 1 << 19
-"""Scores that are held at once, 2 MB: what a core's own cache takes."""
-LONGEST, SHORTEST = 1 << 16, 1 << 12  # items of a stretch
-ROUND = 64
-"""Stretches are a multiple of it, so that none ends within a group of items that belong together."""
-WIDTH = CELLS // 32
-"""Scores per history that are held at once, when 32 are answered."""
+CHUNK_CELLS = 1 << 19
+"""Scores held at a time, 2 MB: the size of a core's private cache."""
+MAX_CHUNK, MIN_CHUNK = 1 << 16, 1 << 12  # items
+CHUNK_MULTIPLE = 64
+"""Chunk lengths are multiples of it, so that no chunk ends within a group of items."""
+WIDTH = CHUNK_CELLS // 32
+"""Scores per history held at a time, for a batch of 32."""
 
 
 class BlockedScorer(Scorer):
+    """Multiplies hidden vectors by one chunk of the table at a time."""
+
     name = "blocked"
     width = WIDTH
 
@@ -34,45 +36,50 @@ class BlockedScorer(Scorer):
 
     @classmethod
     def for_model(cls, model: SequentialRecommender) -> Self | None:
-        vectors = item_vectors(model)
+        vectors = get_item_vectors(model)
         return cls(vectors) if vectors is not None and vectors.is_stored else None
 
+    @classmethod
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
+        vectors = get_item_vectors(model)
+        return 0 if vectors is not None and vectors.is_stored else None
+
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        running = RunningTop(len(hidden), k, hidden.device)
-        for first, end in stretches(self._vectors.num_items + 1, len(hidden)):
-            scores = self._vectors.scores(hidden, first, end)
+        running = RunningTopK(len(hidden), k, hidden.device)
+        for first, end in split_into_chunks(self._vectors.num_items + 1, len(hidden)):
+            scores = self._vectors.compute_scores(hidden, first, end)
             item_filter.mask(scores, first)
-            running.take(scores, first)
-        return running.find_top_k()
+            running.update(scores, first)
+        return running.to_top_k()
 
 
-class RunningTop:
-    """The k best of what was seen so far, equals in the order in which they came."""
+class RunningTopK:
+    """The top k of all chunks so far, ties in catalogue order."""
 
     def __init__(self, rows: int, k: int, device: torch.device) -> None:
         self._k = k
         self._values = torch.full((rows, k), -torch.inf, device=device)
         self._indices = torch.full((rows, k), PADDING, device=device)
 
-    def take(self, scores: Tensor, first: int) -> None:
-        """(B, C) scores of the items from `first` on; stretches come by rising item."""
+    def update(self, scores: Tensor, first: int) -> None:
+        """Merge (B, C) scores of the items from `first`; chunks must come in catalogue order."""
         better = (scores.amax(-1) > self._values[:, -1]).nonzero().squeeze(-1)
         if not len(better):
             return
-        every = len(better) == len(scores)
-        values, columns = top_in_order(scores if every else scores[better], min(self._k, scores.shape[1]))
-        both = torch.cat((self._values[better], values), dim=-1)
-        names = torch.cat((self._indices[better], columns + first), dim=-1)
-        # What was there has lower indices and stands first, so a stable sort keeps catalogue order among equals.
-        both, order = both.sort(dim=-1, descending=True, stable=True)
-        self._values[better] = both[:, : self._k]
-        self._indices[better] = names.gather(-1, order)[:, : self._k]
+        is_every_row = len(better) == len(scores)
+        values, columns = select_top_k(scores if is_every_row else scores[better], min(self._k, scores.shape[1]))
+        merged_values = torch.cat((self._values[better], values), dim=-1)
+        merged_indices = torch.cat((self._indices[better], columns + first), dim=-1)
+        # Earlier items have lower indices and come first, so a stable sort keeps ties in catalogue order.
+        merged_values, order = merged_values.sort(dim=-1, descending=True, stable=True)
+        self._values[better] = merged_values[:, : self._k]
+        self._indices[better] = merged_indices.gather(-1, order)[:, : self._k]
 
-    def find_top_k(self) -> TopK:
+    def to_top_k(self) -> TopK:
         return TopK(self._indices.masked_fill(self._values == -torch.inf, PADDING), self._values)
 
 
-def stretches(count: int, rows: int) -> list[tuple[int, int]]:
-    """[first, end) pairs that cover `count` items; for `rows` rows, `CELLS` scores or less at a time."""
-    length = min(LONGEST, max(SHORTEST, CELLS // max(1, rows) // ROUND * ROUND))
+def split_into_chunks(count: int, rows: int) -> list[tuple[int, int]]:
+    """Return [first, end) ranges that cover `count` items, with up to `CHUNK_CELLS` scores of `rows` rows each."""
+    length = min(MAX_CHUNK, max(MIN_CHUNK, CHUNK_CELLS // max(1, rows) // CHUNK_MULTIPLE * CHUNK_MULTIPLE))
     return [(first, min(first + length, count)) for first in range(0, count, length)]

@@ -1,5 +1,7 @@
-"""Six-bit product codes scanned by native code, 64 items at a time: exact, and the fastest where a processor permutes
-bytes. It keeps the codes once more, in blocks; with an index they lie in its file, and nothing is kept.
+"""Scans six-bit product-quantization codes in native code, 64 items at a time.
+
+Exact, and the fastest scorer on processors with byte permutation. Keeps a second copy of the codes in blocks; with an
+IVF-PQ index the blocks are in the index file and no copy is needed.
 """
 
 from typing import Self
@@ -11,69 +13,74 @@ from torch import Tensor
 
 from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
-from models.heads.tied import TiedHead
-from models.native.blocks_scan import MOST_SPLITS, PLACES, ROW, BlocksScan, in_blocks
-from models.native.library import library
+from models.native.block_scanner import BLOCK_ITEMS, MAX_SUBSPACES, ROW_BYTES, BlockScanner, pack_blocks
+from models.native.library import load_library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
+from models.scorers.exact.codes import get_tied_codes
 from models.scorers.filter import ItemFilter
 
-CHUNK = 1 << 16  # items that are brought into blocks at once, a multiple of PLACES
+PACK_ITEMS = 1 << 16  # items packed into blocks at a time, a multiple of BLOCK_ITEMS
 
 
 class NativeBlocksScorer(Scorer):
+    """Scans blocks of 64 items."""
+
     name = "native blocks"
 
-    def __init__(self, embedding: CodesEmbedding, scan: BlocksScan, kept_bytes: int) -> None:
+    def __init__(self, embedding: CodesEmbedding, scanner: BlockScanner, extra_bytes: int) -> None:
         self._embedding = embedding
-        self._scan = scan
-        self.nbytes = kept_bytes
+        self._scanner = scanner
+        self.nbytes = extra_bytes
 
     @classmethod
     @torch.inference_mode()
     def for_model(cls, model: SequentialRecommender) -> Self | None:
-        """None also where the native library was not built."""
-        embedding, native = six_bit_codes(model), library()
-        if embedding is None or native is None or embedding.kept.device.type != "cpu":
+        """Return None for other models and devices, and where the native library is not built."""
+        embedding, library = get_six_bit_embedding(model), load_library()
+        if embedding is None or library is None or embedding.kept.device.type != "cpu":
             return None
-        blocks = blocks_of(embedding)
-        return cls(embedding, BlocksScan(native, blocks, embedding.num_items, embedding.codebook_size), blocks.nbytes)
+        blocks = _pack_catalogue(embedding)
+        scanner = BlockScanner(library, blocks, embedding.num_items, embedding.codebook_size)
+        return cls(embedding, scanner, blocks.nbytes)
 
     @classmethod
-    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:
-        embedding = six_bit_codes(model)
-        return 0 if embedding is None else (embedding.num_items // PLACES + 1) * embedding.num_subspaces * ROW
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
+        embedding = get_six_bit_embedding(model)
+        if embedding is None or load_library() is None:
+            return None
+        return (embedding.num_items // BLOCK_ITEMS + 1) * embedding.num_subspaces * ROW_BYTES
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        products = products_of(self._embedding, hidden)
-        return TopK(
-            *map(
-                torch.from_numpy,
-                self._scan.find_top_k(products, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks),
-            )
+        lookup_tables = build_lookup_tables(self._embedding, hidden)
+        items, scores = self._scanner.find_top_k(
+            lookup_tables, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )
+        return TopK(torch.from_numpy(items), torch.from_numpy(scores))
 
 
-def six_bit_codes(model: SequentialRecommender) -> CodesEmbedding | None:
-    """The embedding that blocks can hold, under a head that scores by inner products."""
-    embedding = model.embedding
-    if not isinstance(embedding, CodesEmbedding) or not isinstance(model.head, TiedHead):
+def get_six_bit_embedding(model: SequentialRecommender) -> CodesEmbedding | None:
+    """Return the embedding if its codes fit blocks and the head scores by inner products."""
+    embedding = get_tied_codes(model)
+    if embedding is None or not embedding.is_packed or embedding.num_subspaces > MAX_SUBSPACES:
         return None
-    return embedding if embedding.is_packed and embedding.num_subspaces <= MOST_SPLITS else None
+    return embedding
 
 
-def blocks_of(embedding: CodesEmbedding) -> NDArray[np.uint8]:
-    """All items in their order, the padding first."""
-    parts = embedding.kept.split(CHUNK)
-    return np.concatenate([in_blocks(packing.unpack(part).to(torch.uint8).numpy()) for part in parts])
+def build_lookup_tables(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
+    """(B, dim) → (B, m · codebook size): product of each query with each centroid.
 
-
-def products_of(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
-    """(B, dim) → (B, m · codebook): each query by each piece.
-
-    By numpy, which computes so little in one thread; torch takes all it has, and is slower and four times as dear.
+    In numpy, which uses one thread for a product this small; torch uses all of its threads, is slower and takes four
+    times the CPU time.
     """
     flat = hidden.float().unflatten(1, (embedding.num_subspaces, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
-    pieces = embedding.pieces.weight.detach().float().unflatten(0, (embedding.num_subspaces, embedding.codebook_size))
-    products = np.matmul(flat, pieces.transpose(1, 2).numpy())  # (m, B, codebook)
+    sizes = (embedding.num_subspaces, embedding.codebook_size)
+    codebooks = embedding.pieces.weight.detach().float().unflatten(0, sizes)
+    products = np.matmul(flat, codebooks.transpose(1, 2).numpy())  # (m, B, codebook size)
     return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)
+
+
+def _pack_catalogue(embedding: CodesEmbedding) -> NDArray[np.uint8]:
+    """Pack all items in catalogue order, padding first."""
+    parts = embedding.kept.split(PACK_ITEMS)
+    return np.concatenate([pack_blocks(packing.unpack(part).to(torch.uint8).numpy()) for part in parts])

@@ -1,4 +1,4 @@
-"""Product codes scanned by native code, in the bytes in which they lie: a running top k, nothing kept beside them."""
+"""Scans product-quantization codes in native code, in the bytes of the table: a running top k and no extra memory."""
 
 from typing import Self
 
@@ -6,39 +6,41 @@ import torch
 from torch import Tensor
 
 from models.embeddings.codes import CodesEmbedding
-from models.heads.tied import TiedHead
-from models.native.codes_scan import CodesScan
-from models.native.library import Library, library
+from models.native.code_scanner import CodeScanner
+from models.native.library import Library, load_library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
-from models.scorers.exact.native_blocks import products_of
+from models.scorers.exact.codes import get_tied_codes
+from models.scorers.exact.native_blocks import build_lookup_tables
 from models.scorers.filter import ItemFilter
 
 
 class NativeCodesScorer(Scorer):
+    """Scans the codes of a CPU model one item at a time."""
+
     name = "native codes"
 
-    def __init__(self, embedding: CodesEmbedding, native: Library) -> None:
+    def __init__(self, embedding: CodesEmbedding, library: Library) -> None:
         self._embedding = embedding
-        self._scan = CodesScan(
-            native,
-            embedding.kept.numpy(),
-            embedding.num_subspaces,
-            embedding.codebook_size,
-            are_packed=embedding.is_packed,
-        )
+        codes, sizes = embedding.kept.numpy(), (embedding.num_subspaces, embedding.codebook_size)
+        self._scanner = CodeScanner(library, codes, *sizes, are_packed=embedding.is_packed)
 
     @classmethod
     @torch.inference_mode()
     def for_model(cls, model: SequentialRecommender) -> Self | None:
-        """None also where the native library was not built."""
-        embedding, native = model.embedding, library()
-        if native is None or not isinstance(embedding, CodesEmbedding) or not isinstance(model.head, TiedHead):
+        """Return None for other models and devices, and where the native library is not built."""
+        embedding, library = get_tied_codes(model), load_library()
+        if embedding is None or library is None or embedding.kept.device.type != "cpu":
             return None
-        return cls(embedding, native) if embedding.kept.device.type == "cpu" else None
+        return cls(embedding, library)
+
+    @classmethod
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
+        return None if get_tied_codes(model) is None or load_library() is None else 0
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        items, scores = self._scan.find_top_k(
-            products_of(self._embedding, hidden), k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
+        lookup_tables = build_lookup_tables(self._embedding, hidden)
+        items, scores = self._scanner.find_top_k(
+            lookup_tables, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )
         return TopK(torch.from_numpy(items), torch.from_numpy(scores))

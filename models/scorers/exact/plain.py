@@ -1,6 +1,6 @@
-"""The reference: scores of the whole catalogue, masks over them, the k largest. Every other scorer is compared with it.
+"""Reference scorer: computes all scores, filters them and takes the top k. Other scorers are tested against it.
 
-It fits every model and every device, and holds (B, num_items + 1) scores.
+Works for every model on every device; holds (B, num_items + 1) scores.
 """
 
 from typing import Self
@@ -12,10 +12,12 @@ from models.batch import PADDING
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
 from models.scorers.filter import ItemFilter
-from models.scorers.order import top_in_order
+from models.scorers.order import select_top_k
 
 
 class PlainScorer(Scorer):
+    """Scores the whole catalogue with the model's own head."""
+
     name = "plain"
 
     def __init__(self, model: SequentialRecommender) -> None:
@@ -26,13 +28,13 @@ class PlainScorer(Scorer):
     def for_model(cls, model: SequentialRecommender) -> Self:
         return cls(model)
 
+    @classmethod
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int:  # noqa: ARG003
+        return 0
+
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        return best_of(self._model.scores(hidden).float(), k, item_filter)
-
-
-def best_of(scores: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-    """The k best of (B, num_items + 1) scores. Masks first, so that k eligible items come back if there are k."""
-    scores = scores.clone() if scores._base is not None or not scores.is_contiguous() else scores
-    item_filter.mask(scores)
-    values, indices = top_in_order(scores, k)
-    return TopK(indices.masked_fill(values == -torch.inf, PADDING), values)
+        scores = self._model.scores(hidden).float()
+        scores = scores.clone() if scores._base is not None or not scores.is_contiguous() else scores
+        item_filter.mask(scores)  # before the top k, so that k items come back if k are eligible
+        values, indices = select_top_k(scores, k)
+        return TopK(indices.masked_fill(values == -torch.inf, PADDING), values)

@@ -9,7 +9,7 @@ from app.capacity.shapes import compute_shape
 from models.artifact import CONFIG, GOLDEN, MANIFEST
 from models.benchmarks.synthetic_artifact import make_synthetic_artifact
 from models.build import build_model
-from models.native.library import library
+from models.native.library import load_library
 from models.presets import PRESETS, preset
 
 WITHIN = 0.1
@@ -47,7 +47,7 @@ def test_file_sizes_match_the_estimate(name: str, items: int, tmp_path: Path) ->
 
 
 def test_index_is_estimated_where_one_is_supported() -> None:
-    for name, item_bytes in (("blossom", 24 + 4 if library() else 64 + 8), ("sasrec", 64 + 8)):
+    for name, item_bytes in (("blossom", 24 + 4 if load_library() else 64 + 8), ("sasrec", 64 + 8)):
         files = estimate_artifact_files(compute_shape(preset(name), 2_000_000), ItemText(8.0), index=True)
         assert files["neighbours.ivf"] == pytest.approx(2_000_000 * item_bytes, rel=0.1)
     with pytest.raises(ValueError, match=r"at least 1,000,000 items \(got 1,000\)"):

@@ -14,7 +14,7 @@ from app.item_key import item_keys
 from models.artifact import load_artifact
 from models.catalogue.item_key import KeyIndex
 from models.native.build import build
-from models.native.library import library
+from models.native.library import load_library
 from service_tests.support.artifacts import write_tiny_artifact
 
 NUM_ITEMS = 25
@@ -111,7 +111,7 @@ def test_folder_without_an_artifact_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("native", [True, False])
 def test_native_code_runs_the_model_only_if_the_setting_allows_it(native: bool, tmp_path: Path) -> None:
     build()
-    library.cache_clear()
+    load_library.cache_clear()
     servable = open_servable(write_tiny_artifact(tmp_path), device="cpu", threads=1, max_batch=2, native=native)
-    expected = "native" if native and library() else "torch"
+    expected = "native" if native and load_library() else "torch"
     assert servable.artifact.predictor.runner.name.partition(" ")[0] == expected

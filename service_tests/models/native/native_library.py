@@ -1,4 +1,4 @@
-"""The library that tests run: built once, skipped where there is no compiler."""
+"""The native library for tests: built once, skipped without a compiler."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from models.native.build import build
 from models.native.library import Library
 
 
-def built_library() -> Library:
-    built = build()
-    if built is None:
-        pytest.skip("there is no C++ compiler here")
-    return Library(built)
+def build_library_or_skip() -> Library:
+    path = build()
+    if path is None:
+        pytest.skip("this machine has no C++ compiler")
+    return Library(path)

@@ -1,7 +1,7 @@
-// Random models and histories through every level of the library, in memory of exactly the size that each needs.
+// Runs random models, histories and catalogues through every level of the library, in buffers of exact size.
 //
-// Built with the address and undefined-behaviour sanitisers, which end it at the first wrong step; it looks for answers
-// itself only in so far as all levels must agree. Numbers of the C interface are those of models/native/model.h.
+// Built with the address and undefined-behavior sanitizers, which abort at the first error. The program itself only
+// checks that all levels agree. Sizes of the C interface are those of models/native/model.h.
 
 #include <cmath>
 #include <cstdio>
@@ -16,11 +16,11 @@
 extern "C" {
 const char* nextup_level(int number);
 int64_t nextup_workspace(const Model* model, int number);
-int64_t nextup_scan_workspace(const Codes* table, int number);
-int nextup_scan_codes(const Codes* table, int number, const Questions* asked, float* work, float* scores,
+int64_t nextup_codes_workspace(const Codes* table, int number);
+int nextup_scan_codes(const Codes* table, int number, const Queries* queries, float* work, float* scores,
                       int64_t* items);
-int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t probes);
-int nextup_scan_blocks(const Blocks* table, int number, const Questions* asked, const int32_t* lists, int probes,
+int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t nprobe);
+int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, const int32_t* lists, int nprobe,
                        float* work, float* scores, int64_t* items);
 int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
                   int64_t count, float* work, int threads, float* out);
@@ -30,16 +30,16 @@ namespace {
 
 std::mt19937 generator(1);
 
-int one_of(std::initializer_list<int> values) { return values.begin()[generator() % values.size()]; }
+int choose(std::initializer_list<int> values) { return values.begin()[generator() % values.size()]; }
 
 struct Memory {
-    std::vector<std::unique_ptr<void, decltype(&std::free)>> kept;
+    std::vector<std::unique_ptr<void, decltype(&std::free)>> blocks;
 
     template <typename T>
     T* take(int64_t count) {
         void* at = nullptr;
         if (posix_memalign(&at, 64, static_cast<size_t>(count) * sizeof(T))) std::abort();
-        kept.emplace_back(at, &std::free);
+        blocks.emplace_back(at, &std::free);
         return static_cast<T*>(at);
     }
 
@@ -58,9 +58,9 @@ struct Memory {
 
 Model random_model(Memory& memory) {
     Model m = {};
-    m.is_cone = generator() % 2, m.layers = one_of({1, 2, 3}) + m.is_cone, m.window = one_of({1, 3, 8, 100});
-    m.heads = one_of({1, 2, 4}), m.dim = one_of({16, 32, 64, 128}), m.hidden = one_of({16, 48, 256});
-    m.max_len = one_of({1, 2, 15, 33, 70, 200}), m.num_items = one_of({1, 9, 50});
+    m.is_cone = generator() % 2, m.layers = choose({1, 2, 3}) + m.is_cone, m.window = choose({1, 3, 8, 100});
+    m.heads = choose({1, 2, 4}), m.dim = choose({16, 32, 64, 128}), m.hidden = choose({16, 48, 256});
+    m.max_len = choose({1, 2, 15, 33, 70, 200}), m.num_items = choose({1, 9, 50});
     const int width = m.dim / m.heads, gated = generator() % 2;
     m.value_width = (width + 15) / 16 * 16;
     Block* blocks = memory.take<Block>(m.layers);
@@ -81,20 +81,20 @@ Model random_model(Memory& memory) {
         m.vectors = memory.floats((m.num_items + 1) * m.dim);
         return m;
     }
-    m.codes_are_packed = generator() % 2, m.codebook = m.codes_are_packed ? 64 : one_of({1, 100, 256});
-    m.splits = m.codes_are_packed ? one_of({4, 8, m.dim / 4}) : one_of({1, 2, m.dim / 2});
-    m.code_bytes = m.codes_are_packed ? m.splits / 4 * 3 : m.splits;
+    m.codes_are_packed = generator() % 2, m.codebook_size = m.codes_are_packed ? 64 : choose({1, 100, 256});
+    m.num_subspaces = m.codes_are_packed ? choose({4, 8, m.dim / 4}) : choose({1, 2, m.dim / 2});
+    m.code_bytes = m.codes_are_packed ? m.num_subspaces / 4 * 3 : m.num_subspaces;
     uint8_t* codes = memory.take<uint8_t>((m.num_items + 1) * m.code_bytes);
     for (int64_t i = 0; i < (m.num_items + 1) * m.code_bytes; i++)
-        codes[i] = static_cast<uint8_t>(generator() % (m.codes_are_packed ? 256 : m.codebook));
-    m.codes = codes, m.vectors = memory.floats(int64_t{m.codebook} * m.dim);
+        codes[i] = static_cast<uint8_t>(generator() % (m.codes_are_packed ? 256 : m.codebook_size));
+    m.codes = codes, m.vectors = memory.floats(int64_t{m.codebook_size} * m.dim);
     return m;
 }
 
 bool levels_agree() {
     Memory memory;
     const Model model = random_model(memory);
-    const int count = one_of({1, 2, 5});
+    const int count = choose({1, 2, 5});
     int64_t* offsets = memory.take<int64_t>(count + 1);
     offsets[0] = 0;
     for (int i = 0; i < count; i++) offsets[i + 1] = offsets[i] + 1 + generator() % (model.max_len + 3);
@@ -106,9 +106,9 @@ bool levels_agree() {
     }
     const float* first = nullptr;
     for (int level = 0; nextup_level(level); level++) {
-        const int threads = one_of({1, 1, 3});
+        const int threads = choose({1, 1, 3});
         const int64_t floats = nextup_workspace(&model, level) * threads;
-        float* work = memory.floats(floats, 1e20f);  // whatever stands there is written before it is read
+        float* work = memory.floats(floats, 1e20f);  // the library must write it before reading
         float* out = memory.take<float>(count * model.dim);
         if (nextup_encode(&model, level, items, times, offsets, count, work, threads, out)) return false;
         for (int i = 0; i < count * model.dim; i++)
@@ -118,40 +118,40 @@ bool levels_agree() {
     return true;
 }
 
-// Every level has the same items, and none that is denied or not allowed.
+// All levels must return the same items, none of them excluded or outside its mask.
 bool scans_agree() {
     Memory memory;
-    Codes table = {nullptr, one_of({1, 15, 16, 17, 300}), 0, 0, 0, one_of({0, 1})};
-    table.splits = table.are_packed ? one_of({4, 8, 32}) : one_of({1, 3, 8});
-    table.codebook = table.are_packed ? 64 : one_of({1, 7, 256});
-    table.code_bytes = table.are_packed ? table.splits / 4 * 3 : table.splits;
+    Codes table = {nullptr, choose({1, 15, 16, 17, 300}), 0, 0, 0, choose({0, 1})};
+    table.num_subspaces = table.are_packed ? choose({4, 8, 32}) : choose({1, 3, 8});
+    table.codebook_size = table.are_packed ? 64 : choose({1, 7, 256});
+    table.code_bytes = table.are_packed ? table.num_subspaces / 4 * 3 : table.num_subspaces;
     uint8_t* codes = memory.take<uint8_t>((table.num_items + 1) * table.code_bytes);
     for (int64_t i = 0; i < (table.num_items + 1) * table.code_bytes; i++)
-        codes[i] = static_cast<uint8_t>(generator() % (table.are_packed ? 256 : table.codebook));
+        codes[i] = static_cast<uint8_t>(generator() % (table.are_packed ? 256 : table.codebook_size));
     table.codes = codes;
-    const int count = one_of({1, 2, 3, 16, 17, 33, 70}), k = 1 + static_cast<int>(generator() % table.num_items);
-    float* products = memory.take<float>(count * table.splits * table.codebook);
-    for (int i = 0; i < count * table.splits * table.codebook; i++)
+    const int count = choose({1, 2, 3, 16, 17, 33, 70}), k = 1 + static_cast<int>(generator() % table.num_items);
+    float* products = memory.take<float>(count * table.num_subspaces * table.codebook_size);
+    for (int i = 0; i < count * table.num_subspaces * table.codebook_size; i++)
         products[i] = static_cast<float>(generator() % 9);  // whole numbers: sums are exact, and many are equal
     int64_t* starts = memory.take<int64_t>(count + 1);
     for (int i = 0; i <= count; i++) starts[i] = i;
-    int64_t* denied = memory.take<int64_t>(count);
-    const uint8_t** allowed = memory.take<const uint8_t*>(count);
+    int64_t* excluded = memory.take<int64_t>(count);
+    const uint8_t** allow_masks = memory.take<const uint8_t*>(count);
     for (int i = 0; i < count; i++) {
-        denied[i] = 1 + generator() % table.num_items;
+        excluded[i] = 1 + generator() % table.num_items;
         uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + 1) : nullptr;
         for (int64_t j = 0; mask && j <= table.num_items; j++) mask[j] = generator() % 2;
-        allowed[i] = mask;
+        allow_masks[i] = mask;
     }
-    const Questions asked = {products, denied, starts, generator() % 2 ? allowed : nullptr, count, k};
+    const Queries queries = {products, excluded, starts, generator() % 2 ? allow_masks : nullptr, count, k};
     const int64_t* first = nullptr;
     for (int level = 0; nextup_level(level); level++) {
-        float* work = memory.floats(nextup_scan_workspace(&table, level), 1e20f);
+        float* work = memory.floats(nextup_codes_workspace(&table, level), 1e20f);
         int64_t* items = memory.take<int64_t>(count * k);
-        if (nextup_scan_codes(&table, level, &asked, work, memory.take<float>(count * k), items)) return false;
+        if (nextup_scan_codes(&table, level, &queries, work, memory.take<float>(count * k), items)) return false;
         for (int i = 0; i < count * k; i++) {
-            const uint8_t* mask = asked.allowed ? allowed[i / k] : nullptr;
-            if (items[i] == denied[i / k] || (items[i] && mask && !mask[items[i]])) return false;
+            const uint8_t* mask = queries.allow_masks ? allow_masks[i / k] : nullptr;
+            if (items[i] == excluded[i / k] || (items[i] && mask && !mask[items[i]])) return false;
             if (first && first[i] != items[i]) return false;
         }
         first = first ? first : items;
@@ -159,12 +159,12 @@ bool scans_agree() {
     return true;
 }
 
-// Every level has the same items of blocks, of all of them and of lists.
+// All levels must return the same items from blocks, with and without lists.
 bool blocks_agree() {
     Memory memory;
-    const int num_lists = one_of({1, 3, 9});
+    const int num_lists = choose({1, 3, 9});
     Blocks table = {};
-    table.splits = one_of({2, 4, 32}), table.codebook = one_of({1, 40, 64}), table.num_lists = num_lists;
+    table.num_subspaces = choose({2, 4, 32}), table.codebook_size = choose({1, 40, 64}), table.num_lists = num_lists;
     int64_t* starts = memory.take<int64_t>(num_lists + 1);
     starts[0] = 0;
     for (int list = 0; list < num_lists; list++) starts[list + 1] = starts[list] + generator() % 3 + (list == 0);
@@ -173,48 +173,49 @@ bool blocks_agree() {
     for (int64_t i = 0; i < table.num_blocks * 64; i++)
         items[i] = i < table.num_items ? static_cast<int32_t>(table.num_items - i) : 0;
     table.items = generator() % 3 ? items : nullptr;
-    uint8_t* blocks = memory.take<uint8_t>(table.num_blocks * table.splits * 48);
-    for (int64_t i = 0; i < table.num_blocks * table.splits * 16; i++) {  // four codes in three bytes
+    uint8_t* blocks = memory.take<uint8_t>(table.num_blocks * table.num_subspaces * 48);
+    for (int64_t i = 0; i < table.num_blocks * table.num_subspaces * 16; i++) {  // four codes in three bytes
         uint32_t word = 0;
-        for (int j = 0; j < 4; j++) word |= (generator() % table.codebook) << 6 * j;
+        for (int j = 0; j < 4; j++) word |= (generator() % table.codebook_size) << 6 * j;
         for (int j = 0; j < 3; j++) blocks[3 * i + j] = static_cast<uint8_t>(word >> 8 * j);
     }
     table.blocks = blocks;
-    const int count = one_of({1, 2, 3, 8, 13, 33}), k = 1 + static_cast<int>(generator() % table.num_items);
-    const int probes = generator() % 2 ? 1 + static_cast<int>(generator() % num_lists) : 0;
-    float* products = memory.take<float>(count * table.splits * table.codebook);
-    for (int i = 0; i < count * table.splits * table.codebook; i++) products[i] = static_cast<float>(generator() % 9);
-    int64_t* denied_starts = memory.take<int64_t>(count + 1);
-    for (int i = 0; i <= count; i++) denied_starts[i] = i;
-    int64_t* denied = memory.take<int64_t>(count);
-    for (int i = 0; i < count; i++) denied[i] = 1 + generator() % table.num_items;
-    int32_t* lists = memory.take<int32_t>(count * (probes ? probes : 1));
-    for (int i = 0; i < count * probes; i++)  // `probes` lists that follow each other, round and round
-        lists[i] = i % probes ? (lists[i - 1] + 1) % num_lists : static_cast<int32_t>(generator() % num_lists);
-    const Questions asked = {products, denied, denied_starts, nullptr, count, k};
+    const int count = choose({1, 2, 3, 8, 13, 33}), k = 1 + static_cast<int>(generator() % table.num_items);
+    const int nprobe = generator() % 2 ? 1 + static_cast<int>(generator() % num_lists) : 0;
+    float* products = memory.take<float>(count * table.num_subspaces * table.codebook_size);
+    for (int i = 0; i < count * table.num_subspaces * table.codebook_size; i++)
+        products[i] = static_cast<float>(generator() % 9);
+    int64_t* excluded_starts = memory.take<int64_t>(count + 1);
+    for (int i = 0; i <= count; i++) excluded_starts[i] = i;
+    int64_t* excluded = memory.take<int64_t>(count);
+    for (int i = 0; i < count; i++) excluded[i] = 1 + generator() % table.num_items;
+    int32_t* lists = memory.take<int32_t>(count * (nprobe ? nprobe : 1));
+    for (int i = 0; i < count * nprobe; i++)  // `nprobe` consecutive lists, cyclically
+        lists[i] = i % nprobe ? (lists[i - 1] + 1) % num_lists : static_cast<int32_t>(generator() % num_lists);
+    const Queries queries = {products, excluded, excluded_starts, nullptr, count, k};
     const int64_t* first = nullptr;
     for (int level = 0; nextup_level(level); level++) {
-        float* work = memory.floats(nextup_blocks_workspace(&table, level, count, probes), 1e20f);
-        int64_t* found = memory.take<int64_t>(count * k);
-        if (nextup_scan_blocks(&table, level, &asked, probes ? lists : nullptr, probes, work,
-                               memory.take<float>(count * k), found))
+        float* work = memory.floats(nextup_blocks_workspace(&table, level, count, nprobe), 1e20f);
+        int64_t* results = memory.take<int64_t>(count * k);
+        if (nextup_scan_blocks(&table, level, &queries, nprobe ? lists : nullptr, nprobe, work,
+                               memory.take<float>(count * k), results))
             return false;
         for (int i = 0; i < count * k; i++)
-            if (found[i] == denied[i / k] || (first && first[i] != found[i])) return false;
-        first = first ? first : found;
+            if (results[i] == excluded[i / k] || (first && first[i] != results[i])) return false;
+        first = first ? first : results;
     }
     return true;
 }
 
 }  // namespace
 
-int main(int count, char** words) {
-    const int cases = count > 1 ? std::atoi(words[1]) : 100;
+int main(int count, char** arguments) {
+    const int cases = count > 1 ? std::atoi(arguments[1]) : 100;
     for (int i = 0; i < cases; i++) {
         if (levels_agree() && scans_agree() && blocks_agree()) continue;
-        std::printf("case %d: the levels do not agree\n", i);
+        std::printf("case %d: levels disagree\n", i);
         return 1;
     }
-    std::printf("%d random models: all levels agree, and no step is wrong\n", cases);
+    std::printf("%d random models: all levels agree, no sanitizer errors\n", cases);
     return 0;
 }

@@ -1,24 +1,24 @@
-"""`make sanitize`: random shapes through the native library under the address and undefined-behaviour sanitisers."""
+"""`make sanitize`: random shapes through the native library under the address and undefined-behavior sanitizers."""
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from models.native.build import compile_sanitised, compiler
+from models.native.build import compile_sanitized, find_compiler
 
 PROGRAM = Path(__file__).with_name("random_shapes.cpp")
 CASES = 200
 
 
 def main() -> int:
-    if compiler() is None:
-        print("no C++ compiler here: nothing to sanitise")
+    if find_compiler() is None:
+        print("no C++ compiler found: nothing to check")
         return 0
-    with tempfile.TemporaryDirectory(prefix="nextup-sanitise-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nextup-sanitize-") as folder:
         target = Path(folder) / "random_shapes"
         try:
-            compile_sanitised(PROGRAM, target)
+            compile_sanitized(PROGRAM, target)
         except subprocess.CalledProcessError as error:
             print(error.stderr, file=sys.stderr)
             return 1

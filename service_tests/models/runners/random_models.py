@@ -1,4 +1,4 @@
-"""Models whose every weight matters: matrices that keep the size of what they turn, norms and biases not at rest."""
+"""Random models in which every weight matters: matrices keep the scale of their input, biases are not zero."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from models.recommender import SequentialRecommender
 NUM_ITEMS = 300
 
 
-def random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_ITEMS) -> SequentialRecommender:
+def make_random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_ITEMS) -> SequentialRecommender:
     torch.manual_seed(seed)
     model = build_model(config, num_items).eval()
     with torch.no_grad():
@@ -26,17 +26,17 @@ def random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_ITEMS)
     return model
 
 
-def config_of(name: str, *, dim: int = 64, max_len: int = 200, **encoder: object) -> ModelConfig:
-    """A preset, its encoder with these options."""
+def make_config(name: str, *, dim: int = 64, max_len: int = 200, **encoder: object) -> ModelConfig:
+    """Build the configuration of a preset with other options of its encoder."""
     config = preset(name)
     part = Part(config.encoder.name, {**config.encoder.options, **encoder})
     return dataclasses.replace(config, dim=dim, max_len=max_len, encoder=part)
 
 
-def random_histories(
+def make_random_histories(
     lengths: list[int], seed: int = 0, num_items: int = NUM_ITEMS
 ) -> tuple[list[History], list[Times]]:
-    """Histories, and times of which some are none, some are equal and some go back."""
+    """Return histories and times, of which some are unknown, some equal and some out of order."""
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, length) for length in lengths]
     times = []

@@ -1,56 +1,56 @@
-"""Ways of recording work that this machine has, one that counts, and models on devices with little memory."""
+"""Captures of this machine, a capture that counts, and models on devices with little memory."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
-from models.runners.captures import Capture, CudaGraphs, Eager, Work
+from models.runners.captures import Capture, Computation, CudaGraphs, Eager
 
-ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 DEVICES = [pytest.param("cpu", id="eager"), pytest.param("cuda", id="graphs", marks=ON_CUDA)]
 
 
-def capture_on(device: torch.device) -> Capture:
+def make_capture(device: torch.device) -> Capture:
     return CudaGraphs(device) if device.type == "cuda" else Eager()
 
 
-class Counting:
-    """Notes the rows of what it records and repeats; refuses to record more rows than `room`, out of memory.
+class CountingCapture:
+    """Notes the rows of recordings and replays; runs out of memory above `max_rows`.
 
-    As a graph's, a result always lies in the same memory.
+    As with a CUDA graph, a result is always in the same memory.
     """
 
     name = "counting"
 
-    def __init__(self, room: int = 1 << 30) -> None:
-        self.room = room
+    def __init__(self, max_rows: int = 1 << 30) -> None:
+        self.max_rows = max_rows
         self.recorded: list[int] = []
-        self.repeated: list[int] = []
+        self.replayed: list[int] = []
 
-    def __call__(self, work: Work) -> Work:
-        result = work()
+    def __call__(self, computation: Computation) -> Computation:
+        result = computation()
         rows = len(result)
         self.recorded.append(rows)
-        if rows > self.room:
-            raise torch.OutOfMemoryError("no room for a recording")
+        if rows > self.max_rows:
+            raise torch.OutOfMemoryError("out of memory while recording")
 
-        def repeat() -> Tensor:
-            self.repeated.append(rows)
-            return result.copy_(work())
+        def replay() -> Tensor:
+            self.replayed.append(rows)
+            return result.copy_(computation())
 
-        return repeat
+        return replay
 
 
-def give_room(model: SequentialRecommender, cells: int) -> list[tuple[int, int]]:
-    """From now on batches of more cells are out of memory; the shapes that are tried, as they come."""
-    tried: list[tuple[int, int]] = []
+def limit_memory(model: SequentialRecommender, max_cells: int) -> list[tuple[int, int]]:
+    """Make larger batches run out of memory, and return the list of shapes that are shapes."""
+    shapes: list[tuple[int, int]] = []
 
-    def check(_: object, given: tuple[object, ...]) -> None:
-        shape = given[0].items.shape  # type: ignore[attr-defined]
-        tried.append((shape[0], shape[1]))
-        if shape[0] * shape[1] > cells:
+    def check(_: object, arguments: tuple[object, ...]) -> None:
+        shape = arguments[0].items.shape  # type: ignore[attr-defined]
+        shapes.append((shape[0], shape[1]))
+        if shape[0] * shape[1] > max_cells:
             raise torch.OutOfMemoryError("full")
 
     model.embedding.register_forward_pre_hook(check)
-    return tried
+    return shapes

@@ -1,4 +1,4 @@
-"""The native runner says what torch says: models, levels, lengths, times, threads, and what it refuses."""
+"""Native runner: equal to torch for all models, levels, lengths, times and threads; invalid input raises."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from models.native.library import Library
 from models.recommender import SequentialRecommender
 from models.runners.base import Runner
 from models.runners.native_runner import NativeRunner
-from models.runners.packed_model import knows
+from models.runners.packed_model import is_supported
 from models.runners.torch_runner import TorchRunner
-from service_tests.models.native.native_library import built_library
-from service_tests.models.runners.random_models import NUM_ITEMS, config_of, random_histories, random_model
+from service_tests.models.native.native_library import build_library_or_skip
+from service_tests.models.runners.random_models import NUM_ITEMS, make_config, make_random_histories, make_random_model
 
 CPU = torch.device("cpu")
 LENGTHS = [1, 2, 7, 8, 9, 16, 17, 33, 63, 64, 65, 66, 200, 250]
@@ -26,7 +26,7 @@ PRESETS = ["blossom", "sasrec"]
 
 @pytest.fixture(scope="module")
 def library() -> Library:
-    return built_library()
+    return build_library_or_skip()
 
 
 @pytest.fixture(params=["avx512", "avx2", "generic"])
@@ -43,15 +43,17 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(1)
 
 
-def difference(model: SequentialRecommender, runner: Runner, lengths: list[int], with_times: bool = True) -> float:
-    """Largest difference from torch, relative to the largest value."""
-    histories, times = random_histories(lengths)
-    given_times = times if with_times and model.reads_times else None
-    found = runner.encode(histories, given_times).hidden
-    expected = TorchRunner(model, CPU).encode(histories, given_times).hidden
-    assert found.shape == expected.shape
-    assert found.dtype == torch.float32
-    return float((found - expected).abs().max() / expected.abs().max())
+def compute_difference(
+    model: SequentialRecommender, runner: Runner, lengths: list[int], with_times: bool = True
+) -> float:
+    """Compute the largest difference from torch, relative to the largest value."""
+    histories, times = make_random_histories(lengths)
+    batch_times = times if with_times and model.reads_times else None
+    actual = runner.encode(histories, batch_times).hidden
+    expected = TorchRunner(model, CPU).encode(histories, batch_times).hidden
+    assert actual.shape == expected.shape
+    assert actual.dtype == torch.float32
+    return float((actual - expected).abs().max() / expected.abs().max())
 
 
 @pytest.mark.parametrize("with_times", [True, False])
@@ -59,16 +61,16 @@ def difference(model: SequentialRecommender, runner: Runner, lengths: list[int],
 def test_native_equals_torch_on_every_processor_level(
     name: str, with_times: bool, level: int, library: Library
 ) -> None:
-    model = random_model(config_of(name))
-    assert difference(model, NativeRunner(model, library, level), LENGTHS, with_times) < 1e-5
+    model = make_random_model(make_config(name))
+    assert compute_difference(model, NativeRunner(model, library, level), LENGTHS, with_times) < 1e-5
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 @pytest.mark.parametrize("dim", [16, 32, 64, 128])
 @pytest.mark.parametrize("name", PRESETS)
-def test_native_equals_torch_in_every_size(name: str, dim: int, heads: int, level: int, library: Library) -> None:
-    model = random_model(config_of(name, dim=dim, max_len=40, heads=heads, hidden=48))
-    assert difference(model, NativeRunner(model, library, level), [1, 2, 17, 39, 40, 50]) < 1e-5
+def test_native_equals_torch_for_every_size(name: str, dim: int, heads: int, level: int, library: Library) -> None:
+    model = make_random_model(make_config(name, dim=dim, max_len=40, heads=heads, hidden=48))
+    assert compute_difference(model, NativeRunner(model, library, level), [1, 2, 17, 39, 40, 50]) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def test_native_equals_torch_in_every_size(name: str, dim: int, heads: int, leve
 def test_native_equals_torch_with_other_layers_and_windows(
     name: str, options: dict[str, int], library: Library
 ) -> None:
-    model = random_model(config_of(name, max_len=150, **options))
-    assert difference(model, NativeRunner(model, library), [1, 3, 14, 128, 129, 150, 151]) < 1e-5
+    model = make_random_model(make_config(name, max_len=150, **options))
+    assert compute_difference(model, NativeRunner(model, library), [1, 3, 14, 128, 129, 150, 151]) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -98,84 +100,82 @@ def test_native_equals_torch_with_other_layers_and_windows(
     ],
 )
 @pytest.mark.parametrize("intervals", [True, False])
-def test_native_equals_torch_over_every_form_of_item_vectors(
-    embedding: Part, intervals: bool, library: Library
-) -> None:
-    config = dataclasses.replace(config_of("blossom", max_len=40), embedding=embedding, intervals=intervals)
-    model = random_model(config)
-    assert difference(model, NativeRunner(model, library), [1, 9, 40]) < 1e-5
+def test_native_equals_torch_for_every_embedding(embedding: Part, intervals: bool, library: Library) -> None:
+    config = dataclasses.replace(make_config("blossom", max_len=40), embedding=embedding, intervals=intervals)
+    model = make_random_model(config)
+    assert compute_difference(model, NativeRunner(model, library), [1, 9, 40]) < 1e-5
 
 
-MODELS = {name: random_model(config_of(name, dim=32, max_len=300)) for name in PRESETS}
+MODELS = {name: make_random_model(make_config(name, dim=32, max_len=300)) for name in PRESETS}
 
 
 @settings(deadline=None, max_examples=40)
 @given(name=st.sampled_from(PRESETS), lengths=st.lists(st.integers(1, 330), min_size=1, max_size=12))
 def test_native_equals_torch_on_any_batch(name: str, lengths: list[int]) -> None:
     model = MODELS[name]
-    assert difference(model, NativeRunner(model, built_library()), lengths) < 1e-5
+    assert compute_difference(model, NativeRunner(model, build_library_or_skip()), lengths) < 1e-5
 
 
-def test_a_history_of_the_longest_models_is_the_same_too(library: Library) -> None:
-    model = random_model(config_of("blossom", max_len=2048))
-    assert difference(model, NativeRunner(model, library), [2048, 1025, 3]) < 1e-5
+def test_native_equals_torch_for_long_histories(library: Library) -> None:
+    model = make_random_model(make_config("blossom", max_len=2048))
+    assert compute_difference(model, NativeRunner(model, library), [2048, 1025, 3]) < 1e-5
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_weights_far_from_rest_give_no_nonsense(name: str, library: Library) -> None:
-    """Scores in the thousands, gates shut and open: saturated as in torch, and never a NaN."""
-    model = random_model(config_of(name, max_len=60))
+def test_large_weights_saturate_as_in_torch(name: str, library: Library) -> None:
+    """Scores in the thousands, gates closed and open: saturated as in torch, never NaN."""
+    model = make_random_model(make_config(name, max_len=60))
     with torch.no_grad():
         for parameter in model.encoder.parameters():
             parameter.mul_(20)
-    histories, _ = random_histories([1, 30, 60])
-    found = NativeRunner(model, library).encode(histories).hidden
-    torch.testing.assert_close(found, TorchRunner(model, CPU).encode(histories).hidden, rtol=1e-2, atol=1e-2)
+    histories, _ = make_random_histories([1, 30, 60])
+    actual = NativeRunner(model, library).encode(histories).hidden
+    torch.testing.assert_close(actual, TorchRunner(model, CPU).encode(histories).hidden, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("name", PRESETS)
-def test_threads_do_not_change_a_digit(name: str, library: Library) -> None:
-    model = random_model(config_of(name))
-    runner, (histories, _) = NativeRunner(model, library), random_histories([5, 200, 17, 64, 3, 150] * 4)
-    together = runner.encode(histories).hidden
+def test_threads_do_not_change_results(name: str, library: Library) -> None:
+    model = make_random_model(make_config(name))
+    runner, (histories, _) = NativeRunner(model, library), make_random_histories([5, 200, 17, 64, 3, 150] * 4)
+    batch = runner.encode(histories).hidden
     torch.set_num_threads(1)
-    assert torch.equal(together, runner.encode(histories).hidden)
+    assert torch.equal(batch, runner.encode(histories).hidden)
     for row, history in enumerate(histories):
-        assert torch.equal(runner.encode([history]).hidden[0], together[row]), "nor does who shares the batch"
+        assert torch.equal(runner.encode([history]).hidden[0], batch[row]), "nor does the rest of the batch"
 
 
-def test_bad_questions_are_refused_before_anything_is_read(library: Library) -> None:
-    model = random_model(config_of("blossom"))
-    runner, one = NativeRunner(model, library), np.array([1, 2])
-    with pytest.raises(ValueError, match="no history was given"):
+def test_invalid_histories_raise(library: Library) -> None:
+    model = make_random_model(make_config("blossom"))
+    runner, history = NativeRunner(model, library), np.array([1, 2])
+    with pytest.raises(ValueError, match="no histories"):
         runner.encode([])
     with pytest.raises(ValueError, match="at least one item"):
-        runner.encode([one, one[:0]])
-    with pytest.raises(ValueError, match="times are one for each event"):
-        runner.encode([one], [np.zeros(3, dtype=np.uint32)])
+        runner.encode([history, history[:0]])
+    with pytest.raises(ValueError, match="one value for each event"):
+        runner.encode([history], [np.zeros(3, dtype=np.uint32)])
     for outside in (NUM_ITEMS + 1, -1, 2**40):
         with pytest.raises(IndexError, match="not in the catalogue"):
-            runner.encode([one, np.array([1, outside])])
+            runner.encode([history, np.array([1, outside])])
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        config_of("sasrec", positions="learned"),
-        config_of("sasrec", layers=4, sharing="cross_layer"),
-        config_of("sasrec", hidden=40),
-        config_of("blossom", dim=24),
-        config_of("blossomrec"),
-        config_of("lsan"),
-        config_of("popular", dim=16),
-        dataclasses.replace(config_of("sasrec"), embedding=Part("blocks")),
+        make_config("sasrec", positions="learned"),
+        make_config("sasrec", layers=4, sharing="cross_layer"),
+        make_config("sasrec", hidden=40),
+        make_config("blossom", dim=24),
+        make_config("blossomrec"),
+        make_config("lsan"),
+        make_config("popular", dim=16),
+        dataclasses.replace(make_config("sasrec"), embedding=Part("blocks")),
     ],
     ids=lambda config: f"{config.encoder.name}-{config.embedding.name}-{config.dim}",
 )
-def test_a_model_that_is_not_known_is_not_touched(config: ModelConfig, library: Library) -> None:
-    model = random_model(config)
-    assert not knows(model)
-    with pytest.raises(ValueError, match="does not know"):
+def test_unsupported_model_raises(config: ModelConfig, library: Library) -> None:
+    model = make_random_model(config)
+    assert not is_supported(model)
+    with pytest.raises(ValueError, match="does not support"):
         NativeRunner(model, library)
-    assert not knows(random_model(config_of("sasrec")).double())
+    assert not is_supported(make_random_model(make_config("sasrec")).double())

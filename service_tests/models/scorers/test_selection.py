@@ -1,11 +1,11 @@
-"""Which scorer answers: measured where there is a choice, told by name, the same answers from all of them."""
+"""Scorer selection: benchmarked where several scorers fit, described, and without effect on answers."""
 
 import numpy as np
 import pytest
 import torch
 
 from models.config import Part
-from models.native.library import library
+from models.native.library import load_library
 from models.predictor import Predictor
 from models.scorers.base import Scorer
 from models.scorers.exact.codes import CodesScorer
@@ -19,7 +19,7 @@ from models.scorers.selection import (
     ScorerSelection,
     select_scorers,
 )
-from service_tests.contracts.test_scorers import model_of
+from service_tests.contracts.test_scorers import make_model
 
 
 @pytest.mark.parametrize(
@@ -31,62 +31,62 @@ from service_tests.contracts.test_scorers import model_of
         ("full", "adaptive", {"plain", "tree"}),
     ],
 )
-def test_the_fastest_of_those_that_fit_is_chosen_for_each_batch_size(
-    embedding: str, head: str, names: set[str]
-) -> None:
-    model = model_of(Part(embedding), head, 3_000, 0, whole=False)
-    scoring = select_scorers(model, budget_s=0.05, benchmark_min_items=1)
-    assert tuple(scoring.timings_ms) == BATCHES
-    for size, chosen in zip(BATCHES, (scoring.small, scoring.large), strict=True):
-        timings = scoring.timings_ms[size]
-        not_everywhere = {
-            "int8",
-            "native codes",
-            "native blocks",
-        } & names  # by processor, and by whether the library was built
-        assert timings.keys() | not_everywhere == names
-        assert timings[chosen.name] == min(timings.values())
-        assert scoring.scorer(size) is chosen
+def test_fastest_scorer_is_selected_for_each_batch_size(embedding: str, head: str, names: set[str]) -> None:
+    model = make_model(Part(embedding), head, 3_000, 0, whole=False)
+    selection = select_scorers(model, budget_s=0.05, benchmark_min_items=1)
+    assert tuple(selection.timings_ms) == BATCHES
+    for size, selected in zip(BATCHES, (selection.small, selection.large), strict=True):
+        timings = selection.timings_ms[size]
+        # These depend on the processor and on whether the native library is built.
+        optional = {"int8", "native codes", "native blocks"} & names
+        assert timings.keys() | optional == names
+        assert timings[selected.name] == min(timings.values())
+        assert selection.get_scorer(size) is selected
 
 
-def test_what_has_no_rival_is_not_measured() -> None:
-    scoring = select_scorers(model_of(Part("full"), "popularity", 3_000, 0, whole=False), benchmark_min_items=1)
-    assert isinstance(scoring.small, PlainScorer)
-    assert scoring.timings_ms == {}
+def test_single_candidate_is_not_benchmarked() -> None:
+    selection = select_scorers(make_model(Part("full"), "popularity", 3_000, 0, whole=False), benchmark_min_items=1)
+    assert isinstance(selection.small, PlainScorer)
+    assert selection.timings_ms == {}
 
 
-@pytest.mark.parametrize(("embedding", "keeping"), [("full", {"int8"}), ("codes", {"int8", "codes", "native blocks"})])
-def test_who_would_keep_more_than_is_allowed_is_not_built(embedding: str, keeping: set[str]) -> None:
-    model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
-    least = min(kind.estimate_extra_bytes(model) for kind in EXACT_SCORERS if kind.name in keeping)
-    named = select_scorers(model, budget_s=0.05, benchmark_min_items=1, max_extra_bytes=least - 1).timings_ms.get(1, {})
-    assert not keeping & named.keys()
+@pytest.mark.parametrize(
+    ("embedding", "with_tables"), [("full", {"int8"}), ("codes", {"int8", "codes", "native blocks"})]
+)
+def test_scorers_above_max_extra_bytes_are_not_built(embedding: str, with_tables: set[str]) -> None:
+    model = make_model(Part(embedding), "tied", 3_000, 0, whole=False)
+    sizes = {kind.name: kind.estimate_extra_bytes(model) or 0 for kind in EXACT_SCORERS if kind.name in with_tables}
+    smallest = min(size for size in sizes.values() if size)
+    timings = select_scorers(model, budget_s=0.05, benchmark_min_items=1, max_extra_bytes=smallest - 1).timings_ms.get(
+        1, {}
+    )
+    assert not with_tables & timings.keys()
 
 
 @pytest.mark.parametrize("embedding", ["full", "codes"])
 @pytest.mark.parametrize("kind", EXACT_SCORERS)
-def test_what_a_scorer_keeps_is_what_it_said_it_would(kind: type[Scorer], embedding: str) -> None:
-    model = model_of(Part(embedding), "tied", 3_000, 0, whole=False)
-    made = kind.for_model(model)
-    if made is not None:
-        assert made.nbytes == kind.estimate_extra_bytes(model)
+def test_extra_bytes_are_as_estimated(kind: type[Scorer], embedding: str) -> None:
+    model = make_model(Part(embedding), "tied", 3_000, 0, whole=False)
+    scorer = kind.for_model(model)
+    if scorer is not None:
+        assert scorer.nbytes == kind.estimate_extra_bytes(model)
 
 
-def test_small_catalogues_are_not_measured() -> None:
-    native = CodesScorer if library() is None else NativeBlocksScorer
+def test_small_catalogue_is_not_benchmarked() -> None:
+    native = CodesScorer if load_library() is None else NativeBlocksScorer
     for embedding, allow_masks, kind in (
         ("full", True, PlainScorer),
         ("codes", True, native),
         ("codes", False, CodesScorer),
     ):
-        scoring = select_scorers(model_of(Part(embedding), "tied", 50, 0, whole=False), native=allow_masks)
-        assert isinstance(scoring.small, kind)
-        assert scoring.small is scoring.large
-        assert scoring.timings_ms == {}
+        selection = select_scorers(make_model(Part(embedding), "tied", 50, 0, whole=False), native=allow_masks)
+        assert isinstance(selection.small, kind)
+        assert selection.small is selection.large
+        assert selection.timings_ms == {}
 
 
-def test_what_is_kept_is_counted_once_and_told() -> None:
-    model = model_of(Part("codes"), "tied", 60, 0, whole=False)
+def test_extra_bytes_count_once_and_are_described() -> None:
+    model = make_model(Part("codes"), "tied", 60, 0, whole=False)
     codes = CodesScorer.for_model(model)
     assert codes is not None
     assert codes.nbytes == 61 * 8  # a byte for each of eight codes
@@ -99,8 +99,8 @@ def test_what_is_kept_is_counted_once_and_told() -> None:
     }
 
 
-def test_a_predictor_tells_what_it_chose_and_answers_as_before() -> None:
-    model = model_of(Part("full"), "tied", BENCHMARK_MIN_ITEMS, 0, whole=False)
+def test_predictor_describes_its_scorers_and_returns_the_same_items() -> None:
+    model = make_model(Part("full"), "tied", BENCHMARK_MIN_ITEMS, 0, whole=False)
     predictor = Predictor(model, torch.device("cpu"))
     rng = np.random.default_rng(0)
     histories = [rng.integers(1, BENCHMARK_MIN_ITEMS + 1, 5) for _ in range(LARGE_FROM)]

@@ -1,6 +1,6 @@
-"""On a machine without a GPU Triton's interpreter runs the kernel; without Triton these tests are skipped.
+"""Runs the kernel in Triton's interpreter on a machine without a GPU; skips these tests without Triton.
 
-The interpreter knows no threads, no shared memory and no compiler: what goes wrong there only a GPU shows.
+The interpreter has no threads, no shared memory and no compiler: errors there show only on a GPU.
 """
 
 import os
@@ -11,7 +11,7 @@ import torch
 from models.triton.group_maxima import has_triton
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # here and not in a fixture: it is read when Triton is first imported
+    os.environ["TRITON_INTERPRET"] = "1"  # not in a fixture: Triton reads it on import
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The kernel finds the largest score of every group, for every form of table and any number of items and queries."""
+"""Triton kernel: the largest score of every group, for every embedding and number of items and queries."""
 
 import os
 import subprocess
@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from models.config import ModelConfig, Part
+from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.scorers.exact.grouped import GROUP, ChunkedMaxima
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import FEW, ITEMS, MANY, GroupMaxima
-from service_tests.contracts.test_scorers import model_of, queries
+from service_tests.contracts.test_scorers import make_model, make_queries
 
 ROOT = Path(__file__).parents[3]
 TABLES = [
@@ -28,21 +29,21 @@ TABLES = [
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda part: "-".join((part.name, *map(str, part.options.values()))))
 @pytest.mark.parametrize("num_items", [1, GROUP - 1, GROUP, ITEMS - 1, ITEMS, 3 * ITEMS + GROUP + 5])
-def test_the_maxima_are_those_of_torch(table: Part, num_items: int, device: torch.device) -> None:
-    model = model_of(table, "tied", num_items, num_items, whole=False).to(device)
+def test_maxima_equal_those_of_torch(table: Part, num_items: int, device: torch.device) -> None:
+    model = make_model(table, "tied", num_items, num_items, whole=False).to(device)
     if isinstance(model.embedding, CodesEmbedding):
-        splits, codebook = model.embedding.num_subspaces, model.embedding.codebook_size
+        num_subspaces, codebook_size = model.embedding.num_subspaces, model.embedding.codebook_size
         model.embedding.kept.zero_()
-        model.embedding.set_codes(torch.randint(codebook, (num_items, splits), device=device))
+        model.embedding.set_codes(torch.randint(codebook_size, (num_items, num_subspaces), device=device))
     vectors = ItemVectors(model)
     kernel = GroupMaxima(model.embedding, GROUP)
     for rows in (1, FEW, FEW + 1, MANY + 3):
-        query = queries(rows, rows, whole=False).to(device)
-        found, expected = kernel(query), ChunkedMaxima(vectors)(query, ItemFilter(num_items))
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        query = make_queries(rows, rows, whole=False).to(device)
+        maxima, expected = kernel(query), ChunkedMaxima(vectors)(query, ItemFilter(num_items))
+        torch.testing.assert_close(maxima, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_widths_that_are_no_power_of_two_and_tables_in_bf16_are_read(device: torch.device) -> None:
+def test_odd_widths_and_bf16_tables_are_supported(device: torch.device) -> None:
     from models.build import build_model
 
     config = ModelConfig(Part("full"), Part("none"), Part("tied"), dim=24, max_len=5, dropout=0.0)
@@ -51,23 +52,23 @@ def test_widths_that_are_no_power_of_two_and_tables_in_bf16_are_read(device: tor
     query = torch.randn(3, 24, device=device)
     scores = torch.nn.functional.pad(query @ table.float().T, (0, -301 % GROUP), value=-torch.inf)
     scores[:, 0] = -torch.inf
-    found = GroupMaxima(model.embedding, GROUP)(query)
-    torch.testing.assert_close(found, scores.view(3, -1, GROUP).amax(-1), rtol=1e-5, atol=1e-6)
+    maxima = GroupMaxima(model.embedding, GROUP)(query)
+    torch.testing.assert_close(maxima, scores.view(3, -1, GROUP).amax(-1), rtol=1e-5, atol=1e-6)
 
 
-def test_what_the_kernel_does_not_know_is_refused_by_name() -> None:
+def test_unsupported_embedding_error_names_its_class() -> None:
     with pytest.raises(ValueError, match="BlockEmbedding"):
-        GroupMaxima(model_of(Part("blocks"), "tied", 50, 0, whole=False).embedding, GROUP)
+        GroupMaxima(make_model(Part("blocks"), "tied", 50, 0, whole=False).embedding, GROUP)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["full", "packed", "bytes"])
-def test_the_kernel_compiles_for_a_gpu_of_today(form: str, tmp_path: Path) -> None:
-    """What the interpreter takes, the compiler may refuse. In a process of its own: here it is interpreted."""
+def test_kernel_compiles_for_a_current_gpu(form: str, tmp_path: Path) -> None:
+    """The compiler may reject code that the interpreter runs. A child process compiles: this one interprets."""
     if sys.platform != "linux":
-        pytest.skip("Triton brings its assembler for Linux")
+        pytest.skip("Triton ships its assembler for Linux only")
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "service_tests.models.triton.compile_for_gpu", form],
         cwd=ROOT,
         env={**environment, "TRITON_CACHE_DIR": str(tmp_path)},
@@ -76,5 +77,5 @@ def test_the_kernel_compiles_for_a_gpu_of_today(form: str, tmp_path: Path) -> No
         check=False,
         timeout=100,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == ["cubin", "cubin"]
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert process.stdout.split() == ["cubin", "cubin"]

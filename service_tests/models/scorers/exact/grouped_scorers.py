@@ -1,4 +1,4 @@
-"""The scorers of a GPU on the machine that is there: what for_model refuses on a CPU is put together by hand."""
+"""GPU scorers on any device: `for_model` refuses a CPU, so they are built directly."""
 
 import torch
 
@@ -12,9 +12,9 @@ from models.triton.group_maxima import GroupMaxima
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def grouped_scorer(model: SequentialRecommender, *, cells: int) -> Scorer:
+def make_grouped_scorer(model: SequentialRecommender, *, cells: int) -> Scorer:
     return GroupedScorer(ItemVectors(model), cells)
 
 
-def triton_scorer(model: SequentialRecommender) -> Scorer:
+def make_triton_scorer(model: SequentialRecommender) -> Scorer:
     return TritonScorer(ItemVectors(model), GroupMaxima(model.embedding, GROUP))

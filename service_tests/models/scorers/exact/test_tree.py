@@ -1,4 +1,4 @@
-"""The tree's fast best as a scorer: what the contract tests cannot reach with random weights."""
+"""Tree scorer: ties, which the contract tests do not reach with random weights."""
 
 import numpy as np
 import pytest
@@ -8,20 +8,20 @@ from models.config import Part
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.exact.tree import TreeScorer
 from models.scorers.filter import ItemFilter
-from service_tests.contracts.test_scorers import model_of, queries
+from service_tests.contracts.test_scorers import make_model, make_queries
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
-def test_of_equal_items_the_first_in_the_catalogue_are_answered(k: int) -> None:
-    model = model_of(Part("full"), "adaptive", 500, 0, whole=False)
-    hidden = queries(4, 0, whole=False)
+def test_ties_are_in_catalogue_order(k: int) -> None:
+    model = make_model(Part("full"), "adaptive", 500, 0, whole=False)
+    hidden = make_queries(4, 0, whole=False)
     with torch.inference_mode():
         for name, weights in model.head.state_dict().items():
             if name.startswith("tree.tails") or name == "tree.first.weight":
-                weights.copy_(weights[:1].expand_as(weights))  # all items of a block are equal, and so are the tokens
+                weights.copy_(weights[:1].expand_as(weights))  # makes all items of a block equal, and all block tokens
         scorer, plain = TreeScorer.for_model(model), PlainScorer(model)
         assert scorer is not None
         item_filter = ItemFilter(500, [np.array([2, 3, 60, 300])] * 4)
-        found, expected = scorer.find_top_k(hidden, k, item_filter), plain.find_top_k(hidden, k, item_filter)
-    assert torch.equal(found.indices, expected.indices)
-    torch.testing.assert_close(found.values, expected.values)
+        actual, expected = scorer.find_top_k(hidden, k, item_filter), plain.find_top_k(hidden, k, item_filter)
+    assert torch.equal(actual.indices, expected.indices)
+    torch.testing.assert_close(actual.values, expected.values)

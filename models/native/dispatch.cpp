@@ -1,4 +1,4 @@
-// Which levels of the library this processor can run.
+// Selects the levels of the library that this processor can run.
 
 #include "level.h"
 
@@ -9,8 +9,8 @@ extern const Level level_avx512;
 extern const Level level_avx512vbmi;
 #endif
 
-const Level* runnable(int number) {
-    const Level* found[4] = {};
+const Level* get_level(int number) {
+    const Level* levels[4] = {};
     int count = 0;
 #ifdef __x86_64__
     __builtin_cpu_init();
@@ -18,10 +18,10 @@ const Level* runnable(int number) {
     const bool wide = fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
     if (wide && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2"))
-        found[count++] = &level_avx512vbmi;
-    if (wide) found[count++] = &level_avx512;
-    if (fma) found[count++] = &level_avx2;
+        levels[count++] = &level_avx512vbmi;
+    if (wide) levels[count++] = &level_avx512;
+    if (fma) levels[count++] = &level_avx2;
 #endif
-    found[count] = &level_generic;
-    return number >= 0 && number <= count ? found[number] : nullptr;
+    levels[count] = &level_generic;
+    return number >= 0 && number <= count ? levels[number] : nullptr;
 }

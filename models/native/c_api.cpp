@@ -1,0 +1,99 @@
+// The C interface: hidden vectors of a batch of ragged histories, and top-k scans over a catalogue of codes.
+//
+// Calls are stateless and allocate nothing but threads.
+
+#include <atomic>
+#include <initializer_list>
+#include <thread>
+#include <vector>
+
+#include "level.h"
+
+namespace {
+
+constexpr int NO_LEVEL = 1, BAD_HISTORY = 2, BAD_ITEM = 3;
+
+}  // namespace
+
+extern "C" {
+
+// Fingerprint of the structure sizes; a caller with another value was built from other headers.
+int64_t nextup_layout() {
+    int64_t total = 0;
+    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Queries), sizeof(Blocks)})
+        total = total * 1000 + static_cast<int64_t>(size);
+    return total;
+}
+
+// The name of level `number`, 0 for the fastest that this processor can run; null past the last.
+const char* nextup_level(int number) {
+    const Level* level = get_level(number);
+    return level ? level->name : nullptr;
+}
+
+// Floats of memory per thread; 0 for an unknown level.
+int64_t nextup_workspace(const Model* model, int number) {
+    const Level* level = get_level(number);
+    return level ? level->workspace(*model) : 0;
+}
+
+// Encodes history i, items[offsets[i]] to items[offsets[i + 1] − 1], into row i of `out` (count, dim).
+//
+// The newest max_len items count. `times` has one value per item, or is null. `work` holds the workspaces of `threads`
+// threads. Returns 0, or without computing anything NO_LEVEL, BAD_HISTORY (empty) or BAD_ITEM (not in the catalogue).
+int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
+                  int64_t count, float* work, int threads, float* out) {
+    const Level* level = get_level(number);
+    if (!level) return NO_LEVEL;
+    for (int64_t row = 0; row < count; row++)
+        if (offsets[row + 1] <= offsets[row]) return BAD_HISTORY;
+    for (int64_t at = offsets[0]; at < offsets[count]; at++)
+        if (items[at] < 0 || items[at] > model->num_items) return BAD_ITEM;
+    const int64_t floats = level->workspace(*model);
+    std::atomic<int64_t> next{0};
+    const auto run_thread = [&](int thread) {
+        for (int64_t row = next++; row < count; row = next++) {
+            const int64_t whole = offsets[row + 1] - offsets[row];
+            const int64_t length = whole < model->max_len ? whole : model->max_len;
+            const int64_t from = offsets[row + 1] - length;
+            level->encode(*model, items + from, times ? times + from : nullptr, static_cast<int>(length),
+                          work + thread * floats, out + row * model->dim);
+        }
+    };
+    std::vector<std::thread> workers;
+    for (int thread = 1; thread < threads && thread < count; thread++) workers.emplace_back(run_thread, thread);
+    run_thread(0);
+    for (std::thread& worker : workers) worker.join();
+    return 0;
+}
+
+// Floats of memory for a scan of codes; 0 for an unknown level.
+int64_t nextup_codes_workspace(const Codes* table, int number) {
+    const Level* level = get_level(number);
+    return level ? level->codes_workspace(*table) : 0;
+}
+
+// Finds the top k of each query, ties by rising item: scores and items (count, k).
+int nextup_scan_codes(const Codes* table, int number, const Queries* queries, float* work, float* scores,
+                      int64_t* items) {
+    const Level* level = get_level(number);
+    if (!level) return NO_LEVEL;
+    level->scan_codes(*table, *queries, work, scores, items);
+    return 0;
+}
+
+// Floats of memory for a scan of blocks; 0 for an unknown level.
+int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t nprobe) {
+    const Level* level = get_level(number);
+    return level ? level->blocks_workspace(*table, count, nprobe) : 0;
+}
+
+// Like nextup_scan_codes, over the lists (count, nprobe) of each query, its best first; over all blocks without lists.
+int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, const int32_t* lists, int nprobe,
+                       float* work, float* scores, int64_t* items) {
+    const Level* level = get_level(number);
+    if (!level) return NO_LEVEL;
+    level->scan_blocks(*table, *queries, lists, nprobe, work, scores, items);
+    return 0;
+}
+}
