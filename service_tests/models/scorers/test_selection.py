@@ -17,6 +17,7 @@ from models.scorers.selection import (
     EXACT_SCORERS,
     LARGE_FROM,
     ScorerSelection,
+    estimate_scorers,
     select_scorers,
 )
 from service_tests.contracts.test_scorers import make_model
@@ -83,6 +84,16 @@ def test_small_catalogue_is_not_benchmarked() -> None:
         assert isinstance(selection.small, kind)
         assert selection.small is selection.large
         assert selection.timings_ms == {}
+
+
+@pytest.mark.parametrize(
+    ("embedding", "head"), [("full", "tied"), ("codes", "tied"), ("full", "adaptive"), ("full", "popularity")]
+)
+def test_estimate_agrees_with_the_selection_for_a_small_catalogue(embedding: str, head: str) -> None:
+    model = make_model(Part(embedding), head, 3_000, 0, whole=False)
+    selection, estimate = select_scorers(model), estimate_scorers(model)
+    assert estimate.extra_bytes == selection.nbytes
+    assert estimate.scores_written == isinstance(selection.small, PlainScorer)
 
 
 def test_extra_bytes_count_once_and_are_described() -> None:
