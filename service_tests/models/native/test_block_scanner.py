@@ -49,9 +49,8 @@ def test_top_k_equals_that_of_numpy(
         return
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, codebook_size, (num_items + 1, num_subspaces), dtype=np.uint8)
-    lookup_tables = rng.integers(-width, width + 1, (count, num_subspaces * codebook_size)).astype(
-        np.float32
-    ) + rng.integers(-50, 50)
+    entries = rng.integers(-width, width + 1, (count, num_subspaces * codebook_size)) + rng.integers(-50, 50)
+    lookup_tables = entries.astype(np.float32)
     scores = lookup_tables[:, codes + np.arange(num_subspaces) * codebook_size].sum(-1)
     scores[:, 0] = -np.inf
     excluded = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]

@@ -71,9 +71,8 @@ def test_scores_equal_those_of_the_embedding(library: Library) -> None:
     embedding.reset_special()
     hidden = torch.randn(32, 64)
     codebooks = embedding.pieces.weight.unflatten(0, (embedding.num_subspaces, embedding.codebook_size))
-    lookup_tables = torch.einsum("mcd,nmd->nmc", codebooks, hidden.unflatten(1, (embedding.num_subspaces, -1))).flatten(
-        1
-    )
+    subspaces = hidden.unflatten(1, (embedding.num_subspaces, -1))
+    lookup_tables = torch.einsum("mcd,nmd->nmc", codebooks, subspaces).flatten(1)
     scanner = CodeScanner(
         library, embedding.kept.numpy(), embedding.num_subspaces, embedding.codebook_size, are_packed=True
     )

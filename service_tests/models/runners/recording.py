@@ -43,7 +43,7 @@ class CountingCapture:
 
 
 def limit_memory(model: SequentialRecommender, max_cells: int) -> list[tuple[int, int]]:
-    """Make larger batches run out of memory, and return the list of shapes that are shapes."""
+    """Make larger batches run out of memory, and return the list of attempted shapes."""
     shapes: list[tuple[int, int]] = []
 
     def check(_: object, arguments: tuple[object, ...]) -> None:
