@@ -1,4 +1,4 @@
-"""One batch of queries for a native scan: validated, laid out as the library reads it, with buffers for the results."""
+"""One batch of queries for a native scan: validated, in the library's layout, with buffers for the results."""
 
 import ctypes
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Chooses the runner of a model: CUDA graphs on a GPU, native code on a CPU if the library supports the model.
+"""Chooses the runner of a model: CUDA graphs on a GPU, native code on a CPU, or plain torch.
 
-Either is used only if it agrees with plain torch, which runs everything else.
+The first two are used only where they agree with torch, native code only for models that the library supports.
 """
 
 import logging

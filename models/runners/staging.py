@@ -1,4 +1,4 @@
-"""Fixed host and device memory of the batches of one bucket, so that a CUDA graph can read the same addresses.
+"""Fixed host and device memory for the batches of one bucket, as CUDA graphs need fixed addresses.
 
 Items, times and lengths share one tensor, pinned where the device is a GPU, and reach the device in one copy.
 """

@@ -44,7 +44,7 @@ class Scorer(ABC):
     @classmethod
     @abstractmethod
     def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
-        """Compute `nbytes` from the shape of a model, or return None if the scorer does not fit it on any device."""
+        """Compute `nbytes` from the shape of a model; None if the scorer fits it on no device."""
 
     @abstractmethod
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:

@@ -68,7 +68,10 @@ class ItemFilter:
             scores[:, self.num_items + 1 - first :] = lowest
 
     def mask_blocks(self, scores: Tensor, rows: Tensor, blocks: Tensor) -> None:
-        """Filter (P, size) scores in place: line p has row `rows[p]` and the items from `blocks[p]` · size."""
+        """Filter (P, size) scores of single blocks in place.
+
+        Line p has the scores of row `rows[p]` for the items from `blocks[p]` · size.
+        """
         size = scores.shape[1]
         items = blocks[:, None] * size + torch.arange(size, device=scores.device)
         scores.masked_fill_((items == PADDING) | (items > self.num_items), -torch.inf)

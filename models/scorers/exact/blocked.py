@@ -1,7 +1,7 @@
-"""Scores the catalogue in chunks that fit the cache and keeps a running top k: (B, items) scores are never written.
+"""Scores the catalogue in chunks that fit the cache, with a running top k.
 
-Exact, for tables that are in memory uncompressed. A chunk costs its matrix product and its maxima; only rows whose
-maximum exceeds their current k-th value select a top k from it.
+Never writes (B, items) scores. Exact, for tables that are in memory uncompressed. A chunk costs its matrix product and
+its maxima; only rows whose maximum exceeds their current k-th value select a top k from it.
 """
 
 from typing import Self

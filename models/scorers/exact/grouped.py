@@ -1,7 +1,7 @@
-"""Exact scoring on a GPU without (B, items) scores: the maximum of each group, then all items of the k best groups.
+"""Exact scoring on a GPU by group maxima, then all items of the k best groups.
 
-In torch, for heads whose scores are inner products, over compressed tables too. CPUs use `blocked`, whose chunks fit a
-cache; a GPU needs large chunks and few launches.
+Never writes (B, items) scores. In torch, for heads whose scores are inner products, over compressed tables too. CPUs
+use `blocked`, whose chunks fit a cache; a GPU needs large chunks and few launches.
 
 A few groups are enough. Take the k groups with the largest maxima, the earlier one of a tie. They hold k items that
 score at least the smallest of these maxima. An item of another group scores at most its group's maximum, which is
@@ -89,9 +89,10 @@ class ChunkedMaxima:
 def score_groups(
     vectors: ItemVectors, query: Tensor, rows: Tensor, groups: Tensor, size: int, item_filter: ItemFilter
 ) -> Tensor:
-    """(P, size): line p has the scores of `query` row `rows[p]`, of (B, width), for the items of group `groups[p]`.
+    """Score all items of P pairs of row and group → (P, size).
 
-    Filtered items score −inf. Pairs of row and group must be unique.
+    Line p has the scores of row `rows[p]` of `query` (B, width) for the items of group `groups[p]`. Filtered items score
+    −inf. Pairs of row and group must be unique.
     """
     items = groups[:, None] * size + torch.arange(size, device=groups.device)
     table = vectors.get_rows(items.flatten().clamp_max(vectors.num_items))

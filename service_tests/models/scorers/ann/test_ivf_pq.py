@@ -1,4 +1,4 @@
-"""IVF-PQ index and scorer: the ANN contract, the layout of lists, the exact scan of its file, choice of the kind."""
+"""IVF-PQ index and scorer: ANN contract, layout of lists, exact scan of the file, choice of the index kind."""
 
 from collections.abc import Iterator
 from pathlib import Path
