@@ -36,9 +36,7 @@ def make_http_load(http: httpx.AsyncClient, users: Sequence[str], answers: dict[
         if answer["served_by"] == "popularity" and answer["reason"] in ("store_unavailable", "overloaded"):
             return f"popularity, {answer['reason']}"
         version = answer["history_version"]
-        assert acknowledged <= version <= count_sent(), (
-            "all acknowledged events and only events that were sent"
-        )
+        assert acknowledged <= version <= count_sent(), "all acknowledged events and only events that were sent"
         assert answer["served_by"] == ("model" if version else "popularity"), answer
         if version:
             history = tuple(map(get_item, range(version)))

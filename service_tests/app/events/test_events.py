@@ -86,9 +86,7 @@ async def test_timestamps_are_seconds_milliseconds_or_rfc_3339(
     assert await read_history(service, user) == [("i1", milliseconds)]
 
 
-async def test_event_without_timestamp_gets_the_time_of_arrival(
-    service: Service, new_user: Callable[[], str]
-) -> None:
+async def test_event_without_timestamp_gets_the_time_of_arrival(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     before = time.time_ns() // 1_000_000
     await send(service, {"user_id": user, "item_id": 77})

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from models.config import ModelConfig, Part
-from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.scorers.exact.grouped import GROUP, ChunkedMaxima
 from models.scorers.filter import ItemFilter
