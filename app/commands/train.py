@@ -1,6 +1,6 @@
 """`nextup train`: read a log, train a model, evaluate it and write an artifact.
 
-Started by torchrun, it is one of several ranks.
+Started by torchrun, it is one of several ranks (docs/training/distributed.md).
 """
 
 import argparse
