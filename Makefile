@@ -11,7 +11,7 @@ TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install native lint format types imports sanitize wheel check test coverage ray chart bench train serve clean
+.PHONY: help install native lint format types imports sanitize wheel check test coverage ray chart docs bench train serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -95,6 +95,12 @@ chart: install ## install helm-sdkpy and the Kubernetes schemas, and run the tes
 	$(BIN)/pip install --quiet --constraint constraints.txt --ignore-requires-python helm-sdkpy==0.1.32 kubernetes-validate==1.37.0
 	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/contracts/test_chart.py service_tests/contracts/test_chart_installed.py
 
+# The packages of the extra `docs` join the environment; Sphinx turns warnings and broken links into errors.
+docs: install ## generate the reference pages and build the documentation site in site/
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/generate_reference.py
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet --builder html --conf-dir docs . site
+
 bench: install ## run the serving benchmark on ARTIFACT=… (demo) with the histories of LOG=… (those in the store)
 	$(BIN)/nextup bench serve $(LOG) --artifact $(or $(ARTIFACT),var/demo)
 
@@ -105,4 +111,4 @@ serve: install ## start the service with the demo model, on http://127.0.0.1:800
 	@exec $(BIN)/nextup serve --demo
 
 clean: ## remove environments and caches, but not var/
-	rm -rf $(VENV) $(WHEEL_VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
