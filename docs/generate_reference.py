@@ -81,8 +81,8 @@ def build_metrics() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = list(getattr(collector, "_labelnames", ()))
         values = find_label_values(collector, labels)
-        shown = [f"{label} ({', '.join(values[label])})" if values.get(label) else label for label in labels]
-        rows.append((f"`{name}`", family.type, ", ".join(shown), family.documentation))
+        described = [f"{label} ({', '.join(values[label])})" if values.get(label) else label for label in labels]
+        rows.append((f"`{name}`", family.type, ", ".join(described), family.documentation))
     intro = (
         "Prometheus text at `/metrics`, OpenMetrics on request. Values of a label in brackets exist from the start; "
         "other labels get their values from traffic. No label contains a user or an item. With several workers, any "
