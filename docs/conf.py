@@ -39,7 +39,8 @@ NAVIGATION = {
     "Train": ["training/distributed", "training/cold-start", "/models/LOG", "/models/results/README"],
     "Understand": [
         *("architecture/overview", "architecture/batching-and-admission", "architecture/history-store"),
-        *("architecture/model-lifecycle", "architecture/scoring", "architecture/native-code"),
+        *("architecture/redis-cluster", "architecture/model-lifecycle", "architecture/model-process"),
+        *("architecture/scoring", "architecture/native-code", "architecture/telemetry"),
         *("adr/index", "benchmarks/README", "glossary"),
     ],
     "Change": ["/CONTRIBUTING", "/CHANGELOG"],
