@@ -194,6 +194,11 @@ def test_index_lists_every_decision_with_its_title() -> None:
     assert rows == titles
 
 
+def test_contributing_lists_every_make_target() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", read(ROOT / "Makefile"), re.MULTILINE)) - {"help"}
+    assert {f"make {target}" for target in targets} <= set(find_code_spans(read(ROOT / "CONTRIBUTING.md")))
+
+
 def test_readme_is_short() -> None:
     assert len(read(ROOT / "README.md").splitlines()) <= 130
 
