@@ -108,6 +108,9 @@ def test_paths_exist(document: Path) -> None:
             assert (ROOT / span).exists(), span
         elif re.fullmatch(r"\w+\.(py|lua|h|cpp)", span):
             assert span in SOURCE_NAMES, span
+    for block in find_code_blocks(read(document)):
+        for path in re.findall(r"(?<![\w./-])(?:app|models|service_tests|docs|docker)/[\w./-]*\w", block):
+            assert (ROOT / path).exists(), path
 
 
 @each_document
