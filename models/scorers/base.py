@@ -52,3 +52,17 @@ class Scorer(ABC):
 
     def describe(self) -> dict[str, str | bool | int | float]:
         return {"name": self.name, "exact": self.is_exact, "bytes": self.nbytes}
+
+
+class ApproximateScorer(Scorer):
+    """A scorer that reads an index: it is built from the index, not from the model alone."""
+
+    is_exact = False
+
+    @classmethod
+    def for_model(cls, model: SequentialRecommender) -> Self | None:  # noqa: ARG003
+        return None
+
+    @classmethod
+    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:  # noqa: ARG003
+        return None

@@ -25,7 +25,7 @@ from models.scorers.ann.calibration import (
     choose_num_lists,
     sample_training_vectors,
 )
-from models.scorers.base import IndexInfo, Scorer, TopK
+from models.scorers.base import ApproximateScorer, IndexInfo, Scorer, TopK
 from models.scorers.exact.blocked import BlockedScorer
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import Indices, ItemFilter
@@ -74,11 +74,10 @@ class IvfIndex:
         return items.clamp_min(0)
 
 
-class IvfScorer(Scorer):
+class IvfScorer(ApproximateScorer):
     """Scores the candidates of an `IvfIndex` exactly."""
 
     name = "ivf"
-    is_exact = False
 
     def __init__(self, vectors: ItemVectors, index: IvfIndex, fallback: Scorer) -> None:
         self._vectors = vectors
@@ -87,15 +86,6 @@ class IvfScorer(Scorer):
         self.recall = index.recall
         # A byte per dimension and an 8-byte item index, in a mapped file that all workers share.
         self.nbytes = vectors.num_items * (index.index.code_size + 8)
-
-    @classmethod
-    def for_model(cls, model: SequentialRecommender) -> Self | None:  # noqa: ARG003
-        """Return None: an index takes queries to build."""
-        return None
-
-    @classmethod
-    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:  # noqa: ARG003
-        return None
 
     @classmethod
     def from_index(cls, model: SequentialRecommender, index: IvfIndex, fallback: Scorer | None = None) -> Self | None:

@@ -31,7 +31,7 @@ from models.scorers.ann.calibration import (
     sample_training_vectors,
 )
 from models.scorers.ann.ivf import import_faiss
-from models.scorers.base import IndexInfo, Scorer, TopK
+from models.scorers.base import ApproximateScorer, IndexInfo, Scorer, TopK
 from models.scorers.exact.native_blocks import NativeBlocksScorer, build_lookup_tables, get_six_bit_embedding
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors
@@ -78,11 +78,10 @@ class IvfPqIndex:
         return cls(**{name: arrays[name] for name in ARRAYS}, nprobe=nprobe, recall=recall, queries=queries)
 
 
-class IvfPqScorer(Scorer):
+class IvfPqScorer(ApproximateScorer):
     """Scans the blocks of the lists nearest to a query."""
 
     name = "native lists"
-    is_exact = False
 
     def __init__(self, embedding: CodesEmbedding, index: IvfPqIndex, scanner: BlockScanner, fallback: Scorer) -> None:
         """`scanner` reads the blocks of the index."""
@@ -91,15 +90,6 @@ class IvfPqScorer(Scorer):
         self.recall = index.recall
         self.nbytes = self._centroids.nbytes + self._radii.nbytes
         self.width = len(index.radii)
-
-    @classmethod
-    def for_model(cls, model: SequentialRecommender) -> Self | None:  # noqa: ARG003
-        """Return None: an index takes queries to build."""
-        return None
-
-    @classmethod
-    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:  # noqa: ARG003
-        return None
 
     @classmethod
     def from_index(cls, model: SequentialRecommender, index: IvfPqIndex, fallback: Scorer) -> Self | None:

@@ -91,8 +91,8 @@ def score_groups(
 ) -> Tensor:
     """Score all items of P pairs of row and group → (P, size).
 
-    Line p has the scores of row `rows[p]` of `query` (B, width) for the items of group `groups[p]`. Filtered items score
-    −inf. Pairs of row and group must be unique.
+    Line p has the scores of row `rows[p]` of `query` (B, width) for the items of group `groups[p]`. Filtered items
+    score −inf. Pairs of row and group must be unique.
     """
     items = groups[:, None] * size + torch.arange(size, device=groups.device)
     table = vectors.get_rows(items.flatten().clamp_max(vectors.num_items))

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 from models.config import Part
 from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
-from models.scorers.base import Scorer, TopK
+from models.scorers.base import ApproximateScorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.selection import BATCHES, select_plain_scorer
@@ -62,18 +62,10 @@ class TestIvfScorer(AnnScorerContract):
     rtol, atol = 1.3e-6, 1e-5
 
 
-class ForbiddenScorer(Scorer):
+class ForbiddenScorer(ApproximateScorer):
     """Fails on every call."""
 
     name = "forbidden"
-
-    @classmethod
-    def for_model(cls, model: SequentialRecommender) -> Self | None:
-        raise AssertionError
-
-    @classmethod
-    def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
-        raise AssertionError
 
     def find_top_k(self, hidden: torch.Tensor, k: int, item_filter: ItemFilter) -> TopK:
         raise AssertionError(f"{len(hidden)} histories went to the exact scorer")
