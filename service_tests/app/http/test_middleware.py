@@ -67,7 +67,7 @@ async def test_internal_error_hides_its_cause_from_the_client(
     async def fail(*_: object) -> None:
         raise RuntimeError("the secret inside")
 
-    monkeypatch.setattr(service.state["users"], "history", fail)
+    monkeypatch.setattr(service.state["users"], "read_history", fail)
     response = await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
     assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
     assert "secret" not in response.text
