@@ -39,7 +39,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="newest items of a history that are used (default: by the log)",
     )
     model.add_argument(
-        "--dropout", type=float_in(0, 1, high_open=True), metavar="P", help="0 to below 1 (default: by the log)"
+        "--dropout",
+        type=float_in(0, 1, high_open=True),
+        metavar="P",
+        help="dropout rate, 0 to below 1 (default: by the log)",
     )
     model.add_argument(
         "--intervals",
