@@ -8,11 +8,11 @@ from starlette.responses import JSONResponse
 
 from app.events.schemas import EventsRequest, EventsResponse
 from app.events.service import EventService
-from app.http.dependencies import state
+from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 
 router = APIRouter(tags=["events"])
-Service = Annotated[EventService, Depends(state("events"))]
+Service = Annotated[EventService, Depends(get_state("events"))]
 
 
 @router.post(

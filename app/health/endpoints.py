@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.errors import Draining, ModelUnavailable, StoreUnavailable
 from app.health.monitor import HealthMonitor
-from app.http.dependencies import state
+from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.telemetry.exposition import render_metrics
 
@@ -27,7 +27,7 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", responses=declare_errors(500, 503))
-async def readyz(monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Health:
+async def readyz(monitor: Annotated[HealthMonitor, Depends(get_state("health_monitor"))]) -> Health:
     """Readiness: the model is warm and Redis answers. 503 while either is unavailable, and during shutdown."""
     if monitor.draining:
         raise Draining
@@ -39,7 +39,9 @@ async def readyz(monitor: Annotated[HealthMonitor, Depends(state("health_monitor
 
 
 @router.get("/metrics", response_class=Response, responses=declare_errors(500))
-async def metrics(request: Request, monitor: Annotated[HealthMonitor, Depends(state("health_monitor"))]) -> Response:
+async def metrics(
+    request: Request, monitor: Annotated[HealthMonitor, Depends(get_state("health_monitor"))]
+) -> Response:
     """Return the metrics of all workers as Prometheus text, or as OpenMetrics if the Accept header asks for it."""
     monitor.update_gauges()
     content, content_type = render_metrics(request.headers.get("accept", ""))

@@ -27,9 +27,6 @@ def get_state(name: str) -> Callable[[Request], Awaitable[Any]]:
     return get_entry
 
 
-state = get_state
-
-
 async def _get_deadline(
     request: Request,
     x_request_deadline_ms: Annotated[

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from app.inference.interfaces import ServingVersion
 from app.inference.query import Query, TopItems
-from app.item_key import ItemKeys
 from models.catalogue.catalogue import Catalogue
+from models.catalogue.item_key import ItemKeys
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.item_key import ItemKeys
 from app.telemetry.request_context import RequestTrace
 from models.catalogue.catalogue import Catalogue
+from models.catalogue.item_key import ItemKeys
 
 NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 

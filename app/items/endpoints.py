@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from app.errors import NotFound
-from app.http.dependencies import state
+from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.inference import Engine as AnyEngine
 from app.items.schemas import CatalogueItem
 
 router = APIRouter(prefix="/items", tags=["items"])
-Engine = Annotated[AnyEngine, Depends(state("engine"))]
+Engine = Annotated[AnyEngine, Depends(get_state("engine"))]
 
 
 @router.get("/{item_id:path}", responses=declare_errors(404, 422, 500))

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from app.errors import HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
 from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s, find_popular_items
-from app.item_key import ItemKeys, item_keys
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
 from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
@@ -28,6 +27,7 @@ from app.stores.history import HistoryStore
 from app.stores.results import EMPTY_HISTORY, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, get_recommendation_counter
 from app.telemetry.request_context import CURRENT_TRACE, Stage, generate_id
+from models.catalogue.item_key import ItemKeys, item_keys
 
 NO_ITEMS: ItemKeys = np.empty(0, dtype="<u8")
 

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from app.errors import Overloaded, StoreUnavailable
-from app.item_key import ItemKeys, item_keys
 from app.stores.history import HistoryStore
+from models.catalogue.item_key import ItemKeys, item_keys
 
 MAX_NAMED_ITEMS = 100
 """Most unknown items that one response lists."""

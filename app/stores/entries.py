@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.item_key import item_key
+from models.catalogue.item_key import item_key
 
 Entries = NDArray[np.void]
 """(n,) with the fields `key` and `time`."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Literal, NamedTuple
 
-from app.item_key import ItemKeys
 from app.stores.entries import ENTRY_BYTES, NO_ENTRIES, Entries, EventTimes, decode_items_value
 from app.stores.errors import DamagedHistory
 from app.stores.records import HistoryEvent, get_retained_records, split_records
+from models.catalogue.item_key import ItemKeys
 
 AppendStatus = Literal["stored", "duplicate", "late"]
 _STATUS: dict[int, AppendStatus] = {ord("s"): "stored", ord("d"): "duplicate", ord("l"): "late"}

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from app.http.dependencies import state
+from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.users.schemas import ErasureReceipt, MergeReceipt, MergeRequest, StoredEvent, UserHistory
 from app.users.service import UserService
 
 router = APIRouter(prefix="/users", tags=["users"])
-Service = Annotated[UserService, Depends(state("users"))]
+Service = Annotated[UserService, Depends(get_state("users"))]
 # `:path` in the routes, because an id may contain slashes, and servers unescape them before routing.
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from app.bench.serve.rounds import Target
-from app.item_key import ItemKeys
 from models.artifact import Artifact
 from models.batch import Times
+from models.catalogue.item_key import ItemKeys
 from models.predictor import Predictor
 
 TIMEOUT_S = 60.0

@@ -14,11 +14,11 @@ from app.bench.load.profile import LoadProfile
 from app.bench.load.requests import build_read_bodies, build_write_bodies, sample_by_weight
 from app.bench.processes import LOOPBACK
 from app.cli.load_histories import load_events
-from app.item_key import ItemKeys
 from app.settings import Settings
 from app.stores.session import open_store, redis_url
 from models.batch import Times
 from models.catalogue.files import TABLE
+from models.catalogue.item_key import ItemKeys
 
 MAX_USERS = 100_000  # read from the store
 READ_BATCH = 2_000  # below the store's limit of waiting reads

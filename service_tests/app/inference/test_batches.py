@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from app.inference import Query, SimilarQuery, TopItems, find_popular_items
 from app.inference.servable import Servable
-from app.item_key import item_keys
 from models.artifact import load_artifact
+from models.catalogue.item_key import item_keys
 from service_tests.app.inference.test_servable import find_eligible, items, queries
 from service_tests.support.artifacts import write_tiny_artifact
 

@@ -12,8 +12,8 @@ from app.batching.latency_model import MIN_BATCHES
 from app.inference import Query, SimilarQuery, TopItems
 from app.inference.local_engine import INLINE_S, InferenceEngine
 from app.inference.servable import Servable
-from app.item_key import item_keys
 from models.artifact import load_artifact
+from models.catalogue.item_key import item_keys
 from service_tests.support.artifacts import write_tiny_artifact
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from app.errors import ArtifactRejected, NotFound
 from app.inference import Query, SimilarQuery, TopItems, find_popular_items
 from app.inference.servable import Servable, open_servable
-from app.item_key import item_keys
 from models.artifact import load_artifact
-from models.catalogue.item_key import KeyIndex
+from models.catalogue.item_key import KeyIndex, item_keys
 from models.native.build import build
 from models.native.library import load_library
 from service_tests.support.artifacts import write_tiny_artifact

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from app.inference import Query, TopItems
 from app.inference.servable import Servable
-from app.item_key import item_keys
 from models.artifact import load_artifact
 from models.batch import NO_TIME
+from models.catalogue.item_key import item_keys
 from models.times import FIRST_SECOND
 from service_tests.support.artifacts import write_tiny_artifact
 

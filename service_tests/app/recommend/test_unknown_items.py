@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from app.item_key import item_keys
 from app.recommend.unknown_items import UnknownItemResolver
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
+from models.catalogue.item_key import item_keys
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.item_key import item_keys
 from app.stores.entries import ENTRY_BYTES, MAX_TIME_S, encode_entry
 from app.stores.records import MAX_TIMESTAMP_MS
 from app.stores.results import decode_history
+from models.catalogue.item_key import item_keys
 
 milliseconds = st.integers(-MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS)
 

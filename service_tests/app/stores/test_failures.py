@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreUnavailable
-from app.item_key import item_keys
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
+from models.catalogue.item_key import item_keys
 from service_tests.app.stores.servers import call_each_primary
 
 pytestmark = pytest.mark.anyio

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from app.errors import StoreUnavailable
-from app.item_key import item_keys
 from app.stores.entries import ENTRY_BYTES, encode_entry
 from app.stores.errors import InvalidEvent, InvalidId
 from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, build_user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent
 from app.stores.redis.client import RedisClient
+from models.catalogue.item_key import item_keys
 from service_tests.app.stores.servers import call_each_primary, read_statistic
 
 pytestmark = pytest.mark.anyio

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.item_key import item_keys
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import AppendResult
 from app.users.service import UserService
+from models.catalogue.item_key import item_keys
 from service_tests.app.stores.reference_history import ReferenceHistory
 
 USERS = ["first", "second}%"]

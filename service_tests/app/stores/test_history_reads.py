@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from app.errors import DeadlineExceeded, Draining, Overloaded, StoreUnavailable
-from app.item_key import item_keys
 from app.stores.history import HistoryStore
 from app.stores.history_reads import MAX_READS_IN_FLIGHT, MAX_USERS_PER_READ, HistoryReads
 from app.stores.records import NewEvent
@@ -18,6 +17,7 @@ from app.stores.redis.client import ConcurrencyLimiter, RedisClient, make_pipeli
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
 from app.stores.results import StoredHistory
+from models.catalogue.item_key import item_keys
 from service_tests.app.stores.servers import call_each_primary, count_calls, read_statistic
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,8 @@ from app.bench.serve.peers.torchserve import (
 )
 from app.bench.serve.recall import compute_recall, fetch_answers
 from app.bench.serve.servers import run_uvicorn
-from app.item_key import item_keys
 from models.artifact import load_artifact
+from models.catalogue.item_key import item_keys
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.service import Service
 

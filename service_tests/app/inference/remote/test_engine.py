@@ -15,9 +15,9 @@ from app.inference.local_engine import InferenceEngine
 from app.inference.remote import engine as remote_engine
 from app.inference.remote.engine import RemoteEngine
 from app.inference.remote.server import ModelServer
-from app.item_key import item_keys
 from app.model_server.process import serve_model
 from app.settings import Settings
+from models.catalogue.item_key import item_keys
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.service import wait_until
 

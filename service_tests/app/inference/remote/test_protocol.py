@@ -30,7 +30,7 @@ from app.inference.remote.protocol import (
     encoder,
     server_message_decoder,
 )
-from app.item_key import ItemKeys
+from models.catalogue.item_key import ItemKeys
 from service_tests.support.artifacts import tiny_catalogue
 from service_tests.support.service import wait_until
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import pytest
 
 from app.errors import StoreUnavailable
-from app.item_key import item_keys
 from app.stores.history import HistoryStore
 from app.stores.keys import build_user_keys
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.results import StoredHistory
 from app.users.service import UserService
+from models.catalogue.item_key import item_keys
 from service_tests.app.stores.servers import count_calls, read_statistic
 from service_tests.support.redis_cluster import RedisCluster, run_redis_cluster
 from service_tests.support.redis_processes import RedisProcess, wait_for_redis
