@@ -1,6 +1,6 @@
 """Dashboard "Latency by stage": time spent in a recommendation."""
 
-from app.monitoring.panels import Dashboard, Panel, Query, Row
+from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
 from app.monitoring.promql import QUANTILES, mean, quantile, rate
 
 
@@ -26,14 +26,10 @@ STAGES = Row(
             width=24,
             stacked=True,
         ),
-        *(
-            Panel(
-                name,
-                "Stage duration. Percentiles of the stages do not add up to the percentile of the request.",
-                "s",
-                (Query(quantile(fraction, "nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
-            )
-            for fraction, name in QUANTILES.items()
+        *make_quantile_panels(
+            "Stage duration. Percentiles of the stages do not add up to the percentile of the request.",
+            "nextup_stage_duration_seconds",
+            "stage",
         ),
     ),
 )

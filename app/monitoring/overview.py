@@ -1,8 +1,8 @@
 """Dashboard "Overview": service health, and where to look next."""
 
 from app.monitoring import limits
-from app.monitoring.panels import Dashboard, Panel, Query, Row
-from app.monitoring.promql import QUANTILES, or_zero, quantile, rate
+from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
+from app.monitoring.promql import or_zero, rate
 
 
 def _make_tile(title: str, description: str, unit: str, expr: str, bad_above: float | None = None) -> Panel:
@@ -82,14 +82,10 @@ REQUESTS = Row(
             ),
             width=12,
         ),
-        *(
-            Panel(
-                name,
-                "Latency from the first byte of a request to the last byte of its response, by route.",
-                "s",
-                (Query(quantile(fraction, "nextup_http_request_duration_seconds", "route"), "{{route}}"),),
-            )
-            for fraction, name in QUANTILES.items()
+        *make_quantile_panels(
+            "Latency from the first byte of a request to the last byte of its response, by route.",
+            "nextup_http_request_duration_seconds",
+            "route",
         ),
     ),
 )

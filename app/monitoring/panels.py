@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.monitoring.promql import QUANTILES, quantile
+
 DATASOURCE = {"type": "prometheus", "uid": "nextup-prometheus"}
 """Provisioned under this uid in docker/grafana/provisioning/datasources."""
 TAG = "nextup"
@@ -43,6 +45,14 @@ class Panel:
     bad_below: float | None = None
     legend_only: bool = False
     """For a stat: show the legend instead of the value."""
+
+
+def make_quantile_panels(description: str, histogram: str, label: str) -> tuple[Panel, ...]:
+    """Make one panel per quantile of a histogram in seconds, with one series per value of `label`."""
+    return tuple(
+        Panel(name, description, "s", (Query(quantile(fraction, histogram, label), f"{{{{{label}}}}}"),))
+        for fraction, name in QUANTILES.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

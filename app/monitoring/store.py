@@ -1,7 +1,7 @@
 """Dashboard "Store and events": Redis and event ingestion."""
 
 from app.monitoring.memory import USERS
-from app.monitoring.panels import Dashboard, Panel, Query, Row
+from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
 from app.monitoring.promql import QUANTILES, or_zero, quantile, rate
 
 STORE = Row(
@@ -29,14 +29,10 @@ STORE = Row(
             "ops",
             (Query(or_zero(rate("nextup_store_errors_total", "operation")), "{{operation}}"),),
         ),
-        *(
-            Panel(
-                name,
-                "Duration of an operation, including the wait for a connection.",
-                "s",
-                (Query(quantile(fraction, "nextup_store_duration_seconds", "operation"), "{{operation}}"),),
-            )
-            for fraction, name in QUANTILES.items()
+        *make_quantile_panels(
+            "Duration of an operation, including the wait for a connection.",
+            "nextup_store_duration_seconds",
+            "operation",
         ),
     ),
 )

@@ -40,9 +40,8 @@ class ConeEncoder(SequenceEncoder):
         if dim % heads:
             raise ValueError(f"heads must divide dim {dim} (got {heads})")
         rotary = RotaryPositions(dim // heads, max_len)
-        self.scale = (
-            dim**0.5
-        )  # item vectors start small; without this the output of the first block would dominate them
+        # Item vectors start small; without this the output of the first block would dominate them.
+        self.scale = dim**0.5
         self.window = window
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(

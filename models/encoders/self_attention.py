@@ -34,9 +34,8 @@ class SelfAttentionEncoder(SequenceEncoder):
         if dim % heads:
             raise ValueError(f"heads must divide dim {dim} (got {heads})")
         rotary = RotaryPositions(dim // heads, max_len) if positions == "rotary" else None
-        self.scale = (
-            dim**0.5
-        )  # item vectors start small; without this the output of the first block would dominate them
+        # Item vectors start small; without this the output of the first block would dominate them.
+        self.scale = dim**0.5
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.blocks = build_shared_blocks(

@@ -5,6 +5,8 @@ Recall is measured on hidden vectors of real histories, because synthetic vector
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,11 @@ from torch import Tensor
 from models.scorers.base import Scorer
 from models.scorers.filter import ItemFilter
 from models.scorers.vectors import ItemVectors
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Index = TypeVar("Index", bound="DataclassInstance")
 
 MIN_RECALL = 0.995
 """recall@10 that an index must reach: the target is 0.99, and other histories than the measured ones differ."""
@@ -39,27 +46,30 @@ def sample_training_vectors(vectors: ItemVectors, num_lists: int) -> Tensor:
 
 
 def calibrate_nprobe(
-    build_scorer: Callable[[int], Scorer | None],
+    index: Index,
+    build_scorer: Callable[[Index], Scorer | None],
     num_lists: int,
     hidden: Tensor,
     exact: Scorer,
     item_filter: ItemFilter,
     min_recall: float,
-) -> tuple[int, float] | None:
-    """Return the smallest nprobe that reaches `min_recall`, and its recall; None if a quarter of all lists does not.
+) -> Index | None:
+    """Copy `index` with the smallest `nprobe` that reaches `min_recall`, and with its `recall`.
 
-    `build_scorer` builds the scorer with a given nprobe; `hidden` (Q, dim) are the queries.
+    None if a quarter of all lists does not reach it, or if no scorer can read the index. `hidden` (Q, dim) are the
+    queries.
     """
     expected = _find_top_items(exact, hidden, item_filter)
     for nprobe in _list_steps(num_lists // MIN_LISTS_PER_PROBE):
-        scorer = build_scorer(nprobe)
+        candidate = replace(index, nprobe=nprobe)
+        scorer = build_scorer(candidate)
         if scorer is None:
             return None
         retrieved = _find_top_items(scorer, hidden, item_filter)
         is_hit = (expected[:, :, None] == retrieved[:, None, :]).any(-1)
         recall = float(is_hit[expected > 0].float().mean())
         if recall >= min_recall:
-            return nprobe, round(recall, 5)
+            return replace(candidate, recall=round(recall, 5))
     return None
 
 

@@ -7,7 +7,7 @@ that k eligible items come back as from any other scorer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -155,13 +155,15 @@ def build_ivf(
         return None
     num_lists = choose_num_lists(vectors.num_items)
     index = IvfIndex(_build_faiss_index(vectors, num_lists), num_lists, 1, 0.0, len(hidden))
-    item_filter = ItemFilter(vectors.num_items, excluded)
-
-    def build_scorer(nprobe: int) -> Scorer | None:
-        return IvfScorer.from_index(model, replace(index, nprobe=nprobe), exact)
-
-    result = calibrate_nprobe(build_scorer, num_lists, hidden, exact, item_filter, min_recall)
-    return None if result is None else replace(index, nprobe=result[0], recall=result[1])
+    return calibrate_nprobe(
+        index,
+        lambda candidate: IvfScorer.from_index(model, candidate, exact),
+        num_lists,
+        hidden,
+        exact,
+        ItemFilter(vectors.num_items, excluded),
+        min_recall,
+    )
 
 
 def _build_faiss_index(vectors: ItemVectors, num_lists: int) -> object:

@@ -6,7 +6,7 @@ exact scorer, so that k eligible items come back as from any other scorer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -157,13 +157,15 @@ def build_ivf_pq(
     num_lists = len(starts) - 1
     centres, radii = _compute_centroids(vectors, list_of_item, num_lists)
     index = IvfPqIndex(centres, radii, starts, items, _pack_slots(embedding, items), 1, 0.0, len(hidden))
-    item_filter = ItemFilter(vectors.num_items, excluded)
-
-    def build_scorer(nprobe: int) -> Scorer | None:
-        return IvfPqScorer.from_index(model, replace(index, nprobe=nprobe), exact)
-
-    result = calibrate_nprobe(build_scorer, num_lists, hidden, exact, item_filter, min_recall)
-    return None if result is None else replace(index, nprobe=result[0], recall=result[1])
+    return calibrate_nprobe(
+        index,
+        lambda candidate: IvfPqScorer.from_index(model, candidate, exact),
+        num_lists,
+        hidden,
+        exact,
+        ItemFilter(vectors.num_items, excluded),
+        min_recall,
+    )
 
 
 def _assign_lists(vectors: ItemVectors, num_lists: int) -> Tensor:
