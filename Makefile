@@ -6,15 +6,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 WHEEL_VENV := .wheel-venv
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install native lint format types imports sanitize wheel check test coverage ray chart docs bench train serve clean
+.PHONY: help install native lint format types imports sanitize wheel check test test-fast test-all coverage ray chart docs bench train serve clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: native ## create .venv; build the native code if there is a C++ compiler
 
@@ -79,21 +81,32 @@ wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an e
 
 check: lint types imports sanitize wheel ## run all checks except the tests
 
-test: check ## run all checks and tests, as CI does
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+test: check ## run all checks, and all tests that need no optional package, as CI does
+	$(PYTEST) -m 'not optional' -rs
+
+test-fast: install ## run the unit and contract tests that start no process (under a minute)
+	$(PYTEST) -m 'not process and not slow and not optional'
+
+test-all: check $(VENV)/.optional docs ## run all checks and every test, with Ray, Helm, Triton and the docs site
+	$(PYTEST) -rs
 
 coverage: install ## run the tests with line and branch coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not optional'
 	$(BIN)/coverage report --skip-covered --show-missing
 
-ray: install ## install Ray and run the tests of the service on Ray
+# Ray is 230 MB, Helm's library 230 MB and Triton 200 MB. helm-sdkpy declares Python 3.12 but also runs on 3.11: it is a
+# shared library with a thin wrapper.
+$(VENV)/.optional: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
-	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/app/deployments service_tests/failures/test_ray_replica_killed.py
-
-# helm-sdkpy declares Python 3.12 but also runs on 3.11: it is a shared library with a thin wrapper.
-chart: install ## install helm-sdkpy and the Kubernetes schemas, and run the tests of the Helm chart
 	$(BIN)/pip install --quiet --constraint constraints.txt --ignore-requires-python helm-sdkpy==0.1.32 kubernetes-validate==1.37.0
-	OMP_NUM_THREADS=1 $(BIN)/pytest service_tests/contracts/test_chart.py service_tests/contracts/test_chart_installed.py
+	@if [ "$$(uname -s)" = Linux ]; then $(BIN)/pip install --quiet 'triton>=3.6,<4'; fi
+	@touch $@
+
+ray: $(VENV)/.optional ## run the tests of the service on Ray
+	$(PYTEST) service_tests/app/deployments service_tests/failures/test_ray_replica_killed.py
+
+chart: $(VENV)/.optional ## run the tests of the Helm chart
+	$(PYTEST) service_tests/contracts/test_chart.py service_tests/contracts/test_chart_installed.py
 
 # The packages of the extra `docs` join the environment; Sphinx turns warnings and broken links into errors.
 docs: install ## generate the reference pages and build the documentation site in site/

@@ -18,10 +18,14 @@ from app.telemetry.metrics import QUEUE_DEPTH
 from service_tests.contracts.test_chart import CHART
 from service_tests.support.nextup_process import ROOT
 
-pytestmark = pytest.mark.skipif(
-    find_spec("helm_sdkpy") is None or find_spec("kubernetes_validate") is None,
-    reason="helm-sdkpy and kubernetes-validate are not installed (make chart)",
-)
+pytestmark = [
+    pytest.mark.optional,
+    pytest.mark.process,
+    pytest.mark.skipif(
+        find_spec("helm_sdkpy") is None or find_spec("kubernetes_validate") is None,
+        reason="helm-sdkpy and kubernetes-validate are not installed (make chart)",
+    ),
+]
 
 Object = dict[str, Any]
 MINIMAL: Object = {

@@ -159,6 +159,8 @@ def read_stored_items(cluster: RayCluster, user: str) -> list[str]:
 
 
 @needs_ray
+@pytest.mark.optional
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_killed_replica_loses_no_acknowledged_event_and_is_replaced(

@@ -10,7 +10,12 @@ from app.settings import Settings
 from service_tests.support.ray_cluster import needs_ray
 from service_tests.support.service import Service
 
-pytestmark = [needs_ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
+pytestmark = [
+    needs_ray,
+    pytest.mark.optional,
+    pytest.mark.process,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
 
 FILE = Path(__file__).parents[3] / "docker/ray-serve.yaml"
 

@@ -8,7 +8,7 @@ from models.recommender import SequentialRecommender
 from models.runners.captures import Capture, Computation, CudaGraphs, Eager
 
 ON_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
-DEVICES = [pytest.param("cpu", id="eager"), pytest.param("cuda", id="graphs", marks=ON_CUDA)]
+DEVICES = [pytest.param("cpu", id="eager"), pytest.param("cuda", id="graphs", marks=[ON_CUDA, pytest.mark.optional])]
 
 
 def make_capture(device: torch.device) -> Capture:

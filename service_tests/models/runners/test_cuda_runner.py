@@ -158,6 +158,7 @@ def test_only_a_runner_that_agrees_with_torch_is_used(device_name: str) -> None:
 
 
 @ON_CUDA
+@pytest.mark.optional
 @pytest.mark.parametrize("preset", PRESETS)
 def test_gpu_uses_recordings_unless_native_code_is_off(preset: str) -> None:
     model, device = make_random_model(make_config(preset)), torch.device("cuda")

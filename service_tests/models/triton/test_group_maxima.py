@@ -16,6 +16,8 @@ from models.scorers.vectors import ItemVectors
 from models.triton.group_maxima import FEW, ITEMS, MANY, GroupMaxima
 from service_tests.contracts.test_scorers import make_model, make_queries
 
+pytestmark = [pytest.mark.optional, pytest.mark.process]
+
 ROOT = Path(__file__).parents[3]
 TABLES = [
     Part("full"),

@@ -14,6 +14,8 @@ from models.triton.group_maxima import GroupMaxima
 from service_tests.contracts.test_scorers import assert_same, make_filter, make_model, make_queries
 from service_tests.models.scorers.exact.grouped_scorers import make_triton_scorer
 
+pytestmark = pytest.mark.optional
+
 TABLES = [Part("full"), Part("codes"), Part("codes", {"codebook": 200, "splits": 2})]
 
 

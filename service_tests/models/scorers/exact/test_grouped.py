@@ -96,6 +96,7 @@ def test_cpu_does_not_benchmark_gpu_scorers() -> None:
     assert not {"grouped", "triton"} & select_scorers(model, budget_s=0.02, benchmark_min_items=1).timings_ms[1].keys()
 
 
+@pytest.mark.optional
 @pytest.mark.skipif(DEVICE.type != "cuda", reason="this machine has no GPU")
 @pytest.mark.parametrize(("embedding", "native"), [("full", True), ("codes", True), ("full", False)])
 def test_gpu_benchmarks_its_scorers(embedding: str, native: bool) -> None:
