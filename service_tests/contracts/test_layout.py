@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import app
 import models
 
@@ -22,6 +24,7 @@ def test_packages_are_imported_from_this_checkout() -> None:
     assert Path(models.__file__).parent == ROOT / "models"
 
 
+@pytest.mark.process
 def test_help_does_not_load_torch() -> None:
     code = (
         "import sys; from app.commands.main import main\n"

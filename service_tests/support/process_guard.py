@@ -1,7 +1,7 @@
 """Keeps `make test-fast` free of processes: the mark `process` is set by fixture, and checked while a test runs.
 
-A test that uses one of `PROCESS_FIXTURES` is marked here; any other test that starts a process must carry the mark
-itself, or it fails with a message that says so.
+Tests in `PROCESS_FOLDERS` and tests that use one of `PROCESS_FIXTURES` are marked here; any other test that starts a
+process must carry the mark itself, or it fails with a message that says so.
 """
 
 import sys
@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "served", "prometheus", "kubernetes", "ray"})
+PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "prometheus"})
 """Fixtures that start servers; everything built on them is in the same request."""
+PROCESS_FOLDERS = ("service_tests/end_to_end/", "service_tests/failures/")
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"})
 
 _forbidden_in: list[str] = []
@@ -19,7 +20,8 @@ _forbidden_in: list[str] = []
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+        starts_servers = PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))
+        if starts_servers or item.nodeid.startswith(PROCESS_FOLDERS):
             item.add_marker(pytest.mark.process)
 
 

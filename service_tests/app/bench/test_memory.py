@@ -9,6 +9,8 @@ from app.bench.footprint import Footprint, HistoryFootprint, format_footprints
 from app.bench.resources import ProcessMemory
 from app.commands.main import main
 
+pytestmark = pytest.mark.process
+
 
 def test_bytes_per_item_count_only_the_artifact() -> None:
     before, loaded = ProcessMemory(pss=1000, uss=900, rss=2000), ProcessMemory(pss=5000, uss=4000, rss=9000)

@@ -130,6 +130,8 @@ def test_memory_includes_descendants_and_counts_shared_pages_once(tmp_path: Path
     shared.write_bytes(bytes(64 << 20))
     program = f"""
 import mmap, os, subprocess, sys, time
+
+pytestmark = pytest.mark.process
 file = open({str(shared)!r}, "rb")
 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 mapped[::4096]

@@ -10,6 +10,8 @@ import pytest
 
 from app.bench.record import collect_machine_facts, get_commit, write_record
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -13,6 +13,8 @@ SIZE = 24_000_000
 SLACK = 6_000_000
 MAPS = """
 import mmap, subprocess, sys
+
+pytestmark = pytest.mark.process
 file = open(sys.argv[1], "rb")
 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 read = sum(mapped[::4096])

@@ -15,6 +15,8 @@ from app.bench.serve.rounds import Round
 from app.commands.main import main
 from service_tests.app.bench.load.load_results import make_result
 
+pytestmark = pytest.mark.process
+
 SERVED_BY_MODEL = {"model": 100}
 
 

@@ -16,6 +16,8 @@ from app.commands.main import main
 from service_tests.support.nextup_process import COMMAND, RunningService, find_free_port, make_environment, run_service
 from service_tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:

@@ -12,6 +12,8 @@ from app.stores.records import NewEvent
 from app.stores.redis.embedded import find_redis_server
 from app.stores.session import open_store, redis_url
 
+pytestmark = pytest.mark.process
+
 WITHIN = 0.1
 USERS, LENGTH, MAX_EVENTS = 1000, 40, 1000
 USER, ITEM = "u10000", "i1000000"

@@ -21,6 +21,8 @@ from app.stores.session import redis_url
 from models.benchmarks.synthetic_artifact import generate_events, make_log_config, make_synthetic_artifact
 from models.presets import preset
 
+pytestmark = pytest.mark.process
+
 WITHIN = 0.1
 SERVICES = [("blossom", 1000, 2), ("blossom", 50_000, 1), ("sasrec", 50_000, 1)]
 PROFILE = LoadProfile("127.0.0.1", 0, "", ("",), connections=32, warm_up_s=0.2, seconds=1.5, timeout_s=20.0)

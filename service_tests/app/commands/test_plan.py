@@ -7,6 +7,8 @@ import pytest
 
 from app.commands.main import main
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:

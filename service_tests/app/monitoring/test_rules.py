@@ -15,6 +15,8 @@ from app.monitoring.rules import TimeScale
 from app.settings import Settings
 from service_tests.support.prometheus_server import needs_promtool
 
+pytestmark = pytest.mark.process
+
 COMMITTED = Path(__file__).parents[3] / "docker" / RULES_FILE
 EVAL_TIME = "20m"
 UP = {'up{job="nextup"}': "1x80"}

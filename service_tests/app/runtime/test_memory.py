@@ -10,6 +10,8 @@ PROGRAM = """
 import sys
 from app.runtime.memory import trim_heap
 
+pytestmark = pytest.mark.process
+
 def read_private_kb():
     lines = open("/proc/self/smaps_rollup").read().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))

@@ -20,7 +20,7 @@ from app.users.service import UserService
 from service_tests.app.stores.servers import count_calls
 from service_tests.support.redis_processes import RedisProcess, wait_for_redis
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 OPTIONS = {"save": "", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
 

@@ -16,7 +16,7 @@ from app.stores.redis.embedded import EmbeddedRedis
 from models.catalogue.item_key import item_keys
 from service_tests.app.stores.servers import call_each_primary
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 @dataclass

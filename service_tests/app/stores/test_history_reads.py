@@ -142,6 +142,7 @@ async def test_deadline_passes_during_a_slow_read_without_affecting_other_reader
     assert is_history_of(history, patient)
 
 
+@pytest.mark.process
 async def test_error_reaches_every_reader_of_a_command_and_the_next_read_succeeds(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as server:
         client = await open_redis(server.url)

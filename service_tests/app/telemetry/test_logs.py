@@ -19,6 +19,8 @@ from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import run_receiver
 from service_tests.support.service import Service
 
+pytestmark = pytest.mark.process
+
 SECRET_USER, SECRET_ITEM = "user-never-in-a-log", "item-never-in-a-log"
 
 

@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from app.telemetry.request_context import generate_id
 
 
@@ -13,6 +15,7 @@ def test_ids_are_32_hexadecimal_digits_and_unique() -> None:
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.process
 def test_forked_process_generates_other_ids() -> None:
     code = """
 import os

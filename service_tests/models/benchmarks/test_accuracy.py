@@ -8,6 +8,8 @@ import pytest
 
 from app.commands.main import main
 
+pytestmark = pytest.mark.process
+
 OPTIONS = ["--", "--epochs", "2", "--dim", "16", "--max-len", "10", "--threads", "1"]
 
 

@@ -38,6 +38,7 @@ def test_slow_work_is_not_repeated_beyond_the_budget() -> None:
     assert len(calls) == 3, "two warm-ups and one measured call"
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_dry_run_covers_all_cases_and_is_labeled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--items", "500,2000", "--batches", "1,3", "--lengths", "5", "--rounds", "1"]

@@ -9,6 +9,8 @@ import pytest
 from models.native import build
 from models.native.library import Library
 
+pytestmark = pytest.mark.process
+
 
 def test_digest_depends_on_sources_and_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build.compute_digest()

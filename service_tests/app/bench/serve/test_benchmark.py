@@ -10,6 +10,8 @@ import pytest
 from app.commands.main import main
 from service_tests.support.artifacts import write_tiny_artifact
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

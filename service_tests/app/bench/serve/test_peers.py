@@ -112,6 +112,7 @@ def test_torchserve_requires_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_java() == tmp_path / "bin" / "java"
 
 
+@pytest.mark.process
 def test_environment_error_states_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PeerMissing, match="cannot create its environment"):

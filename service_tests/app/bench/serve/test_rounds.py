@@ -12,6 +12,8 @@ from app.runtime.subprocesses import ChildFailed
 from models.benchmarks.timing import run_interleaved
 from service_tests.app.bench.load.load_results import PROFILE
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.slow
 def test_servers_are_measured_interleaved_and_stopped() -> None:

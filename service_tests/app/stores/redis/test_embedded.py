@@ -23,6 +23,8 @@ SERVICE = """
 import sys, time
 from pathlib import Path
 from app.stores.redis.embedded import EmbeddedRedis
+
+pytestmark = pytest.mark.process
 with EmbeddedRedis.start(Path(sys.argv[1])) as redis:
     print(redis.pid, flush=True)
     time.sleep(60)

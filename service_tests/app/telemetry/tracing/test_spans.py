@@ -16,7 +16,7 @@ from service_tests.support.nextup_process import run_service
 from service_tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, run_receiver
 from service_tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 HOT_PATH, ROUTE = "application/json", "application/json; charset=utf-8"
 CLIENT_SPAN = "00f067aa0ba902b7"
 SECRET_USER, SECRET_ITEM = "user-never-in-a-span", "item-never-in-a-span"
