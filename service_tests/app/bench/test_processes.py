@@ -13,6 +13,8 @@ from app.bench.processes import LOOPBACK, find_free_port, run_child
 from app.bench.resources import read_cpu_seconds, read_memory
 from app.runtime.subprocesses import ChildFailed, build_child_environment, build_python_command
 
+pytestmark = pytest.mark.process
+
 SLEEPS = "import time; time.sleep(60)"
 HAS_CHILD = f"""
 import subprocess, sys, time
@@ -131,7 +133,6 @@ def test_memory_includes_descendants_and_counts_shared_pages_once(tmp_path: Path
     program = f"""
 import mmap, os, subprocess, sys, time
 
-pytestmark = pytest.mark.process
 file = open({str(shared)!r}, "rb")
 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 mapped[::4096]

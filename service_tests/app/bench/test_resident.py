@@ -9,12 +9,13 @@ import pytest
 
 from app.bench.resources import read_memory, read_resident
 
+pytestmark = pytest.mark.process
+
 SIZE = 24_000_000
 SLACK = 6_000_000
 MAPS = """
 import mmap, subprocess, sys
 
-pytestmark = pytest.mark.process
 file = open(sys.argv[1], "rb")
 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 read = sum(mapped[::4096])

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import sys
 from app.runtime.memory import trim_heap
 
-pytestmark = pytest.mark.process
 
 def read_private_kb():
     lines = open("/proc/self/smaps_rollup").read().splitlines()

@@ -19,12 +19,13 @@ from app.stores.redis import embedded
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
 
+pytestmark = pytest.mark.process
+
 SERVICE = """
 import sys, time
 from pathlib import Path
 from app.stores.redis.embedded import EmbeddedRedis
 
-pytestmark = pytest.mark.process
 with EmbeddedRedis.start(Path(sys.argv[1])) as redis:
     print(redis.pid, flush=True)
     time.sleep(60)
