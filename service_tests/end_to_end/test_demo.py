@@ -8,6 +8,8 @@ import pytest
 
 from service_tests.support.nextup_process import RunningService, run_service
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:

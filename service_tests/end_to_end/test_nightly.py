@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from service_tests.end_to_end.test_publish import (
     BODIES,
@@ -25,6 +26,8 @@ from service_tests.support.constant_load import run_constant_load
 from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, make_environment, run_service
 from service_tests.support.versions import read_artifact_version
 from service_tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.process
 
 FAILED = "nightly run failed"
 

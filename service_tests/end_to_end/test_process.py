@@ -20,6 +20,8 @@ from service_tests.support.nextup_process import (
     run_service,
 )
 
+pytestmark = pytest.mark.process
+
 EVENTS = 300
 COPIES = 7
 

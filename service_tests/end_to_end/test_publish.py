@@ -17,6 +17,8 @@ from service_tests.support.nextup_process import RunningService, read_samples, r
 from service_tests.support.versions import corrupt_byte, read_artifact_version
 from service_tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
 USERS, EVENTS, ITEMS = 40, 10, 20
 BODIES: list[dict[str, Any]] = [{"user_id": f"u{n}"} for n in range(USERS)] + [{"history": ["i1", "i2"]}]

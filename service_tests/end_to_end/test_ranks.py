@@ -17,6 +17,8 @@ from service_tests.models.training.rank_processes import rank_environment
 from service_tests.support.nextup_process import COMMAND, find_free_port, make_environment, run_nextup
 from service_tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.process
+
 TRAIN = ["--epochs", "3", "--dropout", "0", "--no-intervals", *SMALL[2:]]
 TIMEOUT_S = 60.0
 

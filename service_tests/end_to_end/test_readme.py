@@ -37,6 +37,7 @@ def test_make_targets_of_the_readme_exist() -> None:
     assert {words[1] for words in parse_commands(find_block("make serve"))} <= targets
 
 
+@pytest.mark.process
 def test_commands_for_a_custom_log_work(tmp_path: Path) -> None:
     write_demo(tmp_path)
     (tmp_path / "interactions.parquet").rename(tmp_path / "log.parquet")

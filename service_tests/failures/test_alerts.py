@@ -22,7 +22,7 @@ from service_tests.support.nextup_process import RunningService, run_service
 from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus
 from service_tests.support.waiting import wait_until
 
-pytestmark = [needs_prometheus, pytest.mark.slow]
+pytestmark = [needs_prometheus, pytest.mark.process, pytest.mark.slow]
 SCALE = 1 / 60
 TIMEOUT_S = 30.0
 LOAD_S = 5.0

@@ -145,6 +145,7 @@ def _passes(folder: Path, series: Series, name: str, expected: list[dict[str, An
 
 
 @needs_promtool
+@pytest.mark.process
 def test_committed_rules_are_valid() -> None:
     process = subprocess.run(
         ["promtool", "check", "rules", str(COMMITTED)], capture_output=True, text=True, check=False
@@ -157,6 +158,7 @@ def test_every_alert_has_a_case() -> None:
 
 
 @needs_promtool
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in CASES.items() for case in cases])
 def test_alert_fires_on_its_fault_only(name: str, case: Case, tmp_path: Path) -> None:
