@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,24 @@ def list_files(*folders: str, suffixes: set[str]) -> Iterator[Path]:
                 yield path
 
 
-def list_prose_files() -> list[Path]:
+@cache
+def read_prose() -> list[Hit]:
+    """Read every line of prose of the repository."""
     root_files = [path for path in ROOT.iterdir() if path.suffix in {".md", ".yml", ".toml"} and path not in RULES]
-    return [*root_files, *list_files(*CODE, "docs", "docker", suffixes=PROSE_SUFFIXES)]
+    files = [*root_files, *list_files(*CODE, "docs", "docker", suffixes=PROSE_SUFFIXES)]
+    return [Hit(path.relative_to(ROOT), line, text.strip()) for path in files for line, text in find_prose(path)]
+
+
+@cache
+def parse_tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def test_names_are_nouns_and_not_participles_or_pronouns() -> None:
     names = [
         (Hit(path.relative_to(ROOT), line, name), is_banned(name))
         for path in list_files(*CODE, suffixes={".py"})
-        for name, line in find_assigned_names(ast.parse(path.read_text(encoding="utf-8")))
+        for name, line in find_assigned_names(parse_tree(path))
     ]
     banned = [str(hit) for hit, is_bad in names if is_bad]
     assert len(banned) <= MAX_BANNED_SHARE * len(names), "\n".join(banned)
@@ -56,7 +65,7 @@ def test_functions_begin_with_a_verb(folder: str) -> None:
     functions = [
         Hit(path.relative_to(ROOT), line, name)
         for path in list_files(folder, suffixes={".py"})
-        for name, line in find_functions(ast.parse(path.read_text(encoding="utf-8")))
+        for name, line in find_functions(parse_tree(path))
     ]
     others = [str(hit) for hit in functions if not begins_with_verb(hit.text)]
     assert len(functions) - len(others) >= MIN_VERB_SHARE * len(functions), "\n".join(others)
@@ -64,12 +73,8 @@ def test_functions_begin_with_a_verb(folder: str) -> None:
 
 @pytest.mark.parametrize("marker", MARKERS)
 def test_prose_avoids_phrases_of_a_literal_translation(marker: str) -> None:
-    hits, words = [], 0
-    for path in list_prose_files():
-        for line, text in find_prose(path):
-            words += count_words(text)
-            if re.search(MARKERS[marker], text):
-                hits.append(str(Hit(path.relative_to(ROOT), line, text.strip()[:120])))
+    words = sum(count_words(hit.text) for hit in read_prose())
+    hits = [str(hit) for hit in read_prose() if re.search(MARKERS[marker], hit.text)]
     assert len(hits) <= MAX_MARKERS_PER_1000_WORDS * words / 1000, "\n".join(hits)
 
 
@@ -92,12 +97,11 @@ def test_glossary_defines_each_term_once_in_one_line() -> None:
 
 def test_prose_uses_the_terms_of_the_glossary() -> None:
     rejected = {word: term for term, _, words in read_glossary() for word in words}
+    pattern = re.compile(rf"\b({'|'.join(map(re.escape, rejected))})s?\b", re.IGNORECASE)
     hits = [
-        f"{path.relative_to(ROOT)}:{line}: {word!r}; the glossary's term is {rejected[word]!r}"
-        for path in list_prose_files()
-        for line, text in find_prose(path)
-        for word in rejected
-        if re.search(rf"\b{re.escape(word)}s?\b", text, re.IGNORECASE)
+        f"{hit}; the glossary's term is {rejected[match[1].lower()]!r}"
+        for hit in read_prose()
+        if (match := pattern.search(hit.text)) is not None
     ]
     assert hits == []
 

@@ -116,6 +116,7 @@ def test_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) ->
     torch.testing.assert_close(model.loss(batch, targets, None), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
 def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
     torch.manual_seed(0)

@@ -16,6 +16,8 @@ from models.training.negatives import PopularitySampler, UniformSampler, create_
 from models.training.options import TrainingOptions
 from service_tests.models.training.test_trainer import OPTIONS, make_trainer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 GBCE = dataclasses.replace(OPTIONS, loss="gbce", num_negatives=20)
 

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from models.artifact import load_artifact
@@ -12,6 +13,8 @@ from models.evaluation.evaluate import evaluate
 from models.training.options import RunContext, TrainingOptions
 from models.training.pipeline import train_artifact
 from service_tests.support.artifacts import tiny_catalogue, tiny_config
+
+pytestmark = pytest.mark.slow
 
 NUM_ITEMS, DAY = 20, 86_400
 

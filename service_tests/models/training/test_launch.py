@@ -60,6 +60,7 @@ def test_rank_without_a_dedicated_gpu_raises(monkeypatch: pytest.MonkeyPatch) ->
         select_rank_device(cuda)
 
 
+@pytest.mark.slow
 def test_missing_peer_raises_peer_lost_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     set_environment(monkeypatch, **rank_environment(0, 2, find_free_port()))
     message = "rank 0 of 2: another rank ended or did not answer in time"

@@ -19,6 +19,8 @@ from models.training.pipeline import TrainingResult, train_artifact
 from models.training.trainer import Trainer
 from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NUM_ITEMS = 30
 

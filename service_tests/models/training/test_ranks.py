@@ -27,6 +27,8 @@ from models.training.trainer import Trainer
 from service_tests.models.training.rank_processes import CPU, run_on_ranks
 from service_tests.support.artifacts import tiny_catalogue, tiny_config
 
+pytestmark = pytest.mark.slow
+
 NUM_ITEMS = 30
 # Averaging 0: the final weights are those of the last step.
 OPTIONS = TrainingOptions(epochs=1, batch_cells=70, learning_rate=1e-2, warmup_steps=5, averaging=0.0)

@@ -12,6 +12,8 @@ from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weig
 from models.training.trainer import Trainer
 from service_tests.models.training.test_trainer import CPU, OPTIONS, have_same_weights, make_cyclic_log
 
+pytestmark = pytest.mark.slow
+
 CODES = ModelConfig(
     Part("codes", {"splits": 8, "codebook": 16}), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1
 )

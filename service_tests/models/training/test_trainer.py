@@ -39,6 +39,7 @@ def have_same_weights(first: SequentialRecommender, second: SequentialRecommende
     return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["sasrec", "blossomrec", "cprec"])
 @pytest.mark.parametrize("negatives", [None, 20])
 def test_training_learns_what_popularity_cannot(preset: str, negatives: int | None, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from app.bench.processes import find_free_port
 from service_tests.app.bench.load.load_results import PROFILE
 from service_tests.app.bench.load.scripted_server import LONG_S, STOP_S, ScriptedServer, run_server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 async def test_requests_are_sent_at_the_rate() -> None:
