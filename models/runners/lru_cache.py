@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 class LruCache(Generic[Key, Value]):
-    """functools.lru_cache on a method would hold its owner in a cycle, and the heap is frozen (DECISIONS.md, 8)."""
+    """functools.lru_cache on a method would hold its owner in a cycle, and the heap is frozen (ADR-0014)."""
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries

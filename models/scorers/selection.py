@@ -33,7 +33,7 @@ COMPILED_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScore
 TORCH_SCORERS = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer, GroupedScorer)
 EXACT_SCORERS: Sequence[type[Scorer]] = (*TORCH_SCORERS, *COMPILED_SCORERS)
 SMALL_CATALOGUE_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer, CodesScorer, PlainScorer)
-"""Best first, as measured (DECISIONS.md): below `BENCHMARK_MIN_ITEMS`, scans of codes win wherever they fit."""
+"""Best first, as measured (ADR-0023): below `BENCHMARK_MIN_ITEMS`, scans of codes win wherever they fit."""
 BENCHMARK_MIN_ITEMS = 20_000
 PLAIN_MAX_ITEMS = 500_000
 """Above it, `plain` is not benchmarked where another scorer fits: it writes gigabytes of scores."""

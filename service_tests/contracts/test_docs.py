@@ -85,6 +85,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_document
 each_decision = pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: str(path.stem[:4]))
 
 
+@pytest.mark.process
 def test_reference_pages_match_the_code() -> None:
     command = [sys.executable, "docs/generate_reference.py", "--check"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -206,6 +207,8 @@ def test_readme_is_short() -> None:
     assert len(read(ROOT / "README.md").splitlines()) <= 130
 
 
+@pytest.mark.optional
+@pytest.mark.process
 @pytest.mark.slow
 def test_site_builds_without_warnings_and_without_network_resources(tmp_path: Path) -> None:
     for package in ("sphinx", "myst_parser", "furo"):

@@ -2,7 +2,7 @@
 
 Items are scored in chunks with a running top k; neither item vectors nor all scores are ever written. Codes packed in
 six bits are copied as bytes, because unpacking takes longer than summing. Skipping blocks of items by an upper bound
-was measured and does not pay (DECISIONS.md, decision 17).
+was measured and does not pay (docs/benchmarks/negatives.md).
 """
 
 from typing import Self
