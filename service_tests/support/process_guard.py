@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "prometheus"})
+PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "healthy_cluster", "healthy_sentinel", "prometheus"})
 """Fixtures that start servers; everything built on them is in the same request."""
 PROCESS_FOLDERS = ("service_tests/end_to_end/", "service_tests/failures/")
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"})
