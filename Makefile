@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# One more process than cores: many tests wait for other processes.
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 WHEEL_VENV := .wheel-venv
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)

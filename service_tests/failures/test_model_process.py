@@ -43,7 +43,15 @@ def find_children(service: RunningService, word: bytes) -> list[int]:
     """Pids of the children of `nextup serve` with `word` in their command line."""
     files = Path(f"/proc/{service.process.pid}/task").glob("*/children")  # the supervisor's thread has children too
     pids = [int(pid) for file in files for pid in file.read_text().split()]
-    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if word in _read_command_line(pid)]
+
+
+def _read_command_line(pid: int) -> bytes:
+    """Return nothing for a process that ended after it was listed."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def find_model_pid(service: RunningService) -> int:

@@ -64,7 +64,7 @@ async def test_lines_of_a_request_contain_its_id_and_later_lines_do_not(
     async def fail(*_: object) -> None:
         raise RuntimeError("inside")
 
-    monkeypatch.setattr(service.state["users"], "history", fail)
+    monkeypatch.setattr(service.state["users"], "read_history", fail)
     monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     await service.http.get("/users/u/history", headers={"X-Request-ID": "find-me"})
     logging.getLogger("nextup").warning("afterwards")
@@ -83,7 +83,7 @@ async def test_lines_of_a_traced_request_contain_its_trace(
     monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
     with run_receiver() as receiver:
         async with service_with(otlp_endpoint=receiver.url, trace_sample_ratio=0.0) as service:
-            monkeypatch.setattr(service.state["users"], "history", fail)
+            monkeypatch.setattr(service.state["users"], "read_history", fail)
             response = await service.http.get("/users/u/history")
     [line] = [json.loads(line) for line in caplog.text.splitlines()]
     assert line["trace_id"] == response.headers["traceresponse"].split("-")[1], "sampled or not"
