@@ -101,7 +101,7 @@ def complete_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
 
 def _build_part(kind: str, parts: Mapping[str, Any], part: Part, *sizes: float) -> Any:
     if part.name not in parts:
-        raise ValueError(f"no {kind} is called {part.name!r}; there are {', '.join(sorted(parts))}")
+        raise ValueError(f"unknown {kind} {part.name!r}; choose from {', '.join(sorted(parts))}")
     try:
         return parts[part.name](*sizes, **part.options)
     except TypeError as error:

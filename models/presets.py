@@ -18,7 +18,7 @@ PRESETS: Mapping[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """Return the preset called `name`; ValueError lists the names if there is none."""
+    """Return the preset `name`; ValueError lists the names if it is unknown."""
     if name not in PRESETS:
-        raise ValueError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
+        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -133,7 +133,7 @@ def test_model_metrics_appear_once_and_worker_metrics_are_summed(service: Runnin
         assert list(read_samples(url, name).values()) == [1.0], name
     assert read_samples(url, "nextup_model_bytes")["[('part', 'embedding')]"] == 61 * 16 * 4
     (resident,) = read_samples(url, "process_resident_memory_bytes").values()
-    assert resident > 200_000_000, "a model's process and two workers"
+    assert resident > 200_000_000, "a model process and two workers"
 
 
 def test_activated_version_reaches_all_workers_without_a_failed_request(service: RunningService) -> None:

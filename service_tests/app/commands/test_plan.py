@@ -54,7 +54,7 @@ def test_unmeasured_quantities_are_listed(capsys: pytest.CaptureFixture[str]) ->
         (["--items", "63"], "--items must be between 64 and 1,000,000,000 (got 63)"),
         (["--items", "1k", "--users", "0"], "--users must be between 1 and 10,000,000,000 (got 0)"),
         (["--items", "1k", "--length", "2k"], "NEXTUP_HISTORY_MAX_EVENTS"),
-        (["--items", "1k", "--preset", "none"], "no preset is called 'none'"),
+        (["--items", "1k", "--preset", "none"], "unknown preset 'none'"),
         (["--items", "1k", "--workers", "0"], "--workers must be between 1 and 4,096 (got 0)"),
         (["--items", "1k", "--rate", "nan"], "--rate must be a finite number (got 'nan')"),
         (["--items", "1k", "--id-bytes", "0"], "--id-bytes must be between 1 and 4,096 (got 0)"),

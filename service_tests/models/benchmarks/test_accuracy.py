@@ -92,9 +92,9 @@ def test_evaluation_uses_the_keep_seen_option_of_the_training(
     [
         (["--data", "walk"], "--data must be NAME=LOG or NAME=LOG,ITEMS (got 'walk')"),
         (["--data", "walk=nowhere.csv"], "nowhere.csv does not exist"),
-        (["--data", "walk={log}", "--presets", "magic"], "no preset is called 'magic'"),
+        (["--data", "walk={log}", "--presets", "magic"], "unknown preset 'magic'"),
         (["--data", "walk={log}", "--presets", "sasrec,sasrec"], "two rows have the name 'sasrec'"),
-        (["--data", "walk={log}", "--variant", "twin"], "no preset is called 'twin'"),
+        (["--data", "walk={log}", "--variant", "twin"], "unknown preset 'twin'"),
         (["--data", "walk={log}", "--variant", "twin="], "--variant must be NAME=PRESET OPTIONS"),
         (
             ["--data", "walk={log}", "--seeds", "one"],
