@@ -12,7 +12,7 @@ ServiceError
 ├── Overloaded 503            the queue is full or the deadline cannot be met; Retry-After
 ├── Draining 503              the service is shutting down; Retry-After
 ├── StoreUnavailable 503      Redis does not respond; Retry-After
-├── ModelUnavailable 503      the model's process does not respond; Retry-After
+├── ModelUnavailable 503      the model process does not respond; Retry-After
 └── DeadlineExceeded 504      the deadline passed before the answer was ready
 
 413 and 415 are decided on headers and body size in `app/http/middleware.py`. `app/http/problems.py` turns errors into

@@ -14,7 +14,7 @@ class ModelActivator(Protocol):
         """Make `version` the target and serving version and return the previous one.
 
         NotFound, ArtifactRejected, ActivationInProgress: nothing has changed. ModelUnavailable: the connection to the
-        model's process ended, which may have activated the version.
+        model process ended, which may have activated the version.
         """
 
 

@@ -81,7 +81,7 @@ def main() -> int:
         try:
             runner.run(_run(Settings()))
         except ServiceError as error:
-            print(f"nextup does not start: {error.detail}", file=sys.stderr)
+            print(f"nextup failed to start: {error.detail}", file=sys.stderr)
             return START_FAILED_STATUS
     return 0
 

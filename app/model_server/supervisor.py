@@ -31,7 +31,7 @@ class ModelStartFailed(Exception):
     """The process exited with `status` before it served; it has printed the cause to standard error."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the model's process ended with status {status} before it served")
+        super().__init__(f"the model process exited with status {status} before it was ready")
         self.status = status
 
 
@@ -58,7 +58,7 @@ class ModelSupervisor:
                     time.sleep(PROBE_INTERVAL_S)
                 else:
                     return
-        raise TimeoutError(f"the model's process did not serve within {START_S:.0f} s")
+        raise TimeoutError(f"the model process was not ready within {START_S:.0f} s")
 
     def start_monitoring(self) -> None:
         """Restart the process whenever it exits, until `stop`."""
@@ -88,7 +88,7 @@ class ModelSupervisor:
                 backoff_s = MIN_BACKOFF_S
             if not self._stopping.is_set():
                 print(
-                    f"nextup: the model's process ended with status {status}; restarting in {backoff_s:g} s",
+                    f"nextup: the model process exited with status {status}; restarting in {backoff_s:g} s",
                     file=sys.stderr,
                 )
             if self._stopping.wait(backoff_s):
@@ -102,7 +102,7 @@ class ModelSupervisor:
 
 @contextmanager
 def supervise_model_process(settings: Settings) -> Iterator[None]:
-    """Keep the model's process running while the block runs; it serves when the block begins.
+    """Keep the model process running while the block runs; it serves when the block begins.
 
     ModelStartFailed if it cannot serve; ValueError if the socket path is too long for the operating system.
     """
@@ -113,7 +113,7 @@ def supervise_model_process(settings: Settings) -> Iterator[None]:
             "set NEXTUP_MODEL_SOCKET"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # left behind by a service that was killed; a probe would take it for this one
+    path.unlink(missing_ok=True)  # left behind by a service that was killed; a probe would mistake it for this one
     supervisor = ModelSupervisor(path, stop_s=settings.drain_s + STOP_MARGIN_S)
     try:
         supervisor.wait_until_serving()

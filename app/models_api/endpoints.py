@@ -1,4 +1,4 @@
-"""GET /models and POST /models/{version}/activate: list the versions and choose the one that serves."""
+"""GET /models and POST /models/{version}/activate: list the versions and select the serving one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ async def activate(
 
 def _describe_serving(servable: ServingVersion, stored_versions: Sequence[StoredVersion]) -> Version:
     info = servable.model_info
-    if info is None:  # the model's process has not announced it yet; the repository describes it like any other
+    if info is None:  # the model process has not announced it yet; the repository describes it like any other
         for stored in stored_versions:
             if stored.version == servable.version:
                 return _describe_stored(stored)

@@ -1,4 +1,4 @@
-"""Client end of one connection to the model's process: pending queries of an HTTP worker and their deadlines.
+"""Client end of one connection to the model process: pending queries of an HTTP worker and their deadlines.
 
 Every query has a number, a future and a timer. It is dropped when its result arrives, its deadline passes, its caller
 disconnects or the connection ends, whichever comes first. `engine` opens and reopens connections.
@@ -30,11 +30,11 @@ from app.inference.remote.protocol import (
 from app.telemetry.metrics import BatchMetrics
 from models.catalogue.catalogue import Catalogue
 
-PROCESS_ENDED = "the model's process ended"
+PROCESS_ENDED = "the model process ended"
 
 
 class ModelConnection:
-    """At most `max_pending` queries may wait; `find_catalogue` returns that of the version a result names."""
+    """At most `max_pending` queries may wait; `find_catalogue` returns the catalogue of a version."""
 
     def __init__(self, find_catalogue: Callable[[str], Catalogue | None], *, max_pending: int) -> None:
         self._find_catalogue = find_catalogue
@@ -60,7 +60,7 @@ class ModelConnection:
     async def find_top_items(self, query: Query | SimilarQuery, deadline: float) -> TopItems:
         """See Engine.find_top_items.
 
-        Rejections here are counted here; the model's process counts its own.
+        Counts its own rejections; the model process counts those on its side.
         """
         loop = asyncio.get_running_loop()
         if self._is_closed:
@@ -88,7 +88,7 @@ class ModelConnection:
     async def activate(self, version: str) -> str:
         """Activate a version and return the previous one.
 
-        There is no deadline, because a large model takes long to load; the caller may give up.
+        There is no deadline, because a large model takes a long time to load; the caller may cancel.
         """
         if self._is_closed:
             raise ModelUnavailable(PROCESS_ENDED)
@@ -146,7 +146,7 @@ class ModelConnection:
             activation.set_result(message.previous)
 
     def _expire(self, number: int) -> None:
-        """Fail a query at its deadline; the model's process counts it, because its timer runs equally long."""
+        """Fail a query at its deadline; the model process, whose timer has the same duration, counts it."""
         _fail(self._queries.get(number), DeadlineExceeded("model: the deadline passed"))
 
     def _on_end(self) -> None:

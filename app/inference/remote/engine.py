@@ -1,7 +1,7 @@
-"""Engine of a process without a model: queries go to the model's process, popular items are answered locally.
+"""Engine of a process without a model: queries go to the model process, popular items are answered locally.
 
 Holds one connection, reopens it when it ends, and keeps the catalogue of the version that serves. No caller waits
-beyond its deadline, whatever the model's process does. Does not load torch.
+beyond its deadline, even if the model process hangs. Does not load torch.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MIN_BACKOFF_S, MAX_BACKOFF_S = 0.05, 1.0
 """Pause between two attempts to connect."""
 STOP_S = 2.0
 START_S = 5.0
-"""Longest wait for the model's process when a worker starts; then the worker starts without it."""
+"""Longest wait for the model process when a worker starts; then the worker starts without it."""
 
 
 class RemoteVersion:
@@ -38,7 +38,7 @@ class RemoteVersion:
 
 
 class RemoteEngine:
-    """Forwards queries to the model's process while `connect` is open; at most `max_pending` may wait."""
+    """Forwards queries to the model process while `connect` is open; at most `max_pending` may wait."""
 
     def __init__(self, socket: Path, target_folder: Path, *, max_pending: int) -> None:
         """ArtifactRejected if `target_folder` has no readable catalogue, which the popularity fallback needs."""
@@ -62,7 +62,7 @@ class RemoteEngine:
         return 0 if self._connection is None else self._connection.pending_count
 
     def update_gauges(self) -> None:
-        """Do nothing: the model's process refreshes its own gauges."""
+        """Do nothing: the model process refreshes its own gauges."""
 
     async def activate(self, version: str) -> str:
         """See ModelActivator.activate."""
@@ -86,7 +86,7 @@ class RemoteEngine:
 
     def _get_connection(self) -> ModelConnection:
         if self._connection is None:
-            raise ModelUnavailable(self.unavailable_reason or "the model's process is not connected")
+            raise ModelUnavailable(self.unavailable_reason or "the model process is not connected")
         return self._connection
 
     async def _stay_connected(self) -> None:
@@ -123,7 +123,7 @@ class RemoteEngine:
             INDEX_RECALL.set(info.index_recall)
             if self._connection is None:
                 if self._was_connected.is_set():
-                    log.warning("reconnected to the model's process, which serves version %s", info.version)
+                    log.warning("reconnected to the model process, which serves version %s", info.version)
                 self._connection, self.unavailable_reason = connection, None
                 self._was_connected.set()
             connection.frames.resume()

@@ -1,4 +1,4 @@
-"""Messages between an HTTP worker and the model's process, and how errors are transferred.
+"""Messages between an HTTP worker and the model process, and how errors are transferred.
 
 Durations are sent instead of times, because the processes' clocks differ. Arrays are sent as their bytes, little
 endian. Items are sent as keys and returned as catalogue indices of the version that the result names. A query carries
@@ -89,7 +89,7 @@ class ActivateResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
 
 
 class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
-    """`kind` names a service error; it is empty for unexpected errors, which the model's process has logged."""
+    """`kind` names a service error; it is empty for unexpected errors, which the model process has logged."""
 
     number: int
     kind: str
@@ -198,7 +198,7 @@ def decode_error(result: ErrorResult) -> Exception:
     """Build the exception that the same call would raise with the model in this process."""
     error = _ERRORS_BY_KIND.get(result.kind)
     if error is None:
-        return RuntimeError(f"the model's process failed: {result.detail}")
+        return RuntimeError(f"the model process failed: {result.detail}")
     return error(result.detail, result.retry_after_s)
 
 

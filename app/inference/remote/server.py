@@ -1,4 +1,4 @@
-"""Server end of the socket in the model's process: all HTTP workers query one engine and share its batches.
+"""Server end of the socket in the model process: all HTTP workers query one engine and share its batches.
 
 Tracks the pending requests of each connection and cancels them when it ends.
 """
