@@ -55,10 +55,15 @@ class Settings(BaseSettings):
         description="in_process: a model per worker; dedicated: one process for all; auto = dedicated on a shared GPU",
     )
     model_socket: Path | None = Field(
-        default=None, description="Unix socket of the dedicated model process; unset = model.sock in NEXTUP_DATA_DIR"
+        default=None,
+        description="Unix socket of the dedicated model process; unset = a file in NEXTUP_DATA_DIR",
     )
     native: bool = Field(default=True, description="run the model in native code where possible; off = torch only")
-    torch_threads: int = Field(default=0, ge=0, description="compute threads per process; 0 = cores / workers")
+    torch_threads: int = Field(
+        default=0,
+        ge=0,
+        description="compute threads per process; 0 = cores / workers, or cores - workers in a dedicated model process",
+    )
     max_k: int = Field(default=100, ge=1, le=1000, description="largest k of a request")
     max_batch: int = Field(default=32, ge=1, le=1024, description="maximum queries in one model batch")
     queue_limit: int = Field(default=1024, ge=1, description="maximum queries waiting for the model; more are rejected")

@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_log_arguments(
         parser,
         nargs="*",
-        help_text="log whose histories are requested, in a temporary store; without one, those of the configured store",
+        help_text="log to load into a temporary store and request (default: the histories of the configured store)",
     )
     parser.add_argument("--artifact", type=Path, metavar="DIR", help="artifact folder (NEXTUP_ARTIFACT)")
     parser.add_argument(
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=csv_ints,
         default=[],
         metavar="N,…",
-        help="HTTP processes (NEXTUP_WORKERS); each number is measured, peers use the last",
+        help="HTTP processes (NEXTUP_WORKERS); every number is measured, and peers use the last one",
     )
     parser.add_argument("--url", help="measure this running service, which uses the configured store")
     parser.add_argument(
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="Python environment of TorchServe, created if missing",
     )
     parser.add_argument(
-        "--connections", type=int_in(1, 10_000), default=64, help="concurrent requests, at most with --rate (64)"
+        "--connections", type=int_in(1, 10_000), default=64, help="concurrent requests; with --rate, their maximum (64)"
     )
     parser.add_argument(
         "--seconds", type=positive_float, default=30.0, help="measured per server, all rounds together (30)"

@@ -49,7 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--id-bytes", type=text_bytes, metavar="B", help="mean bytes of an item id (a letter and a number up to N)"
     )
-    parser.add_argument("--user-id-bytes", type=text_bytes, metavar="B", help="mean bytes of a user id (likewise)")
+    parser.add_argument(
+        "--user-id-bytes",
+        type=text_bytes,
+        metavar="B",
+        help="mean bytes of a user id (a letter and a number up to --users)",
+    )
     parser.add_argument(
         "--title-bytes", type=optional_bytes, default=0.0, metavar="B", help="mean bytes of an item title (0)"
     )

@@ -61,7 +61,7 @@ class RecommendResponse(BaseModel):
     reason: Reason | None = Field(description="why popular items were returned instead, or why there are no items")
     model_version: str
     history_length: int = Field(description="number of items in the history")
-    history_version: int | None = Field(description="null when the request brought its own history")
+    history_version: int | None = Field(description="null when the request contains its own history")
     unknown_items: list[str] = Field(description="items of the history that the model does not know, at most 100")
 
 
