@@ -47,7 +47,7 @@ MIN_MMAP_BYTES = 1 << 20
 
 
 class ArtifactError(ValueError):
-    """An artifact that must not be served; the message names the folder and the file."""
+    """An artifact that must not be served; the message names the folder, and the file or the difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ MIN_INDEX_ITEMS = 1_000_000
 
 
 def add_index(artifact: Artifact, histories: Sequence[History]) -> IndexInfo | None:
-    """Build an index, write it, then list it in the manifest; None if no index is worth having.
+    """Build an index, write it, then list it in the manifest; None if no index is worthwhile.
 
     Recall is measured on `histories`. An older index is dropped first, so that a manifest never lists another file.
     """

@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class RankedItems:
-    """`indices` (B, k), 0 past the last eligible item, and `scores` (B, k) in falling order, −inf there.
+    """`indices` (B, k), 0 past the last eligible item, and `scores` (B, k), descending, −inf there.
 
     `encode_s` and `score_s`: seconds of the two stages. `padding_ratio`: share of encoded cells that held no item.
     """
@@ -75,7 +75,7 @@ class Predictor:
         excluded: Sequence[Indices] | None = None,
         allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
-        """Find the k best items after each history, in falling score, ties in catalogue order.
+        """Find the k best items after each history, by descending score, ties in catalogue order.
 
         Args:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
@@ -193,7 +193,7 @@ class Predictor:
         return self._selection.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
 
     def _synchronize(self) -> None:
-        """Wait for the device, so that stage times are right on an asynchronous one."""
+        """Wait for the device, because work on a GPU is asynchronous and stage times would be too short."""
         if self.torch_device.type == "cuda":
             torch.cuda.synchronize(self.torch_device)
 

@@ -41,7 +41,7 @@ class Ranks:
 
     @property
     def shard(self) -> slice:
-        """Every `size`-th element from `rank` on: if neighbors cost alike, so do shards. May be empty."""
+        """Every `size`-th element from `rank` on: if neighbors have similar costs, so do shards. May be empty."""
         return slice(self.rank, None, self.size)
 
     def all_reduce_(self, tensor: Tensor) -> Tensor:

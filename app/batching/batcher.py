@@ -1,9 +1,9 @@
 """Dynamic batching without a timer: a batch is the queue that built up while the previous batch ran.
 
-An idle batcher runs at the next tick of the event loop, so a lone request never waits for company and requests of one
-tick share a batch. The batcher handles deadlines, queue bounds and cancelled callers; given a latency model, it rejects
-requests that would miss their deadline on admission. `run` is any coroutine function from a list of items to one result
-(or one exception) per item.
+An idle batcher runs at the next tick of the event loop, so a single request never waits for others, and requests of
+one tick share a batch. The batcher handles deadlines, queue bounds and cancelled callers; given a latency model, it
+rejects requests that would miss their deadline on admission. `run` is any coroutine function from a list of items to
+one result (or one exception) per item.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class Batcher(Generic[Item, Result]):
         observer: BatchObserver | None = None,
         cost_of: Callable[[Item], float] | None = None,
     ) -> None:
-        """`cost_of` rates an item in any unit and enables the latency model, which needs a concurrency of 1."""
+        """`cost_of` returns the cost of an item in any unit; it enables the latency model, for a concurrency of 1."""
         assert min(max_batch, queue_limit, concurrency) >= 1, f"{name}: bounds start at 1"
         assert cost_of is None or concurrency == 1, f"{name}: the latency model assumes one batch at a time"
         self._run = run

@@ -37,7 +37,7 @@ class BatchLatencyModel:
         self._weights = self._weights + gain * (1000 * seconds - features @ self._weights)
         covariance = self._covariance - np.outer(gain, projected)
         covariance = (covariance + covariance.T) / 2  # rounding must not make it asymmetric
-        # When all batches are alike, forgetting would inflate the variance of the other directions without bound.
+        # If all batches have the same shape, forgetting would inflate the variance of other directions without bound.
         is_bounded = np.trace(covariance) < INITIAL_VARIANCE
         self._covariance = covariance / FORGETTING_FACTOR if is_bounded else covariance
         step = max(1 - FORGETTING_FACTOR, 1 / (self._observed_batches + 1))

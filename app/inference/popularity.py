@@ -62,5 +62,5 @@ def build_allow_mask(catalogue: Catalogue, candidates: ItemKeys | None, categori
 
 
 def drop_unknown(indices: Indices) -> Indices:
-    """Remove the zeros, which stand for items that the catalogue does not contain."""
+    """Remove the zeros, the index of items that the catalogue does not contain."""
     return indices[indices > 0]

@@ -47,7 +47,7 @@ class SimilarQuery:
 
 @dataclass(frozen=True, slots=True)
 class TopItems:
-    """Catalogue `indices` in falling score, with the version and catalogue that produced them.
+    """Catalogue `indices` by descending score, with the version and catalogue that produced them.
 
     Another version may serve by the time a response is built from it. `unknown_positions` are positions of the history
     whose items the catalogue does not contain.

@@ -22,7 +22,7 @@ MEMORY_SHARE = 0.7
 
 
 def resolve_placement(settings: Settings) -> Settings:
-    """Replace `auto` in `workers` and `model_process` by what suits this machine."""
+    """Resolve `auto` in `workers` and `model_process` for this machine."""
     workers = settings.workers
     if workers == "auto":
         in_process = settings.model_process == "in_process"

@@ -1,4 +1,4 @@
-"""Symptom-based alerts: few, each one something that callers or their data notice.
+"""A few symptom-based alerts, each on a symptom that affects callers or their data.
 
 Every alert has a section in docs/runbook.md.
 """

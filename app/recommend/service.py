@@ -3,12 +3,12 @@
 Responses report their source in `served_by` and `reason`. The service answers with the model if it can, and with
 popular items
 - for a user without history (unknown_user),
-- for a history without items that the model knows (no_known_items),
+- for a history without items of the model's catalogue (no_known_items),
 - when the model's queue is full or the deadline cannot be met (overloaded),
-- when the model's process does not respond (model_unavailable),
-- when Redis does not respond (store_unavailable), unless the request asks to read its own writes.
-A request past its deadline fails. Filters that exclude every item return no items (no_eligible_items). A `popular`
-artifact is a model like any other and is reported as "model".
+- when the model process does not respond (model_unavailable),
+- when Redis does not respond (store_unavailable), unless the request requires read-your-writes.
+A request past its deadline fails. Filters that exclude every item return no items (no_eligible_items). Answers of a
+`popular` artifact are reported as "model" too.
 """
 
 import time
@@ -36,7 +36,7 @@ NO_ITEMS: ItemKeys = np.empty(0, dtype="<u8")
 class Recommendation:
     """Answer to one request.
 
-    `reason` is None when the model answered; `history_version` is None when the request brought its history.
+    `reason` is None when the model answered; `history_version` is None when the request contains its history.
     """
 
     top: TopItems

@@ -1,7 +1,7 @@
 """Ids of history items that the serving model does not know.
 
 Histories are read for the model as item keys, and the model's catalogue has ids only for its own items. Ids of other
-items are in the user's second value in Redis, which is long and slow to decode. The meaning of a key never changes, so
+items are in the user's second value in Redis, which is long and slow to decode. A key always maps to the same id, so
 each id is looked up once per process and kept in a cache of bounded size.
 """
 

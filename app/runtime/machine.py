@@ -1,4 +1,4 @@
-"""What this machine allows a process: processor cores, memory limits, and whether there is a GPU."""
+"""Resources that this machine allows a process: processor cores, memory, and whether there is a GPU."""
 
 import os
 from pathlib import Path

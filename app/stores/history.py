@@ -1,4 +1,4 @@
-"""The histories of users in Redis: read for a model, read for people, append, erase, list.
+"""The histories of users in Redis: read (as a model or an API response needs them), append, erase, list.
 
 An item is its external id or the 64-bit key of that id; the store does not depend on the catalogue.
 """
@@ -99,7 +99,7 @@ class HistoryStore:
     async def append(self, events: Sequence[NewEvent]) -> list[AppendResult]:
         """Append events of any users and return one result per event, in their order.
 
-        Each user's events are applied in event-time order (equal times: as given), in one atomic step per
+        Each user's events are applied in event-time order (ties keep their order), in one atomic step per
         MAX_EVENTS_PER_CALL. Appending is idempotent: after StoreUnavailable, repeat the same call.
         """
         results: dict[int, AppendResult] = {}
@@ -151,7 +151,7 @@ class HistoryStore:
         return int(removed)
 
     async def iter_users(self) -> AsyncIterator[str]:
-        """Yield every user with events once, in no order; users that come or go during the scan may be missed."""
+        """Yield every user with events once, in no order; users stored or erased during the scan may be missed."""
         keys = aiter(self.client.scan_iter(match=EVENTS_PATTERN, count=1000))
         yielded_keys: set[bytes] = set()  # SCAN may return a key twice while Redis rehashes
         while True:

@@ -1,8 +1,8 @@
-"""Batched reads of histories: one MGET for all reads of one event loop tick, or that arrive during earlier reads.
+"""Batched reads of histories: one MGET for all reads of an event loop tick, or for those that queue behind others.
 
-A command costs the client over a hundred microseconds, another key in it hardly one. Each cluster node has its own
-queue, so a node that is down fails only the reads of users in its slots. Deadlines, limits and cancellation are the
-batcher's.
+A command costs the client over a hundred microseconds, each additional key about one. Each cluster node has its own
+queue, so a node that is down fails only the reads of users in its slots. The batcher handles deadlines,
+limits and cancellation.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from app.stores.redis.client import ConcurrencyLimiter
 from app.stores.redis.pipelines import CommandPipeline
 from app.stores.results import StoredHistory, decode_history
 
-MAX_USERS_PER_READ = 256  # some 3 MB of histories at their longest usual length
+MAX_USERS_PER_READ = 256  # about 3 MB of histories of 1,000 events
 MAX_IDLE_BATCHERS = 64
-MAX_READS_IN_FLIGHT = 2  # per node: the next read is sent while the reply to the last one is on its way
+MAX_READS_IN_FLIGHT = 2  # per node: the next read is sent before the reply to the previous one arrives
 
 
 class HistoryReads:

@@ -1,4 +1,4 @@
-"""Every key that nextup keeps in Redis, with its lifetime and size limits. Does not talk to Redis.
+"""Every key that nextup keeps in Redis, with its lifetime and size limits. Does not access Redis.
 
     n:{user}:items    read by /recommend: version, count of leading trimmed entries, item keys and times, oldest first
     n:{user}:events   the events themselves, in event-time order

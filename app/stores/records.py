@@ -43,7 +43,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEvent:
-    """An event as it is read back."""
+    """An event as read from the store."""
 
     item_id: str
     timestamp_ms: int
@@ -52,7 +52,7 @@ class HistoryEvent:
 
 
 def compute_identity(event: NewEvent) -> bytes:
-    """Hash the event_id, or item and time, to 8 bytes; different salts keep the two kinds apart."""
+    """Hash the event_id, or item and time, to 8 bytes; with a different personalization for each kind."""
     if event.event_id is not None:
         return blake2b(_encode_text(event.event_id, "event_id"), digest_size=8, person=b"event_id").digest()
     text = b"%d:%b" % (event.timestamp_ms, _encode_text(event.item_id, "item_id"))

@@ -1,9 +1,9 @@
 """Metrics of the request path: numbers are buffered and passed to prometheus_client together.
 
-For each number the library takes a lock and, with several processes, writes into a memory-mapped file: some 8 µs per
-request, and 25 with files, of 150. Appending to a list costs a fraction of a microsecond; `flush_periodically` passes
-the numbers on twice a second, and `render_metrics` flushes before every scrape. The buffer is bounded by what a
-process answers between two flushes. Flushing and counting belong to the event loop; any thread may observe.
+For each number the library takes a lock and, with several processes, writes into a memory-mapped file: about 8 of the
+150 µs of a request, or 25 with files. Appending to a list costs a fraction of a microsecond; `flush_periodically`
+passes the numbers on twice a second, and `render_metrics` flushes before every scrape. The buffer is bounded by the
+number of requests between two flushes. Flushing and counting belong to the event loop; any thread may observe.
 """
 
 from collections.abc import AsyncIterator, Callable

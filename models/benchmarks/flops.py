@@ -1,7 +1,7 @@
 """Minimal float operations of encoding one history, for the encoders of `blossom` and `sasrec`.
 
 Only necessary work counts: positions that the output does not depend on and pairs hidden by the causal mask are left
-out. Norms, activations and rotations are omitted, as is usual.
+out. Norms, activations and rotations are omitted, as usual.
 """
 
 import torch

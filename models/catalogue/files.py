@@ -47,7 +47,7 @@ def write_arrays(path: Path, catalogue: Catalogue) -> None:
 def open_catalogue(folder: Path) -> Catalogue:
     """Memory-map the catalogue of an artifact; do not change its file in place while the catalogue is in use.
 
-    ValueError or KeyError if the file is missing or is no catalogue.
+    ValueError or KeyError if the file is missing or is not a catalogue.
     """
     path = folder / ARRAYS
     if not path.is_file():

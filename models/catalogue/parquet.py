@@ -1,6 +1,6 @@
-"""The catalogue as a Parquet table for people and other programs; row = index − 1.
+"""The catalogue as a Parquet table for inspection and other programs; row = index − 1.
 
-Kept apart from `files.py` because it needs polars, 15 MB that a service does without.
+Separate from `files.py` because it needs polars: 15 MB that a service does not need.
 """
 
 from pathlib import Path

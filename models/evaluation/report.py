@@ -1,4 +1,4 @@
-"""Evaluation metrics for people: a text table for the terminal and an HTML page."""
+"""Reports of evaluation metrics: a text table for the terminal and an HTML page."""
 
 import base64
 from html import escape

@@ -38,8 +38,7 @@ class ModuleReference:
 class Block(nn.Module):
     """Attention and feed-forward, each with a residual connection.
 
-    Pre-norm (norm on the input of a sublayer) trains without warm-up; post-norm (norm after the sum) is what
-    BlossomRec publishes.
+    Pre-norm (norm on the input of a sublayer) trains without warm-up; BlossomRec uses post-norm (norm after the sum).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Selectors of the earlier blocks that a query of BlossomRec's long-term attention attends to.
 
-Some have no weights and serve as baselines: if the newest or random blocks do as well, selection is not what helps.
+Some have no weights and serve as baselines: if the newest or random blocks do as well, learned selection does not help.
 Rules: BlossomRec (arXiv 2512.13368); `compressed` is trained as in NSA (arXiv 2502.11089).
 """
 
@@ -99,7 +99,7 @@ class Mean(BlockSelector):
 
 
 class Recent(BlockSelector):
-    """Selects the newest blocks, whatever their content."""
+    """Selects the newest blocks, independently of their content."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, positions: Tensor) -> Selection:  # noqa: ARG002
         count = key.shape[2] // self.block

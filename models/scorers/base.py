@@ -14,7 +14,7 @@ from models.scorers.filter import ItemFilter
 
 
 class TopK(NamedTuple):
-    """`indices` (B, k), 0 past the last eligible item; `values` (B, k) float32 in falling order, −inf there."""
+    """`indices` (B, k), 0 past the last eligible item; `values` (B, k) float32, descending, −inf there."""
 
     indices: Tensor
     values: Tensor

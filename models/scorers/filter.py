@@ -96,7 +96,7 @@ class ItemFilter:
 
     @cached_property
     def _excluded_by_item(self) -> tuple[Tensor, Tensor]:
-        """Excluded items of all rows in rising order, and the row of each."""
+        """Excluded items of all rows in ascending order, and the row of each."""
         excluded = self.excluded or ()
         items = np.concatenate([np.empty(0, dtype=np.int64), *excluded])
         rows = np.repeat(np.arange(len(excluded)), [len(indices) for indices in excluded])

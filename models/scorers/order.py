@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def select_top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return (B, k) values and columns of (B, C) scores, ties by rising column; k ≤ C."""
+    """Return (B, k) values and columns of (B, C) scores, ties by ascending column; k ≤ C."""
     # One value more than k shows whether a tie of the last one was left out.
     top_values, columns = scores.topk(min(k + 1, scores.shape[1]))
     last = top_values[:, k - 1]

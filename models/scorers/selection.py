@@ -1,7 +1,7 @@
 """Selects the scorers of a model by benchmarking them on the machine and with the weights that will serve.
 
 Small and large batches may have different winners. Exact scorers give the same answers, so processes that select
-differently still agree. No other module names concrete scorers.
+differently still agree. Outside this package only benchmarks name concrete scorers.
 """
 
 import time
@@ -33,7 +33,7 @@ COMPILED_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScore
 TORCH_SCORERS = (PlainScorer, BlockedScorer, Int8Scorer, CodesScorer, TreeScorer, GroupedScorer)
 EXACT_SCORERS: Sequence[type[Scorer]] = (*TORCH_SCORERS, *COMPILED_SCORERS)
 SMALL_CATALOGUE_SCORERS: Sequence[type[Scorer]] = (NativeBlocksScorer, NativeCodesScorer, CodesScorer, PlainScorer)
-"""Best first, as measured (ADR-0023): below `BENCHMARK_MIN_ITEMS`, scans of codes win wherever they fit."""
+"""Best first, as measured (ADR-0023): below `BENCHMARK_MIN_ITEMS`, scans of codes are fastest wherever they apply."""
 BENCHMARK_MIN_ITEMS = 20_000
 PLAIN_MAX_ITEMS = 500_000
 """Above it, `plain` is not benchmarked where another scorer fits: it writes gigabytes of scores."""

@@ -24,7 +24,7 @@ DROPOUT = ((50.0, 0.2), (15.0, 0.3), (0.0, 0.5))
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Suggested sizes: `sizes` are ModelConfig fields, `reasons` are sentences for people."""
+    """Suggested sizes: `sizes` are ModelConfig fields, `reasons` are lines that `nextup train` prints."""
 
     sizes: dict[str, Any]
     reasons: list[str]

@@ -1,7 +1,7 @@
 """Arrival processes: closed loop (send when a connection is free) and open loop (send at scheduled times).
 
-An open loop sends at its rate whatever the server does. A request that finds no free connection waits in a queue and
-its latency counts from its scheduled time, which avoids coordinated omission: a stalled server is charged for the
+An open loop sends at its rate, independently of the server. A request that finds no free connection waits in a queue
+and its latency counts from its scheduled time, which avoids coordinated omission: a stalled server is charged for the
 requests that would have arrived during the stall. Times are `time.perf_counter()` seconds.
 """
 
@@ -81,7 +81,7 @@ class OpenLoop:
         self._timeout_s = timeout_s
         self._rng = random.Random(seed)  # noqa: S311 - load, not a secret
         self._waiting: deque[ScheduledRequest] = deque()
-        self._idle: deque[Sender] = deque()  # first in, first out: all connections, hence all workers, are used
+        self._idle: deque[Sender] = deque()  # first in, first out: uses all connections, and thus all workers
         self._all_scheduled = False
 
     def next_request(self, sender: Sender, now: float) -> ScheduledRequest | None:

@@ -19,7 +19,7 @@ class LoadProfile:
     """One round of POST requests with JSON bodies over `connections` connections.
 
     Without `rate` the loop is closed: each connection sends as soon as it has its response. With `rate` it is open:
-    so many requests per second are scheduled whatever the server does, and latency counts from the scheduled time.
+    requests are scheduled at that rate, independently of the server, and latency counts from the scheduled time.
     """
 
     host: str

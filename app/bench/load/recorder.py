@@ -1,6 +1,6 @@
 """Counts and latencies of one round while it runs.
 
-Memory is bounded whatever the server does: the latency arrays are allocated in advance, and the measured window closes
+Memory is bounded for any response rate: the latency arrays are allocated in advance, and the measured window closes
 when one is full. Times are `time.perf_counter()` seconds.
 """
 

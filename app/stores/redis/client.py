@@ -1,4 +1,4 @@
-"""The way to Redis for this package: limited concurrency, measured operations, and one kind of error."""
+"""Redis access for this package: limited concurrency, measured operations, and one kind of error."""
 
 import asyncio
 import time
@@ -73,7 +73,7 @@ class ConcurrencyLimiter:
         except REDIS_ERRORS as error:
             raise operation.to_store_unavailable(error) from error
         except asyncio.CancelledError:
-            failed = False  # the caller was cancelled, which says nothing about the store
+            failed = False  # cancelled by the caller: neither a success nor a failure of Redis
             raise
         finally:
             self._observer.observe(name, time.perf_counter() - started_at, failed)

@@ -3,7 +3,7 @@
 For full tables and catalogues of a million items and more. The index stores one byte per dimension (SQ8); its lists
 stay in the mapped file, so that all workers share one copy. faiss is the optional extra `ann`, imported when an index
 is built or read. Histories with an allow mask, or whose lists hold too few eligible items, go to an exact scorer, so
-that k eligible items come back as from any other scorer.
+that k eligible items are returned, as by any other scorer.
 """
 
 from collections.abc import Sequence

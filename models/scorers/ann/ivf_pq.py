@@ -1,8 +1,8 @@
 """Approximate scorer over IVF lists of six-bit product-quantization codes, scanned by native code.
 
 The index holds only codes, in blocks; its file is mapped, so that all workers share one copy. Items of the probed lists
-get their exact scores, whatever is excluded. Histories with an allow mask, or whose lists hold too few items, go to an
-exact scorer, so that k eligible items come back as from any other scorer.
+get their exact scores, however many are excluded. Histories with an allow mask, or whose lists hold too few items, go
+to an exact scorer, so that k eligible items are returned, as by any other scorer.
 """
 
 from collections.abc import Sequence
@@ -184,7 +184,7 @@ def _assign_lists(vectors: ItemVectors, num_lists: int) -> Tensor:
 
 
 def _lay_out_slots(list_of_item: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `starts` (lists + 1,) in blocks and `items` (slots,); a list begins with a block, its items rise."""
+    """Return `starts` (lists + 1,) in blocks and `items` (slots,); a list begins with a block, its items ascend."""
     sizes = torch.bincount(list_of_item)
     starts = torch.zeros(len(sizes) + 1, dtype=torch.int64)
     torch.cumsum((sizes + BLOCK_ITEMS - 1) // BLOCK_ITEMS, 0, out=starts[1:])

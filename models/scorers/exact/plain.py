@@ -35,6 +35,6 @@ class PlainScorer(Scorer):
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         scores = self._model.scores(hidden).float()
         scores = scores.clone() if scores._base is not None or not scores.is_contiguous() else scores
-        item_filter.mask(scores)  # before the top k, so that k items come back if k are eligible
+        item_filter.mask(scores)  # before the top k, so that k items are returned if k are eligible
         values, indices = select_top_k(scores, k)
         return TopK(indices.masked_fill(values == -torch.inf, PADDING), values)
