@@ -1,7 +1,8 @@
 """Export of spans: a bounded queue, batches over HTTP from a background thread, and a count of every lost span.
 
-Queue, thread and protocol are OpenTelemetry's. Its queue drops spans silently, its shutdown may take half a minute, and
-it logs every failure twice; admission, the shutdown timeout and the log lines are therefore defined here.
+Queue, thread and protocol are OpenTelemetry's. Its queue does not count the spans that it drops, its shutdown may take
+half a minute, and it logs every failure several times; admission, the shutdown timeout and the log lines are therefore
+defined here.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from app.telemetry.metrics import SPANS
 log = logging.getLogger("nextup")
 
 MAX_QUEUED_SPANS = 4096
-"""Some 1.5 kB each."""
+"""About 1.5 kB each."""
 MAX_BATCH_SPANS = 256
 EXPORT_INTERVAL_MS = 1000
 EXPORT_TIMEOUT_S = 5.0
@@ -27,7 +28,7 @@ OTLP_LOG = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 class _ExporterLogFilter(logging.Filter):
-    """Suppresses the exporter's log lines, two per batch while it fails, and keeps the first message."""
+    """Suppresses the exporter's log lines, three per batch while it fails, and keeps the first message."""
 
     first = ""
 
