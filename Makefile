@@ -64,7 +64,7 @@ types: install ## run mypy (strict, tests included)
 imports: install ## check the import contracts of pyproject.toml
 	$(BIN)/lint-imports
 
-sanitize: install ## run the native code on random shapes under the address and undefined-behaviour sanitizers
+sanitize: install ## run the native code on random shapes under the address and undefined-behavior sanitizers
 	$(BIN)/python -m service_tests.models.native.sanitise
 
 # Users install the wheel, not this folder: a file missing from the wheel fails here.
