@@ -7,12 +7,29 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.batch import NO_TIME, History, Times
+from models.batch import NO_TIME, PADDING, History, Times
 from models.catalogue.catalogue import Catalogue
 from models.times import to_stored_times
 
+UNKNOWN_ITEM = PADDING
+"""Index of a target that is not in the catalogue; it is missed by every ranking."""
+
 HELD_OUT_EVENTS = 2
 """Held-out events per user: the last one is the test target, the one before it the validation target."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSplit:
+    """Split by time: each user's events before a moment are known, the first event after it is the test target.
+
+    `num_before` (num_users,) are the events before the moment; the history has at most one more. The newest event
+    before the moment is the validation target of users with more than two. `users_without_history` counts users with
+    events after the moment only, who are not in the dataset.
+    """
+
+    moment_ms: int
+    num_before: NDArray[np.int64]
+    users_without_history: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +37,8 @@ class Dataset:
     """Histories of all users in one array, and the catalogue of their items.
 
     User u has the events `items[offsets[u] : offsets[u + 1]]`, oldest first. Users are ordered by id. `times` are
-    parallel to `items`; None if unknown.
+    parallel to `items`; None if unknown. `time_split` is None for leave-one-out. A test target of a split by time may
+    be `UNKNOWN_ITEM`. `unknown_targets` counts users whose last event in the log is of an item outside the catalogue.
     """
 
     catalogue: Catalogue
@@ -28,6 +46,8 @@ class Dataset:
     offsets: NDArray[np.int64]
     items: NDArray[np.int64]
     times: Times | None = None
+    time_split: TimeSplit | None = None
+    unknown_targets: int = 0
 
     @property
     def num_users(self) -> int:
@@ -45,12 +65,20 @@ class Dataset:
         """Yield the bytes that identify this dataset in the fingerprint of a checkpoint."""
         yield self.items.tobytes()
         yield self.offsets.tobytes()
+        if self.time_split is not None:
+            yield self.time_split.num_before.tobytes()
         if with_times and self.times is not None:
             yield self.times.tobytes()
         yield "\n".join(self.catalogue.item_ids).encode()
 
 
-def prepare_dataset(events: pl.DataFrame, items: pl.DataFrame | None = None, *, min_item_events: int = 5) -> Dataset:
+def prepare_dataset(
+    events: pl.DataFrame,
+    items: pl.DataFrame | None = None,
+    *,
+    min_item_events: int = 5,
+    moment_ms: int | None = None,
+) -> Dataset:
     """Sort every user's events by time, drop rare items and rank the remaining items by popularity.
 
     Events with equal times keep their order. The ranks count only training events, not the held-out ones, so there is
@@ -59,34 +87,61 @@ def prepare_dataset(events: pl.DataFrame, items: pl.DataFrame | None = None, *, 
     Args:
         events: user_id, item_id (String) and timestamp (Int64), in file order.
         items: item_id, title, categories; items without a row have no title. Rows without events are ignored.
-        min_item_events: items with fewer events in the whole log are dropped, with their events.
+        min_item_events: items with fewer events are dropped, with their events. A split by time counts only events
+            before the moment.
+        moment_ms: split the log at this time in milliseconds (models/data/time_split.py); None for leave-one-out.
 
     """
-    frequent = events.filter(pl.len().over("item_id") >= min_item_events)
+    past_events = events if moment_ms is None else events.filter(pl.col("timestamp") < moment_ms)
+    frequent = past_events.filter(pl.len().over("item_id") >= min_item_events)
     if frequent.is_empty():
         raise ValueError(f"no item has {min_item_events} or more events; lower --min-item-events")
-    ordered = frequent.sort("user_id", "timestamp", maintain_order=True)
-    ranked = _rank_items(ordered, items)
-    indexed = ordered.join(ranked.select("item_id", "index"), on="item_id", how="left", maintain_order="left")
+    num_held_out = (
+        HELD_OUT_EVENTS if moment_ms is None else HELD_OUT_EVENTS - 1
+    )  # the test target is not in past_events
+    ranked = _rank_items(frequent.sort("user_id", "timestamp", maintain_order=True), items, num_held_out)
     catalogue = Catalogue(
         item_ids=ranked["item_id"].to_list(),
         counts=ranked["count"].to_numpy().astype(np.int64),
         titles=ranked["title"].to_list(),
         categories=[names or [] for names in ranked["categories"].to_list()],
     )
-    return _build_dataset(catalogue, indexed)
+    return encode(events, catalogue, moment_ms=moment_ms)
 
 
-def encode(events: pl.DataFrame, catalogue: Catalogue) -> Dataset:
-    """Encode a log with an existing catalogue; events of unknown items are dropped."""
+def encode(events: pl.DataFrame, catalogue: Catalogue, *, moment_ms: int | None = None) -> Dataset:
+    """Encode a log with an existing catalogue; events of unknown items are dropped, unless they are targets by time."""
     ranked = pl.DataFrame({"item_id": list(catalogue.item_ids)}).with_row_index("index", offset=1)
-    known_events = events.join(ranked, on="item_id", how="inner", maintain_order="left")
+    ordered = events.sort("user_id", "timestamp", maintain_order=True)
+    indexed = ordered.join(ranked, on="item_id", how="left", maintain_order="left")
+    known_events = indexed.filter(pl.col("index").is_not_null())
     if known_events.is_empty():
         raise ValueError("the log has no item of this catalogue; check that log and artifact belong together")
-    return _build_dataset(catalogue, known_events.sort("user_id", "timestamp", maintain_order=True))
+    if moment_ms is not None:
+        return _split_by_time(catalogue, indexed, moment_ms)
+    last_events = indexed.group_by("user_id").agg(pl.col("index").last())
+    return _build_dataset(catalogue, known_events, unknown_targets=last_events["index"].null_count())
 
 
-def _build_dataset(catalogue: Catalogue, events: pl.DataFrame) -> Dataset:
+def _split_by_time(catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int) -> Dataset:
+    """Keep each user's known events before the moment, and the first event after it, known or not."""
+    is_past = pl.col("timestamp") < moment_ms
+    past_events = indexed.filter(is_past & pl.col("index").is_not_null())
+    if past_events.is_empty():
+        raise ValueError("the log has no event of a known item before the moment of the split; choose a later one")
+    targets = indexed.filter(~is_past).unique("user_id", keep="first", maintain_order=True)
+    kept_targets = targets.join(past_events, on="user_id", how="semi", maintain_order="left").fill_null(UNKNOWN_ITEM)
+    counts = past_events.group_by("user_id", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
+    time_split = TimeSplit(moment_ms, counts, len(targets) - len(kept_targets))
+    # Stable, so that the target of a user follows the events before the moment.
+    events = pl.concat([past_events, kept_targets]).sort("user_id", maintain_order=True)
+    num_unknown = int((kept_targets["index"] == UNKNOWN_ITEM).sum())
+    return _build_dataset(catalogue, events, time_split=time_split, unknown_targets=num_unknown)
+
+
+def _build_dataset(
+    catalogue: Catalogue, events: pl.DataFrame, *, unknown_targets: int, time_split: TimeSplit | None = None
+) -> Dataset:
     """`events` have user_id, index (of the item) and timestamp (ms), sorted by user and time."""
     users = events.group_by("user_id", maintain_order=True).len()
     return Dataset(
@@ -95,13 +150,15 @@ def _build_dataset(catalogue: Catalogue, events: pl.DataFrame) -> Dataset:
         offsets=np.concatenate(([0], np.cumsum(users["len"].to_numpy()))).astype(np.int64),
         items=events["index"].to_numpy().astype(np.int64),
         times=to_stored_times(events["timestamp"].to_numpy() // 1000),
+        time_split=time_split,
+        unknown_targets=unknown_targets,
     )
 
 
-def _rank_items(ordered: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
+def _rank_items(ordered: pl.DataFrame, items: pl.DataFrame | None, num_held_out: int) -> pl.DataFrame:
     """Rank items by descending training count, then id: item_id, count, title, categories, index."""
     length, position = pl.len().over("user_id"), pl.int_range(pl.len()).over("user_id")
-    is_training = (length <= HELD_OUT_EVENTS) | (position < length - HELD_OUT_EVENTS)
+    is_training = (length <= HELD_OUT_EVENTS) | (position < length - num_held_out)
     counts = ordered.with_columns(training=is_training).group_by("item_id").agg(count=pl.col("training").sum())
     ranked = counts.sort(["count", "item_id"], descending=[True, False]).with_row_index("index", offset=1)
     if items is None:

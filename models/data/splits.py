@@ -1,6 +1,11 @@
-"""Leave-one-out splits: each user's last event is the test target, the one before it the validation target.
+"""Training part and evaluation cases of a dataset, split leave-one-out or by time.
 
-Users with fewer than three events are used for training only.
+Leave-one-out: each user's last event is the test target, the one before it the validation target. Users with fewer than
+three events are used for training only.
+
+By time (`Dataset.time_split`): the test target is each user's first event after a moment, and the validation target the
+last event before it, for users with three or more events before it. All other events before the moment are for
+training, and no event after it is in any history or count.
 """
 
 from dataclasses import dataclass
@@ -13,8 +18,6 @@ from models.batch import History, Times
 from models.data.dataset import HELD_OUT_EVENTS, Dataset
 
 SplitPart = Literal["valid", "test"]
-TARGET_FROM_END: dict[SplitPart, int] = {"valid": 2, "test": 1}
-"""Position of the target, counted from the end of a user's events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +31,60 @@ class Cases:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def select(self, rows: NDArray[np.int64]) -> "Cases":
+        return Cases(self.users[rows], [self.histories[row] for row in rows], self.targets[rows])
+
+    def spread(self, limit: int | None) -> "Cases":
+        """Select that many cases, evenly spaced over the users; all cases if there are fewer, or without a limit."""
+        if limit is None or limit >= len(self):
+            return self
+        return self.select(np.linspace(0, len(self) - 1, limit).astype(np.int64))
+
 
 def select_training_histories(dataset: Dataset) -> list[History]:
     """The training part of every user's history; views, not copies."""
-    histories = [dataset.history(user) for user in range(dataset.num_users)]
-    return [history[: _count_training_events(len(history))] for history in histories]
+    ends = _count_training_events(dataset).tolist()
+    return [dataset.history(user)[:end] for user, end in enumerate(ends)]
 
 
 def select_training_times(dataset: Dataset) -> list[Times]:
     """The times of `select_training_histories`."""
-    times = [dataset.history_times(user) for user in range(dataset.num_users)]
-    return [row[: _count_training_events(len(row))] for row in times]
+    ends = _count_training_events(dataset).tolist()
+    return [dataset.history_times(user)[:end] for user, end in enumerate(ends)]
 
 
 def make_cases(dataset: Dataset, part: SplitPart) -> Cases:
     """Make the cases of a split; test histories include the validation event, as they would in the service."""
-    offset = TARGET_FROM_END[part]
-    users = np.flatnonzero(np.diff(dataset.offsets) > HELD_OUT_EVENTS)
-    histories = [dataset.history(int(user)) for user in users]
+    positions = _find_targets(dataset, part)
+    users = np.flatnonzero(positions >= 0)
     return Cases(
         users=users,
-        histories=[history[:-offset] for history in histories],
-        targets=np.array([history[-offset] for history in histories], dtype=np.int64),
+        histories=[dataset.history(user)[: positions[user]] for user in users.tolist()],
+        targets=dataset.items[dataset.offsets[users] + positions[users]],
     )
 
 
 def select_case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Times]:
     """The times of these users' histories in `make_cases`."""
-    return [dataset.history_times(int(user))[: -TARGET_FROM_END[part]] for user in users]
+    positions = _find_targets(dataset, part)[users]
+    return [dataset.history_times(user)[:end] for user, end in zip(users.tolist(), positions.tolist(), strict=True)]
 
 
-def _count_training_events(length: int) -> int:
-    """Count a user's training events, which are the oldest ones."""
-    return length - HELD_OUT_EVENTS if length > HELD_OUT_EVENTS else length
+def _find_targets(dataset: Dataset, part: SplitPart) -> NDArray[np.int64]:
+    """Position of every user's target in the history, −1 for a user without a case: (num_users,)."""
+    lengths = np.diff(dataset.offsets)
+    if dataset.time_split is None:
+        return np.where(lengths > HELD_OUT_EVENTS, lengths - (1 if part == "test" else 2), -1)
+    num_before = dataset.time_split.num_before
+    if part == "test":
+        return np.where(lengths > num_before, num_before, -1)
+    return np.where(num_before > HELD_OUT_EVENTS, num_before - 1, -1)
+
+
+def _count_training_events(dataset: Dataset) -> NDArray[np.int64]:
+    """Count every user's training events, which are the oldest ones: (num_users,)."""
+    lengths = np.diff(dataset.offsets)
+    if dataset.time_split is None:
+        return np.where(lengths > HELD_OUT_EVENTS, lengths - HELD_OUT_EVENTS, lengths)
+    num_before = dataset.time_split.num_before
+    return np.where(num_before > HELD_OUT_EVENTS, num_before - 1, num_before)
