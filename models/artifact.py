@@ -14,7 +14,7 @@ A changed byte, a missing file or a golden mismatch raises ArtifactError.
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -75,8 +75,9 @@ def save_artifact(
     *,
     golden_histories: list[History],
     metrics: dict[str, float],
+    details: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write all files, the manifest last, and return the version.
+    """Write all files, the manifest last, and return the version; `details` are further entries of the manifest.
 
     An existing artifact in the folder is replaced and is invalid in the meantime.
     """
@@ -102,6 +103,7 @@ def save_artifact(
         "files": files,
         "figures": metrics,
         "packages": {"python": platform.python_version()} | {n: package_version(n) for n in ("torch", "numpy")},
+        **(details or {}),
     }
     write_manifest(folder, manifest)
     return version

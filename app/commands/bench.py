@@ -5,6 +5,7 @@ from types import ModuleType
 
 from app.commands import (
     bench_accuracy,
+    bench_baselines,
     bench_chart,
     bench_encode,
     bench_gpu,
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, tuple[ModuleType, str]] = {
     "memory": (bench_memory, "bytes on disk and in memory by catalogue size, and of a history in Redis"),
     "scaling": (bench_scaling, "latency and memory at growing catalogue sizes, each at its rate, without training"),
     "accuracy": (bench_accuracy, "presets × data sets × seeds, trained and evaluated, in one table"),
+    "baselines": (bench_baselines, "popular, Markov, co-occurrence and V-SKNN × data sets, without training a model"),
     "traffic": (bench_traffic, "synthetic users of a running service, at a rate, until interrupted"),
     "score": (bench_score, "all scorers by catalogue size and batch size"),
     "chart": (bench_chart, "records of serve and scaling as a chart"),

@@ -1,18 +1,34 @@
-"""`nextup evaluate`: leave-one-out metrics of an artifact on a log, as a table and one JSON line."""
+"""`nextup evaluate`: metrics of an artifact on a log, leave-one-out or by time, as tables and one JSON line."""
 
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
 
 from app.cli.arguments import non_negative_int, positive_int
 from app.cli.log_files import add_log_arguments, read_log
+from app.cli.split_arguments import add_split_arguments, choose_artifact_moment, describe_split
 from models.artifact import Artifact, load_artifact
-from models.data.dataset import encode
+from models.data.dataset import Dataset, encode
+from models.data.splits import make_cases
+from models.evaluation.baselines import rank_baselines
+from models.evaluation.comparison import compare_with_baselines, list_json
+from models.evaluation.diversity import compute_diversity
 from models.evaluation.evaluate import Evaluation, evaluate
-from models.evaluation.report import format_metrics_table, render_html_report
+from models.evaluation.report import (
+    ReportTable,
+    format_metrics_table,
+    format_segments,
+    make_report_tables,
+    render_html_report,
+)
+from models.evaluation.segments import compute_segments
+
+MIN_BASELINE_S = 60.0
+"""Time that --baselines may take, or as long as the evaluation of the model if that is longer."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="test",
         help="held-out event: test is the last event of each user, valid the one before (default: %(default)s)",
     )
+    add_split_arguments(parser, default=None)
+    parser.add_argument("--baselines", action="store_true", help="also rank by baselines and compare them")
     parser.add_argument("--keep-seen", action="store_true", help="do not filter items that the user already had")
     parser.add_argument(
         "--sampled",
@@ -47,9 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.baselines and arguments.sampled is not None:
+        raise ValueError("--baselines ranks the full catalogue; leave out --sampled")
     artifact = load_artifact(arguments.artifact, device=arguments.device)
     log = read_log(arguments)
-    dataset = encode(log.events, artifact.catalogue)
+    moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
+    dataset = encode(log.events, artifact.catalogue, moment_ms=moment_ms)
+    started_at = time.monotonic()
     evaluation = evaluate(
         artifact.predictor,
         dataset,
@@ -59,14 +81,27 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         limit=arguments.limit,
     )
+    cases = make_cases(dataset, arguments.part).spread(arguments.limit)
+    segments = compute_segments(evaluation.target_ranks, cases, artifact.catalogue.counts)
+    diversity = compute_diversity(evaluation.recommended, cases, artifact.catalogue.counts)
+    comparison = None
+    if arguments.baselines:
+        max_seconds = max(MIN_BASELINE_S, time.monotonic() - started_at)
+        baselines = rank_baselines(dataset, cases, keep_seen=arguments.keep_seen, max_seconds=max_seconds)
+        comparison = compare_with_baselines(dataset, cases, baselines, evaluation, artifact.preset)
     candidates = "the full catalogue" if arguments.sampled is None else f"{arguments.sampled} random negatives"
     print(f"{evaluation.part} of {evaluation.num_cases:,} users against {candidates}:")
     print(format_metrics_table(evaluation.values))
-    if evaluation.repeats and not arguments.keep_seen:
-        note = "users repeat an item they already had; these count as misses unless --keep-seen is set"
-        print(f"{evaluation.repeats:,} {note}", file=sys.stderr)
+    print(format_segments(segments))
+    warning = None if comparison is None else comparison.describe()
+    if comparison is not None:
+        print(f"against baselines, {comparison.format_table()}")
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+    _print_notes(evaluation, dataset, arguments.keep_seen)
     if arguments.report is not None:
-        _write_report(arguments.report, artifact, evaluation, candidates)
+        tables = make_report_tables(segments, comparison, [] if warning is None else [warning])
+        _write_report(arguments.report, artifact, evaluation, candidates, tables)
     result = {
         "version": artifact.version,
         "preset": artifact.preset,
@@ -79,14 +114,33 @@ def run(arguments: argparse.Namespace) -> int:
         "bytes": artifact.bytes_by_part,
         "uncompressed_bytes": artifact.uncompressed_bytes,
         "bad_rows": log.report.bad_rows,
+        **describe_split(dataset),
+        "segments": segments,
+        "diversity": diversity,
+        "baselines": None if comparison is None else list_json(comparison.scores),
+        "baseline_users": None if comparison is None else comparison.num_users,
+        "beats_baselines": None if comparison is None else comparison.beats_baselines,
     }
     print(json.dumps(result))
     return 0
 
 
-def _write_report(path: Path, artifact: Artifact, evaluation: Evaluation, candidates: str) -> None:
+def _print_notes(evaluation: Evaluation, dataset: Dataset, keep_seen: bool) -> None:
+    if evaluation.repeats and not keep_seen:
+        note = "users repeat an item they already had; these count as misses unless --keep-seen is set"
+        print(f"{evaluation.repeats:,} {note}", file=sys.stderr)
+    if dataset.unknown_targets and dataset.time_split is not None:
+        print(f"{dataset.unknown_targets:,} targets are not in the catalogue and count as misses", file=sys.stderr)
+    elif dataset.unknown_targets:
+        note = "users end on an item that is not in the catalogue; their last known item is the target"
+        print(f"{dataset.unknown_targets:,} {note}", file=sys.stderr)
+
+
+def _write_report(
+    path: Path, artifact: Artifact, evaluation: Evaluation, candidates: str, tables: list[ReportTable]
+) -> None:
     facts = {"artifact": artifact.version, "preset": artifact.preset, "ranked against": candidates}
     facts |= {f"bytes, {part}": f"{size:,}" for part, size in artifact.bytes_by_part.items()}
     curve = artifact.folder / "training" / "curve.png"
     picture = curve.read_bytes() if curve.exists() else None
-    path.write_text(render_html_report(f"nextup: {artifact.preset}", evaluation.values, facts, picture))
+    path.write_text(render_html_report(f"nextup: {artifact.preset}", evaluation.values, facts, picture, tables))

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         extend_catalogue(catalogue, new_items.filter(pl.col("item_id").is_in([item.item_id for item in placed]))),
         golden_histories=select_golden_histories(histories, catalogue.num_items),
         metrics=artifact.manifest["figures"],
+        details={name: artifact.manifest[name] for name in ("verdict", "split") if name in artifact.manifest},
     )
     _report(placed, len(new_items), version, arguments.out)
     return 0

@@ -13,7 +13,7 @@ from typing import TypedDict
 import httpx
 
 from app.cli.arguments import positive_float, positive_int
-from app.model_repository.publish import add_version, remove_old_versions
+from app.model_repository.publish import add_version, check_verdict, remove_old_versions
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 
@@ -51,11 +51,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="afterwards remove all but the newest N published versions (default: remove none)",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="also publish a model that does not beat its baselines on held-out events"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = Settings()
     folder = arguments.into or settings.artifact
+    if not arguments.force and (note := check_verdict(folder, arguments.artifact)) is not None:
+        print(note, file=sys.stderr)
     stored, is_new = add_version(folder, arguments.artifact)
     print(f"version {stored.version} {'copied to' if is_new else 'already in'} {stored.folder}", file=sys.stderr)
     url = arguments.url or f"http://127.0.0.1:{settings.port}"

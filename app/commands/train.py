@@ -13,6 +13,7 @@ import torch
 
 from app.cli.arguments import fraction, non_negative_int, positive_float, positive_int
 from app.cli.log_files import add_log_arguments, read_log
+from app.cli.split_arguments import add_split_arguments, choose_moment, describe_split
 from app.commands.model_arguments import add_model_arguments, build_model_config
 from models.data.dataset import prepare_dataset
 from models.data.items import read_items
@@ -126,6 +127,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="drop items with fewer events (default: %(default)s)",
     )
+    add_split_arguments(training)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -143,7 +145,8 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
     ranks.assert_equal_across_ranks("options", str(shared))
     log = read_log(arguments)
     items = None if arguments.items is None else read_items(arguments.items)
-    dataset = prepare_dataset(log.events, items, min_item_events=arguments.min_item_events)
+    moment_ms = choose_moment(arguments, log.events)
+    dataset = prepare_dataset(log.events, items, min_item_events=arguments.min_item_events, moment_ms=moment_ms)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
     advice = advise(dataset, options, preset(arguments.preset).max_len)
@@ -153,6 +156,11 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
     context = RunContext(device, arguments.out, ranks, resume=arguments.resume)
     trained = train_artifact(dataset, config, options, context, overwrite=arguments.overwrite)
     print(f"test, {trained.test.num_cases:,} users:\n{format_metrics_table(trained.test.values)}")
+    assessment = trained.assessment
+    if assessment.comparison is not None:
+        print(f"against baselines, {assessment.comparison.format_table()}")
+    for warning in assessment.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"artifact {trained.version} in {arguments.out}")
     result = {
         "artifact": str(arguments.out),
@@ -165,6 +173,8 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
         "bytes": trained.bytes_by_part,
         "bad_rows": log.report.bad_rows,
         **sizes,
+        **describe_split(dataset),
+        **assessment.to_json(),
     }
     print(json.dumps(result))
     return 0

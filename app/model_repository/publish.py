@@ -11,6 +11,9 @@ from pathlib import Path
 
 from app.model_repository.repository import MANIFEST, ModelRepository, StoredVersion, read_version
 
+BASELINE_PRESET = "popular"
+"""Preset that is a baseline itself and may always be published."""
+
 
 def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
     """Return the published version and whether it is new; ValueError says why the artifact cannot be published.
@@ -45,6 +48,25 @@ def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
         shutil.rmtree(incoming, ignore_errors=True)
         raise
     return dataclasses.replace(source, folder=folder / source.version), True
+
+
+def check_verdict(folder: Path, artifact: Path) -> str | None:
+    """Check that a model that is not in the repository yet beats its baselines; ValueError if it does not.
+
+    Return a note for an artifact that was written without a comparison. A version that is already in the repository may
+    always be published again, so that a rollback needs no decision.
+    """
+    source = read_version(artifact)
+    if source is None or source.preset == BASELINE_PRESET or ModelRepository(folder).find(source.version) is not None:
+        return None
+    if source.verdict is None:
+        return f"version {source.version} was not compared with baselines; `nextup evaluate --baselines` does so"
+    if source.verdict.get("passed") is False:
+        raise ValueError(
+            f"version {source.version} was not published: {source.verdict.get('message')}; "
+            "train longer, publish the preset popular, or pass --force"
+        )
+    return None
 
 
 def remove_old_versions(folder: Path, keep: int, protected: set[str]) -> list[str]:

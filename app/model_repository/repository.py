@@ -30,7 +30,10 @@ class LockHeld(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """A version on disk as its manifest describes it, unverified; `files` holds sha256 and bytes by file name."""
+    """A version on disk as its manifest describes it, unverified; `files` holds sha256 and bytes by file name.
+
+    `verdict` compares the model with baselines; None for artifacts without a comparison.
+    """
 
     folder: Path
     version: str
@@ -38,6 +41,7 @@ class StoredVersion:
     created: str
     figures: dict[str, float]
     files: dict[str, dict[str, Any]]
+    verdict: dict[str, Any] | None = None
 
     @property
     def disk_bytes(self) -> int:
@@ -120,6 +124,7 @@ def read_version(folder: Path) -> StoredVersion | None:
             created=str(manifest["created"]),
             figures=dict(manifest["figures"]),
             files=files,
+            verdict=None if (verdict := manifest.get("verdict")) is None else dict(verdict),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

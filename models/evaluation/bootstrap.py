@@ -1,4 +1,4 @@
-"""Paired bootstrap: the confidence interval of a difference between two models on the same users."""
+"""Bootstrap over users: the confidence interval of a mean, and of a paired difference between two models."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,21 @@ CHUNK = 250  # resamples per vectorized draw
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Difference of two means over users, with its 95 % bootstrap interval."""
+    """Mean over users, or difference of two means, with its 95 % bootstrap interval."""
 
     mean: float
     low: float
     high: float
 
 
-def bootstrap_difference(first: NDArray[np.float64], second: NDArray[np.float64], *, seed: int = 0) -> Difference:
+def bootstrap_mean(values: NDArray[np.float64], *, resamples: int = RESAMPLES) -> Difference:
+    """Estimate the mean of (N,) values of users."""
+    return bootstrap_difference(values, np.zeros_like(values), resamples=resamples)
+
+
+def bootstrap_difference(
+    first: NDArray[np.float64], second: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Difference:
     """Estimate mean(first) − mean(second) over the same users in the same order, both (N,), by paired bootstrap.
 
     Only users are resampled: variance between training seeds is included as far as the inputs are means over seeds.
@@ -27,6 +34,6 @@ def bootstrap_difference(first: NDArray[np.float64], second: NDArray[np.float64]
         raise ValueError(f"a paired comparison needs the same users on both sides (got {first.shape}, {second.shape})")
     rng = np.random.default_rng(seed)
     gap = first - second
-    means = [gap[rng.integers(0, len(gap), (CHUNK, len(gap)))].mean(axis=1) for _ in range(RESAMPLES // CHUNK)]
+    means = [gap[rng.integers(0, len(gap), (CHUNK, len(gap)))].mean(axis=1) for _ in range(resamples // CHUNK)]
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Difference(float(gap.mean()), float(low), float(high))

@@ -27,7 +27,7 @@ class Evaluation:
     """Metrics of one split; `values` by metric name (`ndcg@10`).
 
     `repeats` counts cases whose target the user already had. `target_ranks` (num_cases,) are the ranks of the targets,
-    in the order of the dataset's users.
+    in the order of the dataset's users. `recommended` (num_cases, 20) are the rankings, 0 past the last item.
     """
 
     part: SplitPart
@@ -35,6 +35,7 @@ class Evaluation:
     num_cases: int
     repeats: int
     target_ranks: metrics.TargetRanks
+    recommended: NDArray[np.int64]
 
 
 def evaluate(
@@ -55,7 +56,7 @@ def evaluate(
     """
     if sampled is not None and ranks.size > 1:
         raise ValueError("sampled negatives are drawn case by case; evaluate them in a single process")
-    cases = _subsample(make_cases(dataset, part), limit)
+    cases = make_cases(dataset, part).spread(limit)
     if not len(cases):
         raise ValueError("evaluation needs at least one user with three events")
     # Zeros add nothing when the ranks sum up their shards.
@@ -82,13 +83,14 @@ def evaluate(
             bar.advance(len(rows))
     ranks.all_reduce_array_(target_ranks)
     ranks.all_reduce_array_(recommended)
-    values = _compute_metrics(target_ranks, recommended, predictor.num_items)
-    return Evaluation(part, values, len(cases), _count_repeats(cases), target_ranks)
+    values = compute_metrics(target_ranks, recommended, predictor.num_items)
+    return Evaluation(part, values, len(cases), _count_repeats(cases), target_ranks, recommended)
 
 
-def _compute_metrics(
+def compute_metrics(
     target_ranks: metrics.TargetRanks, recommended: NDArray[np.int64], num_items: int
 ) -> dict[str, float]:
+    """Compute HR, NDCG and MRR at 5, 10 and 20, and coverage@10, from ranks and rankings."""
     values = {
         f"{name}@{k}": compute(target_ranks, k)
         for name, compute in (("hr", metrics.hit_rate), ("ndcg", metrics.ndcg), ("mrr", metrics.mrr))
@@ -113,13 +115,6 @@ def _make_sampled_mask(
     mask[rng.choice(pool, min(count, len(pool)), replace=False)] = True
     mask[target] = True
     return mask
-
-
-def _subsample(cases: Cases, limit: int | None) -> Cases:
-    if limit is None or limit >= len(cases):
-        return cases
-    rows = np.linspace(0, len(cases) - 1, limit).astype(np.int64)
-    return Cases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
 
 
 def _make_batches(cases: Cases, predictor: Predictor) -> list[NDArray[np.int64]]:

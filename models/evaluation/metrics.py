@@ -12,8 +12,8 @@ NOT_RANKED = np.iinfo(np.int64).max
 
 
 def rank_targets(top: NDArray[np.int64], targets: NDArray[np.int64]) -> TargetRanks:
-    """Find each target in its ranking: (N, k) items and (N,) targets → (N,) ranks."""
-    hits = top == targets[:, None]
+    """Find each target in its ranking: (N, k) items and (N,) targets → (N,) ranks; an unknown target (0) has none."""
+    hits = (top == targets[:, None]) & (targets[:, None] > 0)
     return np.where(hits.any(1), hits.argmax(1), NOT_RANKED)
 
 

@@ -1,5 +1,6 @@
 """From a prepared dataset to an artifact that can serve: train, evaluate on the test split, export."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,11 @@ from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
 from models.data.splits import select_training_histories
+from models.evaluation.baselines import compute_time_limit
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
 from models.predictor import Predictor
+from models.training.assessment import TrainingAssessment, assess_training
 from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
 from models.training.options import RunContext, TrainingOptions
 from models.training.report import write_training_report
@@ -29,7 +32,7 @@ class TrainingResult:
     """A trained and exported model.
 
     `best` is the epoch that the weights come from; without training it is None and `curve` is empty. `bytes_by_part`
-    counts weights.
+    counts weights; `assessment` is empty on ranks other than the first.
     """
 
     version: str
@@ -37,6 +40,7 @@ class TrainingResult:
     curve: list[EpochRecord]
     best: EpochRecord | None
     bytes_by_part: dict[str, int]
+    assessment: TrainingAssessment
 
 
 def train_artifact(
@@ -49,24 +53,29 @@ def train_artifact(
     folder, ranks = context.folder, context.ranks
     if (folder / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
+    started_at = time.monotonic()
     model, curve, best = train_model(dataset, config, options, context.in_subfolder(TRAINING_FOLDER))
     predictor = Predictor(model, context.device)
     test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
     bytes_by_part = predictor.count_model_bytes()
     version = ""
+    assessment = TrainingAssessment()
     if ranks.is_first:
+        time_limit = compute_time_limit(time.monotonic() - started_at)
+        assessment = assess_training(dataset, test, config.preset, options.keep_seen, curve, time_limit)
         version = save_artifact(
             folder,
             model.cpu(),
             dataset.catalogue,
             golden_histories=_select_golden_histories(dataset),
             metrics=test.values,
+            details=assessment.make_manifest_entries(dataset),
         )
-        write_training_report(folder / TRAINING_FOLDER, config, dataset, version, test, curve)
+        write_training_report(folder / TRAINING_FOLDER, config, dataset, version, test, curve, assessment)
         for checkpoint in (folder / TRAINING_FOLDER).rglob(CHECKPOINT_FILE):
             checkpoint.unlink()
     # Other ranks learn from the broadcast whether the export succeeded.
-    return TrainingResult(ranks.broadcast_object(version), test, curve, best, bytes_by_part)
+    return TrainingResult(ranks.broadcast_object(version), test, curve, best, bytes_by_part, assessment)
 
 
 def _select_golden_histories(dataset: Dataset) -> list[History]:

@@ -11,12 +11,19 @@ from matplotlib.figure import Figure
 from models.config import ModelConfig
 from models.data.dataset import Dataset
 from models.evaluation.evaluate import Evaluation
-from models.evaluation.report import render_html_report
+from models.evaluation.report import make_report_tables, render_html_report
+from models.training.assessment import TrainingAssessment
 from models.training.checkpoint import EpochRecord
 
 
 def write_training_report(
-    folder: Path, config: ModelConfig, dataset: Dataset, version: str, test: Evaluation, curve: list[EpochRecord]
+    folder: Path,
+    config: ModelConfig,
+    dataset: Dataset,
+    version: str,
+    test: Evaluation,
+    curve: list[EpochRecord],
+    assessment: TrainingAssessment,
 ) -> None:
     """Write the report; an empty `curve` leaves out curve.png and log.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +40,9 @@ def write_training_report(
         "epochs": str(len(curve)),
         "test cases": f"{test.num_cases:,}",
     }
-    (folder / "report.html").write_text(render_html_report(f"nextup: {config.preset}", test.values, facts, picture))
+    tables = make_report_tables(assessment.segments, assessment.comparison, assessment.warnings)
+    page = render_html_report(f"nextup: {config.preset}", test.values, facts, picture, tables)
+    (folder / "report.html").write_text(page)
 
 
 def plot_curve(curve: Sequence[EpochRecord], title: str) -> bytes:

@@ -58,6 +58,7 @@ def run_nightly_script(service: RunningService, data: Path, repository: Path) ->
         NEXTUP_ARTIFACT=str(repository),
         SERVICE=service.url,
         TRAIN_OPTIONS=" ".join(SMALL),
+        PUBLISH_OPTIONS="--force",  # one epoch does not beat counts of a cyclic log
         EVERY_S="1",
     )
     with output_file.open("w") as output:

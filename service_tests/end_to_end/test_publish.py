@@ -73,7 +73,8 @@ def test_three_swaps_under_constant_load_fail_no_request(workers: int, tmp_path:
             other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
             versions = [trained["version"], read_artifact_version(other), first]
             for artifact, version in zip((tmp_path / "next", other, repository), versions, strict=True):
-                result = run_and_parse(data, "publish", str(artifact), "--into", str(repository), "--url", service.url)
+                options = ["--into", str(repository), "--url", service.url, "--force"]
+                result = run_and_parse(data, "publish", str(artifact), *options)
                 assert (result["active"], result["target_version"]) == (version, version)
                 wait_until(
                     lambda: len(list_served_versions(service)) == 1,

@@ -69,6 +69,47 @@ def test_published_version_is_immutable(folder: Path, tmp_path: Path, capsys: py
     assert "with other files" in capsys.readouterr().err
 
 
+def set_manifest_entries(artifact: Path, **entries: object) -> None:
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    (artifact / "manifest.json").write_text(json.dumps(manifest | entries))
+
+
+FAILED_VERDICT = {"passed": False, "message": "sasrec does not beat the baseline markov: NDCG@10 0.0100 against 0.0200"}
+
+
+def test_model_that_does_not_beat_its_baselines_needs_force(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (artifact,) = write_tiny_artifacts(tmp_path, 1)
+    set_manifest_entries(artifact, verdict=FAILED_VERDICT)
+    assert main(["publish", str(artifact)]) == 1
+    error = capsys.readouterr().err
+    assert "was not published: sasrec does not beat the baseline markov: NDCG@10 0.0100 against 0.0200" in error
+    assert "pass --force" in error
+    assert not folder.exists()
+    assert main(["publish", str(artifact), "--force"]) == 0
+    assert main(["publish", str(artifact)]) == 0, "a rollback to a published version needs no decision"
+
+
+@pytest.mark.parametrize(
+    ("preset", "verdict", "note"),
+    [
+        ("popular", FAILED_VERDICT, ""),
+        ("sasrec", {"passed": True, "message": None}, ""),
+        ("sasrec", None, "was not compared with baselines"),
+    ],
+)
+def test_other_models_are_published(
+    preset: str, verdict: object, note: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (artifact,) = write_tiny_artifacts(tmp_path, 1)
+    set_manifest_entries(artifact, preset=preset, **({} if verdict is None else {"verdict": verdict}))
+    assert main(["publish", str(artifact)]) == 0
+    error = capsys.readouterr().err
+    assert note in error
+    assert ("baselines" in error) == bool(note)
+
+
 def test_folder_without_an_artifact_is_rejected(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

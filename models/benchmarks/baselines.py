@@ -1,0 +1,83 @@
+"""The table of the baselines: data sets × splits × baselines, counted and evaluated without training a model."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from models.data.dataset import prepare_dataset
+from models.data.splits import make_cases
+from models.data.time_split import Split, find_split_moment, format_moment
+from models.evaluation.baselines import rank_baselines
+from models.evaluation.comparison import compare_with_baselines, list_json
+from models.evaluation.segments import compute_segments
+
+
+def measure_baselines(
+    name: str,
+    events: pl.DataFrame,
+    *,
+    split: Split,
+    keep_seen: bool,
+    max_users: int,
+    min_item_events: int,
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Measure all baselines on a log: a row each, best first. ValueError if the log cannot be split by time."""
+    started_at = time.monotonic()
+    moment_ms = find_split_moment(events) if split == "time" else None
+    dataset = prepare_dataset(events, min_item_events=min_item_events, moment_ms=moment_ms)
+    cases = make_cases(dataset, "test")
+    if not len(cases):
+        raise ValueError(f"{name}: no user can be tested with --split {split}")
+    prepare_s = time.monotonic() - started_at
+    results = rank_baselines(dataset, cases, keep_seen=keep_seen, max_users=max_users, names=names)
+    comparison = compare_with_baselines(dataset, cases, results)
+    compared_cases = cases.select(results.rows)
+    shared = {
+        "data": name,
+        "split": split,
+        "split_at": None if moment_ms is None else format_moment(moment_ms),
+        "keep_seen": keep_seen,
+        "events": len(dataset.items),
+        "items": dataset.catalogue.num_items,
+        "users": comparison.num_users,
+        "all_users": comparison.num_cases,
+        "unknown_targets": dataset.unknown_targets,
+        "users_without_history": 0 if dataset.time_split is None else dataset.time_split.users_without_history,
+        "prepare_s": round(prepare_s, 2),
+    }
+    return [
+        shared
+        | row
+        | {"segments": compute_segments(results.target_ranks[row["name"]], compared_cases, dataset.catalogue.counts)}
+        for row in list_json(comparison.scores)
+    ]
+
+
+def format_baseline_table(rows: Sequence[dict[str, Any]], command: str) -> str:
+    """Format the rows as Markdown with the command that reproduces them."""
+    head = "data | split | users | baseline | NDCG@10 | 95 % interval | HR@10 | tail NDCG@10 | coverage@10 | novelty@10"
+    head += " | unknown targets | seconds"
+    lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
+    for row in rows:
+        low, high = row["ndcg@10_interval"]
+        tail = row["segments"].get("tail items", {}).get("ndcg@10")
+        cells = [
+            row["data"] + (" (keep-seen)" if row["keep_seen"] else ""),
+            row["split"] if row["split_at"] is None else f"{row['split']}, {row['split_at'][:10]}",
+            f"{row['users']:,}",
+            f"`{row['name']}`",
+            f"{row['ndcg@10']:.4f}",
+            f"{low:.4f} to {high:.4f}",
+            f"{row['hr@10']:.4f}",
+            "" if tail is None else f"{tail:.4f}",
+            f"{row['coverage@10']:.3f}",
+            f"{row['novelty@10']:.2f}",
+            f"{row['unknown_targets']:,}",
+            f"{row['seconds']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = "Seconds are counting and ranking on one CPU thread. Unknown targets of a split by time count as misses."
+    return "\n".join([*lines, "", notes, "", f"    {command}", ""])
