@@ -1,4 +1,9 @@
-"""Markov chain: the items that followed the user's last item, a few steps apart at most."""
+"""Markov chain with a short memory: the items that followed the user's last items, a few steps apart at most.
+
+Places where item j follows item i at distance d count 1 / d, and the counts of i are scaled to probabilities. The last
+items of a history are mixed with weights of one over their distance to the next event. One last item alone is 4 to 20 %
+worse, counts in place of probabilities 9 % worse on ML-1M and 3 % better on Beauty (models/LOG.md).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +17,12 @@ from models.baselines.pairs import Pairs, SparseRows, expand_ranges, iter_item_b
 from models.batch import History
 
 MAX_STEPS = 5
-"""Largest distance of a follower; it counts one over the distance."""
+"""Largest distance of a follower, and number of last items that vote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Markov(Baseline):
-    """Scores item j after last item i by the sum of 1 / distance over all places where j follows i."""
+    """Scores an item by its transition probabilities from the last items."""
 
     name: ClassVar[str] = "markov"
     num_items: int
@@ -34,9 +39,9 @@ class Markov(Baseline):
             return Pairs(events.items[earlier], events.items[later], 1.0 / (later - earlier))
 
         blocks = iter_item_blocks(events.items, num_followers, events.num_items, expand)
-        return cls(events.num_items, SparseRows.from_pairs(blocks, events.num_items + 1))
+        return cls(events.num_items, SparseRows.from_pairs(blocks, events.num_items + 1).normalize())
 
     def collect_candidates(self, histories: Sequence[History]) -> Pairs:
-        rows, items, _ = concatenate_newest(histories, 1)
-        numbers, followers, weights = self.followers.look_up(items)
-        return Pairs(rows[numbers], followers, weights)
+        rows, items, ages = concatenate_newest(histories, MAX_STEPS)
+        numbers, followers, probabilities = self.followers.look_up(items)
+        return Pairs(rows[numbers], followers, probabilities / (ages[numbers] + 1))

@@ -87,6 +87,12 @@ class SparseRows:
         lengths = np.bincount(np.concatenate(rows), minlength=num_rows)
         return cls(np.concatenate(([0], np.cumsum(lengths))), np.concatenate(columns), np.concatenate(weights))
 
+    def normalize(self) -> "SparseRows":
+        """Scale every row to a sum of one."""
+        rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        sums = np.bincount(rows, self.weights, minlength=len(self.offsets) - 1)
+        return SparseRows(self.offsets, self.columns, (self.weights / sums[rows]).astype(np.float32))
+
     def look_up(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """List the entries of rows (n,): which of the n, column and weight of each entry."""
         numbers, positions = expand_ranges(self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows])

@@ -33,11 +33,15 @@ def score_popular(log: Log, query: list[int]) -> Scores:
 
 def score_markov(log: Log, query: list[int]) -> Scores:
     scores: Scores = defaultdict(float)
-    for history in log:
-        for position, item in enumerate(history):
-            for step in range(1, MAX_STEPS + 1):
-                if item == query[-1] and position + step < len(history):
-                    scores[history[position + step]] += 1 / step
+    for distance, last in enumerate(query[::-1][:MAX_STEPS], start=1):
+        counts: Scores = defaultdict(float)
+        for history in log:
+            for position, item in enumerate(history):
+                for step in range(1, MAX_STEPS + 1):
+                    if item == last and position + step < len(history):
+                        counts[history[position + step]] += 1 / step
+        for item, count in counts.items():
+            scores[item] += count / sum(counts.values()) / distance
     return scores
 
 
