@@ -15,6 +15,7 @@ from models.artifact import load_artifact
 from models.benchmarks.accuracy import BenchmarkLog, ModelVariant, TrainingRun, build_grid, build_rows, format_markdown
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
+from models.data.time_split import SPLITS
 from models.evaluation.evaluate import evaluate
 from models.presets import PRESETS
 from models.progress import print_line, progress
@@ -39,17 +40,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=csv_of(non_negative_int), default="1", help="comma-separated (1)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of artifacts and stored results")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
+    parser.add_argument(
+        "--split", choices=SPLITS, default=SPLITS[0], help="how events are held out, see `nextup train` (%(default)s)"
+    )
     parser.add_argument("--jobs", type=positive_int, default=1, help="concurrent trainings (1)")
     parser.add_argument("train_options", nargs="*", metavar="-- OPTIONS", help="`nextup train` options for every run")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    split_options = ["--split", "time"] if arguments.split == "time" else []
     runs = build_grid(
         [BenchmarkLog.parse(text) for text in arguments.data],
         _parse_models(arguments.presets, arguments.variant),
         arguments.seeds,
         arguments.out,
-        arguments.train_options,
+        [*split_options, *arguments.train_options],
     )
     for each in runs:
         if each.is_complete and (command := each.load_result()["command"]) != each.command:
@@ -108,7 +113,8 @@ def _store_result(run: TrainingRun) -> bool:
         print_line(f"{run.name}: {error}")
         return False
     torch.set_num_threads(1)
-    dataset = encode(read_interactions([run.log.log]).events, artifact.catalogue)
+    moment_ms = artifact.manifest["split"].get("moment_ms")
+    dataset = encode(read_interactions([run.log.log]).events, artifact.catalogue, moment_ms=moment_ms)
     run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
 

@@ -96,7 +96,7 @@ class TrainingRun:
         return shlex.join(["nextup", *self.arguments])
 
     def load_ranks(self) -> TargetRanks:
-        """Load the rank of the last item of every user of the log."""
+        """Load the rank of the target of every user that is tested."""
         ranks: TargetRanks = np.load(self.folder / RANKS_FILE)
         return ranks
 
@@ -160,6 +160,8 @@ def _build_row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
     return {
         "data": runs[0].log.name,
         "model": runs[0].model.name,
+        "split": results[0].get("split", "leave-one-out"),
+        "baselines": {row["name"]: row["ndcg@10"] for row in results[0].get("baselines", [])},
         **means,
         **spreads,
         "input_bytes": sizes["embedding"],

@@ -87,6 +87,19 @@ def test_evaluation_uses_the_keep_seen_option_of_the_training(
     assert hit_rates == [0.0, 1.0]
 
 
+def test_split_by_time_holds_out_the_same_events_in_training_and_table(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["--data", f"walk={log}", "--presets", "popular", "--split", "time", "--out", str(tmp_path / "runs")]
+    assert main(["bench", "accuracy", *grid, *OPTIONS]) == 0
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert row["split"] == "time"
+    assert "--split time" in row["commands"][0]
+    result = json.loads((tmp_path / "runs" / "walk" / "popular-1" / "result.json").read_text())
+    assert row["ndcg@10"] == pytest.approx(result["ndcg@10"])
+    assert row["baselines"]["markov"] > row["baselines"]["popular"] == pytest.approx(row["ndcg@10"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
