@@ -36,7 +36,13 @@ NAVIGATION = {
         *(f"operations/{page}" for page in ("deployment", "containers", "kubernetes", "ray", "redis", "capacity")),
         *("operations/monitoring", "operations/tracing-and-logs", "runbook"),
     ],
-    "Train": ["training/distributed", "training/cold-start", "/models/LOG", "/models/results/README"],
+    "Train": [
+        "training/evaluation",
+        "training/distributed",
+        "training/cold-start",
+        "/models/LOG",
+        "/models/results/README",
+    ],
     "Understand": [
         *("architecture/overview", "architecture/batching-and-admission", "architecture/history-store"),
         *("architecture/redis-cluster", "architecture/model-lifecycle", "architecture/model-process"),
