@@ -29,7 +29,12 @@ def _remove_excluded(pairs: Pairs, num_items: int, excluded: Sequence[History] |
         return pairs
     rows = np.repeat(np.arange(len(excluded)), [len(items) for items in excluded])
     banned = np.unique(rows * (num_items + 1) + np.concatenate([np.empty(0, dtype=np.int64), *excluded]))
-    is_allowed = ~np.isin(pairs.rows * (num_items + 1) + pairs.columns, banned, assume_unique=True)
+    keys = pairs.rows * (num_items + 1) + pairs.columns
+    positions = np.searchsorted(keys, banned)  # summed pairs are sorted
+    is_inside = positions < len(keys)
+    positions = positions[is_inside]
+    is_allowed = np.ones(len(keys), dtype=bool)
+    is_allowed[positions[keys[positions] == banned[is_inside]]] = False
     return Pairs(pairs.rows[is_allowed], pairs.columns[is_allowed], pairs.weights[is_allowed])
 
 

@@ -96,9 +96,8 @@ def prepare_dataset(
     frequent = past_events.filter(pl.len().over("item_id") >= min_item_events)
     if frequent.is_empty():
         raise ValueError(f"no item has {min_item_events} or more events; lower --min-item-events")
-    num_held_out = (
-        HELD_OUT_EVENTS if moment_ms is None else HELD_OUT_EVENTS - 1
-    )  # the test target is not in past_events
+    # Without the test targets, which are after the moment, one event of a user is held out.
+    num_held_out = HELD_OUT_EVENTS if moment_ms is None else HELD_OUT_EVENTS - 1
     ranked = _rank_items(frequent.sort("user_id", "timestamp", maintain_order=True), items, num_held_out)
     catalogue = Catalogue(
         item_ids=ranked["item_id"].to_list(),
