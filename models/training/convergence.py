@@ -1,12 +1,13 @@
 """Whether a training ended before the validation metric stopped rising, and how much longer it would need.
 
-The estimate assumes that the gains of the validation metric keep falling by the ratio that they fell by between the
-last two windows of epochs.
+The metric always rises while a linear schedule lowers the learning rate, so epochs of a falling rate at the end are not
+judged. The estimate assumes that the gains keep falling by the ratio between the last two windows of epochs.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from models.training.checkpoint import EpochRecord
 
@@ -14,6 +15,9 @@ MIN_GAIN = 0.01
 """Relative gain over the last window of epochs from which the metric counts as still rising."""
 WINDOW_SHARE = 0.2
 """Share of the epochs in a window."""
+
+MIN_DECAY = 2
+"""Least consecutive epochs with a falling learning rate that are a linear decay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,15 @@ class Convergence:
         need = "how long it would need cannot be estimated from so few epochs, train several times longer"
         if self.minutes is not None:
             need = f"it would need about {max(1, math.ceil(self.minutes))} more minutes"
-        return f"the training has not converged: validation NDCG@10 still rose by {self.gain:.1%} at its end; {need}"
+        return (
+            f"the training has not converged: validation NDCG@10 still rose by {self.gain:.1%} over the last "
+            f"epochs before the learning rate fell; {need}"
+        )
 
 
 def assess_convergence(curve: Sequence[EpochRecord]) -> Convergence:
     """Assess the validation metric of all epochs; an untrained model has converged."""
+    curve = _drop_decay(curve)
     values = [record.ndcg for record in curve]
     if not values:
         return Convergence(True, 0.0, None)
@@ -46,9 +54,17 @@ def assess_convergence(curve: Sequence[EpochRecord]) -> Convergence:
     gain = (last - middle) / last if last > 0 else 0.0
     if last < max(values) or gain < MIN_GAIN:
         return Convergence(True, max(0.0, gain), None)
-    seconds = sum(record.seconds for record in curve[-window:])
+    seconds = (curve[-1].epoch - curve[-1 - window].epoch) * fmean(record.seconds for record in curve[-window:])
     windows = _count_windows(values, window)
     return Convergence(False, gain, None if windows is None else windows * seconds / 60)
+
+
+def _drop_decay(curve: Sequence[EpochRecord]) -> Sequence[EpochRecord]:
+    """Drop the epochs at the end in which a linear schedule lowered the learning rate; a single drop is a plateau."""
+    first = len(curve)
+    while first > 1 and curve[first - 1].learning_rate < curve[first - 2].learning_rate:
+        first -= 1
+    return curve[:first] if len(curve) - first >= MIN_DECAY and first > 1 else curve
 
 
 def _count_windows(values: Sequence[float], window: int) -> int | None:

@@ -6,12 +6,14 @@ from models.training.checkpoint import EpochRecord
 from models.training.convergence import assess_convergence
 
 
-def make_curve(values: list[float], seconds: float = 60.0) -> list[EpochRecord]:
+def make_curve(values: list[float], rates: list[float] | None = None, *, every: int = 1) -> list[EpochRecord]:
+    """Epochs of a minute; `every` epochs are validated."""
+    rates = rates or [0.001] * len(values)
     return [
         EpochRecord(
-            epoch=number, loss=1.0, ndcg=value, hr=value, seconds=seconds, targets_per_s=1.0, learning_rate=0.001
+            epoch=every * number, loss=1.0, ndcg=value, hr=value, seconds=60.0, targets_per_s=1.0, learning_rate=rate
         )
-        for number, value in enumerate(values, start=1)
+        for number, (value, rate) in enumerate(zip(values, rates, strict=True), start=1)
     ]
 
 
@@ -41,4 +43,17 @@ def test_falling_gains_give_the_time_until_a_gain_is_small() -> None:
     assert convergence.gain == pytest.approx(0.01 / 0.26)
     # gains of 0.005 and 0.0025 follow; the second one is below 1 % of 0.26
     assert convergence.minutes == pytest.approx(2.0)
-    assert "still rose by 3.8% at its end; it would need about 2 more minutes" in str(convergence.describe())
+    assert assess_convergence(make_curve(values, every=3)).minutes == pytest.approx(6.0)
+    assert (
+        "still rose by 3.8% over the last epochs before the learning rate fell; it would need about 2 more minutes"
+        in str(convergence.describe())
+    )
+
+
+def test_rise_during_the_decay_of_a_linear_schedule_is_not_judged() -> None:
+    flat, steep = [0.1, 0.15, 0.2, 0.2, 0.2], [0.1, 0.12, 0.14, 0.16, 0.2]
+    decay, rates = [0.21, 0.23, 0.25], [0.001] * 5 + [0.0008, 0.0005, 0.0002]
+    assert assess_convergence(make_curve([*flat, *decay], rates)).is_converged
+    assert not assess_convergence(make_curve([*steep, *decay], rates)).is_converged
+    halved_once = [0.001] * 7 + [0.0005]
+    assert not assess_convergence(make_curve([*flat, *decay], halved_once)).is_converged
