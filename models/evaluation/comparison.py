@@ -29,7 +29,7 @@ RESAMPLES = 1_000
 class Score:
     """Metrics of a model or baseline; `gap` is the difference of NDCG@10 to the best baseline, None for that one.
 
-    `seconds` are those of a baseline for counting and ranking.
+    `seconds` are the CPU time of a baseline for counting and ranking.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Score:
             "hr@10_interval": [self.hr.low, self.hr.high],
             "against_best_baseline": None if self.gap is None else asdict(self.gap),
             **self.diversity,
-            "seconds": None if self.seconds is None else round(self.seconds, 2),
+            "cpu_seconds": None if self.seconds is None else round(self.seconds, 2),
         }
 
 
