@@ -94,7 +94,10 @@ def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours
         rows = model.embedding.compute_new_item_rows(neighbours)
         for name, new_rows in rows.items():
             state[f"embedding.{name}"] = torch.cat((state[f"embedding.{name}"], new_rows))
-        extended = build_model(model.config, model.embedding.num_items + len(neighbours))
+        num_items = model.embedding.num_items + len(neighbours)
+        if model.transitions is not None:
+            state["transitions.rows"] = model.transitions.make_extended_rows(num_items)
+        extended = build_model(model.config, num_items)
         extended.load_state_dict(state)
     except (NotImplementedError, RuntimeError) as error:
         parts = f"{model.config.embedding.name} embedding and a {model.config.head.name} head"

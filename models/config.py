@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MAX_TRANSITIONS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -21,7 +23,8 @@ class Part:
 class ModelConfig:
     """`dim` is the width of vectors, `max_len` the number of newest items that a model reads.
 
-    `intervals` adds a vector of the time since the previous event to each item's vector.
+    `intervals` adds a vector of the time since the previous event to each item's vector. `transitions` is the number of
+    followers per item in the transition memory; 0 for a model without one.
     """
 
     embedding: Part
@@ -31,12 +34,15 @@ class ModelConfig:
     max_len: int = 200
     dropout: float = 0.2
     intervals: bool = False
+    transitions: int = 0
     preset: str = "custom"
 
     def __post_init__(self) -> None:
         for name in ("dim", "max_len"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if not 0 <= self.transitions <= MAX_TRANSITIONS:
+            raise ValueError(f"transitions must be from 0 to {MAX_TRANSITIONS} (got {self.transitions})")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and less than 1 (got {self.dropout})")
 

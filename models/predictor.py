@@ -21,6 +21,7 @@ from models.scorers.ann.indexes import Index, build_index, make_exact_index_scor
 from models.scorers.exact.cosine import CosineScan
 from models.scorers.filter import Indices, ItemFilter, Mask
 from models.scorers.selection import ScorerSelection, select_plain_scorer, select_scorers
+from models.scorers.transition_ranking import TransitionRanking
 
 Row = TypeVar("Row")
 
@@ -54,6 +55,7 @@ class Predictor:
         self.reads_times = model.reads_times
         self.torch_device = device
         self._cosine_scan: CosineScan | None = None
+        self._transitions = None if model.transitions is None else TransitionRanking(model, model.transitions)
         self._batch_size = AdaptiveBatchSize()
         self._exact_selection = self._selection = select_plain_scorer(self.model)
 
@@ -110,6 +112,8 @@ class Predictor:
         item_filter = ItemFilter(self.num_items, excluded, allow_masks)
         scorer = self._selection.get_scorer(len(encoded.hidden))
         top = scorer.find_top_k(encoded.hidden, min(k, self.num_items), item_filter)
+        if self._transitions is not None:
+            top = self._transitions.rerank(top, histories, encoded.hidden, item_filter)
         indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         score_s = time.perf_counter() - encoded_at
         return RankedItems(indices, scores, encoded_at - started_at, score_s, encoded.padding_ratio)
@@ -170,7 +174,8 @@ class Predictor:
         bytes_by_part = dict.fromkeys(("embedding", "encoder", "head"), 0)
         for name, weights in self.model.state_dict().items():
             part = name.partition(".")[0]
-            bytes_by_part["encoder" if part == "intervals" else part] += weights.nbytes
+            part = "encoder" if part == "intervals" else part
+            bytes_by_part[part] = bytes_by_part.get(part, 0) + weights.nbytes
         return bytes_by_part
 
     def read_device_memory(self) -> dict[str, int]:

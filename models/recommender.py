@@ -8,9 +8,12 @@ from models.embeddings.base import ItemEmbedding
 from models.encoders.base import SequenceEncoder
 from models.heads.base import Negatives, ScoringHead, UniformNegatives
 from models.layers.interval_embedding import IntervalEmbedding
+from models.transitions.memory import TransitionMemory
 
 
 class SequentialRecommender(nn.Module):
+    """`transitions` takes no part in `scores` and `loss`; the predictor adds it to the answer (ADR-0040)."""
+
     def __init__(
         self, config: ModelConfig, embedding: ItemEmbedding, encoder: SequenceEncoder, head: ScoringHead
     ) -> None:
@@ -20,6 +23,9 @@ class SequentialRecommender(nn.Module):
         self.encoder = encoder
         self.head = head
         self.intervals = IntervalEmbedding(config.dim) if config.intervals else None
+        self.transitions: TransitionMemory | None = None
+        if config.transitions:
+            self.transitions = TransitionMemory(embedding.num_items, config.dim, config.transitions)
 
     @property
     def reads_times(self) -> bool:
@@ -42,6 +48,10 @@ class SequentialRecommender(nn.Module):
     def scores(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, num_items + 1)"""
         return self.head.scores(hidden, self.embedding)
+
+    def score_items(self, hidden: Tensor, items: Tensor) -> Tensor:
+        """(B, dim) and (B, C) items → (B, C): the columns of `scores` of these items."""
+        return self.head.score_items(hidden, items, self.embedding)
 
     def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | UniformNegatives | None) -> Tensor:
         """Mean cross-entropy, or gBCE against uniform negatives.

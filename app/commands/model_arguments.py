@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from app.cli.arguments import float_in, positive_int
+from app.cli.arguments import float_in, int_in, positive_int
 from models.build import EMBEDDINGS, ENCODERS, HEADS
-from models.config import ModelConfig, Part
+from models.config import MAX_TRANSITIONS, ModelConfig, Part
 from models.presets import PRESETS
 
 PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
-SIZES = ("dim", "max_len", "dropout", "intervals")
+SIZES = ("dim", "max_len", "dropout", "intervals", "transitions")
 PartOptions = dict[str, dict[str, Any]]
 """Constructor options by part; values are whatever JSON can hold."""
 
@@ -49,6 +49,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="use the time since the previous event (default: by the preset)",
+    )
+    model.add_argument(
+        "--transitions",
+        type=int_in(0, MAX_TRANSITIONS),
+        metavar="N",
+        help="strongest followers of each item to mix with the model; 0 = none (default: by the preset)",
     )
 
 

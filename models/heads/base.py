@@ -29,10 +29,16 @@ class UniformNegatives:
 
 class ScoringHead(nn.Module, ABC):
     trainable = True
+    scores_are_counts = False
+    """Whether scores are proportional to probabilities; they are logarithms of such numbers otherwise."""
 
     @abstractmethod
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:
         """(…, dim) → (…, num_items + 1); column 0 is padding and meaningless."""
+
+    def score_items(self, hidden: Tensor, items: Tensor, embedding: ItemEmbedding) -> Tensor:
+        """(B, dim) and (B, C) items → (B, C): their columns of `scores`, which heads may compute more cheaply."""
+        return self.scores(hidden, embedding).gather(-1, items)
 
     @abstractmethod
     def cross_entropy(

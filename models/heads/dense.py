@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.batch import PADDING
 from models.embeddings.base import ItemEmbedding
 from models.heads.base import Negatives, ScoringHead, UniformNegatives
 from models.layers.calibrated_binary_cross_entropy import calibrated_binary_cross_entropy
@@ -21,6 +22,11 @@ class DenseHead(ScoringHead):
 
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:  # noqa: ARG002
         return F.pad(self.output(hidden), (1, 0))
+
+    def score_items(self, hidden: Tensor, items: Tensor, embedding: ItemEmbedding) -> Tensor:  # noqa: ARG002
+        positions = (items - 1).clamp_min(0)
+        scores = torch.einsum("bd,bcd->bc", hidden, self.output.weight[positions]) + self.output.bias[positions]
+        return scores.masked_fill(items == PADDING, 0.0)
 
     def cross_entropy(
         self,

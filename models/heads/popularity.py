@@ -9,6 +9,7 @@ from models.heads.base import Negatives, ScoringHead
 
 class PopularityHead(ScoringHead):
     trainable = False
+    scores_are_counts = True
     counts: Tensor
 
     def __init__(self, num_items: int, dim: int) -> None:

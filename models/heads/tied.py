@@ -17,6 +17,10 @@ class TiedHead(ScoringHead):
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:
         return embedding.scores(hidden)
 
+    def score_items(self, hidden: Tensor, items: Tensor, embedding: ItemEmbedding) -> Tensor:
+        vectors = embedding.table(items.flatten()).unflatten(0, items.shape)
+        return torch.einsum("bd,bcd->bc", hidden, vectors)
+
     def cross_entropy(
         self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
     ) -> Tensor:

@@ -89,6 +89,21 @@ class ItemFilter:
             is_present = line_numbers[positions] == numbers
             scores[order[positions[is_present]], excluded_items[is_present] % size] = -torch.inf
 
+    def find_eligible(self, items: Indices) -> Mask:
+        """Return which of (B, C) items, one line per row, pass the filter."""
+        is_eligible: Mask = items != PADDING
+        for row in self.masked_rows:
+            mask = (self.allow_masks or ())[row]
+            if mask is not None:
+                is_eligible[row] &= mask[items[row]]
+        if len(self._excluded_items):
+            rows = self._excluded_by_item[1].numpy()
+            numbers = self._excluded_items * len(items) + rows  # rising, because equal items have rising rows
+            candidates = items * len(items) + np.arange(len(items))[:, None]
+            positions = np.searchsorted(numbers, candidates).clip(max=len(numbers) - 1)
+            is_eligible &= numbers[positions] != candidates
+        return is_eligible
+
     @cached_property
     def _masks(self) -> list[Tensor]:
         no_mask = torch.empty(0, dtype=torch.bool)

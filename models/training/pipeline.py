@@ -1,5 +1,6 @@
 """From a prepared dataset to an artifact that can serve: train, evaluate on the test split, export."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
 from models.training.options import RunContext, TrainingOptions
 from models.training.report import write_training_report
 from models.training.stages import train_model
+from models.training.transitions import add_transitions
 
 TRAINING_FOLDER = "training"
 """Subfolder of the artifact for curve, report and log of the training; not part of the version."""
@@ -54,7 +56,10 @@ def train_artifact(
     if (folder / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
     started_at = time.monotonic()
-    model, curve, best = train_model(dataset, config, options, context.in_subfolder(TRAINING_FOLDER))
+    trained_config = dataclasses.replace(config, transitions=0)  # the memory takes no part in the training itself
+    model, curve, best = train_model(dataset, trained_config, options, context.in_subfolder(TRAINING_FOLDER))
+    if config.transitions:
+        add_transitions(model, dataset, config.transitions, options, context)
     predictor = Predictor(model, context.device)
     test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
     bytes_by_part = predictor.count_model_bytes()

@@ -62,6 +62,16 @@ def test_hidden_and_scores_have_the_documented_shapes(names: tuple[str, str, str
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
+def test_scores_of_single_items_are_those_of_the_catalogue(names: tuple[str, str, str]) -> None:
+    model = randomize(make_model(names))
+    hidden = torch.randn(3, DIM, generator=torch.Generator().manual_seed(2))
+    items = torch.tensor([[1, 7, 7, 50], [0, 3, 2, 1], [49, 50, 1, 0]])
+    expected = model.scores(hidden).gather(-1, items)
+    is_item = items > 0
+    torch.testing.assert_close(model.score_items(hidden, items)[is_item], expected[is_item], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", COMBINATIONS, ids="-".join)
 def test_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> None:
     model, batch = randomize(make_model(names)), make_batch([40, 40])
     if not model.encoder.causal:

@@ -1,0 +1,90 @@
+"""Transition memory: for each item its strongest followers, with learned weights for mixing them with a model.
+
+A row of `rows` has, for F followers, the bytes of their catalogue indices (lowest bytes of all followers first), a byte
+for each probability, and a byte for the number of transitions that were counted. Probabilities and counts are on
+logarithmic scales, which keep two digits of large and small ones alike. Everything is a buffer: gradients of the model
+do not reach it, and it is stored with the weights.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+LOOKBACK = 5
+"""Newest items of a history whose followers count, and steps within which an item counts as a follower."""
+HIDDEN_UNITS = 32
+"""Of the network that estimates the normalizer of a model's softmax from a hidden vector."""
+NUM_ESTIMATES = 2
+"""Outputs of that network: the logarithms of the normalizer and of the largest probability."""
+NUM_FEATURES = 8
+"""Features of an item's weight in addition to its distance (models/transitions/mixing.py)."""
+
+PROBABILITY_STEP, COUNT_STEP = 0.04, 0.08
+_CODES = np.arange(256, dtype=np.float32)
+PROBABILITIES: NDArray[np.float32] = np.where(_CODES > 0, np.exp(PROBABILITY_STEP * (_CODES - 255)), 0).astype(
+    np.float32
+)
+"""Probability of each code: 0, then 4e-5 to 1 in steps of 4 %."""
+LOG_COUNTS: NDArray[np.float32] = COUNT_STEP * _CODES
+"""log(1 + count) of each code; the largest is seven hundred million."""
+
+
+class TransitionMemory(nn.Module):
+    """`rows` (num_items + 1, bytes) uint8; row 0, the padding, and items without followers are zero.
+
+    `gate` (LOOKBACK + NUM_FEATURES,) are the weights of the mixture, zero until they are fitted. `normalizer_in`
+    (HIDDEN_UNITS, dim + 1) and `normalizer_out` (NUM_ESTIMATES, HIDDEN_UNITS + 1) have the bias as last column.
+    """
+
+    rows: Tensor
+    gate: Tensor
+    normalizer_in: Tensor
+    normalizer_out: Tensor
+
+    def __init__(self, num_items: int, dim: int, num_followers: int) -> None:
+        super().__init__()
+        self.num_items, self.num_followers = num_items, num_followers
+        self.index_bytes = count_index_bytes(num_items)
+        width = num_followers * (self.index_bytes + 1) + 1
+        self.register_buffer("rows", torch.zeros(num_items + 1, width, dtype=torch.uint8))
+        self.register_buffer("gate", torch.zeros(LOOKBACK + NUM_FEATURES))
+        self.register_buffer("normalizer_in", torch.zeros(HIDDEN_UNITS, dim + 1))
+        self.register_buffer("normalizer_out", torch.zeros(NUM_ESTIMATES, HIDDEN_UNITS + 1))
+
+    def store(
+        self, followers: NDArray[np.int64], probabilities: NDArray[np.float64], counts: NDArray[np.float64]
+    ) -> None:
+        """Store (num_items + 1, F) followers, 0 for none, their probabilities, and (num_items + 1,) counts."""
+        codes = 255 + np.rint(np.log(np.maximum(probabilities, 1e-9)) / PROBABILITY_STEP)
+        codes = np.where(followers > 0, codes.clip(1, 255), 0).astype(np.uint8)
+        count_codes = np.rint(np.log1p(counts) / COUNT_STEP).clip(0, 255).astype(np.uint8)
+        packed = np.concatenate((pack_indices(followers, self.index_bytes), codes, count_codes[:, None]), axis=1)
+        self.rows.copy_(torch.from_numpy(packed))
+
+    def make_extended_rows(self, num_items: int) -> Tensor:
+        """Return the rows of a catalogue with more items at its end, which have no followers and follow no item."""
+        rows = self.rows.cpu().numpy()
+        split = self.num_followers * self.index_bytes
+        followers = unpack_indices(rows[:, :split], self.num_followers)
+        packed = pack_indices(followers, count_index_bytes(num_items))
+        extended = np.concatenate((packed, rows[:, split:]), axis=1)
+        return torch.from_numpy(np.pad(extended, ((0, num_items - self.num_items), (0, 0))))
+
+
+def count_index_bytes(num_items: int) -> int:
+    """Count the bytes of the largest index: two up to 65,535 items, then three, then four."""
+    return max(2, (num_items.bit_length() + 7) // 8)
+
+
+def pack_indices(indices: NDArray[np.int64], num_bytes: int) -> NDArray[np.uint8]:
+    """(…, F) indices → (…, num_bytes · F) uint8, the lowest bytes of all indices first."""
+    return np.concatenate([(indices >> (8 * byte) & 255).astype(np.uint8) for byte in range(num_bytes)], axis=-1)
+
+
+def unpack_indices(packed: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """(…, num_bytes · count) uint8 → (…, count)"""
+    indices = packed[..., :count].astype(np.int64)
+    for byte in range(1, packed.shape[-1] // count):
+        indices |= packed[..., byte * count : (byte + 1) * count].astype(np.int64) << (8 * byte)
+    return indices

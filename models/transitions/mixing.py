@@ -1,0 +1,99 @@
+"""Weights of a transition memory: which followers a history has, and how much each counts against the model.
+
+The mixture of a model's softmax and the followers c_d of the item at distance d from the end of the history is
+
+    p(i) ∝ exp(s_i) / Z + Σ_d g_d · c_d(i),        log g_d = gate · features of (d, item at d, model)
+
+so in units of the model's scores item i gets the bonus b_i = log Ẑ + log Σ_d g_d · c_d(i), and its score becomes
+log(exp(s_i) + exp(b_i)). Ẑ is estimated from the hidden vector, because an exact scorer need not compute all scores.
+Features use neither filters nor the scorer's answer, so that a score does not depend on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import History
+from models.transitions.memory import (
+    LOG_COUNTS,
+    LOOKBACK,
+    NUM_FEATURES,
+    PROBABILITIES,
+    TransitionMemory,
+    unpack_indices,
+)
+
+Floats = NDArray[np.float32]
+MAX_EXPONENT = 12.0
+"""Largest absolute value of log g_d."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """Followers of the newest items, newest first: `items` (B, L, F), 0 for none, with `probabilities`, 0 there.
+
+    `features` (B, L, NUM_FEATURES) of each of the newest items; `log_normalizers` (B,).
+    """
+
+    items: NDArray[np.int64]
+    probabilities: Floats
+    features: Floats
+    log_normalizers: Floats
+
+
+class TransitionMixer:
+    """Reads a memory as numpy arrays: its own on a CPU, a copy in main memory on a GPU."""
+
+    def __init__(self, memory: TransitionMemory) -> None:
+        self._rows = memory.rows.cpu().numpy()
+        self._num_followers = memory.num_followers
+        self._index_columns = memory.num_followers * memory.index_bytes
+        self._gate = memory.gate.cpu().numpy()
+        self._normalizer_in = memory.normalizer_in.cpu().numpy()
+        self._normalizer_out = memory.normalizer_out.cpu().numpy()
+        cells = LOOKBACK * memory.num_followers
+        self._is_earlier = np.tri(cells, k=-1, dtype=bool)
+
+    def find_followers(self, histories: Sequence[History], hidden: Floats) -> Followers:
+        """Look up the followers of the newest items of each history; `hidden` (B, dim) are its vectors."""
+        newest = np.zeros((len(histories), LOOKBACK), dtype=np.int64)
+        for row, history in zip(newest, histories, strict=True):
+            tail = history[: -LOOKBACK - 1 : -1]
+            row[: len(tail)] = tail
+        rows = self._rows[newest]
+        items = unpack_indices(rows[..., : self._index_columns], self._num_followers)
+        probabilities = PROBABILITIES[rows[..., self._index_columns : -1]]
+        estimates = self._estimate(hidden)
+        features = np.empty((*newest.shape, NUM_FEATURES), dtype=np.float32)
+        log_counts = LOG_COUNTS[rows[..., -1]]
+        features[..., 0] = log_counts
+        features[..., 1] = log_counts * log_counts / 10
+        features[..., 2] = probabilities[..., 0]
+        features[..., 3] = probabilities.sum(-1)
+        features[..., 4] = estimates[:, 1:]
+        features[..., 5] = features[..., 4] * features[..., 4] / 10
+        features[..., 6] = features[..., 4] * log_counts / 10
+        features[..., 7] = np.log(np.minimum([len(history) for history in histories], 50))[:, None]
+        return Followers(items, probabilities, features, estimates[:, 0])
+
+    def compute_bonuses(self, followers: Followers) -> tuple[NDArray[np.int64], Floats]:
+        """Return items (B, C), each once and 0 elsewhere, and their bonuses (B, C), −inf where there is no item."""
+        exponents = self._gate[:LOOKBACK] + followers.features @ self._gate[LOOKBACK:]
+        weights = np.exp(np.clip(exponents, -MAX_EXPONENT, MAX_EXPONENT))[..., None] * followers.probabilities
+        items = followers.items.reshape(len(weights), -1)
+        weights = weights.reshape(items.shape)
+        is_equal = items[:, :, None] == items[:, None, :]
+        sums = np.matmul(is_equal.astype(np.float32), weights[..., None])[..., 0]
+        items = np.where((is_equal & self._is_earlier).any(-1), 0, items)
+        with np.errstate(divide="ignore"):
+            bonuses = np.log(np.where(items > 0, sums, 0)) + followers.log_normalizers[:, None]
+        return items, bonuses
+
+    def _estimate(self, hidden: Floats) -> Floats:
+        """(B, dim) → (B, NUM_ESTIMATES)"""
+        inner = hidden @ self._normalizer_in[:, :-1].T + self._normalizer_in[:, -1]
+        np.maximum(inner, 0, out=inner)
+        estimates: Floats = inner @ self._normalizer_out[:, :-1].T + self._normalizer_out[:, -1]
+        return estimates
