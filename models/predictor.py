@@ -151,6 +151,8 @@ class Predictor:
     def choose_scorers(self, *, native: bool = True) -> None:
         """Benchmark the exact scorers and use the fastest; the weights must not change any more."""
         self._exact_selection = self._selection = select_scorers(self.model, native=native)
+        if self._transitions is not None and native:
+            self._transitions.use_native()
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> Index | None:

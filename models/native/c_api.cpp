@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "level.h"
+#include "transitions.h"
 
 namespace {
 
@@ -20,7 +21,8 @@ extern "C" {
 // Fingerprint of the structure sizes; a caller with another value was built from other headers.
 int64_t nextup_layout() {
     int64_t total = 0;
-    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Queries), sizeof(Blocks)})
+    for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Queries), sizeof(Blocks),
+                              sizeof(Transitions)})
         total = total * 1000 + static_cast<int64_t>(size);
     return total;
 }
@@ -94,6 +96,27 @@ int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, 
     const Level* level = get_level(number);
     if (!level) return NO_LEVEL;
     level->scan_blocks(*table, *queries, lists, nprobe, work, scores, items);
+    return 0;
+}
+
+// Adds bonuses of a transition memory to the top k of each query, in place: scores and items (count, k).
+//
+// `newest` (count, 5) are the newest items of each history, the newest first, 0 past its start; `lengths` (count) are
+// at least 1, and `hidden` (count, dim). Excluded items may be in any order; lookup tables are not read. Returns 0, or
+// without computing anything BAD_HISTORY or BAD_ITEM.
+int nextup_rerank(const Transitions* memory, const Queries* queries, const int64_t* newest, const int64_t* lengths,
+                  const float* hidden, float* scores, int64_t* items) {
+    for (int64_t at = 0; at < int64_t{queries->count} * LOOKBACK; at++)
+        if (newest[at] < 0 || newest[at] > memory->num_items) return BAD_ITEM;
+    for (int query = 0; query < queries->count; query++)
+        if (lengths[query] < 1) return BAD_HISTORY;
+    std::vector<float> heap_scores(queries->k);
+    std::vector<int64_t> heap_items(queries->k);
+    for (int query = 0; query < queries->count; query++) {
+        const int64_t at = int64_t{query} * queries->k;
+        rerank(*memory, *queries, query, newest + query * LOOKBACK, lengths[query],
+               hidden + int64_t{query} * memory->dim, heap_scores.data(), heap_items.data(), scores + at, items + at);
+    }
     return 0;
 }
 }

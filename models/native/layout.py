@@ -63,5 +63,17 @@ class Blocks(Structure):
     )
 
 
-LAYOUT = reduce(lambda total, kind: total * 1000 + ctypes.sizeof(kind), (Model, Block, Codes, Queries, Blocks), 0)
+class Transitions(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("rows", "probabilities", "gate", "normalizer_in", "normalizer_out")),
+        *((name, c_void_p) for name in ("vectors", "codes")),
+        ("num_items", c_int64),
+        *((name, c_int32) for name in ("num_followers", "index_bytes", "dim", "units")),
+        *((name, c_int32) for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed")),
+        *((name, c_float) for name in ("count_step", "max_exponent")),
+    )
+
+
+STRUCTURES = (Model, Block, Codes, Queries, Blocks, Transitions)
+LAYOUT = reduce(lambda total, kind: total * 1000 + ctypes.sizeof(kind), STRUCTURES, 0)
 """Fingerprint of the structure sizes, computed as by `nextup_layout`."""

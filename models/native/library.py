@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.native.build import get_library_paths
-from models.native.layout import LAYOUT, Blocks, Codes, Model, Queries
+from models.native.layout import LAYOUT, Blocks, Codes, Model, Queries, Transitions
 from models.native.scan_request import ScanRequest
 
 ALIGNMENT = 64  # bytes: a vector that crosses a cache line costs two reads
@@ -49,6 +49,8 @@ class Library:
         _declare(self._c.nextup_blocks_workspace, c_int64, POINTER(Blocks), c_int, c_int64, c_int64)
         queries_and_lists = (POINTER(Queries), c_void_p, c_int)
         _declare(self._c.nextup_scan_blocks, c_int, POINTER(Blocks), c_int, *queries_and_lists, *buffers)
+        pointers = (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)  # newest, lengths, hidden, scores, items
+        _declare(self._c.nextup_rerank, c_int, POINTER(Transitions), POINTER(Queries), *pointers)
         names: list[str] = []
         while (name := self._c.nextup_level(len(names))) is not None:
             names.append(name.decode())
@@ -121,6 +123,27 @@ class Library:
         queries = ctypes.byref(request.queries)
         error = self._c.nextup_scan_blocks(ctypes.byref(table), level, queries, lists_address, nprobe, *buffers)
         _check_level(error, level)
+
+    def rerank(
+        self,
+        memory: Transitions,
+        queries: Queries,
+        newest: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        hidden: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        items: NDArray[np.int64],
+    ) -> None:
+        """Add bonuses to the top k in `scores` and `items` (B, k), in place; all arrays are contiguous.
+
+        Raises ValueError for an empty history, IndexError for an item that is not in the catalogue.
+        """
+        addresses = (array.ctypes.data for array in (newest, lengths, hidden, scores, items))
+        error = self._c.nextup_rerank(ctypes.byref(memory), ctypes.byref(queries), *addresses)
+        if error == EMPTY_HISTORY:
+            raise ValueError("a history is empty; every history needs at least one item")
+        if error == UNKNOWN_ITEM:
+            raise IndexError("an item is not in the catalogue")
 
 
 @cache

@@ -34,7 +34,7 @@ class ScanRequest:
         if lookup_tables.shape != (count, table_size) or not 1 <= k <= num_items:
             raise ValueError(f"lookup tables {lookup_tables.shape} and k = {k} do not fit {num_items} items")
         tables = np.ascontiguousarray(lookup_tables, dtype=np.float32)
-        masks, mask_addresses = _lay_out_masks(allow_masks, count, num_items)
+        masks, mask_addresses = lay_out_masks(allow_masks, count, num_items)
         excluded_items, excluded_starts = _concatenate_sorted(excluded, count)
         self.items, self.scores = np.empty((count, k), dtype=np.int64), np.empty((count, k), dtype=np.float32)
         self._owned_arrays = (tables, masks, mask_addresses, excluded_items, excluded_starts)
@@ -48,7 +48,7 @@ class ScanRequest:
         )
 
 
-def _lay_out_masks(
+def lay_out_masks(
     allow_masks: Sequence[Mask | None] | None, count: int, num_items: int
 ) -> tuple[list[Mask | None], ctypes.Array[ctypes.c_void_p]]:
     """Return contiguous masks and their addresses, null where all items are allowed."""

@@ -12,22 +12,42 @@ import torch
 from torch import Tensor
 
 from models.batch import PADDING, History
+from models.embeddings.codes import CodesEmbedding
+from models.embeddings.full import FullEmbedding
+from models.heads.tied import TiedHead
+from models.native.library import load_library
+from models.native.reranker import ItemTable, MemoryArrays, Reranker
 from models.recommender import SequentialRecommender
 from models.scorers.base import TopK
 from models.scorers.filter import ItemFilter
-from models.transitions.memory import TransitionMemory
-from models.transitions.mixing import TransitionMixer
+from models.transitions.memory import COUNT_STEP, PROBABILITIES, TransitionMemory
+from models.transitions.mixing import MAX_EXPONENT, TransitionMixer
 
 
 class TransitionRanking:
-    """Reranks for one model with the memory that it had when this object was built."""
+    """Reranks for one model with the memory that it had when this object was built, in numpy or in native code."""
 
     def __init__(self, model: SequentialRecommender, memory: TransitionMemory) -> None:
         self._model = model
+        self._memory = memory
         self._mixer = TransitionMixer(memory)
+        self._reranker: Reranker | None = None
+
+    def use_native(self) -> bool:
+        """Use native code where the library supports the model, whose weights must not change any more."""
+        library, table = load_library(), _get_item_table(self._model)
+        if library is None or table is None:
+            return False
+        self._reranker = Reranker(library, _get_memory_arrays(self._memory), table, self._model.config.dim)
+        return True
 
     def rerank(self, top: TopK, histories: Sequence[History], hidden: Tensor, item_filter: ItemFilter) -> TopK:
         """Return the top k with bonuses; `top` are the scorer's, of the same histories and filter."""
+        if self._reranker is not None:
+            scores, items = np.ascontiguousarray(top.values.numpy()), np.ascontiguousarray(top.indices.numpy())
+            excluded, allow_masks = item_filter.excluded, item_filter.allow_masks
+            self._reranker.rerank(histories, hidden.numpy(), scores, items, excluded, allow_masks)
+            return TopK(torch.from_numpy(items), torch.from_numpy(scores))
         items, bonuses = self._mixer.compute_bonuses(self._mixer.find_followers(histories, hidden.cpu().numpy()))
         model_scores = self._model.score_items(hidden, torch.from_numpy(items).to(hidden.device)).float().cpu().numpy()
         if self._model.head.scores_are_counts:
@@ -43,3 +63,35 @@ class TransitionRanking:
         scores = np.take_along_axis(scores, order, axis=-1)
         items = np.where(np.isneginf(scores), PADDING, np.take_along_axis(items, order, axis=-1))
         return TopK(torch.from_numpy(items), torch.from_numpy(scores.astype(np.float32, copy=False)))
+
+
+def _get_item_table(model: SequentialRecommender) -> ItemTable | None:
+    """Return the table that native code can read; None for other embeddings and heads, and on a GPU."""
+    embedding = model.embedding
+    if not isinstance(model.head, TiedHead) or next(model.parameters()).device.type != "cpu":
+        return None
+    if isinstance(embedding, FullEmbedding):
+        return ItemTable(embedding.vectors.weight.detach().numpy())
+    if isinstance(embedding, CodesEmbedding):
+        return ItemTable(
+            embedding.pieces.weight.detach().numpy(),
+            embedding.kept.numpy(),
+            embedding.num_subspaces,
+            embedding.codebook_size,
+            embedding.is_packed,
+        )
+    return None
+
+
+def _get_memory_arrays(memory: TransitionMemory) -> MemoryArrays:
+    return MemoryArrays(
+        memory.rows.numpy(),
+        PROBABILITIES,
+        memory.gate.numpy(),
+        memory.normalizer_in.numpy(),
+        memory.normalizer_out.numpy(),
+        memory.num_followers,
+        memory.index_bytes,
+        COUNT_STEP,
+        MAX_EXPONENT,
+    )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.batch import History
 from models.config import Part
+from models.native.library import load_library
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.scorers.base import TopK
@@ -119,9 +120,19 @@ def test_memory_gives_the_best_of_the_mixture_after_every_scorer(
     k = min(k, num_items)
     with torch.inference_mode():
         top = scorer.find_top_k(hidden, k, item_filter)
-        actual = TransitionRanking(model, memory).rerank(top, histories, hidden, item_filter)
+        ranking = TransitionRanking(model, memory)
+        actual = ranking.rerank(top, histories, hidden, item_filter)
         expected = select_reference_top_k(compute_reference(model, memory, histories, hidden), k, item_filter)
-    assert_same(actual, expected)
+        assert_same(actual, expected)
+        if ranking.use_native():
+            assert_same(ranking.rerank(top, histories, hidden, item_filter), expected)
+
+
+@pytest.mark.parametrize("embedding", [Part("full"), Part("codes"), Part("codes", {"codebook": 200, "splits": 2})])
+def test_native_code_reranks_where_the_library_is_built(embedding: Part) -> None:
+    model = make_model(embedding, "tied", 300, 0, whole=False)
+    ranking = TransitionRanking(model, add_memory(model, 0))
+    assert ranking.use_native() == (load_library() is not None)
 
 
 @settings(deadline=None, max_examples=40)
