@@ -1,6 +1,7 @@
 """`nextup plan`: estimate disk, memory, Redis and workers of a service before anything is trained or started."""
 
 import argparse
+import dataclasses
 import json
 
 from app.capacity.artifact_files import ItemText, estimate_artifact_files
@@ -12,6 +13,7 @@ from app.capacity.report import CapacityPlan
 from app.capacity.shapes import MAX_ITEMS, MIN_ITEMS, ModelShape, compute_shape
 from app.cli.arguments import count_in, float_in, int_in
 from app.settings import Settings
+from models.config import MAX_TRANSITIONS
 from models.presets import preset
 
 MAX_USERS = 10_000_000_000
@@ -38,6 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--length", type=count_in(1, MAX_LENGTH), default="200", metavar="N", help="mean events per history (200)"
     )
     parser.add_argument("--preset", default="blossom", help="preset whose sizes the model has (blossom)")
+    parser.add_argument(
+        "--transitions",
+        type=int_in(0, MAX_TRANSITIONS),
+        default=0,
+        metavar="N",
+        help="followers per item of a transition memory (0)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="device of the model (cpu)")
     parser.add_argument(
         "--workers", type=int_in(1, MAX_WORKERS), metavar="N", help="HTTP processes (as --rate requires, else 1)"
@@ -83,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _make_plan(arguments: argparse.Namespace) -> CapacityPlan:
-    shape = compute_shape(preset(arguments.preset), arguments.items)
+    config = dataclasses.replace(preset(arguments.preset), transitions=arguments.transitions)
+    shape = compute_shape(config, arguments.items)
     text = ItemText.from_count(arguments.items, arguments.title_bytes, arguments.categories)
     if arguments.id_bytes is not None:
         text = ItemText(arguments.id_bytes, arguments.title_bytes, arguments.categories)

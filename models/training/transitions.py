@@ -27,7 +27,7 @@ MAX_CASES, MIN_CASES = 20_000, 1_000
 MAX_TOTAL_SCORES = 1_000_000_000
 """Most scores that are computed for the cases of a large catalogue, down to `MIN_CASES`."""
 BATCH_SCORES = 4_000_000
-NORMALIZER_STEPS, NORMALIZER_BATCH = 800, 512
+NORMALIZER_STEPS, NORMALIZER_BATCH = 500, 512
 INITIAL_WEIGHT = 0.4
 """Weight of all followers together before fitting; distances share it in the ratio 1 : 1/2 : 1/3 …"""
 MIN_COUNT = 1e-3
