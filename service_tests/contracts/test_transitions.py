@@ -43,7 +43,7 @@ def make_memory(num_items: int, seed: int, num_followers: int = 6) -> Transition
     memory = TransitionMemory(num_items, DIM, num_followers)
     followers = np.zeros((num_items + 1, num_followers), dtype=np.int64)
     for item in range(1, num_items + 1):
-        count = rng.integers(0, min(num_followers, num_items) + 1)
+        count = int(rng.integers(0, min(num_followers, num_items) + 1))
         followers[item, :count] = rng.choice(min(num_items, 40), min(count, num_items), replace=False) + 1
     probabilities = -np.sort(-rng.random(followers.shape), axis=1) / num_followers
     memory.store(
