@@ -39,6 +39,7 @@ def test_new_item_is_similar_to_cooccurring_items_and_other_ranks_stay(
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["by_events"], result["by_categories"], result["left_out"]) == (1, 0, 0)
     before, after = load_artifact(trained, device="cpu"), load_artifact(out, device="cpu")
+    assert after.manifest["verdict"] == before.manifest["verdict"], "the verdict is about the trained items"
     assert after.catalogue.item_ids == [*before.catalogue.item_ids, "new"]
     new = after.catalogue.num_items
     similar = [after.catalogue.item_id(index) for index in after.predictor.find_similar(np.array([new]), 4).indices[0]]
