@@ -25,7 +25,7 @@ struct Transitions {
 
 namespace {
 
-constexpr int LOOKBACK = 5, FEATURES = 8, MOST_FOLLOWERS = 64, MOST_CODES = 1024;
+constexpr int LOOKBACK = 5, FEATURES = 8, MOST_FOLLOWERS = 64;
 
 // Followers of one history, each item once, with the sums of their weights.
 struct Candidates {
@@ -96,7 +96,7 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
         int64_t follower = 0;
         for (int byte = 0; byte < index_bytes; byte++)
             follower |= static_cast<int64_t>(row[byte * followers + i]) << (8 * byte);
-        if (follower && codes[i]) candidates.add(follower, weight * memory.probabilities[codes[i]]);
+        if (follower && follower <= memory.num_items && codes[i]) candidates.add(follower, weight * memory.probabilities[codes[i]]);
     }
 }
 

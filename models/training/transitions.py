@@ -23,8 +23,8 @@ from models.transitions.counting import fill_memory
 from models.transitions.memory import HIDDEN_UNITS, LOOKBACK, NUM_FEATURES, TransitionMemory
 from models.transitions.mixing import MAX_EXPONENT, Followers, TransitionMixer
 
-MAX_CASES, MIN_CASES = 20_000, 1_000
-MAX_TOTAL_SCORES = 1_000_000_000
+MAX_CASES, MIN_CASES = 10_000, 1_000
+MAX_TOTAL_SCORES = 200_000_000
 """Most scores that are computed for the cases of a large catalogue, down to `MIN_CASES`."""
 BATCH_SCORES = 4_000_000
 NORMALIZER_STEPS, NORMALIZER_BATCH = 500, 512

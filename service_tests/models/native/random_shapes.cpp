@@ -12,6 +12,7 @@
 
 #include "model.h"
 #include "scan.h"
+#include "transitions.h"
 
 extern "C" {
 const char* nextup_level(int number);
@@ -22,6 +23,8 @@ int nextup_scan_codes(const Codes* table, int number, const Queries* queries, fl
 int64_t nextup_blocks_workspace(const Blocks* table, int number, int64_t count, int64_t nprobe);
 int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, const int32_t* lists, int nprobe,
                        float* work, float* scores, int64_t* items);
+int nextup_rerank(const Transitions* memory, const Queries* queries, const int64_t* newest, const int64_t* lengths,
+                  const float* hidden, float* scores, int64_t* items);
 int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
                   int64_t count, float* work, int threads, float* out);
 }
@@ -207,12 +210,63 @@ bool blocks_agree() {
     return true;
 }
 
+// Random rows of a transition memory, with followers outside the catalogue: the answer is in falling order and filtered.
+bool reranks_in_order() {
+    Memory memory;
+    const int dim = choose({4, 16, 64}), units = choose({1, 32}), count = choose({1, 3, 8});
+    Transitions table = {};
+    table.num_items = 1 + generator() % 500, table.num_followers = choose({1, 4, 8, 64});
+    table.index_bytes = choose({2, 3, 4}), table.dim = dim, table.units = units;
+    const auto fill_bytes = [&](int64_t size) {
+        uint8_t* bytes = memory.take<uint8_t>(size);
+        for (int64_t i = 0; i < size; i++) bytes[i] = static_cast<uint8_t>(generator() % (i % 3 ? 2 : 256));
+        return bytes;
+    };
+    table.rows = fill_bytes((table.num_items + 1) * (table.num_followers * (table.index_bytes + 1) + 1));
+    float* probabilities = memory.take<float>(256);
+    for (int i = 0; i < 256; i++) probabilities[i] = static_cast<float>(i) / 256;
+    table.probabilities = probabilities, table.gate = memory.floats(13);
+    table.normalizer_in = memory.floats(units * (dim + 1)), table.normalizer_out = memory.floats(2 * (units + 1));
+    table.count_step = 0.08f, table.max_exponent = 12;
+    if (generator() % 2) {
+        table.codes_are_packed = generator() % 2, table.num_subspaces = 4, table.codebook_size = 64;
+        table.code_bytes = table.codes_are_packed ? 3 : 4;
+        uint8_t* codes = fill_bytes((table.num_items + 1) * table.code_bytes);
+        if (!table.codes_are_packed)
+            for (int64_t i = 0; i < (table.num_items + 1) * 4; i++) codes[i] %= 64;
+        table.codes = codes, table.vectors = memory.floats(4 * 64 * dim / 4);
+    } else {
+        table.vectors = memory.floats((table.num_items + 1) * dim);
+    }
+    const int k = 1 + static_cast<int>(generator() % table.num_items);
+    int64_t *items = memory.take<int64_t>(count * k), *newest = memory.take<int64_t>(count * 5);
+    int64_t *lengths = memory.take<int64_t>(count), *starts = memory.take<int64_t>(count + 1);
+    int64_t* excluded = memory.take<int64_t>(count);
+    float* scores = memory.take<float>(count * k);
+    for (int row = 0; row < count; row++) {
+        lengths[row] = 1 + generator() % 80, starts[row] = row, excluded[row] = 1 + generator() % table.num_items;
+        for (int i = 0; i < 5; i++) newest[row * 5 + i] = i < lengths[row] ? 1 + generator() % table.num_items : 0;
+        for (int i = 0; i < k; i++) {
+            items[row * k + i] = i + 1 == excluded[row] ? 0 : i + 1;
+            scores[row * k + i] = items[row * k + i] ? static_cast<float>(-i) : -INFINITY;
+        }
+    }
+    starts[count] = count;
+    const Queries queries = {nullptr, excluded, starts, nullptr, count, k};
+    if (nextup_rerank(&table, &queries, newest, lengths, memory.floats(count * dim), scores, items)) return false;
+    for (int i = 0; i < count * k; i++) {
+        if (items[i] == excluded[i / k] || items[i] < 0 || items[i] > table.num_items) return false;
+        if (i % k && scores[i] > scores[i - 1]) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
     const int cases = count > 1 ? std::atoi(arguments[1]) : 100;
     for (int i = 0; i < cases; i++) {
-        if (levels_agree() && scans_agree() && blocks_agree()) continue;
+        if (levels_agree() && scans_agree() && blocks_agree() && reranks_in_order()) continue;
         std::printf("case %d: levels disagree\n", i);
         return 1;
     }
