@@ -106,11 +106,10 @@ inline float score_item(const Transitions& memory, int64_t item, const float* hi
     const uint8_t* bytes = memory.codes + item * memory.code_bytes;
     float total = 0;
     for (int j = 0; j < memory.num_subspaces; j++) {
-        int code = bytes[j];
-        if (memory.codes_are_packed) {
-            const uint8_t* group = bytes + j / 4 * 3;
-            code = (group[0] | group[1] << 8 | group[2] << 16) >> (6 * (j % 4)) & 63;
-        }
+        const uint8_t* group = bytes + j / 4 * 3;
+        const int code = memory.codes_are_packed
+                             ? (group[0] | group[1] << 8 | group[2] << 16) >> (6 * (j % 4)) & 63
+                             : bytes[j];
         const float* piece = memory.vectors + (static_cast<int64_t>(j) * memory.codebook_size + code) * width;
         for (int i = 0; i < width; i++) total += piece[i] * hidden[j * width + i];
     }
