@@ -5,11 +5,13 @@ so that `nextup --help` does not load torch.
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from importlib import import_module
 
 from app import __version__
 from app.cli.arguments import CommandParser
+from app.cli.wait_policy import set_wait_policy
 from app.errors import ServiceError
 
 COMMANDS = {
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    started_at = time.monotonic()
+    set_wait_policy()
     parser = CommandParser(prog="nextup", description="Online next-item recommendation.")
     parser.add_argument("--version", action="version", version=f"nextup {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -55,7 +59,7 @@ def _run(words: list[str]) -> int:
         if name == requested:
             module = import_module(f"app.commands.{name}")
             module.configure(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, started_at=started_at)
     parsed = parser.parse_args(words)
     status: int = parsed.run(parsed)
     return status

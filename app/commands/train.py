@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,12 +23,14 @@ from models.evaluation.report import format_metrics_table
 from models.presets import preset
 from models.ranks import Ranks
 from models.training.advice import advise
+from models.training.choices import PLANNABLE
 from models.training.launch import join_ranks, select_rank_device
 from models.training.options import LOSSES, RunContext, TrainingOptions
-from models.training.pipeline import train_artifact
+from models.training.pipeline import TrainingResult, train_artifact
 
-RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "run")
+RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "run", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
+DEFAULT_OR_PLAN = "default: {}, or measured with --max-minutes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +50,11 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train (default: %(default)s)"
     )
     training.add_argument(
-        "--threads", type=non_negative_int, default=0, metavar="N", help="CPU threads; 0 = chosen by torch (default)"
+        "--threads",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="CPU threads; 0 = measured with --max-minutes, else chosen by torch (default)",
     )
     training.add_argument(
         "--rank-wait",
@@ -59,15 +66,15 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--epochs",
         type=positive_int,
-        default=defaults.epochs,
         metavar="N",
-        help="maximum number of epochs (default: %(default)s)",
+        help=f"maximum number of epochs ({DEFAULT_OR_PLAN.format(defaults.epochs)})",
     )
     training.add_argument(
         "--max-minutes",
         type=positive_float,
         metavar="MIN",
-        help="stop training after this time, then evaluate and export (default: no limit)",
+        help="time for the whole run: reading, training, evaluation and export; options that are not set are then "
+        "chosen by measurement (default: no limit)",
     )
     training.add_argument(
         "--patience",
@@ -79,24 +86,21 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument(
         "--schedule",
         choices=["plateau", "linear"],
-        default=defaults.schedule,
         help="learning rate: halve it when NDCG@10 stops improving, or decay it linearly at the end of --epochs or "
-        "--max-minutes (default: %(default)s)",
+        f"--max-minutes ({DEFAULT_OR_PLAN.format(defaults.schedule)})",
     )
     training.add_argument("--seed", type=int, default=defaults.seed, help="random seed (default: %(default)s)")
     training.add_argument(
         "--learning-rate",
         type=positive_float,
-        default=defaults.learning_rate,
         metavar="R",
-        help="initial learning rate (default: %(default)s)",
+        help=f"initial learning rate ({DEFAULT_OR_PLAN.format(defaults.learning_rate)})",
     )
     training.add_argument(
         "--batch-cells",
         type=positive_int,
-        default=defaults.batch_cells,
         metavar="N",
-        help="padded batch size, users × positions (default: %(default)s)",
+        help=f"padded batch size, users × positions ({DEFAULT_OR_PLAN.format(defaults.batch_cells)})",
     )
     training.add_argument(
         "--loss",
@@ -115,7 +119,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--negatives",
         type=non_negative_int,
         metavar="N",
-        help="negatives per batch; 0 = full softmax (default: by catalogue size)",
+        help=f"negatives per batch; 0 = full softmax ({DEFAULT_OR_PLAN.format('by catalogue size')})",
     )
     training.add_argument(
         "--keep-seen", action="store_true", help="do not filter seen items during evaluation, for logs with repeats"
@@ -140,7 +144,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torch.device, ranks: Ranks) -> int:
-    started_at = time.monotonic()
     shared = sorted((name, value) for name, value in vars(arguments).items() if name not in RANK_LOCAL_ARGUMENTS)
     ranks.assert_equal_across_ranks("options", str(shared))
     log = read_log(arguments)
@@ -153,9 +156,16 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
     config = build_model_config(arguments, advice.apply_to(preset(arguments.preset)))
     if config.encoder.name != "none":
         print("\n".join(advice.reasons), file=sys.stderr)
-    context = RunContext(device, arguments.out, ranks, resume=arguments.resume)
+    context = RunContext(
+        device,
+        arguments.out,
+        ranks,
+        resume=arguments.resume,
+        started_at=arguments.started_at,
+        planned=_list_planned_options(arguments),
+    )
     trained = train_artifact(dataset, config, options, context, overwrite=arguments.overwrite)
-    print(f"test, {trained.test.num_cases:,} users:\n{format_metrics_table(trained.test.values)}")
+    print(f"{_describe_test(trained)}:\n{format_metrics_table(trained.test.values)}")
     assessment = trained.assessment
     if assessment.comparison is not None:
         print(f"against baselines, {assessment.comparison.format_table()}")
@@ -168,8 +178,11 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
         "preset": config.preset,
         **trained.test.values,
         "valid_ndcg@10": None if trained.best is None else trained.best.ndcg,
-        "epochs": len(trained.curve),
-        "seconds": round(time.monotonic() - started_at, 1),
+        "test_users": trained.test.num_cases,
+        "test_is_sample": trained.test.num_cases < trained.num_test_users,
+        "epochs": trained.curve[-1].epoch if trained.curve else 0,
+        "seconds": round(time.monotonic() - arguments.started_at, 1),
+        "plan": trained.plan.to_json(),
         "bytes": trained.bytes_by_part,
         "bad_rows": log.report.bad_rows,
         **sizes,
@@ -181,6 +194,24 @@ def _train(arguments: argparse.Namespace, options: TrainingOptions, device: torc
 
 
 def _build_options(arguments: argparse.Namespace) -> TrainingOptions:
-    names = ["epochs", "max_minutes", "patience", "seed", "learning_rate", "batch_cells"]
-    names += ["schedule", "loss", "calibration", "keep_seen"]
-    return TrainingOptions(**{name: getattr(arguments, name) for name in names}, num_negatives=arguments.negatives)
+    names = ["max_minutes", "patience", "seed", "loss", "calibration", "keep_seen"]
+    values = {name: getattr(arguments, name) for name in names}
+    values |= {name: value for name, value in _get_plannable(arguments).items() if value is not None}
+    return TrainingOptions(**values)
+
+
+def _get_plannable(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options that a run with a time limit chooses by measurement where they are None."""
+    names = {name: "negatives" if name == "num_negatives" else name for name in PLANNABLE}
+    return {name: getattr(arguments, argument) for name, argument in names.items()}
+
+
+def _list_planned_options(arguments: argparse.Namespace) -> frozenset[str]:
+    planned = {name for name, value in _get_plannable(arguments).items() if value is None}
+    return frozenset(planned | (set() if arguments.threads else {"threads"}))
+
+
+def _describe_test(trained: TrainingResult) -> str:
+    if trained.test.num_cases == trained.num_test_users:
+        return f"test, {trained.num_test_users:,} users"
+    return f"test, an evenly spaced sample of {trained.test.num_cases:,} of {trained.num_test_users:,} users"

@@ -51,7 +51,7 @@ def advise(dataset: Dataset, options: TrainingOptions, max_len_limit: int) -> Ad
         [
             f"max_len {max_len}: 99 % of users have at most {p99_length:,.0f} training events",
             f"dropout {dropout}: users have {mean:,.1f} training events on average",
-            f"loss: {loss}, {items:,} items",
+            *([] if options.max_minutes else [f"loss: {loss}, {items:,} items"]),  # a limited run prints its plan
             f"evaluation {seen_filter} seen items: {repeat_share:.0%} of events are repeats (--keep-seen)",
         ],
     )

@@ -20,6 +20,7 @@ from models.recommender import SequentialRecommender
 from models.training.options import RunContext, TrainingOptions
 
 CHECKPOINT_FILE = "checkpoint.pt"
+MUTABLE_OPTIONS = ("epochs", "max_minutes", "patience", "validate_every")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class EpochRecord:
 class LoopState:
     """Position of the training loop: `epoch` from 1, `step` within the epoch, `total_steps` over all epochs.
 
-    `loss_sum`, `num_targets` and `seconds` are sums over the current epoch, `trained_s` over the run. `learning_rate`
-    is the base rate, before warm-up and schedule.
+    `loss_sum`, `num_targets` and `seconds` are sums over the current epoch, `trained_s` over the run; with a time limit
+    it includes validation. `learning_rate` is the base rate, before warm-up and schedule.
     """
 
     learning_rate: float
@@ -71,8 +72,8 @@ class Checkpoint:
 
 
 def compute_fingerprint(model: SequentialRecommender, dataset: Dataset, options: TrainingOptions) -> str:
-    """Hash everything that a resumed run must share: epochs, minutes, patience and the number of ranks may change."""
-    fixed = {k: v for k, v in asdict(options).items() if k not in ("epochs", "max_minutes", "patience")}
+    """Hash everything that a resumed run must share; `MUTABLE_OPTIONS` and the number of ranks may change."""
+    fixed = {k: v for k, v in asdict(options).items() if k not in MUTABLE_OPTIONS}
     digest = hashlib.sha256(json.dumps([model.config.to_json(), fixed], sort_keys=True).encode())
     for part in dataset.iter_fingerprint_bytes(with_times=model.reads_times):
         digest.update(part)

@@ -1,7 +1,9 @@
 """Options of a training run, with the defaults that the presets were tuned with (models/LOG.md)."""
 
 import dataclasses
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +20,7 @@ GBCE_NEGATIVES = 256
 LOSSES = ("softmax", "gbce")
 
 FIRST_STAGE_SHARE = 0.7
+MIN_STAGE_MINUTES = 1e-6
 DECAY_SHARE = 0.4
 """Last part of a run over which a linear schedule lowers the learning rate."""
 
@@ -33,7 +36,8 @@ class TrainingOptions:
     runs of unknown length; "linear" keeps it constant and lowers it towards zero over the last part of the epochs or
     minutes, for runs with a fixed budget. `averaging` is the decay of the weights' running average; 0 disables it.
     `keep_seen` evaluates without filtering seen items, for logs in which users return to items. `loss` is a name in
-    LOSSES; `calibration` is the t of gBCE and unused by the softmax.
+    LOSSES; `calibration` is the t of gBCE and unused by the softmax. `max_minutes` limit a stage, validation included;
+    `nextup train` derives them from the time for the whole run. `validate_every` is in epochs.
     """
 
     epochs: int = 200
@@ -52,6 +56,7 @@ class TrainingOptions:
     calibration: float = 0.75
     num_negatives: int | None = None
     validation_cases: int = 20_000
+    validate_every: int = 1
     keep_seen: bool = False
     checkpoint_minutes: float = 5.0
 
@@ -66,7 +71,7 @@ class TrainingOptions:
             raise ValueError(f"calibration must be in [0, 1] (got {self.calibration})")
         if self.loss == "gbce" and self.num_negatives is not None and self.num_negatives < 1:
             raise ValueError(f"num_negatives must be 1 or more for the gbce loss (got {self.num_negatives})")
-        for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases"):
+        for name in ("epochs", "patience", "batch_cells", "plateau", "validation_cases", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more (got {getattr(self, name)})")
         if self.max_minutes is not None and self.max_minutes <= 0:
@@ -95,16 +100,20 @@ class TrainingOptions:
         """Options for the first of two stages, which gets most of the minutes."""
         return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE_SHARE)
 
-    def to_second_stage(self) -> "TrainingOptions":
-        """Options for the second stage, which starts from trained weights.
+    def to_second_stage(self, spent_s: float | None = None) -> "TrainingOptions":
+        """Options for the second stage, which starts from trained weights and gets the minutes that remain.
 
-        Half the learning rate, less patience, and a quarter of the epochs of a linear schedule.
+        Half the learning rate, less patience, and a quarter of the epochs of a linear schedule. `spent_s` are the
+        seconds since the start of the first stage, by default its share.
         """
+        remaining_minutes = self.max_minutes and self.max_minutes * (1 - FIRST_STAGE_SHARE)
+        if self.max_minutes is not None and spent_s is not None:
+            remaining_minutes = max(MIN_STAGE_MINUTES, self.max_minutes - spent_s / 60)
         scheduled_epochs = max(1, self.epochs // 4)
         return dataclasses.replace(
             self,
             epochs=scheduled_epochs if self.schedule == "linear" else self.epochs,
-            max_minutes=self.max_minutes and self.max_minutes * (1 - FIRST_STAGE_SHARE),
+            max_minutes=remaining_minutes,
             learning_rate=self.learning_rate / 2,
             warmup_steps=min(self.warmup_steps, 20),
             patience=min(self.patience, 5),
@@ -112,14 +121,29 @@ class TrainingOptions:
         )
 
 
+def read_clock() -> float:
+    return time.monotonic()
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Where and how a run executes: device, output folder, process ranks, and whether to resume from a checkpoint."""
+    """Where and how a run executes: device, output folder, process ranks, and whether to resume from a checkpoint.
+
+    A time limit counts from `started_at`, a value of `clock`. `planned` are the options that a run with a time limit
+    may choose by measurement: names of models/training/choices.py, and "threads".
+    """
 
     device: torch.device
     folder: Path
     ranks: Ranks = SINGLE_PROCESS
     resume: bool = False
+    clock: Callable[[], float] = read_clock
+    started_at: float = field(default_factory=read_clock)
+    planned: frozenset[str] = frozenset()
 
     def in_subfolder(self, name: str) -> "RunContext":
         return dataclasses.replace(self, folder=self.folder / name)
+
+    def compute_spent_s(self) -> float:
+        """Compute the seconds since the start, by the clock of the first rank."""
+        return self.ranks.broadcast_object(self.clock() - self.started_at)

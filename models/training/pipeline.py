@@ -14,10 +14,12 @@ from models.data.splits import select_training_histories
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
-from models.predictor import Predictor
+from models.progress import print_line
 from models.training.assessment import TrainingAssessment, assess_training
 from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
 from models.training.options import RunContext, TrainingOptions
+from models.training.plan import PLAN_FILE, TrainingPlan
+from models.training.planning import choose_test_limit, count_test_users, make_plan, make_test_predictor
 from models.training.report import write_training_report
 from models.training.stages import train_model
 from models.training.transitions import add_transitions
@@ -25,24 +27,24 @@ from models.training.transitions import add_transitions
 TRAINING_FOLDER = "training"
 """Subfolder of the artifact for curve, report and log of the training; not part of the version."""
 
-TEST_CASES = 100_000
-"""Largest number of users, evenly spaced, in the final evaluation: the standard error is below a thousandth."""
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """A trained and exported model.
 
     `best` is the epoch that the weights come from; without training it is None and `curve` is empty. `bytes_by_part`
-    counts weights; `assessment` is empty on ranks other than the first.
+    counts weights. `test` has a sample of the `num_test_users` where their number or a time limit requires it.
+    `assessment` is empty on ranks other than the first.
     """
 
     version: str
     test: Evaluation
+    num_test_users: int
     curve: list[EpochRecord]
     best: EpochRecord | None
     bytes_by_part: dict[str, int]
     assessment: TrainingAssessment
+    plan: TrainingPlan
 
 
 def train_artifact(
@@ -50,18 +52,25 @@ def train_artifact(
 ) -> TrainingResult:
     """Train `config` on `dataset` and export a verified artifact to the context's folder, on the first rank only.
 
-    ValueError, before training starts, if the folder already holds an artifact and `overwrite` is False.
+    `max_minutes` cover everything since the context's start, evaluation and export included. ValueError, before
+    training starts, if the folder already holds an artifact and `overwrite` is False.
     """
     folder, ranks = context.folder, context.ranks
     if (folder / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
+    training_context = context.in_subfolder(TRAINING_FOLDER)
+    plan = make_plan(dataset, config, options, training_context)
+    for line in plan.format_lines():
+        print_line(line)
     started_at = time.monotonic()
     trained_config = dataclasses.replace(config, transitions=0)  # the memory takes no part in the training itself
-    model, curve, best = train_model(dataset, trained_config, options, context.in_subfolder(TRAINING_FOLDER))
+    model, curve, best = train_model(dataset, trained_config, plan.options, training_context)
     if config.transitions:
         add_transitions(model, dataset, config.transitions, options, context)
-    predictor = Predictor(model, context.device)
-    test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=TEST_CASES, ranks=ranks)
+    # All stages are trained; the weights do not change from here on.
+    predictor = make_test_predictor(model, context)
+    limit = choose_test_limit(plan, predictor, dataset, options, context)
+    test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=limit, ranks=ranks)
     bytes_by_part = predictor.count_model_bytes()
     version = ""
     assessment = TrainingAssessment()
@@ -77,10 +86,13 @@ def train_artifact(
             details=assessment.make_manifest_entries(dataset),
         )
         write_training_report(folder / TRAINING_FOLDER, config, dataset, version, test, curve, assessment)
-        for checkpoint in (folder / TRAINING_FOLDER).rglob(CHECKPOINT_FILE):
-            checkpoint.unlink()
+        for name in (CHECKPOINT_FILE, PLAN_FILE):
+            for path in (folder / TRAINING_FOLDER).rglob(name):
+                path.unlink()
     # Other ranks learn from the broadcast whether the export succeeded.
-    return TrainingResult(ranks.broadcast_object(version), test, curve, best, bytes_by_part, assessment)
+    return TrainingResult(
+        ranks.broadcast_object(version), test, count_test_users(dataset), curve, best, bytes_by_part, assessment, plan
+    )
 
 
 def _select_golden_histories(dataset: Dataset) -> list[History]:

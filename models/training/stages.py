@@ -39,14 +39,18 @@ def train_model(
         return model, [], None
     model.embedding.fit(catalogue, select_training_histories(dataset))
     if not model.embedding.starts_from_full_table:
-        curve, best = _train_stage(model, dataset, options, context)
-        return model, curve, best
+        trainer = _train_stage(model, dataset, options, context)
+        return model, trainer.curve, trainer.best_record
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first_curve, _ = _train_stage(full, dataset, options.to_first_stage(), context.in_subfolder(FULL_TABLE_FOLDER))
+    first = _train_stage(full, dataset, options.to_first_stage(), context.in_subfolder(FULL_TABLE_FOLDER))
+    started_at = context.clock()
     transfer_weights(model, full.cpu(), catalogue)
-    second_curve, best = _train_stage(model, dataset, options.to_second_stage(), context)
-    offset = len(first_curve)
+    # Of an earlier run that is resumed, too: the clock alone would count this run only.
+    spent_s = context.ranks.broadcast_object(first.state.trained_s + context.clock() - started_at)
+    second = _train_stage(model, dataset, options.to_second_stage(spent_s), context)
+    first_curve, second_curve, best = first.curve, second.curve, second.best_record
+    offset = first_curve[-1].epoch
     return model, [*first_curve, *(_shift(record, offset) for record in second_curve)], _shift(best, offset)
 
 
@@ -69,12 +73,13 @@ def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue
 
 def _train_stage(
     model: SequentialRecommender, dataset: Dataset, options: TrainingOptions, context: RunContext
-) -> tuple[list[EpochRecord], EpochRecord]:
+) -> Trainer:
+    """Train until the stage ends and return its trainer; the model has the best weights."""
     trainer = Trainer(model, dataset, options, context)
     if context.resume:
         trainer.resume()
-    best = trainer.run()
-    return trainer.curve, best
+    trainer.run()
+    return trainer
 
 
 def _shift(record: EpochRecord, offset: int) -> EpochRecord:

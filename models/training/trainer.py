@@ -5,7 +5,6 @@ run equals an uninterrupted one. Several ranks make the same run as one process,
 computes a share of every batch, and only the first rank reads clocks and files and broadcasts the result.
 """
 
-import time
 from dataclasses import asdict
 from typing import cast
 
@@ -19,6 +18,7 @@ from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
 from models.progress import Progress, print_line, progress
 from models.recommender import SequentialRecommender
+from models.runners.choice import choose_runner
 from models.training.checkpoint import (
     Checkpoint,
     EpochRecord,
@@ -46,7 +46,7 @@ class Trainer:
         self.context = context
         self.curve: list[EpochRecord] = []
         self.state = LoopState(learning_rate=options.learning_rate)
-        self._batches = TrainingBatches(
+        self.batches = TrainingBatches(
             select_training_histories(dataset),
             max_len=model.config.max_len,
             batch_cells=options.batch_cells,
@@ -58,11 +58,12 @@ class Trainer:
         context.ranks.broadcast_(self.model.state_dict().values())
         self._optimizer = create_optimizer(model, options)
         sampler = create_sampler(options, dataset.catalogue.counts, context.device)
-        self.step = TrainingStep(model, self._batches, sampler, self._optimizer, context, clip_norm=options.clip_norm)
+        self.step = TrainingStep(model, self.batches, sampler, self._optimizer, context, clip_norm=options.clip_norm)
         # Validation, early stopping and the export use the running average of the weights.
         self._average = AveragedModel(self.model, avg_fn=make_running_average(options.averaging))
         self._best: dict[str, Tensor] = {}
-        self._saved_at = time.monotonic()
+        self._validation_s = 0.0
+        self._saved_at = self.context.clock()
 
     def resume(self) -> bool:
         """Continue from the checkpoint of this run; return False if there is none."""
@@ -80,7 +81,10 @@ class Trainer:
         """Train until patience, epochs or minutes are exhausted; return the record of the best epoch."""
         while not self._is_finished():
             self._train_epoch()
-            self.finish_epoch()
+            if self._is_validation_due():
+                self.finish_epoch()
+            else:
+                self.state.start_next_epoch()
         if not self.curve:  # the minutes ended within the first epoch
             self.finish_epoch()
         self.model.load_state_dict(self._best)
@@ -95,32 +99,37 @@ class Trainer:
         return cast("SequentialRecommender", self._average.module)
 
     def _is_finished(self) -> bool:
-        epochs_since_best = len(self.curve) - self.best_record.epoch if self.curve else 0
+        epochs_since_best = self.curve[-1].epoch - self.best_record.epoch if self.curve else 0
         is_stalled = epochs_since_best >= self.options.patience and self.options.schedule == "plateau"
         return self.state.epoch > self.options.epochs or is_stalled or self._is_out_of_time()
 
     def _is_out_of_time(self) -> bool:
+        """Whether only the time for one more validation is left."""
         limit = self.options.max_minutes
-        return limit is not None and self.state.trained_s >= 60 * limit
+        return limit is not None and self.state.trained_s + self._validation_s >= 60 * limit
+
+    def _is_validation_due(self) -> bool:
+        epoch = self.state.epoch
+        return epoch % self.options.validate_every == 0 or epoch >= self.options.epochs or self._is_out_of_time()
 
     def _train_epoch(self) -> None:
         self.model.train()
         state = self.state
-        plans = self._batches.plan_epoch(state.epoch)
+        plans = self.batches.plan_epoch(state.epoch)
         with progress(f"epoch {state.epoch}", len(plans) - state.step, "batches") as bar:
             while state.step < len(plans) and not self._is_out_of_time():
-                start_s = time.monotonic()
+                start_s = self.context.clock()
                 self._set_learning_rate(state.step / len(plans))
                 self.train_step(plans[state.step])
                 state.step += 1
                 state.total_steps += 1
-                elapsed_s = time.monotonic() - start_s
+                elapsed_s = self.context.clock() - start_s
                 if self.options.max_minutes is not None:  # time decides, so all ranks use the first one's clock
                     elapsed_s = self.context.ranks.broadcast_object(elapsed_s)
                 state.seconds += elapsed_s
                 state.trained_s += elapsed_s
                 self._show_progress(bar)
-                if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
+                if self.context.clock() - self._saved_at > 60 * self.options.checkpoint_minutes:
                     self._save()
 
     def _set_learning_rate(self, epoch_fraction: float) -> None:
@@ -133,7 +142,7 @@ class Trainer:
         """Update the weights, and their running average, on one batch."""
         loss = self.step.run(plan, [self.options.seed, self.state.epoch, self.state.step])
         self._average.update_parameters(self.model)
-        num_targets = self._batches.count_targets(plan)
+        num_targets = self.batches.count_targets(plan)
         self.state.loss_sum += loss * num_targets
         self.state.num_targets += num_targets
 
@@ -144,7 +153,11 @@ class Trainer:
 
     def finish_epoch(self) -> None:
         """Validate the averaged weights, record the epoch, save a checkpoint and move on to the next epoch."""
+        started_at = self.context.clock()
         record = self._evaluate_epoch()
+        if self.options.max_minutes is not None:
+            self._validation_s = self.context.ranks.broadcast_object(self.context.clock() - started_at)
+            self.state.trained_s += self._validation_s
         self.step.assert_equal_weights()
         self.curve.append(record)
         print_line(
@@ -160,7 +173,7 @@ class Trainer:
 
     def _evaluate_epoch(self) -> EpochRecord:
         metrics = evaluate(
-            Predictor(self._averaged_model, self.context.device),
+            self._make_predictor(),
             self.dataset,
             "valid",
             keep_seen=self.options.keep_seen,
@@ -178,6 +191,13 @@ class Trainer:
         )
         return EpochRecord(**self.context.ranks.broadcast_object(asdict(record)))
 
+    def _make_predictor(self) -> Predictor:
+        """Native code is faster, but a run without a time limit must repeat earlier ones bit by bit."""
+        device = self.context.device
+        is_native = self.options.max_minutes is not None and device.type == "cpu"
+        runner = choose_runner(self._averaged_model, device) if is_native else None
+        return Predictor(self._averaged_model, device, runner)
+
     def _save(self) -> None:
         if not self.context.ranks.is_first:
             return
@@ -191,4 +211,4 @@ class Trainer:
             best=self._best,
         )
         save_checkpoint(self.context.folder, checkpoint)
-        self._saved_at = time.monotonic()
+        self._saved_at = self.context.clock()

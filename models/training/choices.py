@@ -1,0 +1,98 @@
+"""Training options that suit a measured step and the time for training; the rules and their runs are in models/LOG.md.
+
+- Loss: the largest number of negatives with which enough epochs fit; about a thousand learn as well per target as the
+  full catalogue, and cost less.
+- Batch: as large as the options say, or smaller if too few steps would fit.
+- Schedule: a high learning rate that decays linearly over the time or epochs that fit.
+- Validation: a few times per run, on a sample, in a small share of the time.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from models.evaluation.speed import EvaluationSpeed
+from models.training.options import TrainingOptions
+from models.training.step_cost import FEW_NEGATIVES, StepCost
+
+PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epochs")
+"""Options that a plan sets unless the user did."""
+
+LINEAR_RATE = 2e-3
+MAX_EPOCHS = 60
+"""More epochs than this overfit on small logs; the run then ends before its limit."""
+MIN_EPOCHS = 30
+"""More negatives than the fewest are used only if so many epochs still fit."""
+FREE_SHARE = 0.9
+"""Candidates are free if the step stays at least this fast."""
+MIN_STEPS = 2000
+"""Batches become smaller until so many steps fit …"""
+MIN_BATCH_SPEED = 0.7
+"""… or until the targets per second fall below this share."""
+BATCH_DIVISORS = (1, 2, 4)
+WARMUP_SHARE = 0.1
+VALIDATION_SHARE = 0.05
+MAX_VALIDATIONS = 10
+MIN_VALIDATION_CASES = 500
+
+
+def choose_options(
+    cost: StepCost,
+    options: TrainingOptions,
+    num_items: int,
+    stage_s: float,
+    evaluation: EvaluationSpeed,
+    planned: Collection[str],
+) -> tuple[dict[str, Any], float]:
+    """Return changed fields of the options, and the epochs that fit into the `stage_s` seconds of the first stage."""
+    choices: dict[str, Any] = {}
+    train_s = stage_s * (1 - VALIDATION_SHARE)
+    negatives = options.resolve_num_negatives(num_items)
+    if "num_negatives" in planned and options.loss == "softmax":
+        negatives = choose_negatives(cost, options.batch_cells, num_items, train_s)
+        choices["num_negatives"] = negatives or 0
+    cells = options.batch_cells
+    if "batch_cells" in planned:
+        cells = choices["batch_cells"] = choose_batch_cells(cost, negatives or num_items, train_s)
+    if "schedule" in planned:
+        choices["schedule"] = "linear"
+    if "learning_rate" in planned and choices.get("schedule", options.schedule) == "linear":
+        choices["learning_rate"] = LINEAR_RATE
+    if "epochs" in planned:
+        choices["epochs"] = MAX_EPOCHS
+    fitting_epochs = train_s / cost.estimate_epoch_s(cells, negatives or num_items)
+    epochs = min(fitting_epochs, choices.get("epochs", options.epochs))
+    num_steps = train_s / cost.estimate_step_s(cells, negatives or num_items)
+    choices["warmup_steps"] = min(options.warmup_steps, max(1, int(WARMUP_SHARE * num_steps)))
+    validations = max(1, min(MAX_VALIDATIONS, round(epochs)))
+    cases = evaluation.count_cases_in(VALIDATION_SHARE * stage_s / validations)
+    choices["validation_cases"] = min(options.validation_cases, max(MIN_VALIDATION_CASES, cases))
+    choices["validate_every"] = max(1, round(epochs / validations))
+    return choices, epochs
+
+
+def choose_negatives(cost: StepCost, cells: int, num_items: int, train_s: float) -> int | None:
+    """Choose the largest number of candidates with which `MIN_EPOCHS` fit, or that are free; None for the catalogue."""
+    counts: list[int | None] = [None]
+    while (count := FEW_NEGATIVES * 4 ** (len(counts) - 1)) < num_items / 2:
+        counts.insert(0 if len(counts) == 1 else len(counts) - 1, count)
+    fewest_speed = cost.estimate_targets_per_s(cells, counts[0] or num_items)
+    for count in reversed(counts):
+        candidates = count or num_items
+        is_free = cost.estimate_targets_per_s(cells, candidates) >= FREE_SHARE * fewest_speed
+        if is_free or cost.estimate_epoch_s(cells, candidates) * MIN_EPOCHS <= train_s:
+            return count
+    return counts[0]
+
+
+def choose_batch_cells(cost: StepCost, candidates: int, train_s: float) -> int:
+    """Choose the largest batch with which `MIN_STEPS` fit, or the smallest one that is not much slower per target."""
+    full_speed = cost.estimate_targets_per_s(cost.batch_cells, candidates)
+    best = cost.batch_cells
+    for divisor in BATCH_DIVISORS:
+        cells = max(1, cost.batch_cells // divisor)
+        if cost.estimate_targets_per_s(cells, candidates) < MIN_BATCH_SPEED * full_speed:
+            break
+        best = cells
+        if train_s / cost.estimate_step_s(cells, candidates) >= MIN_STEPS:
+            break
+    return best
