@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from models.encoders.base import SequenceEncoder
 from models.layers.block import assign_weight_sets, build_shared_blocks
 from models.layers.blossom_attention import BlossomAttention
+from models.layers.dropout import Dropout
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import RotaryPositions
 
@@ -42,7 +43,7 @@ class BlossomEncoder(SequenceEncoder):
             )
         rotary = RotaryPositions(dim // heads, max_len)
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attentions: list[BlossomAttention] = []
 
         def build_sublayers() -> tuple[nn.Module, nn.Module]:

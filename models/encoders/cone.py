@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
+from models.layers.dropout import Dropout
 from models.layers.feed_forward import GatedFeedForward
 from models.layers.gated_block import GatedBlock
 from models.layers.positional import RotaryPositions
@@ -43,7 +44,7 @@ class ConeEncoder(SequenceEncoder):
         # Item vectors start small; without this the output of the first block would dominate them.
         self.scale = dim**0.5
         self.window = window
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             GatedBlock(
                 dim,

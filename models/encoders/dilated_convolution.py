@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.encoders.base import SequenceEncoder
 from models.layers.block import assign_weight_sets
 from models.layers.causal_convolution import CausalConvolution
+from models.layers.dropout import Dropout
 
 
 class DilatedConvolutionEncoder(SequenceEncoder):
@@ -47,7 +48,7 @@ class DilatedConvolutionEncoder(SequenceEncoder):
         # At the start, outputs of the first convolution have the scale of the item vectors, 0.02, times 0.02: the usual
         # eps of 1e-5 would dominate their variance.
         self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=1e-8) for _ in self.dilations)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.kernel = kernel
         self.receptive_field = 1 + (kernel - 1) * sum(self.dilations)
         """Number of newest positions on which one output depends."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.encoders.base import SequenceEncoder
 from models.layers.attention import CausalSelfAttention
 from models.layers.block import assign_weight_sets, build_shared_blocks
+from models.layers.dropout import Dropout
 from models.layers.feed_forward import FeedForward
 from models.layers.positional import LearnedPositions, RotaryPositions
 
@@ -37,7 +38,7 @@ class SelfAttentionEncoder(SequenceEncoder):
         # Item vectors start small; without this the output of the first block would dominate them.
         self.scale = dim**0.5
         self.positions = LearnedPositions(dim, max_len) if positions == "learned" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = build_shared_blocks(
             assign_weight_sets(sharing, layers),
             lambda: (CausalSelfAttention(dim, heads, rotary), FeedForward(dim, hidden, dropout)),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.encoders.base import SequenceEncoder
 from models.layers.block import initialize_without_norms
+from models.layers.dropout import Dropout
 from models.layers.positional import LearnedPositions
 from models.layers.twin_block import TwinBlock
 
@@ -45,7 +46,7 @@ class TwinAttentionEncoder(SequenceEncoder):
             raise ValueError(f"layers and window must be at least 1 (got {layers} and {window})")
         self.causal = form == "causal"
         self.scale = dim**0.5  # item vectors start small; without this the positions would dominate them
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.positions = LearnedPositions(dim, max_len)
         self.blocks = nn.ModuleList(
             TwinBlock(

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.layers.dropout import Dropout
+
 LAYERS_PER_BLOCK = 2
 
 SCHEMES: Mapping[str, Callable[[int, int], int]] = {
@@ -54,7 +56,7 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.attention_norm = nn.LayerNorm(dim)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pre_norm = pre_norm
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:

@@ -3,13 +3,15 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.dropout import Dropout
+
 
 class FeedForward(nn.Module):
     """dim → hidden → dim with a GELU in between, for each position separately."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.network = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        self.network = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) → (..., dim)"""
@@ -23,7 +25,7 @@ class GatedFeedForward(nn.Module):
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.wide = nn.Linear(dim, 2 * hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.narrow = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:

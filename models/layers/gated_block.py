@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.layers.attention import CausalSelfAttention
 from models.layers.block import gather_positions
+from models.layers.dropout import Dropout
 
 
 class GatedBlock(nn.Module):
@@ -19,7 +20,7 @@ class GatedBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.attention_gate = nn.Linear(dim, dim)
         self.feed_forward_gate = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, P, dim) if only the positions `at` (B, P) are computed."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.dropout import Dropout
 from models.layers.light_convolution import LightConvolution
 from models.layers.positional import LearnedPositions
 
@@ -56,8 +57,8 @@ class TwinBlock(nn.Module):
         self.norm = nn.LayerNorm(dim) if residual else nn.Identity()
         self.convolution = LightConvolution(dim, heads, window, causal=causal, normalised=normalised)
         self.attention = GlobalAttention(dim, heads, causal=causal)
-        self.merge = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.merge = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), Dropout(dropout), nn.Linear(dim, dim))
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, positions: LearnedPositions, valid: Tensor, at: Tensor | None = None) -> Tensor:
         """(B, T, dim) → (B, T, dim), or (B, 1, dim) if only the positions `at` (B,) are computed."""
