@@ -6,6 +6,7 @@ The embedding is passed at call time, so that a head that shares its weights doe
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from models.embeddings.base import ItemEmbedding
@@ -13,10 +14,19 @@ from models.embeddings.base import ItemEmbedding
 
 @dataclass(frozen=True, slots=True)
 class Negatives:
-    """`items` (K,) catalogue indices shared by a batch, `log_expected` (K,) log of K · their sampling probability."""
+    """`items` (K,) catalogue indices shared by a batch, `log_expected` (K,) log of K · their sampling probability.
+
+    `is_sorted`: the items rise, without repeats.
+    """
 
     items: Tensor
     log_expected: Tensor
+    is_sorted: bool = False
+
+    def find(self, targets: Tensor) -> Tensor:
+        """Find the position of each target (N,) in sorted items; −1 where it is not among them."""
+        positions = torch.searchsorted(self.items, targets).clamp_max(len(self.items) - 1)
+        return torch.where(self.items[positions] == targets, positions, -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ class DenseHead(ScoringHead):
             hidden,
             rows[negatives.items - 1],
             rows[targets - 1],
-            collisions=targets,
-            ids=negatives.items,
+            collisions=negatives.find(targets) if negatives.is_sorted else targets,
+            ids=None if negatives.is_sorted else negatives.items,
             bias=-negatives.log_expected,
         )
 

@@ -35,8 +35,8 @@ class TiedHead(ScoringHead):
             hidden,
             rows[: len(negatives.items)],
             rows[len(negatives.items) :],
-            collisions=targets,
-            ids=negatives.items,
+            collisions=negatives.find(targets) if negatives.is_sorted else targets,
+            ids=None if negatives.is_sorted else negatives.items,
             bias=-negatives.log_expected,
         )
 

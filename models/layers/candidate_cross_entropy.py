@@ -34,7 +34,7 @@ def candidate_cross_entropy(
         candidates: (C, D) vectors of the candidates.
         target_rows: (N, D) vectors of the tokens' targets.
         collisions: (N,) int64, the target of each token; a candidate equal to the target is excluded from the sum.
-        ids: (C,) int64, the candidate of each row; without it row c is candidate c.
+        ids: (C,) int64, the candidate of each row; without it row c is candidate c, and −1 excludes none.
         bias: (C,) added to the scores of the candidates (the log-Q correction); no gradient.
         max_cells: maximum number of scores in one chunk; a chunk has at least one token.
 
@@ -75,7 +75,9 @@ class _CandidateCrossEntropy(torch.autograd.Function):
             if bias is not None:
                 scores += bias
             if ids is None:
-                scores.scatter_(1, collisions[rows, None], -torch.inf)
+                columns = collisions[rows, None].clamp_min(0)
+                unchanged = scores.gather(1, columns)
+                scores.scatter_(1, columns, unchanged.masked_fill_(collisions[rows, None] >= 0, -torch.inf))
             else:
                 scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
             # One pass of exp over the chunk; the softmax's factor 1 / sum is applied to the smaller (step, D) operands.

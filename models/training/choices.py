@@ -44,7 +44,7 @@ def choose_options(
     planned: Collection[str],
 ) -> tuple[dict[str, Any], float]:
     """Return changed fields of the options, and the epochs that fit into the `stage_s` seconds of the first stage."""
-    choices: dict[str, Any] = {}
+    choices: dict[str, Any] = {"fused": True}
     train_s = stage_s * (1 - VALIDATION_SHARE)
     negatives = options.resolve_num_negatives(num_items)
     if "num_negatives" in planned and options.loss == "softmax":

@@ -25,13 +25,19 @@ def create_sampler(
         return None
     if options.loss == "gbce":
         return UniformSampler(len(counts), num_negatives, options.calibration, device)
-    return PopularitySampler(counts, num_negatives, device)
+    return PopularitySampler(counts, num_negatives, device, merges_repeats=options.fused)
 
 
 class PopularitySampler:
-    """Samples items by damped popularity; `counts` (num_items,) in catalogue order."""
+    """Samples items by damped popularity; `counts` (num_items,) in catalogue order.
 
-    def __init__(self, counts: NDArray[np.int64], num_negatives: int, device: torch.device) -> None:
+    `merges_repeats`: an item that is drawn n times is one candidate with n times the weight, which is the same loss.
+    """
+
+    def __init__(
+        self, counts: NDArray[np.int64], num_negatives: int, device: torch.device, *, merges_repeats: bool = False
+    ) -> None:
+        self._merges_repeats = merges_repeats
         weights = (counts.astype(np.float64) + 1.0) ** DAMPING
         probability = weights / weights.sum()
         self._num_negatives = num_negatives
@@ -42,6 +48,9 @@ class PopularitySampler:
     def draw(self) -> Negatives:
         points = torch.rand(self._num_negatives, dtype=torch.float64, device=self._steps.device)
         rows: Tensor = torch.searchsorted(self._steps, points).clamp_max(len(self._steps) - 1)
+        if self._merges_repeats:
+            rows, repeats = rows.unique(return_counts=True)
+            return Negatives(rows + 1, self._log_expected[rows] - repeats.log(), is_sorted=True)
         return Negatives(rows + 1, self._log_expected[rows])
 
 

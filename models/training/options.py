@@ -38,6 +38,7 @@ class TrainingOptions:
     `keep_seen` evaluates without filtering seen items, for logs in which users return to items. `loss` is a name in
     LOSSES; `calibration` is the t of gBCE and unused by the softmax. `max_minutes` limit a stage, validation included;
     `nextup train` derives them from the time for the whole run. `validate_every` is in epochs.
+    `fused` takes faster forms of optimizer, dropout and negatives, with other rounding and other random draws.
     """
 
     epochs: int = 200
@@ -57,6 +58,7 @@ class TrainingOptions:
     num_negatives: int | None = None
     validation_cases: int = 20_000
     validate_every: int = 1
+    fused: bool = False
     keep_seen: bool = False
     checkpoint_minutes: float = 5.0
 

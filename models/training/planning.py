@@ -118,7 +118,7 @@ def choose_test_limit(
 
 
 def _measure_steps(dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext) -> StepCost:
-    timer = StepTimer(dataset, config, options, context)
+    timer = StepTimer(dataset, config, dataclasses.replace(options, fused=True), context)
     if "threads" in context.planned and context.device.type == "cpu" and context.ranks.size == 1:
         trainer = timer.make_trainer()
         first_batch = trainer.batches.plan_epoch(1)[0]

@@ -123,17 +123,20 @@ def create_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.
     weights = [p for p in model.parameters() if p.requires_grad]
     matrices = {"params": [p for p in weights if p.ndim > 1], "weight_decay": options.weight_decay}
     vectors = {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}
-    return torch.optim.AdamW([matrices, vectors], lr=options.learning_rate)
+    return torch.optim.AdamW([matrices, vectors], lr=options.learning_rate, fused=options.fused or None)
 
 
-def make_running_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def make_running_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average of the weights; at step n its window is at most about n steps.
 
     The shorter window at the start lets the average forget the initial weights.
     """
 
-    def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-        return averaged.lerp(current, 1.0 - min(decay, (1.0 + float(steps)) / (10.0 + float(steps))))
+    def average(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        torch._foreach_lerp_(averaged, current, 1.0 - min(decay, (1.0 + float(steps)) / (10.0 + float(steps))))
 
     return average
 

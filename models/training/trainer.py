@@ -15,6 +15,7 @@ from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
 from models.data.splits import select_training_histories, select_training_times
 from models.evaluation.evaluate import evaluate
+from models.layers.dropout import use_fast_dropout
 from models.predictor import Predictor
 from models.progress import Progress, print_line, progress
 from models.recommender import SequentialRecommender
@@ -57,10 +58,12 @@ class Trainer:
         context.ranks.assert_equal_across_ranks("data, model or options", f"{self._fingerprint} {options}")
         context.ranks.broadcast_(self.model.state_dict().values())
         self._optimizer = create_optimizer(model, options)
+        if options.fused and context.device.type == "cpu":
+            use_fast_dropout(model)
         sampler = create_sampler(options, dataset.catalogue.counts, context.device)
         self.step = TrainingStep(model, self.batches, sampler, self._optimizer, context, clip_norm=options.clip_norm)
         # Validation, early stopping and the export use the running average of the weights.
-        self._average = AveragedModel(self.model, avg_fn=make_running_average(options.averaging))
+        self._average = AveragedModel(self.model, multi_avg_fn=make_running_average(options.averaging))
         self._best: dict[str, Tensor] = {}
         self._validation_s = 0.0
         self._saved_at = self.context.clock()
