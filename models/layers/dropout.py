@@ -21,13 +21,6 @@ class Dropout(nn.Dropout):
         return out
 
 
-def use_fast_dropout(model: nn.Module) -> None:
-    """Let all dropout layers of the model draw bytes."""
-    for module in model.modules():
-        if isinstance(module, Dropout):
-            module.is_fast = True
-
-
 class _ByteDropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:

@@ -15,7 +15,7 @@ from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
 from models.data.splits import select_training_histories, select_training_times
 from models.evaluation.evaluate import evaluate
-from models.layers.dropout import use_fast_dropout
+from models.layers.fast_forms import use_fast_forms
 from models.predictor import Predictor
 from models.progress import Progress, print_line, progress
 from models.recommender import SequentialRecommender
@@ -59,7 +59,7 @@ class Trainer:
         context.ranks.broadcast_(self.model.state_dict().values())
         self._optimizer = create_optimizer(model, options)
         if options.fused and context.device.type == "cpu":
-            use_fast_dropout(model)
+            use_fast_forms(model)
         sampler = create_sampler(options, dataset.catalogue.counts, context.device)
         self.step = TrainingStep(model, self.batches, sampler, self._optimizer, context, clip_norm=options.clip_norm)
         # Validation, early stopping and the export use the running average of the weights.
@@ -117,22 +117,22 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self.model.train()
-        state = self.state
+        state, timed_at = self.state, self.context.clock()
         plans = self.batches.plan_epoch(state.epoch)
         with progress(f"epoch {state.epoch}", len(plans) - state.step, "batches") as bar:
             while state.step < len(plans) and not self._is_out_of_time():
-                start_s = self.context.clock()
                 self._set_learning_rate(state.step / len(plans))
                 self.train_step(plans[state.step])
                 state.step += 1
                 state.total_steps += 1
-                elapsed_s = self.context.clock() - start_s
+                now = self.context.clock()  # one reading per step: no gap between steps is missed
+                elapsed_s, timed_at = now - timed_at, now
                 if self.options.max_minutes is not None:  # time decides, so all ranks use the first one's clock
                     elapsed_s = self.context.ranks.broadcast_object(elapsed_s)
                 state.seconds += elapsed_s
                 state.trained_s += elapsed_s
                 self._show_progress(bar)
-                if self.context.clock() - self._saved_at > 60 * self.options.checkpoint_minutes:
+                if now - self._saved_at > 60 * self.options.checkpoint_minutes:
                     self._save()
 
     def _set_learning_rate(self, epoch_fraction: float) -> None:
