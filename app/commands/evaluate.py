@@ -26,9 +26,12 @@ from models.evaluation.report import (
     render_html_report,
 )
 from models.evaluation.segments import compute_segments
+from models.threads import choose_threads
 
 MIN_BASELINE_S = 60.0
 """Time that --baselines may take, or as long as the evaluation of the model if that is longer."""
+TIMED_USERS = 256
+"""Users that are evaluated with each number of threads."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where the model runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--threads", type=non_negative_int, default=0, metavar="N", help="CPU threads; 0 = chosen by torch (default)"
+        "--threads", type=non_negative_int, default=0, metavar="N", help="CPU threads; 0 = measured (default)"
     )
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="also write an HTML report")
 
@@ -71,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     log = read_log(arguments)
     moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
     dataset = encode(log.events, artifact.catalogue, moment_ms=moment_ms)
+    if not arguments.threads and artifact.predictor.device == "cpu":
+        choose_threads(lambda: evaluate(artifact.predictor, dataset, arguments.part, limit=TIMED_USERS))
     started_at = time.monotonic()
     evaluation = evaluate(
         artifact.predictor,

@@ -27,19 +27,31 @@ from app.runtime.memory import trim_heap
 from app.telemetry.metrics import BATCH_PADDING
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.batch import NO_TIME, Times
+from models.threads import choose_threads
 
 AnyQuery = TypeVar("AnyQuery", Query, SimilarQuery)
 BatchResults = list[TopItems | Exception]
 
+_measured_threads: dict[int, int] = {}
+"""The measured number of compute threads by the largest allowed number."""
 
-def open_servable(folder: Path, *, device: str, threads: int, max_batch: int, native: bool = True) -> "Servable":
-    """Load, verify and warm up an artifact; ArtifactRejected says why it cannot serve."""
-    torch.set_num_threads(threads)
+
+def open_servable(
+    folder: Path, *, device: str, threads: int, max_batch: int, native: bool = True, measure_threads: bool = False
+) -> "Servable":
+    """Load, verify and warm up an artifact; ArtifactRejected says why it cannot serve.
+
+    `measure_threads` uses fewer than `threads` compute threads where a batch is not slower with them. The first version
+    of a process decides, because later ones are loaded while requests are served.
+    """
+    torch.set_num_threads(_measured_threads.get(threads, threads) if measure_threads else threads)
     try:
         servable = Servable(load_artifact(folder, device=device, native=native))
     except ArtifactError as error:
         raise ArtifactRejected(str(error)) from error
     servable.warm_up(max_batch)
+    if measure_threads and servable.device == "cpu" and threads not in _measured_threads:
+        _measured_threads[threads] = choose_threads(lambda: servable.warm_up(max_batch), most=threads)
     trim_heap()
     return servable
 

@@ -34,6 +34,7 @@ async def open_local_model(
         threads=settings.torch_threads or _count_threads(settings),
         max_batch=settings.max_batch,
         native=settings.native,
+        measure_threads=not settings.torch_threads,
     )
     async with AsyncExitStack() as stack:
         engine = InferenceEngine(  # the servable gets no local name, which would keep it alive after a swap

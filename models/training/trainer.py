@@ -66,7 +66,7 @@ class Trainer:
         self._average = AveragedModel(self.model, multi_avg_fn=make_running_average(options.averaging))
         self._best: dict[str, Tensor] = {}
         self._validation_s = 0.0
-        self._saved_at = self.context.clock()
+        self._saved_at = self._timed_at = self.context.clock()
 
     def resume(self) -> bool:
         """Continue from the checkpoint of this run; return False if there is none."""
@@ -82,6 +82,7 @@ class Trainer:
 
     def run(self) -> EpochRecord:
         """Train until patience, epochs or minutes are exhausted; return the record of the best epoch."""
+        self._timed_at = self.context.clock()
         while not self._is_finished():
             self._train_epoch()
             if self._is_validation_due():
@@ -117,7 +118,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         self.model.train()
-        state, timed_at = self.state, self.context.clock()
+        state = self.state
         plans = self.batches.plan_epoch(state.epoch)
         with progress(f"epoch {state.epoch}", len(plans) - state.step, "batches") as bar:
             while state.step < len(plans) and not self._is_out_of_time():
@@ -125,15 +126,20 @@ class Trainer:
                 self.train_step(plans[state.step])
                 state.step += 1
                 state.total_steps += 1
-                now = self.context.clock()  # one reading per step: no gap between steps is missed
-                elapsed_s, timed_at = now - timed_at, now
-                if self.options.max_minutes is not None:  # time decides, so all ranks use the first one's clock
-                    elapsed_s = self.context.ranks.broadcast_object(elapsed_s)
+                elapsed_s = self._take_time()
                 state.seconds += elapsed_s
                 state.trained_s += elapsed_s
                 self._show_progress(bar)
-                if now - self._saved_at > 60 * self.options.checkpoint_minutes:
+                if self._timed_at - self._saved_at > 60 * self.options.checkpoint_minutes:
                     self._save()
+
+    def _take_time(self) -> float:
+        """Return the seconds since the last call, so that no gap between steps is missed."""
+        now = self.context.clock()
+        elapsed_s, self._timed_at = now - self._timed_at, now
+        if self.options.max_minutes is None:
+            return elapsed_s
+        return self.context.ranks.broadcast_object(elapsed_s)  # time decides: all ranks use the first one's clock
 
     def _set_learning_rate(self, epoch_fraction: float) -> None:
         factor = self.options.compute_rate_factor(self.state.epoch - 1 + epoch_fraction, self.state.trained_s)
@@ -156,11 +162,11 @@ class Trainer:
 
     def finish_epoch(self) -> None:
         """Validate the averaged weights, record the epoch, save a checkpoint and move on to the next epoch."""
-        started_at = self.context.clock()
         record = self._evaluate_epoch()
+        validation_s = self._take_time()
         if self.options.max_minutes is not None:
-            self._validation_s = self.context.ranks.broadcast_object(self.context.clock() - started_at)
-            self.state.trained_s += self._validation_s
+            self._validation_s = validation_s
+            self.state.trained_s += validation_s
         self.step.assert_equal_weights()
         self.curve.append(record)
         print_line(
@@ -214,4 +220,4 @@ class Trainer:
             best=self._best,
         )
         save_checkpoint(self.context.folder, checkpoint)
-        self._saved_at = self.context.clock()
+        self._saved_at = self._timed_at
