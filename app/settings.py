@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     torch_threads: int = Field(
         default=0,
         ge=0,
-        description="compute threads per process; 0 = measured, at most cores / workers, or cores - workers in a dedicated model process",
+        description="compute threads per process; 0 = measured, at most the cores that other processes leave",
     )
     max_k: int = Field(default=100, ge=1, le=1000, description="largest k of a request")
     max_batch: int = Field(default=32, ge=1, le=1024, description="maximum queries in one model batch")

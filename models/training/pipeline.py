@@ -76,6 +76,8 @@ def train_artifact(
     assessment = TrainingAssessment()
     if ranks.is_first:
         time_limit = compute_time_limit(time.monotonic() - started_at)
+        if plan.limit_s is not None:
+            time_limit = min(time_limit, plan.limit_s - context.compute_spent_s())
         assessment = assess_training(dataset, test, config.preset, options.keep_seen, curve, time_limit)
         version = save_artifact(
             folder,

@@ -12,6 +12,7 @@ import torch
 from models.build import build_model, complete_config
 from models.config import ModelConfig, Part
 from models.data.dataset import HELD_OUT_EVENTS, Dataset
+from models.evaluation.baselines import compute_time_limit
 from models.evaluation.speed import EvaluationSpeed, measure_evaluation
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
@@ -32,6 +33,8 @@ EVALUATION_MARGIN = 1.5
 """Factor on the measured time of an evaluation, for other processes and longer histories."""
 EXPORT_S, EXPORT_ITEM_S = 2.0, 4e-5
 """Time to write artifact and report: fixed, and per item."""
+BASELINES_SHARE = 0.1
+"""Largest share of the limit that is reserved for the baselines; they count as part of the export."""
 MIN_TRAINING_S = 0.01
 
 
@@ -49,7 +52,7 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
     speed = measure_test(make_evaluation_predictor(model, context), dataset, options, context)
     evaluation_s = EVALUATION_MARGIN * speed.estimate_seconds(min(TEST_CASES, count_test_users(dataset)))
     evaluation_s = min(EVALUATION_SHARE * limit_s, evaluation_s)
-    export_s = EXPORT_S + EXPORT_ITEM_S * num_items
+    export_s = EXPORT_S + EXPORT_ITEM_S * num_items + min(BASELINES_SHARE * limit_s, compute_time_limit(limit_s))
     cost = None
     if is_trained and context.planned and not choices:
         cost = _measure_steps(
