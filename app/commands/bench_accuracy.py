@@ -113,7 +113,7 @@ def _store_result(run: TrainingRun) -> bool:
         print_line(f"{run.name}: {error}")
         return False
     torch.set_num_threads(1)
-    moment_ms = artifact.manifest["split"].get("moment_ms")
+    moment_ms = artifact.manifest.get("split", {}).get("moment_ms")
     dataset = encode(read_interactions([run.log.log]).events, artifact.catalogue, moment_ms=moment_ms)
     run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
