@@ -9,14 +9,15 @@
 #include "scan.h"
 #include "top.h"
 
+// `vectors` are (num_items + 1, dim); with `codes` the codebooks (num_subspaces · codebook_size, dim / num_subspaces).
 struct Transitions {
-    const uint8_t* rows;         // (num_items + 1, row_bytes), laid out as in models/transitions/memory.py
-    const float* probabilities;  // (256) of each byte
-    const float* gate;           // (LOOKBACK + FEATURES)
-    const float* normalizer_in;  // (units, dim + 1), the bias last
+    const uint8_t* rows;          // (num_items + 1, row bytes), laid out as in models/transitions/memory.py
+    const float* probabilities;   // (256) of each byte
+    const float* gate;            // (LOOKBACK + FEATURES)
+    const float* normalizer_in;   // (units, dim + 1), the bias last
     const float* normalizer_out;  // (2, units + 1)
-    const float* vectors;        // (num_items + 1, dim); with codes (num_subspaces · codebook_size, dim / num_subspaces)
-    const uint8_t* codes;        // (num_items + 1, code_bytes); null: `vectors` is the full table
+    const float* vectors;
+    const uint8_t* codes;         // (num_items + 1, code_bytes); null: `vectors` is the full table
     int64_t num_items;
     int32_t num_followers, index_bytes, dim, units;
     int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
@@ -96,7 +97,8 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
         int64_t follower = 0;
         for (int byte = 0; byte < index_bytes; byte++)
             follower |= static_cast<int64_t>(row[byte * followers + i]) << (8 * byte);
-        if (follower && follower <= memory.num_items && codes[i]) candidates.add(follower, weight * memory.probabilities[codes[i]]);
+        if (!follower || follower > memory.num_items || !codes[i]) continue;
+        candidates.add(follower, weight * memory.probabilities[codes[i]]);
     }
 }
 

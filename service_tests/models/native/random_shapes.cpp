@@ -210,7 +210,7 @@ bool blocks_agree() {
     return true;
 }
 
-// Random rows of a transition memory, with followers outside the catalogue: the answer is in falling order and filtered.
+// Random rows of a transition memory, some followers outside the catalogue: the answer is filtered and in order.
 bool reranks_in_order() {
     Memory memory;
     const int dim = choose({4, 16, 64}), units = choose({1, 32}), count = choose({1, 3, 8});
