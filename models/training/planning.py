@@ -36,6 +36,8 @@ EXPORT_S, EXPORT_ITEM_S = 2.0, 4e-5
 BASELINES_SHARE = 0.1
 """Largest share of the limit that is reserved for the baselines; they count as part of the export."""
 MIN_TRAINING_S = 0.01
+TIMING_SHARE, MAX_TIMING_S = 0.015, 2.0
+"""Time for each kind of timed step: a share of the limit, and at most so many seconds."""
 
 
 def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext) -> TrainingPlan:
@@ -121,11 +123,13 @@ def choose_test_limit(
 
 
 def _measure_steps(dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext) -> StepCost:
-    timer = StepTimer(dataset, config, dataclasses.replace(options, fused=True), context)
+    assert options.max_minutes is not None
+    budget_s = min(MAX_TIMING_S, TIMING_SHARE * 60 * options.max_minutes)
+    timer = StepTimer(dataset, config, dataclasses.replace(options, fused=True), context, budget_s)
     if "threads" in context.planned and context.device.type == "cpu" and context.ranks.size == 1:
         trainer = timer.make_trainer()
         first_batch = trainer.batches.plan_epoch(1)[0]
-        choose_threads(lambda: trainer.train_step(first_batch), clock=context.clock)
+        choose_threads(lambda: trainer.train_step(first_batch), budget_s=budget_s, clock=context.clock)
     return timer.measure(
         with_candidates=options.loss == "softmax" and "num_negatives" in context.planned,
         with_batches="batch_cells" in context.planned,

@@ -11,7 +11,8 @@ import numpy as np
 
 from models.build import build_model
 from models.config import ModelConfig
-from models.data.dataset import Dataset
+from models.data.dataset import HELD_OUT_EVENTS, Dataset
+from models.data.sampling import sample_users
 from models.training.options import RunContext, TrainingOptions
 from models.training.trainer import Trainer
 
@@ -19,8 +20,8 @@ FEW_NEGATIVES, MANY_NEGATIVES = 1024, 4096
 SMALL_BATCH_SHARE = 4
 PLANS, ROUNDS = 3, 2
 """Different batches that are timed, and how often each; the best time of each counts."""
-MAX_TIMING_S = 2.0
-"""No further step of a kind starts after this time."""
+SAMPLE_USERS = 8192
+"""Users of the timed batches; whole logs would take longer to prepare than the steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,17 @@ def fit_costs(
 
 
 class StepTimer:
-    """Times training steps of a model that is thrown away afterwards."""
+    """Times training steps of a model that is thrown away afterwards.
 
-    def __init__(self, dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext) -> None:
-        self._dataset, self._options, self._context = dataset, options, context
+    No further step of a kind starts after `budget_s` seconds.
+    """
+
+    def __init__(
+        self, dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext, budget_s: float
+    ) -> None:
+        self._dataset, self._options, self._context = sample_users(dataset, SAMPLE_USERS), options, context
+        self._budget_s = budget_s
+        self._epoch_targets = max(1, int(np.maximum(np.diff(dataset.offsets) - HELD_OUT_EVENTS - 1, 0).sum()))
         self._model = build_model(config, dataset.catalogue.num_items)
 
     def make_trainer(self, **changes: int) -> Trainer:
@@ -96,9 +104,8 @@ class StepTimer:
         cells = self._options.batch_cells
         if with_batches and cells >= SMALL_BATCH_SHARE:
             fewer_targets = self._time_steps(self.make_trainer(**few, batch_cells=cells // SMALL_BATCH_SHARE))
-        epoch_targets = sum(trainer.batches.count_targets(plan) for plan in trainer.batches.plan_epoch(1))
         costs = fit_costs(reference, more_candidates, fewer_targets)
-        return StepCost(*costs, cells, reference.targets, epoch_targets)
+        return StepCost(*costs, cells, reference.targets, self._epoch_targets)
 
     def _time_steps(self, trainer: Trainer) -> StepTiming:
         """Time the same few batches in every round, after one step that warms up."""
@@ -115,7 +122,7 @@ class StepTimer:
             elapsed_s = self._context.ranks.broadcast_object(self._context.clock() - started_at)
             seconds[row] = min(seconds[row], elapsed_s)
             total_s += elapsed_s
-            if total_s > MAX_TIMING_S:
+            if total_s > self._budget_s:
                 break
         num_items = self._dataset.catalogue.num_items
         targets = [trainer.batches.count_targets(plan) for plan in chosen_plans]
