@@ -66,6 +66,22 @@ def test_train_and_evaluate_report_the_same_metrics(
     )
 
 
+def test_time_limit_prints_a_plan_and_states_the_sample(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = ["--max-minutes", "0.02", "--preset", "sasrec", "--dim", "16", "--max-len", "20", "--learning-rate", "0.01"]
+    assert main(["train", str(log), "--out", str(tmp_path), *COLUMNS, *limit]) == 0
+    output = capsys.readouterr()
+    assert "plan for 1 s: " in output.err
+    result = json.loads(output.out.strip().splitlines()[-1])
+    assert (result["test_users"], result["test_is_sample"]) == (40, False)
+    assert result["plan"]["limit_s"] == pytest.approx(1.2)
+    assert result["plan"]["choices"]["schedule"] == "linear"
+    assert "learning_rate" not in result["plan"]["choices"], "options on the command line win"
+    assert main(["evaluate", str(tmp_path), str(log), *COLUMNS]) == 0
+    assert parse_last_line(capsys.readouterr().out)["ndcg@10"] == result["ndcg@10"]
+
+
 def test_existing_artifact_is_not_overwritten_without_the_option(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
