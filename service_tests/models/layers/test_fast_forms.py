@@ -52,6 +52,6 @@ def test_byte_dropout_is_off_in_evaluation_and_at_rate_zero() -> None:
 def test_default_dropout_is_that_of_torch() -> None:
     x = torch.randn(64, 64)
     torch.manual_seed(0)
-    ours = Dropout(0.3)(x)
+    default = Dropout(0.3)(x)
     torch.manual_seed(0)
-    assert torch.equal(ours, torch.nn.Dropout(0.3)(x))
+    assert torch.equal(default, torch.nn.Dropout(0.3)(x))
