@@ -29,6 +29,7 @@ class MemoryArrays(NamedTuple):
     index_bytes: int
     count_step: float
     max_exponent: float
+    scale: float
 
 
 class ItemTable(NamedTuple):
@@ -68,6 +69,7 @@ class Reranker:
             codes_are_packed=table.are_packed,
             count_step=memory.count_step,
             max_exponent=memory.max_exponent,
+            scale=memory.scale,
         )
 
     def rerank(

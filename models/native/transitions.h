@@ -21,7 +21,7 @@ struct Transitions {
     int64_t num_items;
     int32_t num_followers, index_bytes, dim, units;
     int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
-    float count_step, max_exponent;
+    float count_step, max_exponent, scale;
 };
 
 namespace {
@@ -146,9 +146,9 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
         const int64_t item = candidates.items[i];
         if (!passes_filter(queries, query, item)) continue;
         const float model = score_item(memory, item, hidden);
-        const float bonus = estimates[0] + std::log(candidates.weights[i]);
-        const float most = model > bonus ? model : bonus, least = model > bonus ? bonus : model;
-        top.offer(most + std::log1p(std::exp(least - most)), item);
+        const float gain = estimates[0] + std::log(candidates.weights[i]) - memory.scale * model;
+        const float most = gain > 0 ? gain : 0;
+        top.offer(model + (most + std::log1p(std::exp(-std::fabs(gain)))) / memory.scale, item);
     }
     top.sort();
     for (int i = 0; i < queries.k; i++) scores[i] = heap_scores[i], items[i] = heap_items[i];

@@ -31,6 +31,7 @@ class TransitionRanking:
         self._model = model
         self._memory = memory
         self._mixer = TransitionMixer(memory)
+        self._scale = np.float32(memory.scale.item())
         self._reranker: Reranker | None = None
 
     def use_native(self) -> bool:
@@ -53,7 +54,9 @@ class TransitionRanking:
         if self._model.head.scores_are_counts:
             scores = model_scores + np.exp(bonuses)
         else:
-            scores = np.logaddexp(model_scores, bonuses)
+            # As a sum with a term of at least 0, so that rounding cannot lower a score.
+            with np.errstate(invalid="ignore"):  # padding: −inf minus −inf
+                scores = model_scores + np.logaddexp(0, bonuses - self._scale * model_scores) / self._scale
         scores = np.where(item_filter.find_eligible(items), scores, -np.inf)
         top_items, top_scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         is_follower = (top_items[:, :, None] == items[:, None, :]).any(-1)
@@ -94,4 +97,5 @@ def _get_memory_arrays(memory: TransitionMemory) -> MemoryArrays:
         memory.index_bytes,
         COUNT_STEP,
         MAX_EXPONENT,
+        memory.scale.item(),
     )

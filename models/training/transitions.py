@@ -30,6 +30,8 @@ BATCH_SCORES = 4_000_000
 NORMALIZER_STEPS, NORMALIZER_BATCH = 500, 512
 INITIAL_WEIGHT = 0.4
 """Weight of all followers together before fitting; distances share it in the ratio 1 : 1/2 : 1/3 …"""
+SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3)
+MAX_SCALE_CASES = 1_000
 MIN_COUNT = 1e-3
 """Count of an item that was never seen, for heads that score by counts."""
 
@@ -71,12 +73,13 @@ def _fit(
     cases = _select_cases(make_cases(dataset, "valid"), memory.num_items, keep_seen=keep_seen)
     if not len(cases):
         raise ValueError("a transition memory needs at least one user with three different events")
+    memory.scale.fill_(_find_scale(model, cases, dataset, device, keep_seen=keep_seen))
     earlier = Cases(
         cases.users, [history[:-1] if len(history) > 1 else history for history in cases.histories], cases.targets
     )
-    sample = _view_cases(model, earlier, dataset, device, keep_seen=True)
+    sample = _view_cases(model, earlier, dataset, device, memory.scale.item(), keep_seen=True)
     fit_normalizer(memory, sample.hidden, torch.stack((sample.log_all, sample.log_largest), dim=1))
-    view = _view_cases(model, cases, dataset, device, keep_seen=keep_seen)
+    view = _view_cases(model, cases, dataset, device, memory.scale.item(), keep_seen=keep_seen)
     followers = TransitionMixer(memory).find_followers(cases.histories, view.hidden.numpy())
     before, after = fit_gate(memory, followers, cases, view, keep_seen=keep_seen)
     print_line(
@@ -93,9 +96,25 @@ def _select_cases(cases: Cases, num_items: int, *, keep_seen: bool) -> Cases:
     return Cases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
 
 
-@torch.inference_mode()
-def _view_cases(
+def _find_scale(
     model: SequentialRecommender, cases: Cases, dataset: Dataset, device: torch.device, *, keep_seen: bool
+) -> float:
+    """Find the scale of the scores at which the model alone gives the targets the highest likelihood."""
+    if model.head.scores_are_counts:
+        return 1.0
+    rows = np.unique(np.linspace(0, len(cases) - 1, min(MAX_SCALE_CASES, len(cases))).astype(np.int64)).tolist()
+    sample = Cases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+
+    def compute_likelihood(scale: float) -> float:
+        view = _view_cases(model, sample, dataset, device, scale, keep_seen=keep_seen)
+        return float((view.targets - view.log_eligible).mean())
+
+    return max(SCALES, key=compute_likelihood)
+
+
+@torch.no_grad()
+def _view_cases(
+    model: SequentialRecommender, cases: Cases, dataset: Dataset, device: torch.device, scale: float, *, keep_seen: bool
 ) -> ModelView:
     runner = TorchRunner(model, device)
     order = np.argsort([min(len(history), model.config.max_len) for history in cases.histories], kind="stable")
@@ -109,7 +128,7 @@ def _view_cases(
             times = [row[: len(history)] for row, history in zip(all_times, histories, strict=True)]
         hidden = runner.encode(histories, times).hidden
         scores = model.scores(hidden).float()
-        scores = scores.clamp_min(MIN_COUNT).log() if model.head.scores_are_counts else scores.clone()
+        scores = scores.clamp_min(MIN_COUNT).log() if model.head.scores_are_counts else scale * scores
         scores[:, 0] = -torch.inf
         targets = scores.gather(-1, torch.from_numpy(cases.targets[rows])[:, None].to(device)).squeeze(-1)
         log_all, largest = scores.logsumexp(-1), scores.amax(-1)

@@ -35,12 +35,14 @@ class TransitionMemory(nn.Module):
 
     `gate` (LOOKBACK + NUM_FEATURES,) are the weights of the mixture, zero until they are fitted. `normalizer_in`
     (HIDDEN_UNITS, dim + 1) and `normalizer_out` (NUM_ESTIMATES, HIDDEN_UNITS + 1) have the bias as last column.
+    `scale` (1,) multiplies the model's scores within the mixture, the inverse of a temperature.
     """
 
     rows: Tensor
     gate: Tensor
     normalizer_in: Tensor
     normalizer_out: Tensor
+    scale: Tensor
 
     def __init__(self, num_items: int, dim: int, num_followers: int) -> None:
         super().__init__()
@@ -49,6 +51,7 @@ class TransitionMemory(nn.Module):
         width = num_followers * (self.index_bytes + 1) + 1
         self.register_buffer("rows", torch.zeros(num_items + 1, width, dtype=torch.uint8))
         self.register_buffer("gate", torch.zeros(LOOKBACK + NUM_FEATURES))
+        self.register_buffer("scale", torch.ones(1))
         self.register_buffer("normalizer_in", torch.zeros(HIDDEN_UNITS, dim + 1))
         self.register_buffer("normalizer_out", torch.zeros(NUM_ESTIMATES, HIDDEN_UNITS + 1))
 

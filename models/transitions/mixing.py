@@ -2,10 +2,10 @@
 
 The mixture of a model's softmax and the followers c_d of the item at distance d from the end of the history is
 
-    p(i) ∝ exp(s_i) / Z + Σ_d g_d · c_d(i),        log g_d = gate · features of (d, item at d, model)
+    p(i) ∝ exp(τ s_i) / Z + Σ_d g_d · c_d(i),        log g_d = gate · features of (d, item at d, model)
 
-so in units of the model's scores item i gets the bonus b_i = log Ẑ + log Σ_d g_d · c_d(i), and its score becomes
-log(exp(s_i) + exp(b_i)). Ẑ is estimated from the hidden vector, because an exact scorer need not compute all scores.
+so item i gets the bonus b_i = log Ẑ + log Σ_d g_d · c_d(i), and its score becomes log(exp(τ s_i) + exp(b_i)) / τ. τ is
+the scale of the scores. Ẑ is estimated from the hidden vector, because an exact scorer need not compute all scores.
 Features use neither filters nor the scorer's answer, so that a score does not depend on them.
 """
 

@@ -52,6 +52,7 @@ def make_memory(num_items: int, seed: int, num_followers: int = 6) -> Transition
     generator = torch.Generator().manual_seed(seed)
     for weights in (memory.gate, memory.normalizer_in, memory.normalizer_out):
         weights.normal_(std=0.3, generator=generator)
+    memory.scale.fill_(0.5 + seed % 3 / 2)
     return memory
 
 
@@ -84,10 +85,9 @@ def compute_reference(
                     added[item] = added.get(item, 0.0) + weight * float(probability)
         for item, mass in added.items():
             bonus = np.log(mass) + followers.log_normalizers[row]
+            scale, score = memory.scale.item(), scores[row, item]
             is_count = model.head.scores_are_counts
-            scores[row, item] = (
-                scores[row, item] + np.exp(bonus) if is_count else np.logaddexp(scores[row, item], bonus)
-            )
+            scores[row, item] = score + np.exp(bonus) if is_count else np.logaddexp(scale * score, bonus) / scale
     return scores
 
 
