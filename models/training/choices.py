@@ -22,8 +22,6 @@ MAX_EPOCHS = 60
 """More epochs than this overfit on small logs; the run then ends before its limit."""
 MIN_EPOCHS = 30
 """More negatives than the fewest are used only if so many epochs still fit."""
-FREE_SHARE = 0.9
-"""Candidates are free if the step stays at least this fast."""
 MIN_STEPS = 2000
 """Batches become smaller until so many steps fit …"""
 MIN_BATCH_SPEED = 0.7
@@ -72,15 +70,12 @@ def choose_options(
 
 
 def choose_negatives(cost: StepCost, cells: int, num_items: int, train_s: float) -> int | None:
-    """Choose the largest number of candidates with which `MIN_EPOCHS` fit, or that are free; None for the catalogue."""
+    """Choose the largest number of candidates with which `MIN_EPOCHS` fit, else the fewest; None for the catalogue."""
     counts: list[int | None] = [None]
     while (count := FEW_NEGATIVES * 4 ** (len(counts) - 1)) < num_items / 2:
         counts.insert(0 if len(counts) == 1 else len(counts) - 1, count)
-    fewest_speed = cost.estimate_targets_per_s(cells, counts[0] or num_items)
     for count in reversed(counts):
-        candidates = count or num_items
-        is_free = cost.estimate_targets_per_s(cells, candidates) >= FREE_SHARE * fewest_speed
-        if is_free or cost.estimate_epoch_s(cells, candidates) * MIN_EPOCHS <= train_s:
+        if cost.estimate_epoch_s(cells, count or num_items) * MIN_EPOCHS <= train_s:
             return count
     return counts[0]
 

@@ -1,5 +1,7 @@
 """The rules that choose training options for the time at hand."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,12 +46,14 @@ def test_large_catalogue_is_sampled_when_time_is_short_and_full_when_it_is_not()
 def test_more_time_never_means_fewer_candidates(cost: StepCost, first: float, second: float, num_items: int) -> None:
     few, many = (choose_negatives(cost, 4096, num_items, time) or num_items for time in sorted((first, second)))
     assert few <= many
-    if (
-        many > 1024
-        and cost.score_s > 1e-8
-        and cost.estimate_targets_per_s(4096, many) < 0.5 * (cost.estimate_targets_per_s(4096, 1024))
-    ):
+    if many > 2048:
         assert cost.estimate_epoch_s(4096, many) * MIN_EPOCHS <= max(first, second), "enough epochs fit"
+
+
+def test_noisy_timing_does_not_choose_the_full_catalogue() -> None:
+    """A timing under load may show no cost of a score."""
+    cost = dataclasses.replace(COST, score_s=0.0)
+    assert choose_negatives(cost, 4096, 40_000, 40) == 1024
 
 
 @given(COSTS, SECONDS)
