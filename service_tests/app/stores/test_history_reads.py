@@ -86,7 +86,7 @@ async def test_reads_that_arrive_during_other_reads_are_batched(
 ) -> None:
     users = await create_users(store, new_user, 60)
     before = await count_reads()
-    await pause_redis(200)
+    await pause_redis(800)  # longer than 60 ticks, on a busy machine too
     tasks = []
     for user in users:
         tasks.append(asyncio.ensure_future(reads.read(user)))
