@@ -9,7 +9,7 @@ import torch
 
 from app.bench.record import collect_machine_facts, get_package_version, write_record
 from app.cli.arguments import csv_ints, positive_int
-from models.benchmarks.gpu import GpuCase, format_table, measure_encoding, measure_scoring
+from models.benchmarks.gpu import GpuCase, format_gpu_table, measure_encoding, measure_scoring
 from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
 from models.progress import progress
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
                 bar.advance(note=f"{case.operation} {case.items:,}")
     name = facts["device"]["name"]
     notice = "\ndry run on a CPU: these numbers do not apply to a GPU" if kind == "cpu" else ""
-    text = f"{format_table(cases)}\n{name}: {ceilings.to_text()}{notice}"
+    text = f"{format_gpu_table(cases)}\n{name}: {ceilings.to_text()}{notice}"
     result = {
         "device": facts["device"],
         "ceilings": ceilings.to_dict(),

@@ -9,7 +9,7 @@ import torch
 
 from app.bench.record import collect_machine_facts, write_record
 from app.cli.arguments import csv_ints, csv_of, name_in, positive_int
-from models.benchmarks.scoring import FORMS, ScorerTiming, format_table, measure_scorers
+from models.benchmarks.scoring import FORMS, ScorerTiming, format_scoring_table, measure_scorers
 from models.progress import progress
 
 DIM = 64
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
                     form, items, arguments.batches, arguments.rounds, arguments.dim, approximate=arguments.approximate
                 )
                 bar.advance(note=f"{form} {items:,}")
-    text = format_table(timings)
+    text = format_scoring_table(timings)
     result = {"dim": arguments.dim, "threads": arguments.threads, "rows": [asdict(timing) for timing in timings]}
     print(text)
     if arguments.record:

@@ -20,7 +20,7 @@ from app.settings import Settings
 CONNECT_TIMEOUT_S = 5.0
 
 
-class Activation(TypedDict):
+class ActivationResult(TypedDict):
     """Response of POST /models/{version}/activate; `active` is None if no service is running."""
 
     active: str | None
@@ -82,14 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _set_target_version(folder: Path, version: str) -> Activation:
+def _set_target_version(folder: Path, version: str) -> ActivationResult:
     repository = ModelRepository(folder)
     previous = repository.get_target_version()
     repository.set_target_version(version)
     return {"active": None, "target_version": version, "previous": previous}
 
 
-def activate(url: str, version: str, wait_s: float, key: str | None = None) -> Activation:
+def activate(url: str, version: str, wait_s: float, key: str | None = None) -> ActivationResult:
     """Activate a version in the service, waiting while it loads another one.
 
     httpx.ConnectError if no service is running; ValueError with the reason if it rejects the version.
@@ -107,7 +107,7 @@ def activate(url: str, version: str, wait_s: float, key: str | None = None) -> A
             except httpx.TransportError as error:
                 raise ValueError(f"{url} did not confirm the activation of version {version}: {error!r}") from error
             if response.status_code == 200:
-                activation: Activation = response.json()
+                activation: ActivationResult = response.json()
                 return activation
             retry_after_s = float(response.headers.get("retry-after", "nan"))  # set while another version is loading
             if not time.monotonic() + retry_after_s < deadline:

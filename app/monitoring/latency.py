@@ -1,6 +1,6 @@
 """Dashboard "Latency by stage": time spent in a recommendation."""
 
-from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
+from app.monitoring.panels import Dashboard, Panel, Row, Series, make_quantile_panels
 from app.monitoring.promql import QUANTILES, mean, quantile, rate
 
 
@@ -9,7 +9,7 @@ def _make_quantile_panel(title: str, description: str, unit: str, histogram: str
         title,
         description,
         unit,
-        tuple(Query(quantile(fraction, histogram), name) for fraction, name in QUANTILES.items()),
+        tuple(Series(quantile(fraction, histogram), name) for fraction, name in QUANTILES.items()),
         width=width,
     )
 
@@ -22,7 +22,7 @@ STAGES = Row(
             "Read the history, wait for a batch, encode it, score the catalogue, write the response. Stacked: the "
             "height is the mean time inside a recommendation.",
             "s",
-            (Query(mean("nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
+            (Series(mean("nextup_stage_duration_seconds", "stage"), "{{stage}}"),),
             width=24,
             stacked=True,
         ),
@@ -48,7 +48,7 @@ BATCHES = Row(
             "Padding",
             "Mean share of a batch that is padding: wasted compute in models that need it.",
             "percentunit",
-            (Query(mean("nextup_batch_padding_ratio"), "padding"),),
+            (Series(mean("nextup_batch_padding_ratio"), "padding"),),
         ),
     ),
 )
@@ -61,7 +61,7 @@ TRACES = Row(
             "Spans per second by outcome: exported, dropped because the buffer was full, or failed at the collector. "
             "Empty without NEXTUP_OTLP_ENDPOINT.",
             "ops",
-            (Query(rate("nextup_spans_total", "result"), "{{result}}"),),
+            (Series(rate("nextup_spans_total", "result"), "{{result}}"),),
         ),
     ),
 )

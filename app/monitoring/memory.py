@@ -1,7 +1,7 @@
 """Dashboard "Memory": model by part, process, accelerator and Redis, with a projection to a million users."""
 
 from app.monitoring import limits
-from app.monitoring.panels import Dashboard, Panel, Query, Row
+from app.monitoring.panels import Dashboard, Panel, Row, Series
 
 ITEM_VECTORS = 'sum(nextup_model_bytes{part=~"embedding|head"})'
 USERS = "(sum(nextup_store_keys) / 2)"
@@ -21,21 +21,24 @@ MODEL = Row(
             "By part",
             "Per process. Workspace is the memory that a batch needs while it runs.",
             "bytes",
-            (Query("sum by (part) (nextup_model_bytes)", "{{part}}"),),
+            (Series("sum by (part) (nextup_model_bytes)", "{{part}}"),),
             kind="bargauge",
         ),
         Panel(
             "Item vectors, and uncompressed",
             "Memory of the item vectors at the input and output of the model, and of full vectors of the same width.",
             "bytes",
-            (Query(ITEM_VECTORS, "compressed"), Query("sum(nextup_model_uncompressed_bytes)", "uncompressed")),
+            (
+                Series(ITEM_VECTORS, "compressed"),
+                Series("sum(nextup_model_uncompressed_bytes)", "uncompressed"),
+            ),
             kind="bargauge",
         ),
         Panel(
             "Saved",
             "Memory saved by compressing item vectors. 0 for a full table.",
             "percentunit",
-            (Query(f"clamp_min(1 - {ITEM_VECTORS} / sum(nextup_model_uncompressed_bytes), 0)", "saved"),),
+            (Series(f"clamp_min(1 - {ITEM_VECTORS} / sum(nextup_model_uncompressed_bytes), 0)", "saved"),),
             kind="stat",
         ),
     ),
@@ -49,8 +52,8 @@ PROCESS = Row(
             "Resident memory of all workers, and its limit: that of the container, else of the machine.",
             "bytes",
             (
-                Query('sum(process_resident_memory_bytes{job="nextup"})', "resident"),
-                Query("sum(nextup_memory_limit_bytes)", "limit"),
+                Series('sum(process_resident_memory_bytes{job="nextup"})', "resident"),
+                Series("sum(nextup_memory_limit_bytes)", "limit"),
             ),
         ),
         Panel(
@@ -58,8 +61,8 @@ PROCESS = Row(
             "Near 1 the kernel OOM-kills the process.",
             "percentunit",
             (
-                Query('sum(process_resident_memory_bytes{job="nextup"}) / sum(nextup_memory_limit_bytes)', "process"),
-                Query(
+                Series('sum(process_resident_memory_bytes{job="nextup"}) / sum(nextup_memory_limit_bytes)', "process"),
+                Series(
                     "sum(nextup_store_memory_bytes) / (sum(nextup_store_memory_limit_bytes) > 0) or vector(0)", "Redis"
                 ),
             ),
@@ -69,7 +72,7 @@ PROCESS = Row(
             "Device",
             "Accelerator memory by kind. Empty on a CPU.",
             "bytes",
-            (Query("sum by (device, kind) (nextup_device_memory_bytes)", "{{device}} {{kind}}"),),
+            (Series("sum by (device, kind) (nextup_device_memory_bytes)", "{{device}} {{kind}}"),),
         ),
     ),
 )
@@ -82,16 +85,16 @@ REDIS = Row(
             "Used memory and maxmemory. 0 means no maxmemory is set.",
             "bytes",
             (
-                Query("sum(nextup_store_memory_bytes)", "used"),
-                Query("sum(nextup_store_memory_limit_bytes)", "maxmemory"),
+                Series("sum(nextup_store_memory_bytes)", "used"),
+                Series("sum(nextup_store_memory_limit_bytes)", "maxmemory"),
             ),
         ),
-        Panel("Per user", PER_USER_NOTE, "bytes", (Query(BYTES_PER_USER, "per user"),)),
+        Panel("Per user", PER_USER_NOTE, "bytes", (Series(BYTES_PER_USER, "per user"),)),
         Panel(
             "A million users",
             "Projected Redis memory for a million users like the current ones (linear). " + PER_USER_NOTE,
             "bytes",
-            (Query(f"{BYTES_PER_USER} * {MILLION} + sum(nextup_store_startup_memory_bytes)", "a million users"),),
+            (Series(f"{BYTES_PER_USER} * {MILLION} + sum(nextup_store_startup_memory_bytes)", "a million users"),),
             kind="stat",
         ),
     ),

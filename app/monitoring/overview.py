@@ -1,12 +1,12 @@
 """Dashboard "Overview": service health, and where to look next."""
 
 from app.monitoring import limits
-from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
+from app.monitoring.panels import Dashboard, Panel, Row, Series, make_quantile_panels
 from app.monitoring.promql import or_zero, rate
 
 
 def _make_tile(title: str, description: str, unit: str, expr: str, bad_above: float | None = None) -> Panel:
-    return Panel(title, description, unit, (Query(expr, title),), kind="stat", width=4, bad_above=bad_above)
+    return Panel(title, description, unit, (Series(expr, title),), kind="stat", width=4, bad_above=bad_above)
 
 
 HEALTH = Row(
@@ -16,7 +16,7 @@ HEALTH = Row(
             "Up",
             "Instances that Prometheus can scrape.",
             "short",
-            (Query('sum(up{job="nextup"})', "up"),),
+            (Series('sum(up{job="nextup"})', "up"),),
             kind="stat",
             width=4,
             bad_below=1,
@@ -66,7 +66,7 @@ REQUESTS = Row(
             "Requests",
             "Requests answered per second, by route.",
             "reqps",
-            (Query(rate("nextup_http_requests_total", "route"), "{{route}}"),),
+            (Series(rate("nextup_http_requests_total", "route"), "{{route}}"),),
             width=12,
             stacked=True,
         ),
@@ -75,7 +75,7 @@ REQUESTS = Row(
             "5xx responses per second, by route and status.",
             "reqps",
             (
-                Query(
+                Series(
                     or_zero(rate("nextup_http_requests_total", "route, code", matchers='code=~"5.."')),
                     "{{route}} {{code}}",
                 ),
@@ -97,7 +97,7 @@ RESPONSES = Row(
             "Recommendations",
             "Recommendations per second, by source and reason. The reason is empty when the model served it.",
             "reqps",
-            (Query(rate("nextup_recommendations_total", "served_by, reason"), "{{served_by}} {{reason}}"),),
+            (Series(rate("nextup_recommendations_total", "served_by, reason"), "{{served_by}} {{reason}}"),),
             stacked=True,
         ),
         Panel(
@@ -105,13 +105,13 @@ RESPONSES = Row(
             "Queries per second that the model did not run, by reason: queue full (overloaded), deadline cannot be met "
             "(deadline_unmeetable), deadline expired in the queue (deadline), shutdown (draining), rate limit (rate).",
             "reqps",
-            (Query(rate("nextup_rejected_total", "reason"), "{{reason}}"),),
+            (Series(rate("nextup_rejected_total", "reason"), "{{reason}}"),),
         ),
         Panel(
             "Queue",
             "Queries waiting for the model. Brief peaks are batching; steady growth is overload.",
             "short",
-            (Query("sum(nextup_queue_depth)", "waiting"),),
+            (Series("sum(nextup_queue_depth)", "waiting"),),
         ),
     ),
 )

@@ -20,7 +20,7 @@ HEIGHTS = {"stat": 4, "timeseries": 8, "bargauge": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Series:
     """A PromQL query and the legend of its series."""
 
     expr: str
@@ -36,7 +36,7 @@ class Panel:
     """What the panel shows and how to read it; Grafana displays it behind the info icon."""
     unit: str
     """Grafana unit id: s, bytes, reqps, percentunit, short, …"""
-    queries: tuple[Query, ...]
+    queries: tuple[Series, ...]
     kind: Literal["stat", "timeseries", "bargauge"] = "timeseries"
     width: int = 8
     stacked: bool = False
@@ -50,7 +50,7 @@ class Panel:
 def make_quantile_panels(description: str, histogram: str, label: str) -> tuple[Panel, ...]:
     """Make one panel per quantile of a histogram in seconds, with one series per value of `label`."""
     return tuple(
-        Panel(name, description, "s", (Query(quantile(fraction, histogram, label), f"{{{{{label}}}}}"),))
+        Panel(name, description, "s", (Series(quantile(fraction, histogram, label), f"{{{{{label}}}}}"),))
         for fraction, name in QUANTILES.items()
     )
 

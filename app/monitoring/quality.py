@@ -1,7 +1,7 @@
 """Dashboard "Model and quality": the serving version, and the share of traffic it serves."""
 
 from app.monitoring import limits
-from app.monitoring.panels import Dashboard, Panel, Query, Row
+from app.monitoring.panels import Dashboard, Panel, Row, Series
 from app.monitoring.promql import QUANTILES, or_zero, quantile, rate, ratio
 
 ALL_RECOMMENDATIONS = rate("nextup_recommendations_total")
@@ -15,7 +15,7 @@ MODEL = Row(
             "Version, preset, device and number format.",
             "short",
             (
-                Query(
+                Series(
                     "max by (version, preset, device, dtype) (nextup_model_info) > 0",
                     "{{version}} {{preset}} {{device}} {{dtype}}",
                 ),
@@ -28,7 +28,7 @@ MODEL = Row(
             "Last batch",
             "Time since the model last finished a batch. Grows while there is no traffic.",
             "s",
-            (Query("time() - max(nextup_last_batch_timestamp_seconds)", "ago"),),
+            (Series("time() - max(nextup_last_batch_timestamp_seconds)", "ago"),),
             kind="stat",
             width=4,
         ),
@@ -37,7 +37,7 @@ MODEL = Row(
             "Share of all recommendations that the model served.",
             "percentunit",
             (
-                Query(
+                Series(
                     ratio(rate("nextup_recommendations_total", matchers='served_by="model"'), ALL_RECOMMENDATIONS),
                     "model",
                 ),
@@ -50,7 +50,7 @@ MODEL = Row(
             "recall@10 of approximate search against the exact scan, measured when the index was built; 1 without an "
             "index.",
             "percentunit",
-            (Query("min(nextup_index_recall)", "recall"),),
+            (Series("min(nextup_index_recall)", "recall"),),
             kind="stat",
             width=4,
         ),
@@ -58,7 +58,7 @@ MODEL = Row(
             "Versions",
             "1 for the serving version: a change of line is a model swap.",
             "short",
-            (Query("max by (version) (nextup_model_info)", "{{version}}"),),
+            (Series("max by (version) (nextup_model_info)", "{{version}}"),),
             width=6,
         ),
         Panel(
@@ -66,21 +66,21 @@ MODEL = Row(
             "Version loads by outcome since the service started. A rejected version leaves the previous one serving; "
             "the log gives the reason.",
             "short",
-            (Query("sum by (result) (nextup_model_reload_total)", "{{result}}"),),
+            (Series("sum by (result) (nextup_model_reload_total)", "{{result}}"),),
             width=6,
         ),
         Panel(
             "Batches",
             "Model runs per second.",
             "ops",
-            (Query(rate("nextup_batch_size_count"), "batches"),),
+            (Series(rate("nextup_batch_size_count"), "batches"),),
             width=6,
         ),
         Panel(
             "Cancelled requests",
             "Requests per second that the caller abandoned before the response: a sign that responses are too slow.",
             "reqps",
-            (Query(rate("nextup_cancelled_total"), "cancelled"),),
+            (Series(rate("nextup_cancelled_total"), "cancelled"),),
             width=6,
         ),
     ),
@@ -95,7 +95,7 @@ QUALITY = Row(
             "model is out of date; the other reasons are faults.",
             "percentunit",
             (
-                Query(
+                Series(
                     or_zero(
                         f"{rate('nextup_recommendations_total', 'reason', matchers=BY_POPULARITY)}"
                         f" / on () group_left () {ALL_RECOMMENDATIONS}"
@@ -109,13 +109,13 @@ QUALITY = Row(
             "History length",
             "Items per history in requests. Recommendations get worse when histories are shorter than in training.",
             "short",
-            tuple(Query(quantile(fraction, "nextup_history_length"), name) for fraction, name in QUANTILES.items()),
+            tuple(Series(quantile(fraction, "nextup_history_length"), name) for fraction, name in QUANTILES.items()),
         ),
         Panel(
             "Empty results",
             "Recommendations per second without any item, because the filters excluded all of them.",
             "reqps",
-            (Query(or_zero(rate("nextup_recommendations_total", matchers='reason="no_eligible_items"')), "empty"),),
+            (Series(or_zero(rate("nextup_recommendations_total", matchers='reason="no_eligible_items"')), "empty"),),
         ),
     ),
 )

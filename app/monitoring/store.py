@@ -1,7 +1,7 @@
 """Dashboard "Store and events": Redis and event ingestion."""
 
 from app.monitoring.memory import USERS
-from app.monitoring.panels import Dashboard, Panel, Query, Row, make_quantile_panels
+from app.monitoring.panels import Dashboard, Panel, Row, Series, make_quantile_panels
 from app.monitoring.promql import QUANTILES, or_zero, quantile, rate
 
 STORE = Row(
@@ -11,23 +11,23 @@ STORE = Row(
             "Up",
             "1 while Redis responds. Otherwise recommendations fall back to popularity and events are rejected.",
             "short",
-            (Query("min(nextup_store_up)", "up"),),
+            (Series("min(nextup_store_up)", "up"),),
             kind="stat",
             width=4,
             bad_below=1,
         ),
-        Panel("Users", "Keys divided by two.", "short", (Query(USERS, "users"),), kind="stat", width=4),
+        Panel("Users", "Keys divided by two.", "short", (Series(USERS, "users"),), kind="stat", width=4),
         Panel(
             "Operations",
             "Operations per second, by kind. One `recent` reads the histories of many requests in one round trip.",
             "ops",
-            (Query(rate("nextup_store_duration_seconds_count", "operation"), "{{operation}}"),),
+            (Series(rate("nextup_store_duration_seconds_count", "operation"), "{{operation}}"),),
         ),
         Panel(
             "Errors",
             "Failed operations per second, by kind.",
             "ops",
-            (Query(or_zero(rate("nextup_store_errors_total", "operation")), "{{operation}}"),),
+            (Series(or_zero(rate("nextup_store_errors_total", "operation")), "{{operation}}"),),
         ),
         *make_quantile_panels(
             "Duration of an operation, including the wait for a connection.",
@@ -44,7 +44,7 @@ EVENTS = Row(
             "Events",
             "Events per second by outcome. Duplicates are retries; late events are older than everything retained.",
             "cps",
-            (Query(rate("nextup_events_total", "result"), "{{result}}"),),
+            (Series(rate("nextup_events_total", "result"), "{{result}}"),),
             width=12,
         ),
         Panel(
@@ -52,7 +52,7 @@ EVENTS = Row(
             "Time from receiving events until the next recommendation takes them into account.",
             "s",
             tuple(
-                Query(quantile(fraction, "nextup_event_visible_seconds"), name) for fraction, name in QUANTILES.items()
+                Series(quantile(fraction, "nextup_event_visible_seconds"), name) for fraction, name in QUANTILES.items()
             ),
             width=12,
         ),

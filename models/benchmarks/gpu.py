@@ -110,7 +110,7 @@ def measure_scoring(
                     yield _make_case((f"score {form}", scorer.name, items, None, batch), work, ceilings, seconds)
 
 
-def format_table(cases: Sequence[GpuCase]) -> str:
+def format_gpu_table(cases: Sequence[GpuCase]) -> str:
     rows = [
         (
             case.operation,

@@ -143,7 +143,7 @@ def _count_bytes(model: SequentialRecommender, part: str) -> int:
     return sum(weights.nbytes for name, weights in model.state_dict().items() if name.startswith(part))
 
 
-def format_table(timings: Sequence[ScorerTiming]) -> str:
+def format_scoring_table(timings: Sequence[ScorerTiming]) -> str:
     rows = [
         (
             timing.form,

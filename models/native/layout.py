@@ -9,7 +9,7 @@ class Linear(Structure):
     _fields_ = (("weight", c_void_p), ("bias", c_void_p), ("inputs", c_int32), ("outputs", c_int32))
 
 
-class Block(Structure):
+class NativeBlock(Structure):
     _fields_ = (
         ("query", Linear),
         ("key", Linear),
@@ -27,7 +27,7 @@ class Block(Structure):
 
 class Model(Structure):
     _fields_ = (
-        ("blocks", POINTER(Block)),
+        ("blocks", POINTER(NativeBlock)),
         *((name, c_void_p) for name in ("vectors", "codes", "intervals", "cos", "sin", "norm_weight", "norm_bias")),
         ("num_items", c_int64),
         *((name, c_int32) for name in ("dim", "heads", "value_width", "hidden", "max_len", "layers")),
@@ -74,6 +74,6 @@ class Transitions(Structure):
     )
 
 
-STRUCTURES = (Model, Block, Codes, Queries, Blocks, Transitions)
+STRUCTURES = (Model, NativeBlock, Codes, Queries, Blocks, Transitions)
 LAYOUT = reduce(lambda total, kind: total * 1000 + ctypes.sizeof(kind), STRUCTURES, 0)
 """Fingerprint of the structure sizes, computed as by `nextup_layout`."""

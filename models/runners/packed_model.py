@@ -17,9 +17,9 @@ from models.layers.attention import CausalSelfAttention
 from models.layers.block import Block
 from models.layers.feed_forward import FeedForward, GatedFeedForward
 from models.layers.gated_block import GatedBlock
-from models.native.layout import Block as NativeBlock
 from models.native.layout import Linear as NativeLinear
 from models.native.layout import Model as NativeModel
+from models.native.layout import NativeBlock
 from models.native.library import allocate_aligned
 from models.recommender import SequentialRecommender
 from models.runners.folding import STEP, Affine, compute_value_width, fold_attention

@@ -22,7 +22,7 @@ from app.bench.serve.report import (
     find_missed_targets,
     format_machine_line,
     format_remarks,
-    format_table,
+    format_rounds_table,
     summarize_rounds,
 )
 from app.bench.serve.rounds import Round, Target, run_round
@@ -194,7 +194,7 @@ def _format_report(
     loop = f"{options.connections} connections" if options.rate is None else f"offered load {options.rate:g} req/s"
     return "\n".join(
         [
-            format_table(summary for name, summary in summaries.items() if name != "generator"),
+            format_rounds_table(summary for name, summary in summaries.items() if name != "generator"),
             *(f"{name}: not measured: {reason}" for name, reason in missing.items()),
             *(f"recommend / {name}: {result[f'ratio_{name}']}" for name in ratios),
             f"recommend / echo: {result['ratio']}, {loop}, {workers} workers each",

@@ -75,7 +75,7 @@ def summarize_rounds(name: str, rounds: Sequence[Round]) -> ServerSummary:
     )
 
 
-def format_table(summaries: Iterable[ServerSummary]) -> str:
+def format_rounds_table(summaries: Iterable[ServerSummary]) -> str:
     head = ["", "req/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "errors", "CPU µs/req", "rounds (req/s)"]
     rows = [
         [

@@ -41,7 +41,7 @@ class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True
     trace: bytes | None = None
 
 
-class SimilarRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
+class SimilarQueryRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
     number: int
     remaining_s: float
     item: str
@@ -97,7 +97,7 @@ class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
     retry_after_s: float | None
 
 
-ClientMessage = QueryRequest | SimilarRequest | CancelRequest | ActivateRequest
+ClientMessage = QueryRequest | SimilarQueryRequest | CancelRequest | ActivateRequest
 ServerMessage = VersionAnnouncement | QueryResult | ActivateResult | ErrorResult
 
 SAMPLED_FLAG = 1
@@ -120,13 +120,13 @@ _ERRORS: tuple[type[ServiceError], ...] = (
 _ERRORS_BY_KIND = {error.__name__: error for error in _ERRORS}
 
 
-def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> QueryRequest | SimilarRequest:
+def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> QueryRequest | SimilarQueryRequest:
     """Build the request of a query; `deadline` is a value of the running loop's `time()`."""
     remaining_s = deadline - asyncio.get_running_loop().time()
     exclude = query.exclude.tobytes()
     trace = _encode_trace(query)
     if isinstance(query, SimilarQuery):
-        return SimilarRequest(number, remaining_s, query.item, query.k, exclude, query.categories, trace)
+        return SimilarQueryRequest(number, remaining_s, query.item, query.k, exclude, query.categories, trace)
     return QueryRequest(
         number,
         remaining_s,
@@ -141,10 +141,10 @@ def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> Q
     )
 
 
-def decode_query(request: QueryRequest | SimilarRequest) -> Query | SimilarQuery:
+def decode_query(request: QueryRequest | SimilarQueryRequest) -> Query | SimilarQuery:
     """Rebuild the query; ValueError if an array's bytes are not a whole number of elements."""
     trace = None if request.trace is None else RemoteTraceContext(request.trace)
-    if isinstance(request, SimilarRequest):
+    if isinstance(request, SimilarQueryRequest):
         return SimilarQuery(request.item, request.k, _decode_keys(request.exclude), request.categories, trace)
     return Query(
         history=_decode_keys(request.history),

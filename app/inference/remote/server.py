@@ -20,7 +20,7 @@ from app.inference.remote.protocol import (
     CancelRequest,
     QueryRequest,
     ServerMessage,
-    SimilarRequest,
+    SimilarQueryRequest,
     VersionAnnouncement,
     client_message_decoder,
     decode_query,
@@ -117,7 +117,7 @@ class _Connection:
         reply = self._activate(message) if is_activation else self._answer(message, loop.time())
         self.tasks[number] = loop.create_task(reply)
 
-    async def _answer(self, request: QueryRequest | SimilarRequest, received_at: float) -> None:
+    async def _answer(self, request: QueryRequest | SimilarQueryRequest, received_at: float) -> None:
         try:
             deadline = received_at + request.remaining_s
             top = await self._server.engine.find_top_items(decode_query(request), deadline)

@@ -12,7 +12,7 @@ import pytest
 from app.commands.main import main
 from app.monitoring.alerts import make_alerts, make_recording_rules
 from app.monitoring.files import DASHBOARDS, render_rules
-from app.monitoring.panels import Panel, Query
+from app.monitoring.panels import Panel, Series
 from app.monitoring.promql import WINDOW
 from app.monitoring.rules import Alert, RecordingRule, TimeScale
 from service_tests.support.nextup_process import run_service
@@ -49,7 +49,7 @@ def query_values(prometheus: Prometheus, expr: str) -> list[float]:
 
 
 @pytest.mark.parametrize(("dashboard", "panel", "query"), QUERIES)
-def test_panel_query_returns_data(dashboard: str, panel: Panel, query: Query, prometheus: Prometheus) -> None:
+def test_panel_query_returns_data(dashboard: str, panel: Panel, query: Series, prometheus: Prometheus) -> None:
     values = query_values(prometheus, query.expr)
     if (dashboard, panel.title) in EMPTY_ON_A_CPU:
         assert values == [], "no longer an exception"

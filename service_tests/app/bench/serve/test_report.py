@@ -13,7 +13,7 @@ from app.bench.serve.report import (
     find_missed_targets,
     format_machine_line,
     format_remarks,
-    format_table,
+    format_rounds_table,
     summarize_rounds,
 )
 from app.bench.serve.rounds import Round
@@ -76,7 +76,7 @@ def test_served_by_is_reported_as_shares() -> None:
 def test_server_without_successful_responses_is_reported() -> None:
     failing = summarize_rounds("recommend", [Round(make_result(0, failures={"refused": 9}), None)])
     echo = make_summary("echo")
-    assert "recommend" in format_table([failing, echo])
+    assert "recommend" in format_rounds_table([failing, echo])
     assert any("9 refused" in line for line in format_remarks(failing, echo))
     result = json.loads(json.dumps(build_result({"recommend": failing, "echo": echo, "generator": echo})))
     assert result["recommend_p99_ms"] is None
@@ -108,7 +108,7 @@ def test_missed_targets_are_listed() -> None:
 
 
 def test_table_has_a_line_per_server_with_aligned_columns() -> None:
-    lines = format_table([make_summary(), make_summary("echo", 12345)]).splitlines()
+    lines = format_rounds_table([make_summary(), make_summary("echo", 12345)]).splitlines()
     assert len(lines) == 3
     assert len({len(line) for line in lines}) == 1
     assert "12,345" in lines[2]

@@ -19,7 +19,7 @@ from app.inference.remote.protocol import (
     ErrorResult,
     QueryRequest,
     QueryResult,
-    SimilarRequest,
+    SimilarQueryRequest,
     client_message_decoder,
     decode_error,
     decode_query,
@@ -40,12 +40,12 @@ KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=5).map(lambda numbers: np.ar
 WORDS = st.lists(st.text(max_size=5), max_size=3).map(tuple)
 
 
-def transfer_query(query: Query | SimilarQuery, remaining_s: float = 1.0) -> QueryRequest | SimilarRequest:
-    async def encode() -> QueryRequest | SimilarRequest:
+def transfer_query(query: Query | SimilarQuery, remaining_s: float = 1.0) -> QueryRequest | SimilarQueryRequest:
+    async def encode() -> QueryRequest | SimilarQueryRequest:
         return encode_query(3, query, asyncio.get_running_loop().time() + remaining_s)
 
     request = client_message_decoder.decode(encoder.encode(asyncio.run(encode())))
-    assert isinstance(request, QueryRequest | SimilarRequest)
+    assert isinstance(request, QueryRequest | SimilarQueryRequest)
     return request
 
 
