@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # One more process than cores: many tests wait for other processes.
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 WHEEL_VENV := .wheel-venv
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu

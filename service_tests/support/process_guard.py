@@ -12,6 +12,14 @@ import pytest
 PROCESS_FIXTURES = frozenset({"redis_url", "cluster", "sentinel", "healthy_cluster", "healthy_sentinel", "prometheus"})
 """Fixtures that start servers; everything built on them is in the same request."""
 PROCESS_FOLDERS = ("service_tests/end_to_end/", "service_tests/failures/")
+LONGEST_FIRST = (
+    "service_tests/end_to_end/",
+    "service_tests/models/benchmarks/",
+    "service_tests/failures/",
+    "service_tests/app/bench/",
+    "service_tests/app/capacity/",
+    "service_tests/models/training/",
+)
 PROCESS_EVENTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"})
 
 _forbidden_in: list[str] = []
@@ -19,10 +27,16 @@ _forbidden_in: list[str] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_get_start_order)
     for item in items:
         starts_servers = PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))
         if starts_servers or item.nodeid.startswith(PROCESS_FOLDERS):
             item.add_marker(pytest.mark.process)
+
+
+def _get_start_order(item: pytest.Item) -> int:
+    """Files of few long tests start first, so that no core idles at the end of a parallel run."""
+    return next((order for order, prefix in enumerate(LONGEST_FIRST) if item.nodeid.startswith(prefix)), 99)
 
 
 @pytest.hookimpl(wrapper=True)
