@@ -64,8 +64,12 @@ types: install ## run mypy (strict, tests included)
 imports: install ## check the import contracts of pyproject.toml
 	$(BIN)/lint-imports
 
-sanitize: install ## run the native code on random shapes under the address and undefined-behavior sanitizers
+sanitize: $(VENV)/.sanitized ## run the native code on random shapes under the address and undefined-behavior sanitizers
+
+# Runs again only if a native source or the program has changed: it takes most of a minute.
+$(VENV)/.sanitized: $(wildcard models/native/*.h models/native/*.cpp models/native/*.py service_tests/models/native/sanitise.py service_tests/models/native/*.cpp) | install
 	$(BIN)/python -m service_tests.models.native.sanitise
+	@touch $@
 
 # Users install the wheel, not this folder: a file missing from the wheel fails here.
 $(WHEEL_VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
