@@ -21,6 +21,8 @@ from models.training.trainer import Trainer
 from service_tests.models.training.test_trainer import CPU, have_same_weights, make_cyclic_log
 from service_tests.support.artifacts import tiny_catalogue
 
+pytestmark = pytest.mark.slow
+
 NUM_ITEMS = 2500
 PLANNED = frozenset({*PLANNABLE, "threads"})
 FULL = ModelConfig(Part("full"), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1)

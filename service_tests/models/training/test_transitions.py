@@ -17,6 +17,8 @@ from models.training.pipeline import train_artifact
 from models.training.transitions import add_transitions
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
+pytestmark = pytest.mark.slow
+
 CATALOGUE = tiny_catalogue(60)
 CPU = torch.device("cpu")
 
