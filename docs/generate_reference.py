@@ -9,9 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 os.environ.update(COLUMNS="100", NO_COLOR="1")
@@ -22,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from prometheus_client import REGISTRY  # noqa: E402 - after the environment is clean
 from pydantic_core import PydanticUndefined  # noqa: E402
 
-from app.commands.main import COMMANDS  # noqa: E402
+from app.cli.options import Argument, Parameter, list_parameters  # noqa: E402
+from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description  # noqa: E402
 from app.deployments.ray_settings import RaySettings  # noqa: E402
 from app.main import create_app  # noqa: E402
 from app.settings import Settings  # noqa: E402
@@ -115,53 +114,56 @@ def find_label_values(collector: Any, labels: list[str]) -> dict[str, list[str]]
 def build_cli() -> str:
     parts = [
         "`nextup COMMAND --help` prints the same. Every command that measures ends with one JSON object on its last "
-        "line. An error is one line on standard error and status 1.\n",
-        format_table(("command", "does"), [(f"[{name}](#nextup-{name})", text) for name, text in COMMANDS.items()]),
+        "line. An error is one line on standard error and status 1, or 2 for a word that the command line does not "
+        "have.\n"
     ]
-    for name, summary in COMMANDS.items():
-        parser = argparse.ArgumentParser(prog=f"nextup {name}", description=f"{summary[0].upper()}{summary[1:]}.")
-        import_module(f"app.commands.{name}").configure(parser)
-        parts.extend(format_command(parser, "##"))
+    groups = dict.fromkeys(command.group for command in COMMANDS.values())
+    for group in groups:
+        rows = [
+            (f"[{name}](#nextup-{name})", command.summary)
+            for name, command in COMMANDS.items()
+            if command.group == group
+        ]
+        parts.append(format_table((group or "", "does"), rows))
+    parts.append(format_table(("Benchmarks", "does"), [("[bench](#nextup-bench)", BENCH_SUMMARY)]))
+    for name, command in COMMANDS.items():
+        parts.extend(format_command(f"nextup {name}", command, "##"))
+    parts.append(f"## nextup bench\n\n{format_description(BENCH_SUMMARY)}\n")
+    for name, command in BENCHMARKS.items():
+        parts.extend(format_command(f"nextup bench {name}", command, "###"))
     return join_page("Command line", parts)
 
 
-def format_command(parser: argparse.ArgumentParser, level: str) -> Iterator[str]:
-    yield f"{level} {parser.prog}\n"
-    yield f"{escape(parser.description or '')}\n"
-    usage = re.sub(r"\s+", " ", parser.format_usage().removeprefix("usage: ")).strip()
-    usage = fill(usage, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-    yield f"```\n{usage}\n```\n"
-    rows: list[tuple[str, str, str]] = []
-    children: list[argparse.ArgumentParser] = []
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            children.extend(dict.fromkeys(action.choices.values()))
-        elif not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS:
-            rows.append((format_option(action), format_default(action), escape(expand_help(parser, action))))
-    if rows:
-        yield format_table(("option", "default", "meaning"), rows)
-    for child in children:
-        yield from format_command(child, level + "#")
+def format_command(path: str, command: Command, level: str) -> Iterator[str]:
+    options = command.load_options()
+    parameters = list(list_parameters(options))
+    arguments = [format_parameter(each) for each in parameters if isinstance(each.spec, Argument)]
+    required = [f"{each.label} {each.metavar}" for each in parameters if is_required_option(each)]
+    yield f"{level} {path}\n"
+    yield f"{escape(command.description)}\n"
+    yield f"```\n{' '.join([path, *required, '[OPTIONS]', *arguments])}\n```\n"
+    if options.EXAMPLES:
+        examples = "\n".join(options.EXAMPLES)
+        yield f"Examples:\n\n```\n{examples}\n```\n"
+    rows = [
+        (f"`{format_parameter(each)}`".replace("|", "\\|"), format_default(each), escape(each.help_text))
+        for each in parameters
+    ]
+    yield format_table(("option", "default", "meaning"), rows)
 
 
-def format_option(action: argparse.Action) -> str:
-    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
-    value = " ".join(value) if isinstance(value, tuple) else value
-    value = f"{value}…" if action.nargs in ("+", "*") else value
-    if not action.option_strings:
-        return f"`{value}`"
-    return f"`{', '.join(action.option_strings)}{'' if action.nargs == 0 else f' {value}'}`".replace("|", "\\|")
+def is_required_option(parameter: Parameter) -> bool:
+    return parameter.required and not isinstance(parameter.spec, Argument)
 
 
-def format_default(action: argparse.Action) -> str:
-    if action.default in (None, argparse.SUPPRESS, False) or action.nargs == 0:
-        return "required" if action.required and action.option_strings else ""
-    default = action.default
-    return escape(", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default))
+def format_parameter(parameter: Parameter) -> str:
+    if isinstance(parameter.spec, Argument):
+        return f"{parameter.label}…" if parameter.spec.repeat else parameter.label
+    return f"{parameter.declaration.replace('/', ', ')} {parameter.metavar}".rstrip()
 
 
-def expand_help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    return (action.help or "") % {**vars(action), "prog": parser.prog} if action.help else ""
+def format_default(parameter: Parameter) -> str:
+    return "required" if is_required_option(parameter) else escape(parameter.default_text or "")
 
 
 def build_rest() -> str:

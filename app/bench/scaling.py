@@ -5,7 +5,6 @@ Sizes, rates and the target of 50 ms at p90 are those of ETUDE, a published benc
 
 import asyncio
 import time
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from app.bench.serve.report import ServerSummary, summarize_rounds
 from app.bench.serve.rounds import run_round
 from app.bench.serve.servers import run_service
 from app.bench.serve.workload import open_benchmark_store, read_histories
-from app.cli.arguments import parse_count
+from app.cli.arguments import InvalidText, parse_count
 from app.settings import Settings
 from models.artifact import load_artifact
 from models.benchmarks.synthetic_artifact import (
@@ -41,7 +40,6 @@ MIN_MODEL_SHARE = 0.99
 """Minimum share of responses from the model: a service that falls back to popularity has not sustained the rate."""
 MIN_ITEMS, MAX_ITEMS = 40, 100_000_000
 MAX_RATE = 100_000
-DEFAULT_STEPS = "10k@100,100k@250,1m@500,10m@1000"
 K = 10
 NUM_BODIES = 20_000
 CONNECTIONS = 128
@@ -57,14 +55,14 @@ class ScaleStep:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `ITEMS@RATE`, such as `10k@100`; ArgumentTypeError for anything else."""
+        """Parse `ITEMS@RATE`, such as `10k@100`; InvalidText for anything else."""
         size, _, rate = text.strip().lower().partition("@")
         try:
             step = cls(parse_count(size), float(rate))
         except ValueError:
-            raise ArgumentTypeError(f"must be ITEMS@RATE, such as 100k@250 (got {text!r})") from None
+            raise InvalidText(f"must be ITEMS@RATE, such as 100k@250 (got {text!r})") from None
         if not MIN_ITEMS <= step.items <= MAX_ITEMS or not 0 < step.rate <= MAX_RATE:
-            raise ArgumentTypeError(
+            raise InvalidText(
                 f"must have {MIN_ITEMS} to {MAX_ITEMS:,} items and a rate of at most {MAX_RATE:,} (got {text!r})"
             )
         return step

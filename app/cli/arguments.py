@@ -1,44 +1,35 @@
-"""Types and a parser for command-line options.
+"""Types of command-line options.
 
-The types are values of argparse's `type=`. A value they reject ends the command with one line that states the option,
-the bounds and the value: `--rounds must be between 1 and 1,000 (got 0)`.
+A type parses a text. A text that it rejects ends the command with one line that states the option, the bounds and the
+value: `--rounds must be between 1 and 1,000 (got 0)`.
 """
 
-import argparse
 import math
-import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Collection
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 Value = TypeVar("Value")
 COUNT_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
-class CommandParser(argparse.ArgumentParser):
-    """An argument parser that raises ValueError for option values which a type of this module rejects."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with usage and status 2 for any other mistake, as argparse does."""
-        error = sys.exc_info()[1]
-        if isinstance(error, argparse.ArgumentError) and isinstance(error.__context__, ArgumentTypeError):
-            raise ValueError(f"{error.argument_name} {error.message}") from None
-        super().error(message)
+class InvalidText(ValueError):
+    """A text that the type of an option rejects; the message continues the name of the option."""
 
 
-def int_in(low: int, high: int | None = None) -> Callable[[str], int]:
+def int_in(low: float, high: int | None = None) -> Callable[[str], int]:
     """Return a type for whole numbers from `low` to `high`, both included."""
 
     def parse(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
-            raise ArgumentTypeError(f"must be a whole number (got {text!r})") from None
+            raise InvalidText(f"must be a whole number (got {text!r})") from None
         return _check_bounds(number, low, high)
 
     return parse
 
 
+integer = int_in(-math.inf)
 positive_int = int_in(1)
 non_negative_int = int_in(0)
 port = int_in(0, 65_535)
@@ -55,12 +46,13 @@ def float_in(
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise ArgumentTypeError(f"must be a finite number (got {text!r})")
+            raise InvalidText(f"must be a finite number (got {text!r})")
         return _check_bounds(number, low, high, low_open=low_open, high_open=high_open)
 
     return parse
 
 
+finite_float = float_in(-math.inf)
 positive_float = float_in(0, low_open=True)
 fraction = float_in(0, 1)
 
@@ -86,7 +78,7 @@ def count_in(low: int, high: int | None = None) -> Callable[[str], int]:
         try:
             number = parse_count(text)
         except ValueError:
-            raise ArgumentTypeError(f"must be a count such as 1500, 10k or 2.5m (got {text!r})") from None
+            raise InvalidText(f"must be a count such as 1500, 10k or 2.5m (got {text!r})") from None
         return _check_bounds(number, low, high)
 
     return parse
@@ -101,8 +93,8 @@ def csv_of(parse_item: Callable[[str], Value]) -> Callable[[str], list[Value]]:
     def parse(text: str) -> list[Value]:
         try:
             return [parse_item(word.strip()) for word in text.split(",")]
-        except ArgumentTypeError as error:
-            raise ArgumentTypeError(f"takes values separated by commas, and each {error}") from None
+        except InvalidText as error:
+            raise InvalidText(f"takes values separated by commas, and each {error}") from None
 
     return parse
 
@@ -112,11 +104,11 @@ csv_counts = csv_of(count)
 
 
 def name_in(names: Collection[str]) -> Callable[[str], str]:
-    """Return a type for one of these names; for a plain option, argparse's `choices` does the same."""
+    """Return a type for one of these names; for a plain option, `choices` does the same."""
 
     def parse(text: str) -> str:
         if text not in names:
-            raise ArgumentTypeError(f"must be one of {', '.join(names)} (got {text!r})")
+            raise InvalidText(f"must be one of {', '.join(names)} (got {text!r})")
         return text
 
     return parse
@@ -131,9 +123,7 @@ def _check_bounds(
     too_low = number <= low if low_open else number < low
     too_high = high is not None and (number >= high if high_open else number > high)
     if too_low or too_high:
-        raise ArgumentTypeError(
-            f"must be {_describe_bounds(low, high, low_open, high_open)} (got {_format_number(number)})"
-        )
+        raise InvalidText(f"must be {_describe_bounds(low, high, low_open, high_open)} (got {_format_number(number)})")
     return number
 
 

@@ -1,25 +1,12 @@
-"""Options and reading of interaction logs, shared by all commands that take a log."""
+"""Reading of interaction logs, shared by all commands that take a log."""
 
-import argparse
 import sys
-from pathlib import Path
 
+from app.cli.log_options import LogOptions
 from models.data.interactions import Interactions, parse_columns, read_interactions
 
-LOG_HELP = "log files (CSV, TSV, JSON lines or Parquet, plain or compressed), folders or globs"
 
-
-def add_log_arguments(parser: argparse.ArgumentParser, *, nargs: str = "+", help_text: str = LOG_HELP) -> None:
-    parser.add_argument("interactions", nargs=nargs, type=Path, metavar="INTERACTIONS", help=help_text)
-    parser.add_argument(
-        "--columns",
-        metavar="user=…,item=…,time=…",
-        help="column names of the log (default: user_id, item_id and timestamp)",
-    )
-    parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of counting it")
-
-
-def read_log(arguments: argparse.Namespace) -> Interactions:
+def read_log(arguments: LogOptions) -> Interactions:
     """Read the log named by the arguments and report its bad rows on standard error."""
     columns = parse_columns(arguments.columns) if arguments.columns else None
     log = read_interactions(arguments.interactions, columns=columns, strict=arguments.strict)

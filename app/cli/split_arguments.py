@@ -1,36 +1,16 @@
-"""Options of the split into training part and held-out events, shared by commands that evaluate."""
+"""The split into training part and held-out events, shared by commands that evaluate."""
 
-import argparse
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from app.cli.split_options import SplitOptions
 from models.data.dataset import Dataset
-from models.data.time_split import SPLITS, Split, find_split_moment, format_moment, parse_moment
-
-ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
+from models.data.time_split import find_split_moment, format_moment
 
 
-def add_split_arguments(parser: ArgumentGroup, *, default: Split | None = "leave-one-out") -> None:
-    """Add --split and --split-at; without a default the split of the artifact is used."""
-    default_text = "that of the artifact" if default is None else default
-    parser.add_argument(
-        "--split",
-        choices=SPLITS,
-        default=default,
-        help="leave-one-out: test on the last event of each user; time: train before a moment and test on each user's "
-        f"first event after it (default: {default_text})",
-    )
-    parser.add_argument(
-        "--split-at",
-        type=_parse_moment_argument,
-        metavar="TIME",
-        help="moment of --split time, Unix seconds or RFC 3339 (default: the last tenth of events is after it)",
-    )
-
-
-def choose_moment(arguments: argparse.Namespace, events: pl.DataFrame) -> int | None:
+def choose_moment(arguments: SplitOptions, events: pl.DataFrame) -> int | None:
     """Moment of the split in milliseconds, None for leave-one-out; ValueError if the log cannot be split there."""
     if arguments.split != "time":
         if arguments.split_at is not None:
@@ -39,9 +19,7 @@ def choose_moment(arguments: argparse.Namespace, events: pl.DataFrame) -> int | 
     return find_split_moment(events, arguments.split_at)
 
 
-def choose_artifact_moment(
-    arguments: argparse.Namespace, events: pl.DataFrame, manifest: Mapping[str, Any]
-) -> int | None:
+def choose_artifact_moment(arguments: SplitOptions, events: pl.DataFrame, manifest: Mapping[str, Any]) -> int | None:
     """Moment of the split for a trained artifact, by default its own; ValueError if it was trained on later events."""
     trained_ms: int | None = manifest.get("split", {}).get("moment_ms")
     if arguments.split is None:
@@ -68,10 +46,3 @@ def describe_split(dataset: Dataset) -> dict[str, Any]:
         "unknown_targets": dataset.unknown_targets,
         "users_without_history": 0 if split is None else split.users_without_history,
     }
-
-
-def _parse_moment_argument(text: str) -> int:
-    try:
-        return parse_moment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be Unix seconds or RFC 3339 (got {text!r})") from error

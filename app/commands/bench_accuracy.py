@@ -1,23 +1,19 @@
 """`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table."""
 
-import argparse
 import json
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from app.cli.arguments import csv_of, non_negative_int, positive_int
+from app.commands.options.bench_accuracy import BenchAccuracyOptions
 from app.runtime.subprocesses import build_child_environment, build_python_command
 from models.artifact import load_artifact
 from models.benchmarks.accuracy import BenchmarkLog, ModelVariant, TrainingRun, build_grid, build_rows, format_markdown
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
-from models.data.time_split import SPLITS
 from models.evaluation.evaluate import evaluate
-from models.presets import PRESETS
 from models.progress import print_line, progress
 
 NEXTUP = ["-c", "import sys; from app.commands.main import main; sys.exit(main())"]
@@ -25,29 +21,7 @@ POLL_S = 2.0
 LOG_FILE = "log.txt"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG[,ITEMS]", help="repeatable")
-    parser.add_argument(
-        "--presets", default=",".join(PRESETS), help="comma-separated; the first is the baseline of comparisons"
-    )
-    parser.add_argument(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="'NAME=PRESET OPTIONS'",
-        help="additional row: a preset with other `nextup train` options; repeatable",
-    )
-    parser.add_argument("--seeds", type=csv_of(non_negative_int), default="1", help="comma-separated (1)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of artifacts and stored results")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
-    parser.add_argument(
-        "--split", choices=SPLITS, default=SPLITS[0], help="how events are held out, see `nextup train` (%(default)s)"
-    )
-    parser.add_argument("--jobs", type=positive_int, default=1, help="concurrent trainings (1)")
-    parser.add_argument("train_options", nargs="*", metavar="-- OPTIONS", help="`nextup train` options for every run")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchAccuracyOptions) -> int:
     split_options = ["--split", "time"] if arguments.split == "time" else []
     runs = build_grid(
         [BenchmarkLog.parse(text) for text in arguments.data],

@@ -1,50 +1,20 @@
 """`nextup bench baselines`: data sets × splits × baselines in one table, without training a model."""
 
-import argparse
 import json
 import shlex
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-from app.cli.arguments import csv_of, non_negative_int, positive_int
+from app.commands.options.bench_baselines import BenchBaselinesOptions
 from models.baselines.registry import BASELINES
 from models.benchmarks.accuracy import BenchmarkLog
 from models.benchmarks.baselines import format_baseline_table, measure_baselines
 from models.data.interactions import read_interactions
 from models.data.time_split import SPLITS
-from models.evaluation.baselines import MAX_USERS
 from models.progress import print_line
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", action="append", required=True, metavar="NAME=LOG", help="repeatable")
-    parser.add_argument(
-        "--baselines", type=csv_of(str), default=",".join(BASELINES), help="comma-separated (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--splits", type=csv_of(str), default=SPLITS[0], help=f"comma-separated, of {', '.join(SPLITS)} (%(default)s)"
-    )
-    parser.add_argument(
-        "--keep-seen",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="data set whose seen items are not filtered; repeatable",
-    )
-    parser.add_argument(
-        "--users", type=positive_int, default=MAX_USERS, metavar="N", help="most users, evenly spaced (%(default)s)"
-    )
-    parser.add_argument(
-        "--min-item-events",
-        type=non_negative_int,
-        default=5,
-        metavar="N",
-        help="drop items with fewer events (%(default)s)",
-    )
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write FILE.md and FILE.json")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchBaselinesOptions) -> int:
     _check_names("--baselines", arguments.baselines, list(BASELINES))
     _check_names("--splits", arguments.splits, list(SPLITS))
     logs = [BenchmarkLog.parse(text) for text in arguments.data]
@@ -77,6 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if rows else 1
 
 
-def _check_names(option: str, names: list[str], known_names: list[str]) -> None:
+def _check_names(option: str, names: Sequence[str], known_names: list[str]) -> None:
     if unknown := [name for name in names if name not in known_names]:
         raise ValueError(f"{option} must be of {', '.join(known_names)} (got {unknown[0]!r})")

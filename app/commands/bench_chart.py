@@ -1,18 +1,12 @@
 """`nextup bench chart`: a chart of recorded benchmarks."""
 
-import argparse
 import json
-from pathlib import Path
 
 from app.bench.chart import render_chart
+from app.commands.options.bench_chart import BenchChartOptions
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with serve.json and scaling.json")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="PNG file to write")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchChartOptions) -> int:
     try:
         picture = render_chart(arguments.folder)
     except (KeyError, ValueError, FileNotFoundError) as error:

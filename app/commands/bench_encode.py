@@ -1,12 +1,10 @@
 """`nextup bench encode`: histories to hidden vectors, torch and native code interleaved, with random weights."""
 
-import argparse
 import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ import torch
 
 from app.bench.record import collect_machine_facts, write_record
 from app.bench.serve.report import format_machine_line
-from app.cli.arguments import float_in, positive_int
+from app.commands.options.bench_encode import BenchEncodeOptions
 from models.batch import History
 from models.benchmarks.encoding import EncodeRate, measure_encode_rates, measure_sgemm_flops
 from models.benchmarks.flops import count_operations
@@ -31,22 +29,13 @@ from models.text_table import format_text_table
 PRESETS = ("blossom", "sasrec")
 BATCHES, LENGTHS = (1, 8, 32), (50, 200)
 LONG = 2048
-MIN_SECONDS = 1e-6
 CALLS_PER_ROUND = 20
 K = 10
 CPU = torch.device("cpu")
 HEAD = ("preset", "batch", "length", "torch seq/s", "native seq/s", "ratio", "CPU µs/seq", "GFLOP/s", "of sgemm")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=positive_int, default=5, help="interleaved rounds per case (5)")
-    parser.add_argument("--seconds", type=float_in(MIN_SECONDS), default=0.1, help="per runner and round (0.1)")
-    parser.add_argument("--items", type=positive_int, default=3416, help="catalogue size (3416, as ML-1M)")
-    parser.add_argument("--threads", type=positive_int, default=1, help="compute threads (1)")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write encode.md and encode.json to this folder")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchEncodeOptions) -> int:
     torch.set_num_threads(arguments.threads)
     machine, facts = format_machine_line(arguments.threads), collect_machine_facts()
     sgemm = measure_sgemm_flops(rounds=arguments.rounds, seconds=arguments.seconds)
@@ -70,7 +59,7 @@ def _format_long(timings: dict[str, tuple[float, float]]) -> str:
     return ", ".join(f"{name} {short_ms:.2f} and {long_ms:.2f} ms" for name, (short_ms, long_ms) in timings.items())
 
 
-def _measure_cases(name: str, arguments: argparse.Namespace, sgemm: float) -> list[dict[str, Any]]:
+def _measure_cases(name: str, arguments: BenchEncodeOptions, sgemm: float) -> list[dict[str, Any]]:
     model, runners = _build_runners(name, arguments.items)
     cases = []
     for batch in BATCHES:
@@ -96,7 +85,7 @@ def _describe_case(rates: dict[str, EncodeRate], flops: int, sgemm: float) -> di
     }
 
 
-def _measure_long(name: str, arguments: argparse.Namespace) -> dict[str, tuple[float, float]]:
+def _measure_long(name: str, arguments: BenchEncodeOptions) -> dict[str, tuple[float, float]]:
     """Measure CPU ms for one history of 50 and one of LONG items: encoding only, and including the top 10."""
     model, runners = _build_runners(name, arguments.items, max_len=LONG)
     runner = runners.get("native", runners["torch"])

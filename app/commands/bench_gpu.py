@@ -1,38 +1,25 @@
 """`nextup bench gpu`: encoding and scoring on a GPU, compared with its memory and arithmetic ceilings."""
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from app.bench.record import collect_machine_facts, get_package_version, write_record
-from app.cli.arguments import csv_ints, positive_int
+from app.commands.options.bench_gpu import CUDA_ROUNDS, CUDA_SIZES, BenchGpuOptions
 from models.benchmarks.gpu import GpuCase, format_gpu_table, measure_encoding, measure_scoring
 from models.benchmarks.roofline import measure_ceilings
 from models.device import choose_device
 from models.progress import progress
 
-SIZES = {"cuda": [100_000, 1_000_000, 10_000_000], "cpu": [20_000]}
-BATCHES, LENGTHS = "1,32,128", "50,200"
+SIZES = {"cuda": list(CUDA_SIZES), "cpu": [20_000]}
 COPY_BYTES = {"cuda": 1 << 30, "cpu": 1 << 26}
 SIDE = {"cuda": 8192, "cpu": 512}
-ROUNDS = {"cuda": 20, "cpu": 3}
+ROUNDS = {"cuda": CUDA_ROUNDS, "cpu": 3}
 DIM = 64
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    sizes = ",".join(map(str, SIZES["cuda"]))
-    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu is a small dry run (cuda)")
-    parser.add_argument("--items", type=csv_ints, help=f"catalogue sizes, comma-separated ({sizes})")
-    parser.add_argument("--batches", type=csv_ints, default=BATCHES, help=f"batch sizes, comma-separated ({BATCHES})")
-    parser.add_argument("--lengths", type=csv_ints, default=LENGTHS, help=f"lengths of encoded histories ({LENGTHS})")
-    parser.add_argument("--rounds", type=positive_int, help=f"runs per case ({ROUNDS['cuda']})")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write gpu.md and gpu.json to this folder")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchGpuOptions) -> int:
     kind = arguments.device
     sizes, batches, rounds = arguments.items or SIZES[kind], arguments.batches, arguments.rounds or ROUNDS[kind]
     try:

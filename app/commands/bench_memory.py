@@ -1,6 +1,5 @@
 """`nextup bench memory`: disk and memory footprint of models by catalogue size, and Redis memory of histories."""
 
-import argparse
 import asyncio
 import json
 import tempfile
@@ -17,8 +16,8 @@ from app.capacity.artifact_files import ItemText, estimate_artifact_files
 from app.capacity.histories import detect_allocator, estimate_histories
 from app.capacity.memory import estimate_worker_memory
 from app.capacity.shapes import compute_shape
-from app.cli.arguments import csv_counts
 from app.cli.load_histories import load_events
+from app.commands.options.bench_memory import BenchMemoryOptions
 from app.runtime.subprocesses import run_module
 from app.settings import Settings
 from app.stores.redis.embedded import find_redis_server
@@ -31,23 +30,12 @@ TIMEOUT_S = 1800.0
 HISTORY_USERS = 1000
 START_MS = 1_767_225_600_000
 MINUTE_MS = 60_000
-SIZES, LENGTHS = "10k,100k,1m", "10,50,200,1000"
 LEGEND = """\
 planned: estimate of `nextup plan` for one process without HTTP; measured after some batches, with every page read;
 ratio: measured by planned"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--items", type=csv_counts, default=SIZES, metavar="N,…", help=f"catalogue sizes ({SIZES})")
-    parser.add_argument("--presets", default="blossom,sasrec", help="presets to measure (blossom,sasrec)")
-    parser.add_argument(
-        "--events", type=csv_counts, default=LENGTHS, metavar="N,…", help=f"history lengths ({LENGTHS})"
-    )
-    parser.add_argument("--out", type=Path, default=Path("var/scaling"), help="folder of the artifacts (var/scaling)")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="write memory.md and memory.json to this folder")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchMemoryOptions) -> int:
     facts = collect_machine_facts()
     footprints = [
         _measure_footprint(make_synthetic_artifact(arguments.out, name, size), name, size)

@@ -3,7 +3,6 @@
 Not a measurement but traffic to watch: dashboards show data, and alerts can be tried.
 """
 
-import argparse
 import asyncio
 import json
 import signal
@@ -16,29 +15,12 @@ from app.bench.load.generator import generate_load
 from app.bench.load.profile import LoadResult
 from app.bench.serve.rounds import Target
 from app.bench.synthetic_users import ROUND_S, build_traffic_profile, split_into_rounds
-from app.cli.arguments import float_in, int_in
+from app.commands.options.bench_traffic import BenchTrafficOptions
 
 URL = "http://127.0.0.1:8000"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", default=URL, help=f"the service ({URL})")
-    parser.add_argument(
-        "--rate", type=float_in(0, 1_000_000, low_open=True), default=20.0, metavar="R", help="requests per second (20)"
-    )
-    parser.add_argument(
-        "--writes", type=float_in(0, 1, high_open=True), default=0.1, metavar="SHARE", help="share of writes (0.1)"
-    )
-    parser.add_argument(
-        "--users", type=int_in(1, 1_000_000), default=200, metavar="N", help="synthetic users, from traffic-0 (200)"
-    )
-    parser.add_argument("--connections", type=int_in(1, 10_000), default=64, help="maximum concurrent requests (64)")
-    parser.add_argument("--k", type=int_in(1, 1_000), default=10, help="items per request (10)")
-    parser.add_argument("--seconds", type=float_in(0), default=0.0, help="duration; 0 runs until interrupted (0)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of users, items and arrival times (0)")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: BenchTrafficOptions) -> int:
     totals: Counter[str] = Counter()  # of complete rounds; an interrupted round is not counted
     # A container is stopped by SIGTERM, which process 1 ignores by default. Raised as SIGINT it stops asyncio in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,5 @@
 """`nextup dump`: export stored events as Parquet files that `nextup train` reads."""
 
-import argparse
 import asyncio
 import json
 from collections.abc import AsyncIterator
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from app.commands.options.dump import DumpOptions
 from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.session import open_store, redis_url
@@ -27,11 +27,7 @@ SCHEMA = pl.Schema(
 EventRow = tuple[str, str, int, str | None, str | None]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder; must be new or empty")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: DumpOptions) -> int:
     settings, out = Settings(), arguments.out
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; choose a new or empty folder for --out")

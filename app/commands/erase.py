@@ -1,18 +1,14 @@
 """`nextup erase`: delete every key of a user and print how many there were."""
 
-import argparse
 import asyncio
 import json
 
+from app.commands.options.erase import EraseOptions
 from app.settings import Settings
 from app.stores.session import open_store, redis_url
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="user id")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: EraseOptions) -> int:
     settings = Settings()
     with redis_url(settings) as url:
         removed = asyncio.run(_erase(url, settings, arguments.user))

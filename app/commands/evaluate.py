@@ -1,6 +1,5 @@
 """`nextup evaluate`: metrics of an artifact on a log, leave-one-out or by time, as tables and one JSON line."""
 
-import argparse
 import json
 import sys
 import time
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from app.cli.arguments import non_negative_int, positive_int
-from app.cli.log_files import add_log_arguments, read_log
-from app.cli.split_arguments import add_split_arguments, choose_artifact_moment, describe_split
+from app.cli.log_files import read_log
+from app.cli.split_arguments import choose_artifact_moment, describe_split
+from app.commands.options.evaluate import EvaluateOptions
 from models.artifact import Artifact, load_artifact
 from models.data.dataset import Dataset, encode
 from models.data.splits import make_cases
@@ -34,38 +33,7 @@ TIMED_USERS = 256
 """Users that are evaluated with each number of threads."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder of the artifact")
-    add_log_arguments(parser)
-    parser.add_argument(
-        "--part",
-        choices=["test", "valid"],
-        default="test",
-        help="held-out event: test is the last event of each user, valid the one before (default: %(default)s)",
-    )
-    add_split_arguments(parser, default=None)
-    parser.add_argument("--baselines", action="store_true", help="also rank by baselines and compare them")
-    parser.add_argument("--keep-seen", action="store_true", help="do not filter items that the user already had")
-    parser.add_argument(
-        "--sampled",
-        type=positive_int,
-        metavar="N",
-        help="rank against N random negatives per user (default: the full catalogue)",
-    )
-    parser.add_argument(
-        "--limit", type=positive_int, metavar="N", help="evaluate an evenly spread sample of N users (default: all)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of --sampled (default: %(default)s)")
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where the model runs (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--threads", type=non_negative_int, default=0, metavar="N", help="CPU threads; 0 = measured (default)"
-    )
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="also write an HTML report")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: EvaluateOptions) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.baselines and arguments.sampled is not None:

@@ -1,6 +1,5 @@
 """`nextup extend`: add items to a trained artifact without retraining it."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from app.cli.log_files import add_log_arguments, read_log
+from app.cli.log_files import read_log
+from app.commands.options.extend import ExtendOptions
 from models.artifact import MANIFEST, load_artifact, save_artifact
 from models.cold_start import (
     NewItem,
@@ -22,17 +22,7 @@ from models.data.dataset import encode
 from models.data.items import read_items
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder of the artifact to extend")
-    add_log_arguments(parser)
-    parser.add_argument(
-        "--items", type=Path, metavar="FILE", help="titles and categories of items, including items without events"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the extended artifact")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing artifact in --out")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: ExtendOptions) -> int:
     if (arguments.out / MANIFEST).exists() and not arguments.overwrite:
         raise ValueError(f"{arguments.out} already holds an artifact; choose another folder, or pass --overwrite")
     artifact = load_artifact(arguments.artifact, device="cpu")

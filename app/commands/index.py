@@ -1,45 +1,19 @@
 """`nextup index`: build an ANN index for an artifact; its recall is measured on histories of a log."""
 
-import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from app.cli.arguments import non_negative_int, positive_int
-from app.cli.log_files import add_log_arguments, read_log
+from app.cli.log_files import read_log
+from app.commands.options.index import IndexOptions
 from models.artifact import load_artifact
 from models.data.dataset import encode
-from models.indexing import MIN_INDEX_ITEMS, add_index
+from models.indexing import add_index
 from models.scorers.ann.ivf import has_faiss
 
-NUM_QUERIES = 1_000
 
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder of the artifact")
-    add_log_arguments(parser)
-    parser.add_argument(
-        "--queries",
-        type=positive_int,
-        default=NUM_QUERIES,
-        metavar="N",
-        help="histories on which recall is measured (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--min-items",
-        type=non_negative_int,
-        default=MIN_INDEX_ITEMS,
-        metavar="N",
-        help="smallest catalogue to index; smaller ones are scanned exactly (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--threads", type=non_negative_int, default=0, metavar="N", help="CPU threads; 0 = chosen by torch (default)"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: IndexOptions) -> int:
     if not has_faiss():
         raise ValueError("faiss is not installed; an index needs it: pip install 'nextup[ann]'")
     if arguments.threads:

@@ -1,21 +1,17 @@
 """`nextup load`: bulk-load an interaction log into the history store (idempotent)."""
 
-import argparse
 import asyncio
 import json
 import time
 
 from app.cli.load_histories import load_events
-from app.cli.log_files import add_log_arguments, read_log
+from app.cli.log_files import read_log
+from app.commands.options.load import LoadOptions
 from app.settings import Settings
 from app.stores.session import redis_url
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    add_log_arguments(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: LoadOptions) -> int:
     settings = Settings()
     log = read_log(arguments)
     started_at = time.monotonic()

@@ -1,67 +1,131 @@
 """The `nextup` command line.
 
-A command is a module of this package with `configure(parser)` and `run(arguments)`. Only the requested one is imported,
-so that `nextup --help` does not load torch.
+Parsing imports only the options of the requested command, and running imports the command, so that `--help` loads
+neither torch nor polars.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
-from importlib import import_module
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import typer
+from typer.main import get_command
 
 from app import __version__
-from app.cli.arguments import CommandParser
+from app.cli.options import CommandOptions
+from app.cli.parser import CommandParser, GroupParser, InvalidValue, build_callback, describe_mistake, format_examples
 from app.cli.wait_policy import set_wait_policy
+from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description
 from app.errors import ServiceError
 
-COMMANDS = {
-    "train": "train and evaluate a model on an interaction log and write an artifact",
-    "evaluate": "evaluate an artifact with leave-one-out (HR, NDCG, MRR, coverage)",
-    "extend": "add new items to an artifact without retraining it",
-    "index": "build an approximate-search (ANN) index for an artifact and report its measured recall",
-    "serve": "serve recommendations over HTTP",
-    "publish": "publish a model version to a running service with zero downtime",
-    "load": "bulk-load an interaction log into the history store",
-    "dump": "export stored events as Parquet, to train on",
-    "erase": "delete all data of a user and print a receipt",
-    "key": "create an API key and its NEXTUP_API_KEYS entry",
-    "plan": "estimate disk, memory, Redis size and workers for a service of a given size",
-    "bench": "run a benchmark",
-    "monitoring": "write Grafana dashboards and Prometheus rules",
-}
+COMPLETION_VARIABLE = "_NEXTUP_COMPLETE"
+"""Set by a shell that asks for completions; they need the options of all commands."""
+
+
+class Invocation(NamedTuple):
+    """A command with its parsed options."""
+
+    command: Command
+    options: CommandOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Invalid input, service errors and lost peers are one line on standard error and status 1.
+    Invalid input, service errors and lost peers are one line on standard error and status 1; usage errors have
+    status 2.
     """
+    started_at = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    set_wait_policy()
     try:
-        return _run(words)
+        invocation = parse(words)
+        if isinstance(invocation, int):
+            return invocation
+        invocation.options.started_at = started_at
+        return invocation.command.run(invocation.options)
+    except typer.TyperException as error:
+        return _fail(describe_mistake(error, words), error.exit_code)
+    except InvalidValue as error:
+        return _fail(str(error), error.status)
     except (ValueError, ServiceError, FileNotFoundError, ConnectionError) as error:
-        print(f"nextup: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error), 1)
     except KeyboardInterrupt:
         print("nextup: stopped", file=sys.stderr)
         return 130
 
 
-def _run(words: list[str]) -> int:
-    started_at = time.monotonic()
-    set_wait_policy()
-    parser = CommandParser(prog="nextup", description="Online next-item recommendation.")
-    parser.add_argument("--version", action="version", version=f"nextup {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    requested = next((word for word in words if not word.startswith("-")), None)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == requested:
-            module = import_module(f"app.commands.{name}")
-            module.configure(command)
-            command.set_defaults(run=module.run, started_at=started_at)
-    parsed = parser.parse_args(words)
-    status: int = parsed.run(parsed)
+def parse(words: list[str]) -> Invocation | int:
+    """Parse the words of a command line; return a status for words that only print, such as `--help`.
+
+    TyperException or InvalidValue for mistakes.
+    """
+    parsed: Invocation | int = get_command(build_app(words)).main(args=words, prog_name="nextup", standalone_mode=False)
+    return parsed
+
+
+def build_app(words: list[str]) -> typer.Typer:
+    """Build the command line; only commands that the words contain get their options."""
+    is_completing = COMPLETION_VARIABLE in os.environ
+    # Group options import pydantic whenever they are parsed, even if they are absent.
+    has_command = words[:1] == ["bench"] or any(words[:1] == [name] for name in COMMANDS)
+    has_benchmark = any(words[1:2] == [name] for name in BENCHMARKS)
+    app = typer.Typer(
+        help="Online next-item recommendation.",
+        epilog="`nextup COMMAND --help` shows the options of a command, `nextup bench --help` the benchmarks.",
+        cls=GroupParser,
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        add_completion=is_completing or not has_command,
+        add_help_option=not has_command,
+    )
+    app.callback()(_accept_global_options)
+    for name, command in COMMANDS.items():
+        _add_command(app, name, command, with_options=is_completing or name in words)
+    bench = typer.Typer(
+        cls=GroupParser,
+        help=format_description(BENCH_SUMMARY),
+        no_args_is_help=True,
+        add_help_option=not has_benchmark,
+    )
+    for name, command in BENCHMARKS.items():
+        _add_command(bench, name, command, with_options=is_completing or ("bench" in words and name in words))
+    app.add_typer(bench, name="bench", hidden=True)
+    return app
+
+
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
+        print(f"nextup {__version__}")
+        raise typer.Exit
+
+
+def _accept_global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Accept options in front of the command."""
+
+
+def _add_command(app: typer.Typer, name: str, command: Command, *, with_options: bool) -> None:
+    options = command.load_options() if with_options else CommandOptions
+    app.command(
+        name,
+        cls=CommandParser,
+        help=command.description,
+        short_help=command.summary,
+        epilog=format_examples(options.EXAMPLES),
+        rich_help_panel=command.group,
+    )(build_callback(options, partial(Invocation, command)))
+
+
+def _fail(message: str, status: int) -> int:
+    if message:
+        print(f"nextup: error: {message}", file=sys.stderr)
     return status
 
 

@@ -3,7 +3,6 @@
 The copy is in `app/model_repository/publish.py`; the service swaps models without dropping a request.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import TypedDict
 
 import httpx
 
-from app.cli.arguments import positive_float, positive_int
+from app.commands.options.publish import PublishOptions
 from app.model_repository.publish import add_version, check_verdict, remove_old_versions
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
@@ -28,35 +27,7 @@ class ActivationResult(TypedDict):
     previous: str | None
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="folder of the artifact to publish")
-    parser.add_argument(
-        "--into", type=Path, metavar="DIR", help="model repository of the service (default: NEXTUP_ARTIFACT)"
-    )
-    parser.add_argument(
-        "--url",
-        help="base URL of the running service (default: the service on NEXTUP_PORT of this machine, if one is running)",
-    )
-    parser.add_argument("--key", help="API key with the scope admin, if the service requires keys")
-    parser.add_argument(
-        "--wait",
-        type=positive_float,
-        default=600.0,
-        metavar="S",
-        help="longest wait for the activation, in seconds (default: 600)",
-    )
-    parser.add_argument(
-        "--keep",
-        type=positive_int,
-        metavar="N",
-        help="afterwards remove all but the newest N published versions (default: remove none)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="also publish a model that does not beat its baselines on held-out events"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: PublishOptions) -> int:
     settings = Settings()
     folder = arguments.into or settings.artifact
     if not arguments.force and (note := check_verdict(folder, arguments.artifact)) is not None:

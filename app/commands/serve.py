@@ -3,7 +3,6 @@
 Starts and stops processes; the work of a worker is in app/main.py and app/lifespan.py.
 """
 
-import argparse
 import logging.config
 import os
 import shutil
@@ -12,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,7 +18,7 @@ from pydantic import ValidationError
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.cli.arguments import port
+from app.commands.options.serve import ServeOptions
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
@@ -34,34 +32,7 @@ SETTING_OPTIONS = ("artifact", "host", "port", "workers", "model_process")
 WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 - valid to listen on, but not an address to open
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--artifact",
-        type=Path,
-        metavar="DIR",
-        help="folder of the artifact or of published versions (default: NEXTUP_ARTIFACT, else var/demo)",
-    )
-    parser.add_argument("--host", help="address to listen on (default: NEXTUP_HOST, else 127.0.0.1)")
-    parser.add_argument(
-        "--port", type=port, metavar="PORT", help="port to listen on, 0 to 65535 (default: NEXTUP_PORT, else 8000)"
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N|auto",
-        help="HTTP processes, 1 to 256; auto = by cores, memory and device (default: NEXTUP_WORKERS, else 1)",
-    )
-    parser.add_argument(
-        "--model-process",
-        metavar="PLACEMENT",
-        help="in_process: a model in each worker; dedicated: one model process for all workers; auto "
-        "(default: NEXTUP_MODEL_PROCESS, else auto)",
-    )
-    parser.add_argument(
-        "--demo", action="store_true", help="train a demo artifact if there is none, and load demo users"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: ServeOptions) -> int:
     # Process 1 of a container ignores SIGTERM without a handler, for example while the demo trains. uvicorn re-raises
     # the signal to the previous handler when it exits; sys.exit then still closes everything below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -117,7 +88,7 @@ def _serve(settings: Settings, *, multiprocess: bool) -> int:
     return STARTUP_FAILURE if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes) else 0
 
 
-def _load_settings(arguments: argparse.Namespace) -> Settings:
+def _load_settings(arguments: ServeOptions) -> Settings:
     options: dict[str, Any] = {name: getattr(arguments, name) for name in SETTING_OPTIONS}
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})

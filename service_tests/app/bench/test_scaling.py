@@ -1,7 +1,6 @@
 """Steps of the scaling benchmark: parsing, pass criteria, the table, and a small run."""
 
 import json
-from argparse import ArgumentTypeError
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from app.bench.resources import ProcessMemory
 from app.bench.scaling import ScaleResult, ScaleStep, format_scaling_table
 from app.bench.serve.report import summarize_rounds
 from app.bench.serve.rounds import Round
+from app.cli.arguments import InvalidText
 from app.commands.main import main
 from service_tests.app.bench.load.load_results import make_result
 
@@ -49,7 +49,7 @@ def test_step_parses_size_and_rate(text: str, step: ScaleStep) -> None:
 
 @pytest.mark.parametrize("text", ["", "10k", "k@1", "10k@", "10k@0", "10@1", "1m@-1", "1m@nan", "10g@1", "infk@1"])
 def test_invalid_step_raises(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ArgumentTypeError):
+    with pytest.raises(InvalidText):
         ScaleStep.parse(text)
     assert main(["bench", "scaling", "--steps", f"10k@100,{text}"]) == 1
     assert "--steps takes values separated by commas, and each must" in capsys.readouterr().err

@@ -1,19 +1,21 @@
 """Model options of the command line: parts, their options, and sizes."""
 
-import argparse
 import re
 
 import pytest
 
-from app.commands.model_arguments import add_model_arguments, build_model_config, parse_part_options
+from app.commands.main import Invocation, parse
+from app.commands.model_arguments import build_model_config, parse_part_options
+from app.commands.options.train import TrainOptions
 from models.config import ModelConfig, Part
 from models.presets import preset
 
 
 def parse_model(words: str) -> ModelConfig:
-    parser = argparse.ArgumentParser()
-    add_model_arguments(parser)
-    arguments = parser.parse_args(words.split())
+    invocation = parse(["train", "log.csv", "--out", "model", *words.split()])
+    assert isinstance(invocation, Invocation)
+    arguments = invocation.options
+    assert isinstance(arguments, TrainOptions)
     return build_model_config(arguments, preset(arguments.preset))
 
 

@@ -1,0 +1,15 @@
+"""Options of `nextup erase`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from app.cli.options import Argument, CommandOptions
+
+
+@dataclass(kw_only=True)
+class EraseOptions(CommandOptions):
+    """The user to erase."""
+
+    EXAMPLES = ("nextup erase 42",)
+
+    user: Annotated[str, Argument("user id", metavar="USER")]

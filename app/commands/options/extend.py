@@ -1,0 +1,24 @@
+"""Options of `nextup extend`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from app.cli.log_options import LogOptions
+from app.cli.options import Argument, Option
+from app.commands.options.artifact import ArtifactOptions
+
+
+@dataclass(kw_only=True)
+class ExtendOptions(LogOptions, ArtifactOptions):
+    """New items, from a log and a file of items."""
+
+    EXAMPLES = ("nextup extend var/shop new_events.csv --items products.csv --out var/shop-extended",)
+
+    artifact: Annotated[Path, Argument("folder of the artifact to extend", metavar="ARTIFACT")]
+    items: Annotated[
+        Path | None,
+        Option("titles and categories of items, including items without events", metavar="FILE"),
+    ] = None
+    out: Annotated[Path, Option("folder for the extended artifact", metavar="DIR")]
+    overwrite: Annotated[bool, Option("replace an existing artifact in --out")] = False

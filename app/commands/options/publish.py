@@ -1,0 +1,46 @@
+"""Options of `nextup publish`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from app.cli.arguments import positive_float, positive_int
+from app.cli.options import Argument, Option
+from app.commands.options.artifact import ArtifactOptions
+
+
+@dataclass(kw_only=True)
+class PublishOptions(ArtifactOptions):
+    """The version, the repository and the service."""
+
+    EXAMPLES = (
+        "nextup publish var/shop --into var/models",
+        "nextup publish var/shop --into /srv/models --url http://10.0.0.5:8000 --keep 5",
+    )
+
+    artifact: Annotated[Path, Argument("folder of the artifact to publish", metavar="ARTIFACT")]
+    into: Annotated[
+        Path | None, Option("model repository of the service", metavar="DIR", default="NEXTUP_ARTIFACT")
+    ] = None
+    url: Annotated[
+        str | None,
+        Option(
+            "base URL of the running service",
+            metavar="URL",
+            default="the service on NEXTUP_PORT of this machine, if one is running",
+        ),
+    ] = None
+    key: Annotated[str | None, Option("API key with the scope admin, if the service requires keys", metavar="KEY")] = (
+        None
+    )
+    wait: Annotated[float, Option("longest wait for the activation, in seconds", positive_float, metavar="S")] = 600.0
+    keep: Annotated[
+        int | None,
+        Option(
+            "afterwards remove all but the newest N published versions",
+            positive_int,
+            metavar="N",
+            default="remove none",
+        ),
+    ] = None
+    force: Annotated[bool, Option("also publish a model that does not beat its baselines on held-out events")] = False
