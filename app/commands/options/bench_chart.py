@@ -11,7 +11,7 @@ from app.cli.options import Argument, CommandOptions, Option
 class BenchChartOptions(CommandOptions):
     """Records and picture."""
 
-    EXAMPLES = ("nextup bench chart models/results --out chart.png",)
+    EXAMPLES = ("nextup bench chart docs/benchmarks --out chart.png",)
 
     folder: Annotated[Path, Argument("folder with serve.json and scaling.json", metavar="DIR")]
     out: Annotated[Path, Option("PNG file to write", metavar="FILE")]

@@ -14,7 +14,7 @@ MIN_SECONDS = 1e-6
 class BenchEncodeOptions(CommandOptions):
     """How long and on what is measured."""
 
-    EXAMPLES = ("nextup bench encode", "nextup bench encode --rounds 9 --threads 4 --record models/results")
+    EXAMPLES = ("nextup bench encode", "nextup bench encode --rounds 9 --threads 4 --record docs/benchmarks")
 
     rounds: Annotated[int, Option("interleaved rounds per case", positive_int, metavar="N")] = 5
     seconds: Annotated[float, Option("per runner and round", float_in(MIN_SECONDS), metavar="S")] = 0.1
