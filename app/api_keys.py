@@ -43,18 +43,23 @@ class ApiKey:
 
 
 class ApiKeys:
-    """Keys parsed from `name:scope+scope:sha256,…`; a ValueError names the key, never its hash."""
+    """Keys parsed from `name:scope+scope:sha256,…`; a ValueError gives the number of the entry, no part of a key."""
 
     def __init__(self, text: str, *, rate: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._by_hash: dict[str, ApiKey] = {}
         self._clock = clock
-        for entry in filter(None, (part.strip() for part in text.split(","))):
+        names: set[str] = set()
+        for number, entry in enumerate(filter(None, (part.strip() for part in text.split(","))), 1):
             name, _, definition = entry.partition(":")
             scopes, _, digest = definition.partition(":")
-            self._by_hash[_check_hash(name, digest)] = ApiKey(name, _check_scopes(name, scopes.split("+")), rate)
-        names = [key.name for key in self._by_hash.values()]
-        if duplicates := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"API key {min(duplicates)!r} is defined twice")
+            try:
+                key = ApiKey(_check_name(name), _check_scopes(scopes.split("+")), rate)
+                self._by_hash[_check_hash(digest)] = key
+                if name in names:
+                    raise ValueError(f"its name {name!r} is defined twice")
+            except ValueError as error:
+                raise ValueError(f"entry {number} is not name:scopes:sha256: {error}; see nextup key") from None
+            names.add(name)
 
     def __len__(self) -> int:
         return len(self._by_hash)
@@ -71,21 +76,28 @@ def generate_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"the name of a key must consist of letters, digits, - and _ (got {name!r})")
     token = PREFIX + secrets.token_urlsafe(32)
-    return token, f"{name}:{'+'.join(sorted(_check_scopes(name, scopes)))}:{hash_token(token)}"
+    return token, f"{name}:{'+'.join(sorted(_check_scopes(scopes)))}:{hash_token(token)}"
 
 
 def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _check_scopes(name: str, scopes: Iterable[str]) -> frozenset[str]:
+def _check_name(name: str) -> str:
+    """Refuse a key in the place of a name, which errors and logs would quote."""
+    if name.startswith(PREFIX) and len(name) > len(PREFIX) + 32:
+        raise ValueError("it begins with a key, which must not be stored")
+    return name
+
+
+def _check_scopes(scopes: Iterable[str]) -> frozenset[str]:
     unique = frozenset(scopes)
     if not unique or unique - set(SCOPES):
-        raise ValueError(f"API key {name!r}: scopes must be one or more of {', '.join(SCOPES)}, joined by +")
+        raise ValueError(f"scopes must be one or more of {', '.join(SCOPES)}, joined by +")
     return unique
 
 
-def _check_hash(name: str, digest: str) -> str:
+def _check_hash(digest: str) -> str:
     if len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
-        raise ValueError(f"API key {name!r}: must be name:scopes:sha256 with 64 hexadecimal digits; run nextup key")
+        raise ValueError("the hash must have 64 hexadecimal digits")
     return digest.lower()

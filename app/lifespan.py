@@ -14,7 +14,7 @@ from app.model_repository.repository import ModelRepository
 from app.model_server.activation import ModelActivator, resolve_target_folder
 from app.recommend.service import RecommendService
 from app.runtime.memory import freeze_heap
-from app.settings import Settings
+from app.settings import Settings, get_plain_value
 from app.stores.history import HistoryStore
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
@@ -46,7 +46,7 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
             await stack.enter_async_context(flush_periodically())  # this and tracing come first, so that they end last
             tracing = await stack.enter_async_context(
                 start_tracing(
-                    settings.otlp_endpoint,
+                    get_plain_value(settings.otlp_endpoint),
                     sample_ratio=settings.trace_sample_ratio,
                     max_links=settings.max_batch,
                     drain_s=settings.drain_s,
@@ -90,7 +90,7 @@ async def _open_model(
 
 
 async def _open_store(settings: Settings, stack: AsyncExitStack) -> HistoryStore:
-    url = settings.redis_url
+    url = get_plain_value(settings.redis_url)
     if url is None:  # `nextup serve` starts one Redis for all workers and sets the URL
         url = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability)).url
     timeout_s = settings.redis_timeout_ms / 1000

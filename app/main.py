@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 
 from app import __version__
 from app.api_keys import ApiKeys
+from app.environment import load_settings
 from app.errors import ServiceError
 from app.events.endpoints import router as events
 from app.health.endpoints import router as health
@@ -18,13 +19,13 @@ from app.lifespan import build_lifespan
 from app.models_api.endpoints import router as admin
 from app.recommend.endpoints import router as recommend
 from app.recommend.hot_path import HotPath
-from app.settings import Settings
+from app.settings import Settings, get_plain_value
 from app.users.endpoints import router as users
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Create the application; without `settings` they are read from the environment."""
-    settings = Settings() if settings is None else settings
+    settings = load_settings() if settings is None else settings
     app = FastAPI(
         title="nextup",
         version=__version__,
@@ -41,8 +42,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(HotPath)
     if AuthMiddleware.is_needed(settings):
-        keys = ApiKeys(settings.api_keys, rate=settings.rate_limit)
-        app.add_middleware(AuthMiddleware, keys=keys, metrics_key=settings.metrics_key)
+        keys = ApiKeys(settings.api_keys.get_secret_value(), rate=settings.rate_limit)
+        app.add_middleware(AuthMiddleware, keys=keys, metrics_key=get_plain_value(settings.metrics_key))
         add_key_security(app)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
     return app

@@ -1,17 +1,20 @@
 """All settings of the service: environment variables with the prefix NEXTUP_, typed, units in the names.
 
-Created once by the command that starts the service and passed on; no other code reads the environment.
+Created once by the command that starts the service (`app/environment.py`) and passed on; no other code reads the
+environment. A secret is a SecretStr, and no error quotes the value of a setting that may hold one.
 """
 
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.api_keys import ApiKeys
+from app.redis_url import parse_redis_url
 
 LogFormat = Literal["text", "json"]
 MAX_WORKERS = 256
@@ -32,21 +35,25 @@ WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 class Settings(BaseSettings):
     """Settings of the service and their defaults; each field is read from NEXTUP_<FIELD IN CAPITALS>."""
 
-    model_config = SettingsConfigDict(env_prefix="NEXTUP_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="NEXTUP_", frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
     workers: WorkerCount = Field(default=1, description="HTTP worker processes; auto = from cores, memory and device")
     artifact: Path = Field(default=Path("var/demo"), description="artifact directory to serve, or a model repository")
     data_dir: Path = Field(default=Path("var"), description="directory for files of the embedded Redis and the service")
-    api_keys: str = Field(
-        default="",
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
         description="comma-separated API keys as name:scope+scope:sha256 (see `nextup key`); empty = no keys",
     )
-    metrics_key: str | None = Field(default=None, description="key required for /metrics; unset = open")
+    metrics_key: SecretStr | None = Field(default=None, description="key required for /metrics; unset = open")
     rate_limit: float = Field(default=0, ge=0, description="requests per second per key and process; 0 = unlimited")
     allow_anonymous: bool = Field(
-        default=False, description="allow listening on other than loopback addresses without API keys"
+        default=False,
+        validate_default=True,
+        description="allow listening on other than loopback addresses without API keys",
     )
 
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="device that runs the model")
@@ -73,9 +80,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=2_000_000, ge=1024, description="maximum size of a request body")
     drain_s: float = Field(default=10.0, ge=0, description="maximum time to finish running requests at shutdown")
 
-    redis_url: str | None = Field(
+    redis_url: SecretStr | None = Field(
         default=None,
-        description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://; unset = embedded Redis",
+        description="redis://, unix://, redis+sentinel:// or redis+cluster://; rediss://, rediss+sentinel:// or "
+        "rediss+cluster:// with TLS; unset = embedded Redis",
     )
     redis_pool: int = Field(default=32, ge=1, description="maximum Redis connections per process")
     redis_timeout_ms: int = Field(
@@ -98,7 +106,7 @@ class Settings(BaseSettings):
     )
 
     log_format: LogFormat = Field(default="text", description="log lines as text, or as json for log collectors")
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: SecretStr | None = Field(
         default=None, description="OTLP/HTTP endpoint for traces, such as http://collector:4318; unset = no tracing"
     )
     trace_sample_ratio: float = Field(
@@ -110,21 +118,47 @@ class Settings(BaseSettings):
 
     @field_validator("otlp_endpoint")
     @classmethod
-    def _check_endpoint(cls, text: str | None) -> str | None:
-        if not text:  # compose passes an unset variable as an empty string
+    def _check_endpoint(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None or not secret.get_secret_value():
             return None
-        url = urlsplit(text)
-        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise ValueError(f"must be a URL such as http://collector:4318 (got {text!r})")
+        if not _is_endpoint(secret.get_secret_value()):
+            raise ValueError("must be a URL such as http://collector:4318")
         if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
-            raise ValueError("tracing requires OpenTelemetry; run pip install 'nextup[otel]'")
-        return text
+            raise ValueError("needs OpenTelemetry for tracing; run pip install 'nextup[otel]'")
+        return secret
 
     @field_validator("api_keys")
     @classmethod
-    def _check_keys(cls, text: str) -> str:
-        ApiKeys(text)
-        return text
+    def _check_keys(cls, secret: SecretStr) -> SecretStr:
+        ApiKeys(secret.get_secret_value())
+        return secret
+
+    @field_validator("redis_url", "metrics_key")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is None or not secret.get_secret_value():
+            return None
+        if info.field_name == "redis_url":
+            parse_redis_url(secret.get_secret_value())
+        return secret
+
+    @field_validator("redis_wait_replicas")
+    @classmethod
+    def _check_replicas(cls, count: int, info: ValidationInfo) -> int:
+        if count and info.data.get("redis_url", ...) is None:
+            raise ValueError(f"needs a Redis with replicas (got {count}); set NEXTUP_REDIS_URL")
+        return count
+
+    @field_validator("allow_anonymous")
+    @classmethod
+    def _check_exposure(cls, is_allowed: bool, info: ValidationInfo) -> bool:
+        host, keys = info.data.get("host"), info.data.get("api_keys")
+        if is_allowed or host is None or keys is None or is_loopback(host) or keys.get_secret_value():
+            return is_allowed
+        raise ValueError(
+            f"is not set, and NEXTUP_HOST={host} would expose the service to the network without API keys; set "
+            "NEXTUP_API_KEYS, or NEXTUP_ALLOW_ANONYMOUS=1 if a proxy authenticates clients"
+        )
 
     @property
     def worker_count(self) -> int:
@@ -135,21 +169,32 @@ class Settings(BaseSettings):
     def model_socket_path(self) -> Path:
         return self.model_socket or self.data_dir.resolve() / "model.sock"
 
-    @model_validator(mode="after")
-    def _check_replicas(self) -> Self:
-        if self.redis_wait_replicas and self.redis_url is None:
-            raise ValueError(
-                f"NEXTUP_REDIS_WAIT_REPLICAS={self.redis_wait_replicas} requires a Redis with replicas; "
-                "set NEXTUP_REDIS_URL"
-            )
-        return self
+    def with_changes(self, **changes: Any) -> Self:
+        """Copy the settings with other values, which are checked."""
+        return type(self).model_validate({**dict(self), **changes})
 
-    @model_validator(mode="after")
-    def _check_host(self) -> Self:
-        loopback = self.host in {"127.0.0.1", "localhost", "::1"}
-        if not loopback and not self.allow_anonymous and not self.api_keys:
-            raise ValueError(
-                f"NEXTUP_HOST={self.host} would expose the service to the network without API keys; "
-                "set NEXTUP_API_KEYS, or NEXTUP_ALLOW_ANONYMOUS=1 if a proxy authenticates clients"
-            )
-        return self
+    def to_environment(self) -> dict[str, str]:
+        """Return the variables from which another process reads these settings, secrets included."""
+        values = {name: get_plain_value(value) for name, value in dict(self).items()}
+        return {f"NEXTUP_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not url.query + url.fragment
+    except ValueError:  # its text may quote a password
+        return False
+
+
+def get_plain_value(value: Any) -> Any:
+    """Return the text of a secret, and any other value unchanged."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a service on this address or name."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.", "ip6-localhost", "ip6-loopback")

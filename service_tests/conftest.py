@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import SecretStr
 
 from app.settings import Settings
 from service_tests.support.artifacts import write_tiny_artifact
@@ -46,7 +47,7 @@ def settings(
     return Settings(
         artifact=tiny_artifact,
         data_dir=tmp_path,
-        redis_url=redis_url,
+        redis_url=SecretStr(redis_url),
         redis_timeout_ms=5000,
         request_deadline_ms=10_000,
         torch_threads=1,
@@ -68,7 +69,7 @@ def service_with(settings: Settings) -> Callable[..., AbstractAsyncContextManage
 
     @asynccontextmanager
     async def start_service(**changes: object) -> AsyncIterator[Service]:
-        async with run_service(settings.model_copy(update=changes)) as running:
+        async with run_service(settings.with_changes(**changes)) as running:
             yield running
 
     return start_service

@@ -41,8 +41,9 @@ def ensure_demo(artifact: Path) -> None:
 def load_demo_histories(settings: Settings) -> None:
     """Load the demo users into an empty store; a store that has users is not changed."""
     assert settings.redis_url is not None, "serve starts Redis first"
-    if asyncio.run(_is_empty(settings.redis_url, settings)):
-        asyncio.run(load_events(settings.redis_url, settings, make_demo_log()))
+    url = settings.redis_url.get_secret_value()
+    if asyncio.run(_is_empty(url, settings)):
+        asyncio.run(load_events(url, settings, make_demo_log()))
 
 
 async def _is_empty(url: str, settings: Settings) -> bool:

@@ -14,11 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import uvicorn
-from pydantic import ValidationError
+from pydantic import SecretStr
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app.commands.options.serve import ServeOptions
+from app.environment import load_settings
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
@@ -46,7 +47,7 @@ def run(arguments: ServeOptions) -> int:
     with ExitStack() as stack:
         if settings.redis_url is None:
             redis = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
-            settings = settings.model_copy(update={"redis_url": redis.url})
+            settings = settings.model_copy(update={"redis_url": SecretStr(redis.url)})
         if arguments.demo:
             from app.commands.demo import load_demo_histories
 
@@ -90,21 +91,15 @@ def _serve(settings: Settings, *, multiprocess: bool) -> int:
 
 def _load_settings(arguments: ServeOptions) -> Settings:
     options: dict[str, Any] = {name: getattr(arguments, name) for name in SETTING_OPTIONS}
-    try:
-        settings = Settings(**{name: value for name, value in options.items() if value is not None})
-        settings = resolve_placement(settings)
-        # One socket per service: services with an external Redis may share a data folder.
-        socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
-        return settings.model_copy(update={"model_socket": socket})
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise ValueError("; ".join(problems)) from error
+    settings = resolve_placement(load_settings(**{name: value for name, value in options.items() if value is not None}))
+    # One socket per service: services with an external Redis may share a data folder.
+    socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
+    return settings.model_copy(update={"model_socket": socket})
 
 
 def _export_settings(settings: Settings) -> None:
     """Set the environment from which worker processes read their settings."""
-    for name, value in settings.model_dump(mode="json", exclude_none=True).items():
-        os.environ[f"NEXTUP_{name.upper()}"] = str(value)
+    os.environ.update(settings.to_environment())
 
 
 @contextmanager

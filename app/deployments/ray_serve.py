@@ -15,6 +15,7 @@ from ray.serve.config import AutoscalingConfig
 
 from app.deployments.lifespan_state import LifespanStateMiddleware
 from app.deployments.ray_settings import RaySettings, make_replica_settings
+from app.environment import load_settings
 from app.errors import StoreUnavailable
 from app.health.monitor import HealthMonitor
 from app.main import create_app
@@ -31,7 +32,7 @@ SHUTDOWN_POLL_S = 1.0
 
 def application(ray: RaySettings) -> serve.Application:
     """Application builder for `serve run` and `serve deploy`; their arguments are the fields of RaySettings."""
-    application: serve.Application = make_deployment(make_replica_settings(Settings(), ray), ray).bind()
+    application: serve.Application = make_deployment(make_replica_settings(load_settings(), ray), ray).bind()
     return application
 
 

@@ -14,7 +14,9 @@ from app.settings import Settings
 class RaySettings(BaseSettings):
     """Each field is the variable NEXTUP_RAY_<FIELD IN CAPITALS>; `serve run … field=value` takes precedence."""
 
-    model_config = SettingsConfigDict(env_prefix="NEXTUP_RAY_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="NEXTUP_RAY_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     num_cpus: float = Field(default=1, gt=0, description="cores that Ray reserves per replica; its compute threads")
     num_gpus: float = Field(default=0, ge=0, description="GPU share that Ray reserves per replica, such as 0.25")
@@ -69,7 +71,7 @@ def make_replica_settings(settings: Settings, ray: RaySettings) -> Settings:
         raise ValueError("NEXTUP_REDIS_URL: must be set, because replicas share the histories in one Redis")
     if settings.workers != 1:
         raise ValueError("NEXTUP_WORKERS: must be 1, because Ray runs replicas; set NEXTUP_RAY_MAX_REPLICAS instead")
-    if not settings.api_keys and not settings.allow_anonymous:
+    if not settings.api_keys.get_secret_value() and not settings.allow_anonymous:
         raise ValueError(
             "NEXTUP_API_KEYS: must be set, because Ray's proxies may listen on any address; set keys, or "
             "NEXTUP_ALLOW_ANONYMOUS=1 if a proxy in front authenticates callers"

@@ -32,7 +32,7 @@ class AuthMiddleware:
 
     @classmethod
     def is_needed(cls, settings: Settings) -> bool:
-        return bool(settings.api_keys or settings.metrics_key)
+        return bool(settings.api_keys.get_secret_value() or settings.metrics_key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

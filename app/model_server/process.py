@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from app.environment import SettingsError, load_settings
 from app.errors import ServiceError
 from app.inference.local_engine import InferenceEngine
 from app.inference.remote.server import ModelServer
@@ -18,7 +19,7 @@ from app.model_server.local_model import open_local_model
 from app.model_server.manager import ModelManager
 from app.runtime.memory import freeze_heap
 from app.runtime.periodic import run_periodically
-from app.settings import Settings
+from app.settings import Settings, get_plain_value
 from app.telemetry.deferred_metrics import flush_periodically
 from app.telemetry.metrics import STORE_UP, sample_process_memory
 from app.telemetry.tracing import start_tracing
@@ -38,7 +39,7 @@ async def serve_model(settings: Settings) -> AsyncIterator[tuple[InferenceEngine
         await stack.enter_async_context(flush_periodically())  # these two first, so that they end last
         tracing = await stack.enter_async_context(
             start_tracing(
-                settings.otlp_endpoint,
+                get_plain_value(settings.otlp_endpoint),
                 sample_ratio=settings.trace_sample_ratio,
                 max_links=settings.max_batch,
                 drain_s=settings.drain_s,
@@ -79,9 +80,9 @@ def main() -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_run(Settings()))
-        except ServiceError as error:
-            print(f"nextup failed to start: {error.detail}", file=sys.stderr)
+            runner.run(_run(load_settings()))
+        except (ServiceError, SettingsError) as error:
+            print(f"nextup failed to start: {error}", file=sys.stderr)
             return START_FAILED_STATUS
     return 0
 

@@ -19,7 +19,7 @@ TIMEOUT_S = 30.0
 def redis_url(settings: Settings) -> Iterator[str]:
     """Yield the configured Redis URL, else that of a running service's embedded Redis, else of one started here."""
     if settings.redis_url is not None:
-        yield settings.redis_url
+        yield settings.redis_url.get_secret_value()
     elif (running_url := EmbeddedRedis.find_running_url(settings.data_dir)) is not None:
         yield running_url
     else:

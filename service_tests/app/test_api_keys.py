@@ -55,16 +55,25 @@ def test_no_interval_exceeds_the_rate_plus_a_burst_of_one_second(rate: float, ga
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("shop", "API key 'shop'"),
-        (f"shop:read:{'g' * 64}", "API key 'shop': must be name:scopes:sha256"),
-        (f"shop:fly:{'a' * 64}", "API key 'shop': scopes must be one or more of read, write, admin"),
-        (f"shop::{'a' * 64}", "API key 'shop': scopes must be one or more of"),
-        (f"shop:read:{'a' * 64},shop:write:{'b' * 64}", "API key 'shop' is defined twice"),
+        ("s3cret", "entry 1 is not name:scopes:sha256: scopes must be one or more of read, write, admin"),
+        (f"shop:read:{'a' * 64},s3cret:read:{'g' * 64}", "entry 2 is not .* the hash must have 64 hexadecimal digits"),
+        (f"shop:s3cret:{'a' * 64}", "entry 1 is not .* scopes must be one or more of"),
+        (f"s3cret::{'a' * 64}", "scopes must be one or more of"),
+        (f"shop:read:{'a' * 64},shop:write:{'b' * 64}", "entry 2 .* its name 'shop' is defined twice"),
     ],
 )
-def test_error_for_an_invalid_entry_names_the_key(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_error_for_an_invalid_entry_names_its_number_and_quotes_no_part_of_it(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
         ApiKeys(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_key_in_the_place_of_its_entry_is_refused_without_quoting_it() -> None:
+    token, _ = generate_key("shop", ["read"])
+    for text in (token, f"{token}:read:{'a' * 64}"):
+        with pytest.raises(ValueError, match=r"entry 1 .* begins with a key") as caught:
+            ApiKeys(text)
+        assert token not in str(caught.value)
 
 
 def test_name_with_separators_raises() -> None:

@@ -28,6 +28,7 @@ from app.bench.serve.report import (
 from app.bench.serve.rounds import Round, Target, run_round
 from app.bench.serve.servers import run_service, run_uvicorn, start_peers
 from app.bench.serve.workload import build_profile, open_benchmark_store, read_users
+from app.environment import load_settings
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.runtime.subprocesses import ChildFailed
@@ -72,7 +73,7 @@ def run_serve_benchmark(options: ServeOptions) -> int:
         overrides["artifact"] = options.artifact
     if options.worker_counts:
         overrides["workers"] = options.worker_counts[-1]
-    settings = resolve_placement(Settings(**overrides))
+    settings = resolve_placement(load_settings(**overrides))
     repository = ModelRepository(settings.artifact)
     if repository.has_artifact():  # pin one version for the service and its peers, even if the target changes meanwhile
         settings = settings.model_copy(update={"artifact": repository.find_target_folder()})

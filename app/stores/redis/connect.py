@@ -1,16 +1,8 @@
-"""Open a Redis client from a URL: one server, TLS, a Unix socket, Sentinel or a cluster.
+"""Open a Redis client from a URL: one server, TLS, a Unix socket, Sentinel or a cluster (app/redis_url.py)."""
 
-redis://[user:password@]host[:port][/db]     rediss://… the same with TLS     unix:///path[?db=0]
-redis+sentinel://[user:password@]host[:port],host[:port]…/service[/db]
-redis+cluster://[user:password@]host[:port],host[:port]…
-"""
-
-import re
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -19,39 +11,64 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from app.errors import StoreUnavailable
+from app.redaction import redact_text
+from app.redis_url import RedisUrl, parse_redis_url
 from app.stores.redis.client import RedisClient
 from app.stores.redis.pipelines import REDIS_ERRORS
 from app.stores.redis.sentinel import SingleFlightSentinel
 
 RETRIES = 1
-SENTINEL_PORT, REDIS_PORT = 26379, 6379
-MAX_PORT = 65535
 SCHEME_HINTS = {
-    "cluster": "a node of a cluster: use redis+cluster://host:port",
-    "sentinel": "a Sentinel: use redis+sentinel://host:port/service",
+    "cluster": "a node of a cluster: use redis{s}+cluster://host:port",
+    "sentinel": "a Sentinel: use redis{s}+sentinel://host:port/service",
 }
+ERROR_HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "name the file of its certificate authority with the option ssl_ca_certs",
+    "WRONG_VERSION_NUMBER": "this port does not speak TLS; use a scheme without TLS",
+    "record layer failure": "this port does not speak TLS; use a scheme without TLS",
+    "CERTIFICATE_REQUIRED": "name the client's certificate with the options ssl_certfile and ssl_keyfile",
+    "NOAUTH": "add user:password@ to the URL",
+    "already authenticated": "add user:password@ to the URL",
+    "Authentication required": "add user:password@ to the URL",
+    "WRONGPASS": "check the user and the password of the URL",
+    "invalid username-password": "check the user and the password of the URL",
+    "DB index is out of range": "check the number of the database in the URL",
+}
+"""Advice by a part of the text of an error."""
+CLOSED = ("Connection closed by server", "Connection reset by peer")
 
 
 async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 0.5) -> RedisClient:
     """Open a client that has answered a PING; the caller closes it with `close_redis`.
 
-    StoreUnavailable names the URL, without its password, if it is not valid or Redis does not answer there.
+    StoreUnavailable names the URL without its password if Redis does not answer there, and only the reason if the URL
+    is not valid.
     """
     try:
-        client = _make_client(url, max_connections, timeout_s)
+        target = parse_redis_url(url)
     except ValueError as error:
-        raise StoreUnavailable(f"not a Redis URL: {redact_url(url)}: {error}") from error
+        raise StoreUnavailable(f"the URL of Redis {error}; correct NEXTUP_REDIS_URL") from None
+    client = _make_client(target, max_connections, timeout_s)
     try:
         await client.execute_command("PING")
         mode = None if isinstance(client, RedisCluster) else await _read_mode(client)
     except REDIS_ERRORS as error:
         await close_redis(client)
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"Redis does not answer at {redact_url(url)}: {reason}") from error
+        raise StoreUnavailable(f"Redis does not answer at {target.text}: {_describe_error(error, target)}") from error
     if mode in SCHEME_HINTS:
         await close_redis(client)
-        raise StoreUnavailable(f"{redact_url(url)} is {SCHEME_HINTS[mode]}")
+        raise StoreUnavailable(f"{target.text} is {SCHEME_HINTS[mode].format(s='s' if target.tls else '')}")
     return client
+
+
+def _describe_error(error: Exception, target: RedisUrl) -> str:
+    reason = " ".join((redact_text(str(error)) or type(error).__name__).split())
+    hint = next((hint for part, hint in ERROR_HINTS.items() if part in reason), None)
+    if not target.tls and any(part in reason for part in CLOSED):
+        hint = "if this port speaks TLS, use a scheme with rediss"
+    elif hint is None and target.tls and "imeout" in reason:  # a server without TLS waits for the rest of a command
+        hint = "if this port does not speak TLS, use a scheme without TLS"
+    return reason if hint is None else f"{reason}; {hint}"
 
 
 async def _read_mode(client: Redis) -> str | None:
@@ -70,72 +87,36 @@ async def close_redis(client: RedisClient) -> None:
         await pool.sentinel_manager.aclose()
 
 
-def redact_url(url: str) -> str:
-    """Remove user and password from a URL, for logs and errors."""
-    without_userinfo = re.sub(r"://[^/?#]*@", "://***@", url)
-    return re.sub(r"(password=)[^&#]*", r"\1***", without_userinfo)
-
-
-@dataclass(frozen=True, slots=True)
-class MultiHostUrl:
-    """The parts of a URL that may name several hosts."""
-
-    hosts: tuple[tuple[str, int], ...]
-    username: str | None
-    password: str | None
-    path: tuple[str, ...]
-
-
-def parse_multi_host_url(url: str, default_port: int) -> MultiHostUrl:
-    """Parse a Sentinel or cluster URL; ValueError if it has any part that would be ignored."""
-    parts = urlsplit(url)
-    if parts.query or parts.fragment:
-        raise ValueError(f"options are not supported ({parts.query or parts.fragment})")
-    userinfo, _, hosts = parts.netloc.rpartition("@")
-    username, _, password = userinfo.partition(":")
-    return MultiHostUrl(
-        tuple(_parse_host_and_port(host, default_port) for host in hosts.split(",")),
-        unquote(username) or None,
-        unquote(password) or None,
-        tuple(unquote(part) for part in parts.path.split("/") if part),
-    )
-
-
-def _parse_host_and_port(text: str, default_port: int) -> tuple[str, int]:
-    match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d+))?", text.strip())
-    if match is None or not 1 <= int(match[2] or default_port) <= MAX_PORT:
-        raise ValueError(f"{text!r} is not host:port")
-    return match[1].strip("[]"), int(match[2] or default_port)
-
-
-def _make_client(url: str, max_connections: int, timeout_s: float) -> RedisClient:
+def _make_client(target: RedisUrl, max_connections: int, timeout_s: float) -> RedisClient:
     # One retry, for a connection that died while idle or at a failover. No retry after a timeout: that would only
     # double the wait of a caller whose deadline is near.
     common: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), RETRIES, supported_errors=(RedisConnectionError,)),
+        **target.options,
     }
-    scheme = url.partition("://")[0]
-    if scheme == "redis+sentinel":
-        return _make_sentinel_client(url, max_connections, common)
-    if scheme == "redis+cluster":
-        return _make_cluster_client(url, max_connections, common)
-    if scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("it must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    if target.kind == "sentinel":
+        return _make_sentinel_client(target, max_connections, common)
+    if target.kind == "cluster":
+        return _make_cluster_client(target, max_connections, common)
+    common |= {"username": target.username, "password": target.password, "db": target.db}
+    if target.kind == "socket":
+        common |= {"connection_class": UnixDomainSocketConnection, "path": target.socket}
+        common.pop("socket_keepalive", None)  # has no meaning on a Unix socket, and its connection does not accept it
+    else:
+        ((host, port),) = target.hosts
+        common |= {"connection_class": SSLConnection if target.tls else Connection, "host": host, "port": port}
     # Blocking: the default pool raises for its 101st caller instead of waiting for a free connection.
-    pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=timeout_s, **common)
-    return Redis.from_pool(pool)
+    return Redis.from_pool(BlockingConnectionPool(max_connections=max_connections, timeout=timeout_s, **common))
 
 
-def _make_cluster_client(url: str, max_connections: int, common: dict[str, Any]) -> RedisCluster:
-    target = parse_multi_host_url(url, REDIS_PORT)
-    if target.path not in ((), ("0",)):
-        raise ValueError(f"a cluster has no databases (/{'/'.join(target.path)})")
+def _make_cluster_client(target: RedisUrl, max_connections: int, common: dict[str, Any]) -> RedisCluster:
     return RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in target.hosts],
         username=target.username,
         password=target.password,
+        ssl=target.tls,
         # This pool raises when it is exhausted. The ConcurrencyLimiter prevents that; the rest is for discovery.
         max_connections=2 * max_connections,
         # Its own retries would close every node's connections; cluster_pipelines.py has its own rules for retries.
@@ -143,15 +124,14 @@ def _make_cluster_client(url: str, max_connections: int, common: dict[str, Any])
     )
 
 
-def _make_sentinel_client(url: str, max_connections: int, common: dict[str, Any]) -> Redis:
-    target = parse_multi_host_url(url, SENTINEL_PORT)
-    if not 1 <= len(target.path) <= 2 or not all(db.isdecimal() for db in target.path[1:]):
-        raise ValueError("the path must name the service and may name a database: /mymaster/0")
-    service, db = target.path[0], int(target.path[1]) if len(target.path) == 2 else 0
+def _make_sentinel_client(target: RedisUrl, max_connections: int, common: dict[str, Any]) -> Redis:
+    """With TLS, connections to the Sentinels use it as well; user and password are those of the Redis servers."""
+    if target.tls:
+        common = common | {"ssl": True}
     sentinel = SingleFlightSentinel(target.hosts, sentinel_kwargs=dict(common))
     client: Redis = sentinel.master_for(
-        service,
-        db=db,
+        target.service,
+        db=target.db,
         username=target.username,
         password=target.password,
         max_connections=2 * max_connections,

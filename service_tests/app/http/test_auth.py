@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from pydantic import SecretStr
 
 from app.api_keys import generate_key
 from app.commands.main import main
@@ -105,9 +106,10 @@ async def test_schema_declares_bearer_keys(guarded: Service) -> None:
 def test_key_command_prints_key_and_its_settings_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "shop", "read", "write"]) == 0
     output = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert Settings(api_keys=output["entry"]).api_keys == output["entry"]
+    entry = SecretStr(output["entry"])
+    assert Settings(api_keys=entry).api_keys == entry
     assert output["key"] not in output["entry"]
 
 
 def test_service_with_keys_may_listen_on_all_interfaces() -> None:
-    assert Settings(host="0.0.0.0", api_keys=ENTRIES).host == "0.0.0.0"
+    assert Settings(host="0.0.0.0", api_keys=SecretStr(ENTRIES)).host == "0.0.0.0"

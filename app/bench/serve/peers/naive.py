@@ -12,17 +12,17 @@ from fastapi import FastAPI, Request
 from redis.asyncio import Redis
 
 from app.bench.serve.echo import EchoItem, EchoRequest, EchoResponse
+from app.environment import load_settings
 from app.inference import Query, TopItems
 from app.inference.servable import open_servable
-from app.settings import Settings
 from app.stores.keys import build_items_key
 from app.stores.results import decode_history
 
 
 def create_naive() -> FastAPI:
-    settings = Settings()
+    settings = load_settings()
     assert settings.redis_url is not None, "the benchmark sets NEXTUP_REDIS_URL"
-    url = settings.redis_url
+    url = settings.redis_url.get_secret_value()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
