@@ -8,8 +8,11 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,7 +23,19 @@ from models.recommender import SequentialRecommender
 from models.training.options import RunContext, TrainingOptions
 
 CHECKPOINT_FILE = "checkpoint.pt"
+DAMAGED = "damaged"
 MUTABLE_OPTIONS = ("epochs", "max_minutes", "patience", "validate_every")
+
+
+class OtherRun(ValueError):
+    """The checkpoint is of a run with other data, model or options."""
+
+
+class DamagedCheckpoint(ValueError):
+    """The file is cut off or not a checkpoint, as after a full disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is damaged or incomplete; remove it, or start without --resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +111,54 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(context: RunContext, fingerprint: str) -> Checkpoint | None:
     """Load the checkpoint in the first rank's folder on every rank; None if there is none.
 
-    Other ranks need no access to that folder. ValueError if data, model or options differ from the checkpoint's run.
+    Other ranks need no access to that folder. OtherRun if data, model or options differ from the checkpoint's run,
+    DamagedCheckpoint if it cannot be read.
     """
     path, ranks = context.folder / CHECKPOINT_FILE, context.ranks
     content = ranks.broadcast_bytes(path.read_bytes() if ranks.is_first and path.exists() else b"")
     if not content:
         return None
-    values: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    if values["fingerprint"] != fingerprint:
-        raise ValueError(f"{path} belongs to a run with other data, model or options; start without --resume")
-    values["state"] = LoopState(**values["state"])
-    values["curve"] = [EpochRecord(**record) for record in values["curve"]]
-    return Checkpoint(**values)
+    with _report_damage(path):
+        values: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        _check_fingerprint(values["fingerprint"], fingerprint, path)
+        values["state"] = LoopState(**values["state"])
+        values["curve"] = [EpochRecord(**record) for record in values["curve"]]
+        return Checkpoint(**values)
+
+
+def check_resumable(context: RunContext, fingerprint: str) -> None:
+    """ValueError on every rank if the first rank's folder has a checkpoint of another run, or a damaged one.
+
+    For stages that begin late: the run is refused before any stage trains.
+    """
+    path, ranks = context.folder / CHECKPOINT_FILE, context.ranks
+    stored_fingerprint: str | None = None
+    if ranks.is_first and path.exists():
+        try:
+            with _report_damage(path):
+                stored_fingerprint = str(
+                    torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
+                )
+        except DamagedCheckpoint:
+            stored_fingerprint = DAMAGED
+    stored_fingerprint = ranks.broadcast_object(stored_fingerprint)
+    if stored_fingerprint == DAMAGED:
+        raise DamagedCheckpoint(path)
+    if stored_fingerprint is not None:
+        _check_fingerprint(stored_fingerprint, fingerprint, path)
+
+
+def _check_fingerprint(stored_fingerprint: str, fingerprint: str, path: Path) -> None:
+    if stored_fingerprint != fingerprint:
+        raise OtherRun(f"{path} belongs to a run with other data, model or options; start without --resume")
+
+
+@contextmanager
+def _report_damage(path: Path) -> Iterator[None]:
+    """Convert every error of reading the file to DamagedCheckpoint."""
+    try:
+        yield
+    except OtherRun:
+        raise
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        raise DamagedCheckpoint(path) from error

@@ -17,10 +17,12 @@ from models.golden import NUM_GOLDEN_HISTORIES
 from models.progress import print_line
 from models.training.assessment import TrainingAssessment, assess_training
 from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
+from models.training.disk_space import check_disk_space
 from models.training.options import RunContext, TrainingOptions
 from models.training.plan import PLAN_FILE, TrainingPlan
 from models.training.planning import choose_test_limit, count_test_users, make_plan, make_test_predictor
 from models.training.report import write_training_report
+from models.training.run_record import RUN_FILE
 from models.training.stages import train_model
 from models.training.transitions import add_transitions
 
@@ -58,6 +60,8 @@ def train_artifact(
     folder, ranks = context.folder, context.ranks
     if (folder / MANIFEST).exists() and not overwrite:
         raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
+    if ranks.is_first:
+        check_disk_space(folder, config, dataset.catalogue)
     training_context = context.in_subfolder(TRAINING_FOLDER)
     plan = make_plan(dataset, config, options, training_context)
     for line in plan.format_lines():
@@ -88,7 +92,7 @@ def train_artifact(
             details=assessment.make_manifest_entries(dataset),
         )
         write_training_report(folder / TRAINING_FOLDER, config, dataset, version, test, curve, assessment)
-        for name in (CHECKPOINT_FILE, PLAN_FILE):
+        for name in (CHECKPOINT_FILE, PLAN_FILE, RUN_FILE):
             for path in (folder / TRAINING_FOLDER).rglob(name):
                 path.unlink()
     # Other ranks learn from the broadcast whether the export succeeded.

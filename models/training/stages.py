@@ -16,7 +16,7 @@ from models.data.dataset import Dataset
 from models.data.splits import select_training_histories
 from models.heads.popularity import PopularityHead
 from models.recommender import SequentialRecommender
-from models.training.checkpoint import EpochRecord
+from models.training.checkpoint import EpochRecord, check_resumable, compute_fingerprint
 from models.training.options import RunContext, TrainingOptions
 from models.training.trainer import Trainer
 
@@ -41,6 +41,8 @@ def train_model(
     if not model.embedding.starts_from_full_table:
         trainer = _train_stage(model, dataset, options, context)
         return model, trainer.curve, trainer.best_record
+    if context.resume:  # of another run: refused here rather than after the whole first stage
+        check_resumable(context, compute_fingerprint(model, dataset, options.to_second_stage()))
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
     first = _train_stage(full, dataset, options.to_first_stage(), context.in_subfolder(FULL_TABLE_FOLDER))

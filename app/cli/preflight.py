@@ -1,0 +1,55 @@
+"""Checks of inputs, outputs and the disk before a command begins work that takes long.
+
+ValueError names the option, the path and what to do.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from app.cli.failures import describe_os_error
+
+MIN_FREE_BYTES = 50_000_000
+"""Room below which no command that writes an artifact or a log begins."""
+
+
+def check_output_folder(folder: Path, option: str = "--out") -> None:
+    """Check that files can be written into the folder; it is created and, if it did not exist, removed again."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    for parent in (folder, *folder.parents):
+        if parent.exists() and not parent.is_dir():
+            raise ValueError(f"{option} {folder}: {parent} is a file, not a folder; choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".nextup-"):
+            pass
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise ValueError(f"{option} {folder} cannot be written: {describe_os_error(error)}") from None
+    finally:
+        for parent in missing:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+    if free_bytes < MIN_FREE_BYTES:
+        raise ValueError(
+            f"{option} {folder}: its disk has {free_bytes / 1e6:,.0f} MB left; free some space or choose another folder"
+        )
+
+
+def check_output_file(path: Path, option: str) -> None:
+    """Check that a file can be written at this path."""
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder; name a file in it")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ValueError(f"{option} {path} cannot be written by this user; choose another file")
+    check_output_folder(path.absolute().parent, option)
+
+
+def check_input_file(path: Path, option: str) -> None:
+    """Check that a file can be read."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option} {path} cannot be read: {describe_os_error(error)}") from None
