@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # One more process than cores: many tests wait for other processes.
-JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 1) + 1)
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1) + 1)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 WHEEL_VENV := .wheel-venv
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -17,7 +17,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 .PHONY: help install native lint format types imports sanitize wheel check test test-fast test-all coverage ray chart docs bench train serve clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 install: native ## create .venv; build the native code if there is a C++ compiler
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import app
 
 MAX_ERROR_CHARACTERS = 2_000
-MAX_SOCKET_PATH_BYTES = 107
-"""The operating system's limit for the path of a Unix socket."""
+MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""The operating system's limit for the path of a Unix socket; 103 on macOS and BSD."""
 
 # Asks Linux to end the child when its parent ends, even by SIGKILL, so that no orphan holds a port or a data folder.
 # A small program rather than a preexec_fn, which may deadlock in a process with threads, and torch starts threads.

@@ -8,11 +8,10 @@ import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.runtime.machine import read_memory_limit
+from app.runtime.machine import read_memory_limit, read_resident_memory
 from app.telemetry.deferred_metrics import DeferredCounter, DeferredHistogram
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -202,12 +201,7 @@ class BatchMetrics:
 
 
 def sample_process_memory() -> None:
-    """Update the memory gauges; the resident size is available on Linux only."""
+    """Update the memory gauges."""
     MEMORY_LIMIT.set(read_memory_limit())
-    if RESIDENT_MEMORY is None:
-        return
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except FileNotFoundError:
-        return
-    RESIDENT_MEMORY.set(pages * os.sysconf("SC_PAGE_SIZE"))
+    if RESIDENT_MEMORY is not None:
+        RESIDENT_MEMORY.set(read_resident_memory())
