@@ -14,13 +14,15 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 
 from app.cli.arguments import finite_float, integer
 
+Place = Literal["input_file", "output_file", "output_folder"]
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """An option: help text, type and appearance; a field of type bool is a flag.
 
     `default` describes a default that is not a constant, such as "by the log". `names` replaces the option string that
-    follows from the field's name.
+    follows from the field's name. A path with a `place` is checked before the command begins (app/cli/preflight.py).
     """
 
     summary: str
@@ -31,6 +33,7 @@ class Option:
     default: str | None = None
     panel: str | None = None
     names: str | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ ValueError names the option, the path and what to do.
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.cli.failures import describe_os_error
+from app.cli.options import CommandOptions, Place, list_parameters
 
 MIN_FREE_BYTES = 50_000_000
 """Room below which no command that writes an artifact or a log begins."""
@@ -53,3 +55,20 @@ def check_input_file(path: Path, option: str) -> None:
             pass
     except OSError as error:
         raise ValueError(f"{option} {path} cannot be read: {describe_os_error(error)}") from None
+
+
+def check_places(options: CommandOptions) -> None:
+    """Check the paths of a command's options where it reads or writes; other ranks of a training need no access."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    for parameter in list_parameters(type(options)):
+        path, place = getattr(options, parameter.field_name), parameter.spec.place
+        if path is not None and place is not None:
+            CHECKS[place](path, parameter.label)
+
+
+CHECKS: Mapping[Place, Callable[[Path, str], None]] = {
+    "input_file": check_input_file,
+    "output_file": check_output_file,
+    "output_folder": check_output_folder,
+}

@@ -18,6 +18,7 @@ from app.capacity.memory import estimate_worker_memory
 from app.capacity.shapes import compute_shape
 from app.cli.load_histories import load_events
 from app.commands.options.bench_memory import BenchMemoryOptions
+from app.environment import load_settings
 from app.runtime.subprocesses import run_module
 from app.settings import Settings
 from app.stores.redis.embedded import find_redis_server
@@ -79,7 +80,7 @@ def _measure_footprint(folder: Path, preset: str, items: int) -> Footprint:
 
 async def _measure_histories(events: int) -> HistoryFootprint:
     """Fill a temporary store as `nextup load` does, with the settings of the environment."""
-    settings = Settings()
+    settings = load_settings()
     events = min(events, settings.history_max_events)
     with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
         temporary = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})

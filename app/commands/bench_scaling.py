@@ -7,14 +7,14 @@ from typing import Any
 from app.bench.record import collect_machine_facts, write_record
 from app.bench.scaling import ScaleOptions, ScaleResult, format_scaling_table, run_step
 from app.commands.options.bench_scaling import DEFAULT_STEPS, BenchScalingOptions, parse_steps
+from app.environment import load_settings
 from app.model_server.placement import resolve_placement
 from app.runtime.subprocesses import ChildFailed
-from app.settings import Settings
 
 
 def run(arguments: BenchScalingOptions) -> int:
     workers: dict[str, Any] = {} if arguments.workers is None else {"workers": arguments.workers}
-    settings = resolve_placement(Settings(**workers))
+    settings = resolve_placement(load_settings(**workers))
     options = ScaleOptions(
         preset=arguments.preset,
         seconds=arguments.seconds,

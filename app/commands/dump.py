@@ -8,9 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from app.commands.options.dump import DumpOptions
+from app.environment import STORE_SETTINGS, load_settings
 from app.settings import Settings
 from app.stores.history import HistoryStore
-from app.stores.session import open_store, redis_url
+from app.stores.session import check_store, open_store, redis_url
 from models.progress import progress
 
 CONCURRENT_READS = 16
@@ -28,11 +29,12 @@ EventRow = tuple[str, str, int, str | None, str | None]
 
 
 def run(arguments: DumpOptions) -> int:
-    settings, out = Settings(), arguments.out
+    settings, out = load_settings(STORE_SETTINGS), arguments.out
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; choose a new or empty folder for --out")
-    out.mkdir(parents=True, exist_ok=True)
     with redis_url(settings) as url:
+        asyncio.run(check_store(url, settings))
+        out.mkdir(parents=True, exist_ok=True)
         users, events, files = asyncio.run(dump_events(url, settings, out))
     print(f"{events:,} events of {users:,} users in {files} files in {out}")
     print(json.dumps({"out": str(out), "users": users, "events": events, "files": files}))

@@ -25,10 +25,10 @@ from models.data.items import read_items
 def run(arguments: ExtendOptions) -> int:
     if (arguments.out / MANIFEST).exists() and not arguments.overwrite:
         raise ValueError(f"{arguments.out} already holds an artifact; choose another folder, or pass --overwrite")
+    items = None if arguments.items is None else read_items(arguments.items)
     artifact = load_artifact(arguments.artifact, device="cpu")
     catalogue = artifact.catalogue
     log = read_log(arguments)
-    items = None if arguments.items is None else read_items(arguments.items)
     new_items = list_new_items(catalogue, log.events, items)
     if new_items.is_empty():
         raise ValueError(f"{arguments.artifact} already contains every item; there is nothing to add")

@@ -7,15 +7,16 @@ import time
 from app.cli.load_histories import load_events
 from app.cli.log_files import read_log
 from app.commands.options.load import LoadOptions
-from app.settings import Settings
-from app.stores.session import redis_url
+from app.environment import STORE_SETTINGS, load_settings
+from app.stores.session import check_store, redis_url
 
 
 def run(arguments: LoadOptions) -> int:
-    settings = Settings()
-    log = read_log(arguments)
-    started_at = time.monotonic()
+    settings = load_settings(STORE_SETTINGS)
     with redis_url(settings) as url:
+        asyncio.run(check_store(url, settings))  # before the log is read
+        log = read_log(arguments)
+        started_at = time.monotonic()
         statuses = asyncio.run(load_events(url, settings, log.events))
     seconds = time.monotonic() - started_at
     counts = {status: statuses[status] for status in ("stored", "duplicate", "late")}

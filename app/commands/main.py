@@ -19,10 +19,10 @@ from app.cli.options import CommandOptions
 from app.cli.parser import CommandParser, GroupParser, InvalidValue, build_callback, describe_mistake, format_examples
 from app.cli.wait_policy import set_wait_policy
 from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description
-from app.errors import ServiceError
 
 COMPLETION_VARIABLE = "_NEXTUP_COMPLETE"
 """Set by a shell that asks for completions; they need the options of all commands."""
+TRACEBACK_VARIABLE = "NEXTUP_TRACEBACK"
 
 
 class Invocation(NamedTuple):
@@ -35,8 +35,8 @@ class Invocation(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Invalid input, service errors and lost peers are one line on standard error and status 1; usage errors have
-    status 2.
+    Mistakes and errors of the system are one line on standard error and status 1; usage errors have status 2. Only a
+    fault of the program ends in a traceback, and any error does with NEXTUP_TRACEBACK=1.
     """
     started_at = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -46,16 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(invocation, int):
             return invocation
         invocation.options.started_at = started_at
+        _prepare(invocation)
         return invocation.command.run(invocation.options)
     except typer.TyperException as error:
         return _fail(describe_mistake(error, words), error.exit_code)
     except InvalidValue as error:
         return _fail(str(error), error.status)
-    except (ValueError, ServiceError, FileNotFoundError, ConnectionError) as error:
-        return _fail(str(error), 1)
+    except BrokenPipeError:  # the reader of the output has ended, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("nextup: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if (message := _describe(error)) is None:
+            raise
+        return _fail(message, 1)
 
 
 def parse(words: list[str]) -> Invocation | int:
@@ -121,6 +127,26 @@ def _add_command(app: typer.Typer, name: str, command: Command, *, with_options:
         epilog=format_examples(options.EXAMPLES),
         rich_help_panel=command.group,
     )(build_callback(options, partial(Invocation, command)))
+
+
+def _describe(error: Exception) -> str | None:
+    from app.cli.failures import describe_failure  # imports pydantic, which no help needs
+
+    return None if os.environ.get(TRACEBACK_VARIABLE) else describe_failure(error)
+
+
+def _prepare(invocation: Invocation) -> None:
+    """Check the paths that the command reads and writes, and name variables that no setting reads.
+
+    `nextup serve` names them in the format of its log.
+    """
+    from app.cli.preflight import check_places
+    from app.environment import find_unknown_variables
+
+    if invocation.command is not COMMANDS["serve"]:
+        for line in find_unknown_variables():
+            print(f"nextup: warning: {line}", file=sys.stderr)
+    check_places(invocation.options)
 
 
 def _fail(message: str, status: int) -> int:

@@ -11,7 +11,7 @@ from app.capacity.rate import NotMeasured, RateEstimate, estimate_rate
 from app.capacity.report import CapacityPlan
 from app.capacity.shapes import ModelShape, compute_shape
 from app.commands.options.plan import PlanOptions
-from app.settings import Settings
+from app.environment import load_settings
 from models.presets import preset
 
 NOT_MEASURED_ON_CUDA = (
@@ -43,7 +43,7 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
         arguments.length,
         id_bytes=text.id_bytes,
         user_bytes=user_bytes,
-        max_events=Settings().history_max_events,
+        max_events=load_settings({"history_max_events"}).history_max_events,
         extra_bytes=arguments.event_bytes,
         allocator=arguments.redis,
     )

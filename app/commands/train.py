@@ -14,6 +14,7 @@ from app.cli.log_files import read_log
 from app.cli.split_arguments import choose_moment, describe_split
 from app.commands.model_arguments import build_model_config
 from app.commands.options.train import TrainOptions
+from models.artifact import MANIFEST
 from models.data.dataset import prepare_dataset
 from models.data.items import read_items
 from models.device import choose_device
@@ -24,10 +25,13 @@ from models.training.advice import advise
 from models.training.choices import PLANNABLE
 from models.training.launch import join_ranks, select_rank_device
 from models.training.options import RunContext, TrainingOptions
-from models.training.pipeline import TrainingResult, train_artifact
+from models.training.pipeline import TRAINING_FOLDER, TrainingResult, train_artifact
+from models.training.run_record import find_other_option, write_run_record
 
 RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
+RECORDED_ARGUMENTS = ("preset", "embedding", "encoder", "head", "option", "dim", "intervals", "seed", "loss", "split")
+"""Arguments that a resumed run must repeat and that do not depend on the log."""
 
 
 def run(arguments: TrainOptions) -> int:
@@ -42,8 +46,9 @@ def run(arguments: TrainOptions) -> int:
 def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.device, ranks: Ranks) -> int:
     shared = sorted((name, value) for name, value in vars(arguments).items() if name not in RANK_LOCAL_ARGUMENTS)
     ranks.assert_equal_across_ranks("options", str(shared))
-    log = read_log(arguments)
+    _check_folder(arguments, ranks)
     items = None if arguments.items is None else read_items(arguments.items)
+    log = read_log(arguments)
     moment_ms = choose_moment(arguments, log.events)
     dataset = prepare_dataset(log.events, items, min_item_events=arguments.min_item_events, moment_ms=moment_ms)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
@@ -87,6 +92,25 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
     }
     print(json.dumps(result))
     return 0
+
+
+def _check_folder(arguments: TrainOptions, ranks: Ranks) -> None:
+    """ValueError on every rank, before the log is read, if the first rank's folder cannot take this run."""
+    problem = ranks.broadcast_object(_find_problem(arguments) if ranks.is_first else None)
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def _find_problem(arguments: TrainOptions) -> str | None:
+    """Describe why the folder cannot take this run, and record the options of a run that it can take."""
+    if (arguments.out / MANIFEST).exists() and not arguments.overwrite:
+        return f"{arguments.out} already holds an artifact; choose another folder or pass --overwrite"
+    folder = arguments.out / TRAINING_FOLDER
+    recorded = {name: getattr(arguments, name) for name in RECORDED_ARGUMENTS}
+    if arguments.resume and (problem := find_other_option(folder, recorded)) is not None:
+        return problem
+    write_run_record(folder, recorded)
+    return None
 
 
 def _build_options(arguments: TrainOptions) -> TrainingOptions:

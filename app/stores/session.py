@@ -37,3 +37,9 @@ async def open_store(url: str, settings: Settings) -> AsyncIterator[HistoryStore
     finally:
         await store.close()
         await close_redis(client)
+
+
+async def check_store(url: str, settings: Settings) -> None:
+    """StoreUnavailable if Redis does not answer, so that a command finds out before its work begins."""
+    async with open_store(url, settings):
+        pass

@@ -34,7 +34,7 @@ class BenchAccuracyOptions(CommandOptions):
     seeds: Annotated[list[int], Option("comma-separated", csv_of(non_negative_int), metavar="N,…")] = field(
         default_factory=lambda: [1]
     )
-    out: Annotated[Path, Option("folder of artifacts and stored results", metavar="DIR")]
+    out: Annotated[Path, Option("folder of artifacts and stored results", metavar="DIR", place="output_folder")]
     table: Annotated[Path | None, Option("write FILE.md and FILE.json", metavar="FILE")] = None
     split: Annotated[Split, Option("how events are held out, see `nextup train`")] = "leave-one-out"
     jobs: Annotated[int, Option("concurrent trainings", positive_int, metavar="N")] = 1

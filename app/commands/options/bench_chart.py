@@ -14,4 +14,4 @@ class BenchChartOptions(CommandOptions):
     EXAMPLES = ("nextup bench chart docs/benchmarks --out chart.png",)
 
     folder: Annotated[Path, Argument("folder with serve.json and scaling.json", metavar="DIR")]
-    out: Annotated[Path, Option("PNG file to write", metavar="FILE")]
+    out: Annotated[Path, Option("PNG file to write", metavar="FILE", place="output_file")]

@@ -20,4 +20,6 @@ class BenchEncodeOptions(CommandOptions):
     seconds: Annotated[float, Option("per runner and round", float_in(MIN_SECONDS), metavar="S")] = 0.1
     items: Annotated[int, Option("catalogue size; the default is that of ML-1M", positive_int, metavar="N")] = 3416
     threads: Annotated[int, Option("compute threads", positive_int, metavar="N")] = 1
-    record: Annotated[Path | None, Option("write encode.md and encode.json to this folder", metavar="DIR")] = None
+    record: Annotated[
+        Path | None, Option("write encode.md and encode.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

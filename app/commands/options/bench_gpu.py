@@ -28,4 +28,6 @@ class BenchGpuOptions(CommandOptions):
         default_factory=lambda: [50, 200]
     )
     rounds: Annotated[int | None, Option("runs per case", positive_int, metavar="N", default=str(CUDA_ROUNDS))] = None
-    record: Annotated[Path | None, Option("write gpu.md and gpu.json to this folder", metavar="DIR")] = None
+    record: Annotated[
+        Path | None, Option("write gpu.md and gpu.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

@@ -21,5 +21,7 @@ class BenchMemoryOptions(CommandOptions):
     events: Annotated[list[int], Option("history lengths", csv_counts, metavar="N,…")] = field(
         default_factory=lambda: [10, 50, 200, 1000]
     )
-    out: Annotated[Path, Option("folder of the artifacts", metavar="DIR")] = Path("var/scaling")
-    record: Annotated[Path | None, Option("write memory.md and memory.json to this folder", metavar="DIR")] = None
+    out: Annotated[Path, Option("folder of the artifacts", metavar="DIR", place="output_folder")] = Path("var/scaling")
+    record: Annotated[
+        Path | None, Option("write memory.md and memory.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

@@ -35,6 +35,8 @@ class BenchScalingOptions(CommandOptions):
     users: Annotated[int, Option("users with histories", positive_int, metavar="N")] = 20_000
     sample: Annotated[int, Option("histories to measure recall on; 0: none", non_negative_int, metavar="N")] = 100
     no_index: Annotated[bool, Option("exact search also from 1,000,000 items")] = False
-    out: Annotated[Path, Option("folder of the artifacts", metavar="DIR")] = Path("var/scaling")
+    out: Annotated[Path, Option("folder of the artifacts", metavar="DIR", place="output_folder")] = Path("var/scaling")
     seed: Annotated[int, Option("seed of artifacts, histories and requests", metavar="N")] = 0
-    record: Annotated[Path | None, Option("write scaling.md and scaling.json to this folder", metavar="DIR")] = None
+    record: Annotated[
+        Path | None, Option("write scaling.md and scaling.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

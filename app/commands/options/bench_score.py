@@ -32,4 +32,6 @@ class BenchScoreOptions(CommandOptions):
     rounds: Annotated[int, Option("interleaved rounds per scorer", positive_int, metavar="N")] = 5
     threads: Annotated[int, Option("torch threads", positive_int, metavar="N")] = 1
     approximate: Annotated[bool, Option("also build an index and time the approximate scorer")] = False
-    record: Annotated[Path | None, Option("write score.md and score.json to this folder", metavar="DIR")] = None
+    record: Annotated[
+        Path | None, Option("write score.md and score.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

@@ -70,4 +70,6 @@ class BenchServeOptions(LogOptions):
     seed: Annotated[int, Option("seed of the sampled users and arrival times", metavar="N")] = 0
     min_rps: Annotated[float | None, Option("target: minimum responses per second", metavar="R", panel=TARGETS)] = None
     max_p99_ms: Annotated[float | None, Option("target: maximum 99th percentile", metavar="MS", panel=TARGETS)] = None
-    record: Annotated[Path | None, Option("write serve.md and serve.json to this folder", metavar="DIR")] = None
+    record: Annotated[
+        Path | None, Option("write serve.md and serve.json to this folder", metavar="DIR", place="output_folder")
+    ] = None

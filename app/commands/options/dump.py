@@ -13,4 +13,4 @@ class DumpOptions(CommandOptions):
 
     EXAMPLES = ("nextup dump --out var/events",)
 
-    out: Annotated[Path, Option("output folder; must be new or empty", metavar="DIR")]
+    out: Annotated[Path, Option("output folder; must be new or empty", metavar="DIR", place="output_folder")]

@@ -39,4 +39,4 @@ class EvaluateOptions(SplitOptions, LogOptions, ArtifactOptions):
     seed: Annotated[int, Option("seed of --sampled", metavar="N")] = 0
     device: Annotated[Device, Option("where the model runs")] = "auto"
     threads: Annotated[int, Option("CPU threads; 0 = measured", non_negative_int, metavar="N")] = 0
-    report: Annotated[Path | None, Option("also write an HTML report", metavar="FILE.html")] = None
+    report: Annotated[Path | None, Option("also write an HTML report", metavar="FILE.html", place="output_file")] = None

@@ -18,7 +18,7 @@ class ExtendOptions(LogOptions, ArtifactOptions):
     artifact: Annotated[Path, Argument("folder of the artifact to extend", metavar="ARTIFACT")]
     items: Annotated[
         Path | None,
-        Option("titles and categories of items, including items without events", metavar="FILE"),
+        Option("titles and categories of items, including items without events", metavar="FILE", place="input_file"),
     ] = None
-    out: Annotated[Path, Option("folder for the extended artifact", metavar="DIR")]
+    out: Annotated[Path, Option("folder for the extended artifact", metavar="DIR", place="output_folder")]
     overwrite: Annotated[bool, Option("replace an existing artifact in --out")] = False

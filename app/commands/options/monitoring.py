@@ -13,4 +13,4 @@ class MonitoringOptions(CommandOptions):
 
     EXAMPLES = ("nextup monitoring --out docker",)
 
-    out: Annotated[Path, Option("output folder; existing files are replaced", metavar="DIR")]
+    out: Annotated[Path, Option("output folder; existing files are replaced", metavar="DIR", place="output_folder")]

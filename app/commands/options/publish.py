@@ -20,7 +20,8 @@ class PublishOptions(ArtifactOptions):
 
     artifact: Annotated[Path, Argument("folder of the artifact to publish", metavar="ARTIFACT")]
     into: Annotated[
-        Path | None, Option("model repository of the service", metavar="DIR", default="NEXTUP_ARTIFACT")
+        Path | None,
+        Option("model repository of the service", metavar="DIR", default="NEXTUP_ARTIFACT", place="output_folder"),
     ] = None
     url: Annotated[
         str | None,

@@ -25,10 +25,10 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
         "nextup train log.csv --columns user=customer,item=sku,time=bought_at --preset popular --out var/popular",
     )
 
-    out: Annotated[Path, Option("folder for the artifact", metavar="DIR")]
+    out: Annotated[Path, Option("folder for the artifact", metavar="DIR", place="output_folder")]
     overwrite: Annotated[bool, Option("replace an existing artifact in --out")] = False
     resume: Annotated[bool, Option("continue an interrupted run from its last checkpoint")] = False
-    items: Annotated[Path | None, Option("titles and categories of items", metavar="FILE")] = None
+    items: Annotated[Path | None, Option("titles and categories of items", metavar="FILE", place="input_file")] = None
     device: Annotated[Device, Option("where to train", panel=TRAINING)] = "auto"
     threads: Annotated[
         int,

@@ -1,5 +1,6 @@
 """The library builds where the machine is not x86: no flag, intrinsic or level of x86 is needed."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from models.native.build import COMMON_SOURCES, FLAGS, SOURCES, find_compiler, list_levels
 
-NOT_X86 = ("-U__x86_64__", "-U__i386__", "-U__SSE2__", "-U__AVX512VBMI__")
+UNDEFINED = ("__x86_64__", "__i386__", "__SSE2__", "__AVX512VBMI__")
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "arm64", "riscv64", "ppc64le"])
@@ -27,10 +28,22 @@ def test_sources_compile_and_link_without_the_macros_of_x86(tmp_path: Path) -> N
     compiler = find_compiler()
     if compiler is None:
         pytest.skip("needs a C++ compiler")
+    prelude = write_prelude(tmp_path)
     jobs = dict.fromkeys(COMMON_SOURCES, ()) | {"level": list_levels("aarch64")["generic"]}
     for name, flags in jobs.items():
         output = str(tmp_path / f"{name}.o")
-        command = [compiler, *FLAGS, "-O0", *NOT_X86, *flags, "-c", str(SOURCES / f"{name}.cpp"), "-o", output]
+        command = [
+            compiler,
+            *FLAGS,
+            "-O0",
+            "-include",
+            str(prelude),
+            *flags,
+            "-c",
+            str(SOURCES / f"{name}.cpp"),
+            "-o",
+            output,
+        ]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
     objects = [str(tmp_path / f"{name}.o") for name in jobs]
@@ -38,3 +51,13 @@ def test_sources_compile_and_link_without_the_macros_of_x86(tmp_path: Path) -> N
     linked = subprocess.run([compiler, "-shared", "-pthread", *objects, "-o", str(library)], check=False)
     assert linked.returncode == 0
     assert b"level_avx2" not in library.read_bytes()
+
+
+def write_prelude(folder: Path) -> Path:
+    """Write a header that includes the system's headers as they are and then undefines the macros of x86."""
+    sources = "".join(path.read_text() for path in SOURCES.iterdir() if path.suffix in {".h", ".cpp"})
+    headers = sorted(set(re.findall(r"#include <(.+)>", sources)) - {"immintrin.h"})
+    lines = [f"#include <{header}>" for header in headers] + [f"#undef {macro}" for macro in UNDEFINED]
+    prelude = folder / "prelude.h"
+    prelude.write_text("\n".join(lines) + "\n")
+    return prelude
