@@ -41,6 +41,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
+    unix_socket: Path | None = Field(
+        default=None, description="Unix socket to listen on instead of an address and a port; unset = none"
+    )
     workers: WorkerCount = Field(default=1, description="HTTP worker processes; auto = from cores, memory and device")
     artifact: Path = Field(default=Path("var/demo"), description="artifact directory to serve, or a model repository")
     data_dir: Path = Field(default=Path("var"), description="directory for files of the embedded Redis and the service")
@@ -153,7 +156,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_exposure(cls, is_allowed: bool, info: ValidationInfo) -> bool:
         host, keys = info.data.get("host"), info.data.get("api_keys")
-        if is_allowed or host is None or keys is None or is_loopback(host) or keys.get_secret_value():
+        is_local = host is None or is_loopback(host) or info.data.get("unix_socket") is not None
+        if is_allowed or is_local or keys is None or keys.get_secret_value():
             return is_allowed
         raise ValueError(
             f"is not set, and NEXTUP_HOST={host} would expose the service to the network without API keys; set "

@@ -5,47 +5,31 @@ The copy is in `app/model_repository/publish.py`; the service swaps models witho
 
 import json
 import sys
-import time
 from pathlib import Path
-from typing import TypedDict
 
-import httpx
-
+from app.cli.listening import format_url
+from app.cli.running_service import ActivationResult, NotRunning, RunningService
 from app.commands.options.publish import PublishOptions
+from app.environment import load_settings
 from app.model_repository.publish import add_version, check_verdict, remove_old_versions
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 
-CONNECT_TIMEOUT_S = 5.0
-
-
-class ActivationResult(TypedDict):
-    """Response of POST /models/{version}/activate; `active` is None if no service is running."""
-
-    active: str | None
-    target_version: str
-    previous: str | None
-
 
 def run(arguments: PublishOptions) -> int:
-    settings = Settings()
-    folder = arguments.into or settings.artifact
+    settings = load_settings(("artifact", "host", "port", "unix_socket"))
+    service = _find_service(arguments, settings)
+    folder, is_served = _choose_folder(arguments, settings, service)
     if not arguments.force and (note := check_verdict(folder, arguments.artifact)) is not None:
         print(note, file=sys.stderr)
     stored, is_new = add_version(folder, arguments.artifact)
     print(f"version {stored.version} {'copied to' if is_new else 'already in'} {stored.folder}", file=sys.stderr)
-    url = arguments.url or f"http://127.0.0.1:{settings.port}"
-    try:
-        activation = activate(url, stored.version, arguments.wait, arguments.key)
-    except httpx.ConnectError as error:
-        if arguments.url is not None:
-            raise ValueError(
-                f"cannot connect to {url}: {error}; version {stored.version} was copied but not activated"
-            ) from error
-        activation = _set_target_version(folder, stored.version)
-        print("no service is running; the next one that serves this folder starts with this version", file=sys.stderr)
+    if is_served:
+        activation = service.activate(stored.version, arguments.wait)
+        print(f"{service.name} now serves version {stored.version}", file=sys.stderr)
     else:
-        print(f"{url} now serves version {stored.version}", file=sys.stderr)
+        activation = _set_target_version(folder, stored.version)
+        print("the next service that serves this folder starts with this version", file=sys.stderr)
     versions = (activation["active"], activation["target_version"], activation["previous"])
     in_use = {version for version in versions if version is not None}
     removed = [] if arguments.keep is None else remove_old_versions(folder, arguments.keep, in_use)
@@ -53,42 +37,46 @@ def run(arguments: PublishOptions) -> int:
     return 0
 
 
+def _find_service(arguments: PublishOptions, settings: Settings) -> RunningService:
+    """Return the service at --url, else the one that the settings describe."""
+    if arguments.url is not None:
+        return RunningService(arguments.url, key=arguments.key)
+    if settings.unix_socket is not None:
+        return RunningService("http://localhost", key=arguments.key, unix_socket=settings.unix_socket)
+    return RunningService(format_url(settings.host, settings.port), key=arguments.key)
+
+
+def _choose_folder(arguments: PublishOptions, settings: Settings, service: RunningService) -> tuple[Path, bool]:
+    """Return the repository to copy into, which a running service itself names, and whether to activate there.
+
+    ValueError, before anything is copied, if the version could not be activated in the service at --url.
+    """
+    try:
+        served = service.read_repository()
+    except NotRunning as error:
+        if arguments.url is not None:
+            raise ValueError(f"{error}; nothing was copied, check --url and start the service") from None
+        return arguments.into or settings.artifact, False
+    if served is None:
+        return arguments.into or settings.artifact, True
+    if arguments.into is None:
+        if not served.is_dir():
+            raise ValueError(
+                f"{service.name} serves {served}, which is not a folder of this machine; name the same folder as this "
+                "machine sees it with --into"
+            )
+        return served, True
+    # In a container the same folder has another name; one that exists here as well is another folder.
+    if not served.is_dir() or (arguments.into.is_dir() and served.samefile(arguments.into)):
+        return arguments.into, True
+    if arguments.url is not None:
+        raise ValueError(f"{service.name} serves {served}, not --into {arguments.into}; leave out --into or --url")
+    print(f"{service.name} serves another folder, {served}, and is not changed", file=sys.stderr)
+    return arguments.into, False
+
+
 def _set_target_version(folder: Path, version: str) -> ActivationResult:
     repository = ModelRepository(folder)
     previous = repository.get_target_version()
     repository.set_target_version(version)
     return {"active": None, "target_version": version, "previous": previous}
-
-
-def activate(url: str, version: str, wait_s: float, key: str | None = None) -> ActivationResult:
-    """Activate a version in the service, waiting while it loads another one.
-
-    httpx.ConnectError if no service is running; ValueError with the reason if it rejects the version.
-    """
-    deadline = time.monotonic() + wait_s
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    timeout = httpx.Timeout(wait_s, connect=CONNECT_TIMEOUT_S)
-    # trust_env=False: a proxy cannot reach services on this machine.
-    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=timeout) as http:
-        while True:
-            try:
-                response = http.post(f"/models/{version}/activate")
-            except httpx.ConnectError:
-                raise
-            except httpx.TransportError as error:
-                raise ValueError(f"{url} did not confirm the activation of version {version}: {error!r}") from error
-            if response.status_code == 200:
-                activation: ActivationResult = response.json()
-                return activation
-            retry_after_s = float(response.headers.get("retry-after", "nan"))  # set while another version is loading
-            if not time.monotonic() + retry_after_s < deadline:
-                break
-            time.sleep(retry_after_s)
-    raise ValueError(f"{url} did not activate version {version}: {response.status_code} {_extract_detail(response)}")
-
-
-def _extract_detail(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200]

@@ -7,10 +7,13 @@ import logging.config
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -18,19 +21,19 @@ from pydantic import SecretStr
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from app.cli.listening import Address, bind_listener, bind_unix_listener, call_when_ready
 from app.commands.options.serve import ServeOptions
-from app.environment import load_settings
+from app.environment import find_unknown_variables, load_settings
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
-from app.settings import Settings
+from app.settings import LogFormat, Settings
 from app.stores.redis.embedded import EmbeddedRedis
 from app.telemetry.logs import log_config
 
 log = logging.getLogger("nextup")
 
-SETTING_OPTIONS = ("artifact", "host", "port", "workers", "model_process")
-WILDCARD_HOSTS = ("0.0.0.0", "::", "")  # noqa: S104 - valid to listen on, but not an address to open
+SETTING_OPTIONS = ("artifact", "host", "port", "unix_socket", "workers", "model_process")
 
 
 def run(arguments: ServeOptions) -> int:
@@ -39,12 +42,17 @@ def run(arguments: ServeOptions) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _load_settings(arguments)
     logging.config.dictConfig(log_config(settings.log_format))
-    if arguments.demo:
-        from app.commands.demo import ensure_demo  # imports training code, which serving does not need
-
-        ensure_demo(settings.artifact)
-    ModelRepository(settings.artifact).find_target_folder()  # fails here, in one line, rather than in every worker
+    for line in find_unknown_variables():
+        log.warning("%s", line)
     with ExitStack() as stack:
+        listener = _bind(settings, stack)  # first: what follows takes long, and would be in vain
+        address = Address.from_listener(listener)
+        settings = settings.model_copy(update={"port": address.port or settings.port})
+        if arguments.demo:
+            from app.commands.demo import ensure_demo  # imports training code, which serving does not need
+
+            ensure_demo(settings.artifact)
+        folder = ModelRepository(settings.artifact).find_target_folder()  # fails here rather than in every worker
         if settings.redis_url is None:
             redis = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
             settings = settings.model_copy(update={"redis_url": SecretStr(redis.url)})
@@ -55,23 +63,28 @@ def run(arguments: ServeOptions) -> int:
         multiprocess = settings.worker_count > 1 or settings.model_process == "dedicated"
         if multiprocess:
             stack.enter_context(_share_metrics())
-        _export_settings(settings)
+        os.environ.update(settings.to_environment())  # worker processes read their settings from it
         if settings.model_process == "dedicated":
             try:
                 stack.enter_context(supervise_model_process(settings))
             except ModelStartFailed as error:
                 return error.status
-        _announce(settings, demo=arguments.demo)
-        return _serve(settings, multiprocess=multiprocess)
+        announce = partial(_announce, address, folder, settings.log_format, demo=arguments.demo)
+        with call_when_ready(address, announce):
+            return _serve(settings, listener, multiprocess=multiprocess)
 
 
-def _serve(settings: Settings, *, multiprocess: bool) -> int:
+def _bind(settings: Settings, stack: ExitStack) -> socket.socket:
+    if settings.unix_socket is not None:
+        return stack.enter_context(bind_unix_listener(settings.unix_socket))
+    return stack.enter_context(bind_listener(settings.host, settings.port))
+
+
+def _serve(settings: Settings, listener: socket.socket, *, multiprocess: bool) -> int:
     """Serve until a signal arrives; return a nonzero status if the service could not start."""
     config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
-        host=settings.host,
-        port=settings.port,
         workers=settings.worker_count,
         access_log=False,
         log_level="warning",
@@ -82,9 +95,9 @@ def _serve(settings: Settings, *, multiprocess: bool) -> int:
     if not multiprocess:
         server = uvicorn.Server(config)
         with suppress(KeyboardInterrupt):
-            server.run()
+            server.run(sockets=[listener])
         return 0 if server.started else STARTUP_FAILURE
-    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    supervisor = Multiprocess(config, sockets=[listener])
     supervisor.run()
     return STARTUP_FAILURE if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes) else 0
 
@@ -95,11 +108,6 @@ def _load_settings(arguments: ServeOptions) -> Settings:
     # One socket per service: services with an external Redis may share a data folder.
     socket = settings.model_socket or settings.data_dir.resolve() / f"model-{os.getpid()}.sock"
     return settings.model_copy(update={"model_socket": socket})
-
-
-def _export_settings(settings: Settings) -> None:
-    """Set the environment from which worker processes read their settings."""
-    os.environ.update(settings.to_environment())
 
 
 @contextmanager
@@ -113,16 +121,18 @@ def _share_metrics() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _announce(settings: Settings, *, demo: bool) -> None:
-    host = "127.0.0.1" if settings.host in WILDCARD_HOSTS else settings.host
-    base = f"http://{host}:{settings.port}"
-    folder = ModelRepository(settings.artifact).find_target_folder()
-    if settings.log_format == "json":
-        log.info("nextup serves %s on %s", folder, base)
+def _announce(address: Address, folder: Path, log_format: LogFormat, *, demo: bool) -> None:
+    """Say where the service is, once it answers there."""
+    if log_format == "json":
+        log.info("nextup serves %s on %s", folder, address)
         return
-    print(f"nextup serves {folder}", file=sys.stderr)
-    print(f"  page     {base}/\n  API      {base}/docs\n  metrics  {base}/metrics", file=sys.stderr)
+    lines = [f"nextup serves {folder}"]
+    if address.path:
+        lines += [f"  socket   {address.path}", f"  health   {address.curl}/readyz"]
+    else:
+        base = address.url
+        lines += [f"  page     {base}/", f"  API      {base}/docs", f"  metrics  {base}/metrics"]
     if demo:
         body = '{"user_id": "ada", "k": 5}'
-        print(f"  try      curl -s {base}/recommend -H 'content-type: application/json' -d '{body}'", file=sys.stderr)
-    sys.stderr.flush()
+        lines.append(f"  try      {address.curl}/recommend -H 'content-type: application/json' -d '{body}'")
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -35,6 +35,7 @@ async def models(engine: EngineDependency, repository: Repository) -> Versions:
         models=sorted(versions, key=lambda version: version.created),
         active=servable.version,
         target_version=target or servable.version,
+        repository=str(repository.path.absolute()),
     )
 
 

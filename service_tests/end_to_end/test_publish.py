@@ -133,3 +133,28 @@ def test_corrupt_version_is_rejected_and_the_previous_one_keeps_serving(tmp_path
     assert tally.failures == []
     with run_service(data, "--artifact", str(repository)) as restarted:
         assert get_active_version(restarted) == first, "the target version survives a restart"
+
+
+def test_version_is_copied_to_the_folder_that_the_running_service_names(tmp_path: Path) -> None:
+    data, repository, elsewhere = tmp_path / "data", tmp_path / "models", tmp_path / "elsewhere"
+    first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
+    other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
+    second = read_artifact_version(other)
+    key = run_and_parse(data, "key", "ops", "admin")
+    with run_service(data, "--artifact", str(repository), NEXTUP_API_KEYS=str(key["entry"])) as service:
+        publish = ["publish", str(other), "--url", service.url]
+        for options, message in (
+            ([], "refused to list its models: no API key"),
+            (["--key", "s3cret"], "refused to list its models: unknown API key"),
+            (["--key", key["key"], "--into", str(elsewhere)], f"serves {repository}, not --into {elsewhere}"),
+        ):
+            refused = run_nextup(data, *publish, *options)
+            assert refused.returncode == 1
+            assert message in refused.stderr
+            assert refused.stderr.count("\n") == 1
+            assert "s3cret" not in refused.stderr
+        assert not elsewhere.exists()
+        assert not (repository / second).exists(), "nothing is copied that cannot be activated"
+        published = run_and_parse(data, *publish, "--key", key["key"])
+        assert (published["active"], published["previous"]) == (second, first)
+        assert Path(published["folder"]) == repository / second

@@ -21,7 +21,12 @@ class PublishOptions(ArtifactOptions):
     artifact: Annotated[Path, Argument("folder of the artifact to publish", metavar="ARTIFACT")]
     into: Annotated[
         Path | None,
-        Option("model repository of the service", metavar="DIR", default="NEXTUP_ARTIFACT", place="output_folder"),
+        Option(
+            "model repository of the service",
+            metavar="DIR",
+            default="the folder that the running service names, else NEXTUP_ARTIFACT",
+            place="output_folder",
+        ),
     ] = None
     url: Annotated[
         str | None,

@@ -29,6 +29,14 @@ class ServeOptions(CommandOptions):
         int | None,
         Option("port to listen on, 0 to 65535", port, metavar="PORT", default="NEXTUP_PORT, else 8000"),
     ] = None
+    unix_socket: Annotated[
+        Path | None,
+        Option(
+            "Unix socket to listen on instead of an address and a port",
+            metavar="PATH",
+            default="NEXTUP_UNIX_SOCKET, else none",
+        ),
+    ] = None
     workers: Annotated[
         str | None,
         Option(

@@ -124,9 +124,19 @@ def test_unreachable_url_fails_and_keeps_the_target(
     first, second = write_tiny_artifacts(tmp_path, 1, 2)
     assert main(["publish", str(first)]) == 0
     assert main(["publish", str(second), "--url", f"http://127.0.0.1:{find_free_port()}"]) == 1
-    assert "was copied but not activated" in capsys.readouterr().err
-    target = ModelRepository(folder).get_target_version()
-    assert target == read_artifact_version(first), "no service verified the second version"
+    assert "nothing was copied" in capsys.readouterr().err
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(first)
+    assert ModelRepository(folder).find(read_artifact_version(second)) is None
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://me:s3cret@host:port", "http://"])
+def test_url_that_is_not_one_names_the_option_and_no_secret(
+    url: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (artifact,) = write_tiny_artifacts(tmp_path, 1)
+    assert main(["publish", str(artifact), "--url", url]) == 1
+    assert capsys.readouterr().err == "nextup: error: --url must be a base URL such as http://127.0.0.1:8000\n"
+    assert not folder.exists()
 
 
 def test_oldest_published_versions_are_removed_unless_in_use(tmp_path: Path) -> None:
