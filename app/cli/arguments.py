@@ -32,7 +32,9 @@ def int_in(low: float, high: int | None = None) -> Callable[[str], int]:
 integer = int_in(-math.inf)
 positive_int = int_in(1)
 non_negative_int = int_in(0)
-port = int_in(0, 65_535)
+port_int = int_in(0, 65_535)
+seed_int = int_in(0, 2**32 - 1)
+thread_int = int_in(0, 1024)
 
 
 def float_in(

@@ -88,6 +88,8 @@ def _describe(error: BaseException) -> str | None:
         return f"{str(error).partition(chr(10))[0] or type(error).__name__}; {LIBRARY_ADVICE[library]}"
     if isinstance(error, (ValueError, ServiceError)):
         return str(error)
+    if isinstance(error, OverflowError):
+        return f"a number is too large: {error}; pass a smaller one"
     if isinstance(error, MemoryError):
         return f"this machine has too little free memory; {OUT_OF_MEMORY}"
     if isinstance(error, EOFError):

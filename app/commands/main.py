@@ -19,6 +19,7 @@ from app.cli.options import CommandOptions
 from app.cli.parser import CommandParser, GroupParser, InvalidValue, build_callback, describe_mistake, format_examples
 from app.cli.wait_policy import set_wait_policy
 from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description
+from app.redaction import redact_text
 
 COMPLETION_VARIABLE = "_NEXTUP_COMPLETE"
 """Set by a shell that asks for completions; they need the options of all commands."""
@@ -151,7 +152,7 @@ def _prepare(invocation: Invocation) -> None:
 
 def _fail(message: str, status: int) -> int:
     if message:
-        print(f"nextup: error: {message}", file=sys.stderr)
+        print(f"nextup: error: {redact_text(message)}", file=sys.stderr)
     return status
 
 

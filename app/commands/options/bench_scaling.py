@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from app.cli.arguments import csv_of, float_in, non_negative_int, positive_int
+from app.cli.arguments import csv_of, float_in, non_negative_int, positive_int, seed_int
 from app.cli.options import CommandOptions, Option
 
 DEFAULT_STEPS = "10k@100,100k@250,1m@500,10m@1000"
@@ -36,7 +36,7 @@ class BenchScalingOptions(CommandOptions):
     sample: Annotated[int, Option("histories to measure recall on; 0: none", non_negative_int, metavar="N")] = 100
     no_index: Annotated[bool, Option("exact search also from 1,000,000 items")] = False
     out: Annotated[Path, Option("folder of the artifacts", metavar="DIR", place="output_folder")] = Path("var/scaling")
-    seed: Annotated[int, Option("seed of artifacts, histories and requests", metavar="N")] = 0
+    seed: Annotated[int, Option("seed of artifacts, histories and requests", seed_int, metavar="N")] = 0
     record: Annotated[
         Path | None, Option("write scaling.md and scaling.json to this folder", metavar="DIR", place="output_folder")
     ] = None

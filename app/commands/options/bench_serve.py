@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from app.cli.arguments import csv_ints, csv_of, float_in, int_in, name_in, positive_float
+from app.cli.arguments import csv_ints, csv_of, float_in, int_in, name_in, positive_float, seed_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Argument, Option
 
@@ -67,7 +67,7 @@ class BenchServeOptions(LogOptions):
     seconds: Annotated[float, Option("measured per server, all rounds together", positive_float, metavar="S")] = 30.0
     rounds: Annotated[int, Option("interleaved rounds per server", int_in(1, 1_000), metavar="N")] = 3
     k: Annotated[int, Option("items per request", int_in(1, 1_000), metavar="N")] = 10
-    seed: Annotated[int, Option("seed of the sampled users and arrival times", metavar="N")] = 0
+    seed: Annotated[int, Option("seed of the sampled users and arrival times", seed_int, metavar="N")] = 0
     min_rps: Annotated[float | None, Option("target: minimum responses per second", metavar="R", panel=TARGETS)] = None
     max_p99_ms: Annotated[float | None, Option("target: maximum 99th percentile", metavar="MS", panel=TARGETS)] = None
     record: Annotated[

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from app.cli.arguments import float_in, int_in
+from app.cli.arguments import float_in, int_in, seed_int
 from app.cli.options import CommandOptions, Option
 
 
@@ -20,4 +20,4 @@ class BenchTrafficOptions(CommandOptions):
     connections: Annotated[int, Option("maximum concurrent requests", int_in(1, 10_000), metavar="N")] = 64
     k: Annotated[int, Option("items per request", int_in(1, 1_000), metavar="N")] = 10
     seconds: Annotated[float, Option("duration; 0 runs until interrupted", float_in(0), metavar="S")] = 0.0
-    seed: Annotated[int, Option("seed of users, items and arrival times", metavar="N")] = 0
+    seed: Annotated[int, Option("seed of users, items and arrival times", seed_int, metavar="N")] = 0

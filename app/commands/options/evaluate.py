@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from app.cli.arguments import non_negative_int, positive_int
+from app.cli.arguments import positive_int, seed_int, thread_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.cli.split_options import SplitOptions
@@ -36,7 +36,7 @@ class EvaluateOptions(SplitOptions, LogOptions, ArtifactOptions):
     limit: Annotated[
         int | None, Option("evaluate an evenly spread sample of N users", positive_int, metavar="N", default="all")
     ] = None
-    seed: Annotated[int, Option("seed of --sampled", metavar="N")] = 0
+    seed: Annotated[int, Option("seed of --sampled", seed_int, metavar="N")] = 0
     device: Annotated[Device, Option("where the model runs")] = "auto"
-    threads: Annotated[int, Option("CPU threads; 0 = measured", non_negative_int, metavar="N")] = 0
+    threads: Annotated[int, Option("CPU threads; 0 = measured", thread_int, metavar="N")] = 0
     report: Annotated[Path | None, Option("also write an HTML report", metavar="FILE.html", place="output_file")] = None

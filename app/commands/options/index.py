@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from app.cli.arguments import non_negative_int, positive_int
+from app.cli.arguments import non_negative_int, positive_int, thread_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.commands.options.artifact import ArtifactOptions
@@ -23,4 +23,4 @@ class IndexOptions(LogOptions, ArtifactOptions):
         int,
         Option("smallest catalogue to index; smaller ones are scanned exactly", non_negative_int, metavar="N"),
     ] = MIN_INDEX_ITEMS
-    threads: Annotated[int, Option("CPU threads; 0 = chosen by torch", non_negative_int, metavar="N")] = 0
+    threads: Annotated[int, Option("CPU threads; 0 = chosen by torch", thread_int, metavar="N")] = 0

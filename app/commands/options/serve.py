@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from app.cli.arguments import port
+from app.cli.arguments import port_int
 from app.cli.options import CommandOptions, Option
 
 
@@ -27,7 +27,7 @@ class ServeOptions(CommandOptions):
     ] = None
     port: Annotated[
         int | None,
-        Option("port to listen on, 0 to 65535", port, metavar="PORT", default="NEXTUP_PORT, else 8000"),
+        Option("port to listen on, 0 to 65535", port_int, metavar="PORT", default="NEXTUP_PORT, else 8000"),
     ] = None
     unix_socket: Annotated[
         Path | None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from app.cli.arguments import fraction, non_negative_int, positive_float, positive_int
+from app.cli.arguments import fraction, non_negative_int, positive_float, positive_int, seed_int, thread_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.cli.split_options import SPLIT_HELP, TRAINING, Split, SplitOptions
@@ -34,7 +34,7 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
         int,
         Option(
             "CPU threads; 0 = measured with --max-minutes, else chosen by torch",
-            non_negative_int,
+            thread_int,
             metavar="N",
             panel=TRAINING,
         ),
@@ -81,7 +81,7 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
             panel=TRAINING,
         ),
     ] = None
-    seed: Annotated[int, Option("random seed", metavar="N", panel=TRAINING)] = 1
+    seed: Annotated[int, Option("random seed", seed_int, metavar="N", panel=TRAINING)] = 1
     learning_rate: Annotated[
         float | None,
         Option(

@@ -85,12 +85,12 @@ def test_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[str]
 
 def test_values_keep_their_types_and_repeated_options_their_order() -> None:
     options = parse_train(
-        "--option", "a.b=1", "--seed=-3", "--no-intervals", "--option", "c.d=2", "--max-minutes", "1.5"
+        "--option", "a.b=1", "--seed=3", "--no-intervals", "--option", "c.d=2", "--max-minutes", "1.5"
     )
     assert options.interactions == [Path("log.csv")]
     assert options.out == Path("model")
     assert options.option == ["a.b=1", "c.d=2"]
-    assert (options.seed, options.intervals, options.max_minutes, options.epochs) == (-3, False, 1.5, None)
+    assert (options.seed, options.intervals, options.max_minutes, options.epochs) == (3, False, 1.5, None)
 
 
 def test_defaults_are_not_shared_between_runs() -> None:
