@@ -41,12 +41,17 @@ class Argument(Option):
     """A positional argument."""
 
 
+OUTPUT = "Output"
+
+
 @dataclass(kw_only=True)
 class CommandOptions:
     """Options that every command has."""
 
     EXAMPLES: ClassVar[tuple[str, ...]] = ()
 
+    json: Annotated[bool, Option("print only the JSON result to standard output", panel=OUTPUT)] = False
+    quiet: Annotated[bool, Option("print only results, warnings and errors", panel=OUTPUT)] = False
     started_at: float = field(default_factory=time.monotonic)
     """Moment on the monotonic clock at which the command started; not an option."""
 
@@ -105,9 +110,10 @@ PARSERS: dict[Any, Callable[[str], Any]] = {int: integer, float: finite_float, P
 
 
 def list_parameters(options: type[CommandOptions]) -> Iterator[Parameter]:
-    """List the parameters of an options class in the order of its fields."""
+    """List the parameters of an options class in the order of its fields, those that all commands have at the end."""
     hints = get_type_hints(options, include_extras=True)
-    for each in fields(options):
+    common_names = [each.name for each in fields(CommandOptions)]
+    for each in sorted(fields(options), key=lambda each: each.name in common_names):
         hint = hints[each.name]
         if get_origin(hint) is not Annotated:
             continue

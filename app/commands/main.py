@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from app import __version__
 from app.cli.options import CommandOptions
+from app.cli.output import is_output_closed, redirect_output
 from app.cli.parser import CommandParser, GroupParser, InvalidValue, build_callback, describe_mistake, format_examples
 from app.cli.wait_policy import set_wait_policy
 from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description
@@ -48,18 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return invocation
         invocation.options.started_at = started_at
         _prepare(invocation)
-        return invocation.command.run(invocation.options)
+        options = invocation.options
+        with redirect_output(json_only=options.json, quiet=options.quiet):
+            status = invocation.command.run(options)
+        sys.stdout.flush()
+        return status
     except typer.TyperException as error:
         return _fail(describe_mistake(error, words), error.exit_code)
     except InvalidValue as error:
         return _fail(str(error), error.status)
-    except BrokenPipeError:  # the reader of the output has ended, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         print("nextup: stopped", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_output_closed():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         if (message := _describe(error)) is None:
             raise
         return _fail(message, 1)

@@ -1,5 +1,7 @@
 """The command line: what is printed where, statuses, suggestions, and what `--help` imports."""
 
+import json
+import os
 import shlex
 import subprocess
 import sys
@@ -135,6 +137,25 @@ def test_mistakes_are_one_line_with_status(
     assert output.out == ""
     assert output.err.startswith(f"nextup: error: {message}")
     assert output.err.count("\n") == 1
+
+
+def test_json_prints_only_the_result_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "shop", "read", "--json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["name"] == "shop"
+    assert output.out.count("\n") == 1
+    assert output.err.startswith("key (not stored anywhere):")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_into_a_pipe_that_closes_is_silent(unbuffered: str) -> None:
+    code = "import sys; from app.commands.main import main; sys.exit(main(sys.argv[1:]))"
+    command = shlex.join([sys.executable, "-c", code, "key", "shop", "read", "write"])
+    shell = f"set -o pipefail; {{ sleep 1; {command}; }} | true"
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    result = subprocess.run(["bash", "-c", shell], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
 
 
 def test_no_command_prints_the_help_with_the_status_of_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
