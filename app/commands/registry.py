@@ -57,6 +57,7 @@ COMMANDS = {
         ("serve", SERVICE, "serve recommendations over HTTP"),
         ("publish", SERVICE, "publish a model version to a running service with zero downtime"),
         ("key", SERVICE, "create an API key and its NEXTUP_API_KEYS entry"),
+        ("doctor", SERVICE, "check machine, installation, settings, Redis, port and artifact; state how to mend them"),
         ("monitoring", SERVICE, "write Grafana dashboards and Prometheus rules"),
     )
 }
