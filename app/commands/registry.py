@@ -53,6 +53,8 @@ COMMANDS = {
         ("evaluate", MODEL, "evaluate an artifact with leave-one-out (HR, NDCG, MRR, coverage)"),
         ("extend", MODEL, "add new items to an artifact without retraining it"),
         ("index", MODEL, "build an approximate-search (ANN) index for an artifact and report its measured recall"),
+        ("recommend", MODEL, "recommend the next items of a user, from a running service or an artifact"),
+        ("similar", MODEL, "find items similar to an item, from a running service or an artifact"),
         ("plan", MODEL, "estimate disk, memory, Redis size and workers for a service of a given size"),
         ("serve", SERVICE, "serve recommendations over HTTP"),
         ("publish", SERVICE, "publish a model version to a running service with zero downtime"),

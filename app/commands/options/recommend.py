@@ -1,0 +1,25 @@
+"""Options of `nextup recommend`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from app.cli.options import Argument, Option
+from app.commands.options.service import FILTERS, ITEM_LIST, AnswerOptions
+
+
+@dataclass(kw_only=True)
+class RecommendOptions(AnswerOptions):
+    """A user with a stored history, or a history."""
+
+    EXAMPLES = (
+        "nextup recommend 42",
+        "nextup recommend 42 --artifact var/shop",
+        "nextup recommend --history 1193,661,914 --artifact var/shop --k 5",
+    )
+
+    user: Annotated[str | None, Argument("user whose stored history is used", metavar="USER")] = None
+    history: Annotated[
+        list[str] | None,
+        Option("items to use instead of a stored history, oldest first, comma-separated", ITEM_LIST, metavar="ITEM,…"),
+    ] = None
+    include_seen: Annotated[bool, Option("also items of the history", panel=FILTERS)] = False

@@ -1,0 +1,40 @@
+"""`nextup similar`: items whose vectors are nearest to an item's, from a running service or from an artifact."""
+
+import json
+import sys
+from typing import Any
+
+from app.cli.answers import format_items
+from app.cli.service_client import post_json
+from app.commands.direct_answers import answer_directly
+from app.commands.options.similar import SimilarOptions
+from app.environment import load_settings
+from app.inference.query import SimilarQuery
+from models.catalogue.item_key import item_keys
+
+
+def run(arguments: SimilarOptions) -> int:
+    answer = _ask_service(arguments) if arguments.artifact is None else _ask_artifact(arguments)
+    print(f"similar to {arguments.item} by cosine, version {answer['model_version']}:")
+    if answer["items"]:
+        print(format_items(answer["items"]))
+    else:
+        print("no item is left; loosen --categories and --exclude", file=sys.stderr)
+    print(json.dumps({"item_id": arguments.item, **answer}))
+    return 0
+
+
+def _ask_service(arguments: SimilarOptions) -> dict[str, Any]:
+    url = arguments.url or f"http://127.0.0.1:{load_settings(('port',)).port}"
+    body: dict[str, Any] = {"item_id": arguments.item, "k": arguments.k, "explain": True}
+    filters = {"categories": arguments.categories or [], "exclude": arguments.exclude or []}
+    return post_json(url, "/similar", body | filters, arguments.key)
+
+
+def _ask_artifact(arguments: SimilarOptions) -> dict[str, Any]:
+    assert arguments.artifact is not None
+    query = SimilarQuery(
+        arguments.item, arguments.k, item_keys(arguments.exclude or []), tuple(arguments.categories or ())
+    )
+    top, items = answer_directly(arguments.artifact, query)
+    return {"items": items, "model_version": top.version}
