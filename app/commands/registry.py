@@ -55,6 +55,7 @@ COMMANDS = {
         ("index", MODEL, "build an approximate-search (ANN) index for an artifact and report its measured recall"),
         ("recommend", MODEL, "recommend the next items of a user, from a running service or an artifact"),
         ("similar", MODEL, "find items similar to an item, from a running service or an artifact"),
+        ("vectors", MODEL, "write item and user vectors as Parquet, for other programs"),
         ("plan", MODEL, "estimate disk, memory, Redis size and workers for a service of a given size"),
         ("serve", SERVICE, "serve recommendations over HTTP"),
         ("publish", SERVICE, "publish a model version to a running service with zero downtime"),
