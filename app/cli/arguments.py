@@ -6,6 +6,7 @@ value: `--rounds must be between 1 and 1,000 (got 0)`.
 
 import math
 from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -110,10 +111,16 @@ def name_in(names: Collection[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in names:
-            raise InvalidText(f"must be one of {', '.join(names)} (got {text!r})")
+            raise InvalidText(f"must be one of {', '.join(names)} (got {text!r}){format_suggestion(text, names)}")
         return text
 
     return parse
+
+
+def format_suggestion(word: str, names: Collection[str]) -> str:
+    """Return `; did you mean 'x'?` if a name is similar, else an empty text."""
+    matches = get_close_matches(word, names, n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 Number = TypeVar("Number", int, float)

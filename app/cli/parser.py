@@ -2,14 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from app.cli.arguments import InvalidText
+from app.cli.arguments import InvalidText, format_suggestion
 from app.cli.options import Argument, CommandOptions, Parameter, list_parameters
 
 USAGE_STATUS = 2
@@ -124,12 +123,6 @@ def describe_mistake(error: typer.TyperException, words: Sequence[str]) -> str:
 
 def format_examples(examples: tuple[str, ...]) -> str | None:
     return "\n".join(["Examples:", *(f"  {escape(each)}" for each in examples)]) if examples else None
-
-
-def format_suggestion(word: str, names: tuple[str, ...] | list[str]) -> str:
-    """Return `; did you mean 'x'?` if a name is similar, else an empty text."""
-    matches = get_close_matches(word, names, n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def _get_label(parameter: Any) -> str:

@@ -89,6 +89,7 @@ def build_app(words: list[str]) -> typer.Typer:
         help="Online next-item recommendation.",
         epilog="`nextup COMMAND --help` shows the options of a command, `nextup bench --help` the benchmarks.",
         cls=GroupParser,
+        context_settings={"help_option_names": ["--help", "-h"]},
         rich_markup_mode="rich",
         no_args_is_help=True,
         add_completion=is_completing or not has_command,

@@ -31,7 +31,7 @@ class AnswerOptions(CommandOptions):
     ] = None
     artifact: Annotated[
         Path | None,
-        Option("load this artifact instead of asking a service", metavar="DIR", default="none", panel=SOURCE),
+        Option("load this artifact instead of asking a service", metavar="DIR", panel=SOURCE),
     ] = None
     categories: Annotated[
         list[str] | None,

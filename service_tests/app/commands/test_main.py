@@ -80,6 +80,12 @@ def test_top_help_groups_commands_and_leaves_benchmarks_out(capsys: pytest.Captu
     assert [word for word in first_words if not word.startswith("--")] == list(COMMANDS)
 
 
+@pytest.mark.parametrize("words", [["-h"], ["train", "-h"], ["bench", "-h"], ["bench", "serve", "-h"]])
+def test_short_option_prints_the_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert "Usage: nextup" in capsys.readouterr().out
+
+
 def test_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("nextup ")
@@ -125,6 +131,12 @@ def test_options_may_stand_between_arguments() -> None:
             ["bench", "scaling", "--steps", "10k"],
             1,
             "--steps takes values separated by commas, and each must be ITEMS@",
+        ),
+        (
+            ["bench", "score", "--forms", "code"],
+            1,
+            "--forms takes values separated by commas, and each must be one of full, codes, adaptive (got 'code'); "
+            "did you mean 'codes'?",
         ),
         ([*TRAIN, "--split-at", "noon"], 1, "--split-at must be Unix seconds or RFC 3339 (got 'noon')"),
     ],
