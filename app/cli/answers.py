@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_CELL = 48
-NUMBERS = ("rank", "score")
+NUMBERS = ("rank", "score", "events")
 
 
 def format_items(items: Sequence[Mapping[str, Any]]) -> str:
-    """Format items with rank, score, title and categories; columns without values are left out."""
+    """Format items with rank, score or events, title and categories; columns without values are left out."""
     columns = {
-        "rank": [str(rank) for rank in range(1, len(items) + 1)],
+        "rank": [str(item.get("rank", position)) for position, item in enumerate(items, 1)],
         "item": [shorten(item["item_id"]) for item in items],
-        "score": [f"{item['score']:.4g}" for item in items],
+        "score": [f"{item['score']:.4g}" if "score" in item else "" for item in items],
+        "events": [f"{item['events']:,}" if "events" in item else "" for item in items],
         "title": [shorten(item.get("title") or "") for item in items],
         "categories": [shorten(", ".join(item.get("categories") or [])) for item in items],
     }

@@ -1,7 +1,8 @@
-"""The demo of `nextup serve --demo`: a synthetic catalogue, a model trained on it, and example users."""
+"""`nextup demo`, and the demo of `nextup serve --demo`: a synthetic log, a model trained on it, and example users."""
 
 import asyncio
 import dataclasses
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import torch
 
 from app.cli.load_histories import load_events
+from app.commands.options.demo import DemoOptions
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
 from app.stores.session import open_store
 from models.data.dataset import prepare_dataset
-from models.data.demo import make_demo_items, make_demo_log
+from models.data.demo import make_demo_items, make_demo_log, write_demo
 from models.device import choose_device
 from models.presets import preset
 from models.training.options import RunContext, TrainingOptions
@@ -21,6 +23,16 @@ from models.training.pipeline import train_artifact
 
 MODEL = dataclasses.replace(preset("blossom"), dim=32, max_len=50)
 OPTIONS = TrainingOptions(epochs=6, batch_cells=1024, learning_rate=3e-3, warmup_steps=30, max_minutes=1.5)
+
+
+def run(arguments: DemoOptions) -> int:
+    """Write the log and the items of the demo as files, to try other commands on."""
+    log, items = write_demo(arguments.out)
+    print(f"log in {log}, titles and categories in {items}; try")
+    for command in (f"train {log} --items {items} --out var/demo-model --max-minutes 2", f"load {log}"):
+        print(f"  nextup {command}")
+    print(json.dumps({"log": str(log), "items": str(items)}))
+    return 0
 
 
 def ensure_demo(artifact: Path) -> None:

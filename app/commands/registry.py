@@ -49,6 +49,8 @@ COMMANDS = {
         ("load", DATA, "bulk-load an interaction log into the history store"),
         ("dump", DATA, "export stored events as Parquet, to train on"),
         ("erase", DATA, "delete all data of a user and print a receipt"),
+        ("items", DATA, "list or search the items of an artifact"),
+        ("demo", DATA, "write a synthetic log with items, to try other commands on"),
         ("train", MODEL, "train and evaluate a model on an interaction log and write an artifact"),
         ("evaluate", MODEL, "evaluate an artifact with leave-one-out (HR, NDCG, MRR, coverage)"),
         ("extend", MODEL, "add new items to an artifact without retraining it"),

@@ -9,6 +9,7 @@ from app.cli.service_client import post_json
 from app.commands.direct_answers import answer_directly
 from app.commands.options.similar import SimilarOptions
 from app.environment import load_settings
+from app.errors import NotFound
 from app.inference.query import SimilarQuery
 from models.catalogue.item_key import item_keys
 
@@ -36,5 +37,8 @@ def _ask_artifact(arguments: SimilarOptions) -> dict[str, Any]:
     query = SimilarQuery(
         arguments.item, arguments.k, item_keys(arguments.exclude or []), tuple(arguments.categories or ())
     )
-    top, items = answer_directly(arguments.artifact, query)
+    try:
+        top, items = answer_directly(arguments.artifact, query)
+    except NotFound as error:
+        raise ValueError(f"{error}; `nextup items {arguments.artifact} --find TEXT` searches ids and titles") from error
     return {"items": items, "model_version": top.version}
