@@ -5,7 +5,6 @@ Started by torchrun, it is one of several ranks (docs/training/distributed.md).
 
 import json
 import sys
-import time
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from models.ranks import Ranks
 from models.training.advice import advise
 from models.training.choices import PLANNABLE
 from models.training.launch import join_ranks, select_rank_device
-from models.training.options import RunContext, TrainingOptions
+from models.training.options import CLOCKS, RunContext, TrainingOptions
 from models.training.pipeline import TRAINING_FOLDER, TrainingResult, train_artifact
 from models.training.run_record import find_other_option, write_run_record
 
@@ -35,6 +34,8 @@ RECORDED_ARGUMENTS = ("preset", "embedding", "encoder", "head", "option", "dim",
 
 
 def run(arguments: TrainOptions) -> int:
+    if arguments.clock == "cpu" and arguments.threads != 1:
+        raise ValueError(f"--clock cpu requires --threads 1 (got {arguments.threads})")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = _build_options(arguments)
@@ -44,6 +45,8 @@ def run(arguments: TrainOptions) -> int:
 
 
 def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.device, ranks: Ranks) -> int:
+    clock = CLOCKS[arguments.clock]
+    started_at = clock() if arguments.clock == "cpu" else arguments.started_at  # of the command, before its imports
     shared = sorted((name, value) for name, value in vars(arguments).items() if name not in RANK_LOCAL_ARGUMENTS)
     ranks.assert_equal_across_ranks("options", str(shared))
     _check_folder(arguments, ranks)
@@ -62,7 +65,8 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
         arguments.out,
         ranks,
         resume=arguments.resume,
-        started_at=arguments.started_at,
+        clock=clock,
+        started_at=started_at,
         planned=_list_planned_options(arguments),
     )
     trained = train_artifact(dataset, config, options, context, overwrite=arguments.overwrite)
@@ -82,7 +86,8 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
         "test_users": trained.test.num_cases,
         "test_is_sample": trained.test.num_cases < trained.num_test_users,
         "epochs": trained.curve[-1].epoch if trained.curve else 0,
-        "seconds": round(time.monotonic() - arguments.started_at, 1),
+        "seconds": round(context.clock() - context.started_at, 1),
+        "clock": arguments.clock,
         "plan": trained.plan.to_json(),
         "bytes": trained.bytes_by_part,
         "bad_rows": log.report.bad_rows,

@@ -5,7 +5,7 @@ users of the finished rounds are compared. The first round always runs, so that 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,15 +50,16 @@ def rank_baselines(
     max_users: int = MAX_USERS,
     max_seconds: float | None = None,
     names: Sequence[str] = tuple(BASELINES),
+    clock: Callable[[], float] = time.monotonic,
 ) -> BaselineResults:
     """Fit the baselines on the training part, and rank the targets of at most `max_users` of the cases."""
-    deadline = np.inf if max_seconds is None else time.monotonic() + max_seconds
+    deadline = np.inf if max_seconds is None else clock() + max_seconds
     fitted, seconds = _fit(dataset, names)
     rounds = _plan_rounds(len(cases), max_users)
     tops: dict[str, list[NDArray[np.int64]]] = {name: [] for name in names}
     with progress("baselines", sum(map(len, rounds)), "cases") as bar:
         for number, rows in enumerate(rounds):
-            if number and time.monotonic() > deadline:
+            if number and clock() > deadline:
                 rounds = rounds[:number]
                 break
             histories = [cases.histories[row] for row in rows]

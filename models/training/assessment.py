@@ -1,6 +1,6 @@
 """Assess a finished training: comparison with baselines, convergence, and metrics of groups of users."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +58,11 @@ def assess_training(
     keep_seen: bool,
     curve: Sequence[EpochRecord],
     max_seconds: float,
+    clock: Callable[[], float],
 ) -> TrainingAssessment:
-    """Rank the users of the test evaluation by the baselines, for at most about `max_seconds`, and compare."""
+    """Rank the users of the test evaluation by the baselines, within about `max_seconds` of `clock`, and compare."""
     cases = make_cases(dataset, "test").spread(test.num_cases)
-    baselines = rank_baselines(dataset, cases, keep_seen=keep_seen, max_seconds=max_seconds)
+    baselines = rank_baselines(dataset, cases, keep_seen=keep_seen, max_seconds=max_seconds, clock=clock)
     return TrainingAssessment(
         compare_with_baselines(dataset, cases, baselines, test, preset),
         assess_convergence(curve),

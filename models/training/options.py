@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -121,6 +121,10 @@ class TrainingOptions:
             patience=min(self.patience, 5),
             plateau=min(self.plateau, 2),
         )
+
+
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.monotonic, "cpu": time.process_time}
+"""Clocks of a time limit, in seconds: wall time, or CPU time of this process, which hardly depends on other load."""
 
 
 def read_clock() -> float:

@@ -1,7 +1,6 @@
 """From a prepared dataset to an artifact that can serve: train, evaluate on the test split, export."""
 
 import dataclasses
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +65,7 @@ def train_artifact(
     plan = make_plan(dataset, config, options, training_context)
     for line in plan.format_lines():
         print_line(line)
-    started_at = time.monotonic()
+    started_at = context.clock()
     trained_config = dataclasses.replace(config, transitions=0)  # the memory takes no part in the training itself
     model, curve, best = train_model(dataset, trained_config, plan.options, training_context)
     if config.transitions:
@@ -79,10 +78,12 @@ def train_artifact(
     version = ""
     assessment = TrainingAssessment()
     if ranks.is_first:
-        time_limit = compute_time_limit(time.monotonic() - started_at)
+        time_limit = compute_time_limit(context.clock() - started_at)
         if plan.limit_s is not None:
             time_limit = min(time_limit, plan.limit_s - context.compute_spent_s())
-        assessment = assess_training(dataset, test, config.preset, options.keep_seen, curve, time_limit)
+        assessment = assess_training(
+            dataset, test, config.preset, options.keep_seen, curve, time_limit, clock=context.clock
+        )
         version = save_artifact(
             folder,
             model.cpu(),

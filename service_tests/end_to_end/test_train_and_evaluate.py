@@ -1,7 +1,9 @@
 """`nextup train` and `nextup evaluate`: from a log to an artifact and its metrics."""
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -39,8 +41,8 @@ SMALL = [
 ]
 
 
-def parse_last_line(text: str) -> dict[str, float]:
-    result: dict[str, float] = json.loads(text.strip().splitlines()[-1])
+def parse_last_line(text: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
     return result
 
 
@@ -82,6 +84,15 @@ def test_time_limit_prints_a_plan_and_states_the_sample(
     assert parse_last_line(capsys.readouterr().out)["ndcg@10"] == result["ndcg@10"]
 
 
+def test_limit_of_cpu_time_reports_cpu_seconds(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = ["--max-minutes", "0.02", "--clock", "cpu", "--threads", "1", "--preset", "sasrec", "--dim", "16"]
+    started_at = time.process_time()
+    assert main(["train", str(log), "--out", str(tmp_path), *COLUMNS, *limit]) == 0
+    result = parse_last_line(capsys.readouterr().out)
+    assert result["clock"] == "cpu"
+    assert result["seconds"] <= time.process_time() - started_at + 0.1
+
+
 def test_existing_artifact_is_not_overwritten_without_the_option(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +118,7 @@ def test_parts_of_presets_can_be_combined(log: Path, tmp_path: Path, capsys: pyt
         (["--min-item-events", "1000"], "no item has 1000 or more events"),
         (["--epochs", "0"], "--epochs must be at least 1 (got 0)"),
         (["--max-minutes", "0"], "--max-minutes must be above 0 (got 0)"),
+        (["--clock", "cpu", "--threads", "2"], "--clock cpu requires --threads 1 (got 2)"),
         (["--dim", "15"], "dim 15"),
         (["--loss", "gbce", "--negatives", "0"], "num_negatives must be 1 or more"),
         (["--loss", "gbce", "--calibration", "2"], "--calibration must be between 0 and 1 (got 2)"),

@@ -13,6 +13,7 @@ from app.commands.options.model import ModelOptions
 
 Loss = Literal["softmax", "gbce"]
 Schedule = Literal["plateau", "linear"]
+Clock = Literal["wall", "cpu"]
 
 
 @dataclass(kw_only=True)
@@ -69,6 +70,14 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
             panel=TRAINING,
         ),
     ] = None
+    clock: Annotated[
+        Clock,
+        Option(
+            "time that --max-minutes limits: wall time, or CPU time of the process, for comparisons on a shared "
+            "machine; cpu requires --threads 1",
+            panel=TRAINING,
+        ),
+    ] = "wall"
     patience: Annotated[
         int, Option("stop after N epochs without a better NDCG@10", positive_int, metavar="N", panel=TRAINING)
     ] = 10

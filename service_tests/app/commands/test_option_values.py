@@ -17,7 +17,7 @@ from models.build import EMBEDDINGS, ENCODERS, HEADS
 from models.data.time_split import SPLITS
 from models.evaluation.baselines import MAX_USERS
 from models.indexing import MIN_INDEX_ITEMS
-from models.training.options import LOSSES, Schedule, TrainingOptions
+from models.training.options import CLOCKS, LOSSES, Schedule, TrainingOptions
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ from models.training.options import LOSSES, Schedule, TrainingOptions
         (split_options.SPLITS, SPLITS),
         (get_args(train.Loss), LOSSES),
         (get_args(train.Schedule), get_args(Schedule)),
+        (get_args(train.Clock), CLOCKS),
         (get_args(key.Scope), SCOPES),
         (bench_serve.PEER_NAMES, PEERS),
         (bench_score.FORM_NAMES, FORMS),
