@@ -19,6 +19,11 @@ ServiceError
 responses (problem+json).
 """
 
+from collections.abc import Mapping, Sequence
+
+FieldError = Mapping[str, str]
+"""An invalid field: its path as `field`, the reason as `detail`."""
+
 
 class ServiceError(Exception):
     """Base of all errors: a class fixes `status` and `title`, and has defaults for `detail` and `retry_after_s`."""
@@ -37,7 +42,20 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
+    """`errors` lists the invalid fields."""
+
     status, title = 422, "Invalid request"
+    errors: Sequence[FieldError] = ()
+
+    @classmethod
+    def for_field(cls, field: str, reason: str) -> "InvalidRequest":
+        return cls.for_fields([{"field": field, "detail": reason}], f"{field}: {reason}")
+
+    @classmethod
+    def for_fields(cls, errors: Sequence[FieldError], detail: str) -> "InvalidRequest":
+        error = cls(detail)
+        error.errors = errors
+        return error
 
 
 class Unauthorized(ServiceError):

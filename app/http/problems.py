@@ -14,16 +14,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import ServiceError, Unauthorized
+from app.errors import FieldError, InvalidRequest, ServiceError, Unauthorized
+from app.http.field_problems import FieldProblem, format_detail, list_field_problems
 
 CONTENT_TYPE = "application/problem+json"
-
-
-class FieldProblem(BaseModel):
-    """One invalid field of a request."""
-
-    field: str = Field(examples=["events.3.item_id"], description="path of the field in the body, or its parameter")
-    detail: str = Field(description="reason why the value is rejected")
 
 
 class Problem(BaseModel):
@@ -77,33 +71,14 @@ def build_problem(
     detail: str,
     request_id: str,
     *,
-    errors: Sequence[Mapping[str, str]] | None = None,
+    errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     body["request_id"] = request_id
-    if errors is not None:
+    if errors:
         body["errors"] = errors
     return Response(json.dumps(body), status_code=status, media_type=CONTENT_TYPE, headers=dict(headers or {}))
-
-
-def format_field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
-    """Convert Pydantic's errors to field path and reason, for the first 50 of them."""
-    return [{"field": _format_path(error), "detail": _format_reason(error)} for error in errors[:50]]
-
-
-def _format_path(error: Mapping[str, Any]) -> str:
-    location = error["loc"]
-    if error["type"] == "json_invalid":
-        return "body"
-    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return ".".join(map(str, parts)) or "body"
-
-
-def _format_reason(error: Mapping[str, Any]) -> str:
-    if error["type"] == "json_invalid":
-        return f"invalid JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
@@ -111,14 +86,16 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return build_problem(error.status, error.title, error.detail, request.state.request_id, headers=headers)
+    errors = error.errors if isinstance(error, InvalidRequest) else ()
+    return build_problem(
+        error.status, error.title, error.detail, request.state.request_id, errors=errors, headers=headers
+    )
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = format_field_problems(error.errors())
-    detail = "; ".join(f"{e['field']}: {e['detail']}" for e in errors[:3])
-    return build_problem(422, "Invalid request", detail, request.state.request_id, errors=errors)
+    errors = list_field_problems(error.errors())
+    return build_problem(422, "Invalid request", format_detail(errors), request.state.request_id, errors=errors)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from app.errors import ServiceError
 from app.http.dependencies import Deadline, DisconnectGuard, get_state
+from app.http.field_problems import format_detail, list_field_problems
 from app.http.middleware import INTERNAL_ERROR
-from app.http.problems import declare_errors, format_field_problems
+from app.http.problems import declare_errors
 from app.recommend.fast_responses import build_items, build_response, encode_response
 from app.recommend.schemas import (
     BatchRequest,
@@ -64,8 +65,7 @@ async def _recommend_entry(service: RecommendService, entry: Any, deadline: floa
         body = RecommendRequest.model_validate(entry)
         return {"status": 200} | build_response(await service.recommend(body, deadline), explain=body.explain)
     except ValidationError as error:
-        detail = "; ".join(f"{e['field']}: {e['detail']}" for e in format_field_problems(error.errors())[:3])
-        return {"status": 422, "detail": detail}
+        return {"status": 422, "detail": format_detail(list_field_problems(error.errors()))}
     except ServiceError as error:
         return {"status": error.status, "detail": error.detail}
     except Exception:  # an internal error of one entry must not fail the others

@@ -109,7 +109,7 @@ class RecommendService:
         try:
             stored = await self._store.read_recent(request.user_id, deadline)
         except InvalidId as error:
-            raise InvalidRequest(str(error)) from error
+            raise InvalidRequest.for_field("user_id", str(error).removeprefix("user_id ")) from error
         except (StoreUnavailable, Overloaded):
             if request.min_history_version:
                 raise
@@ -154,7 +154,7 @@ class RecommendService:
 
     def _check_k(self, k: int) -> None:
         if k > self._max_k:
-            raise InvalidRequest(f"k: must be at most {self._max_k} (NEXTUP_MAX_K), got {k}")
+            raise InvalidRequest.for_field("k", f"must be at most {self._max_k} (NEXTUP_MAX_K), got {k}")
 
 
 def _compute_keys(item_ids: list[str]) -> ItemKeys:

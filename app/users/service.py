@@ -45,7 +45,7 @@ class UserService:
         StoreUnavailable if the source changed during every attempt; DamagedHistory if its two values do not match.
         """
         if into == source:
-            raise InvalidRequest("a user cannot be merged into itself")
+            raise InvalidRequest.for_field("from", "a user cannot be merged into itself")
         stored = 0
         with _reject_invalid_ids():
             for _ in range(MAX_MERGE_ATTEMPTS):
@@ -63,4 +63,4 @@ def _reject_invalid_ids() -> Iterator[None]:
     try:
         yield
     except InvalidId as error:
-        raise InvalidRequest(str(error)) from error
+        raise InvalidRequest.for_field("user_id", str(error).removeprefix("user_id ")) from error

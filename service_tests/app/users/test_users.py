@@ -41,7 +41,7 @@ async def test_merge_moves_the_events_in_time_order_and_erases_the_source(
 async def test_merging_a_user_into_itself_is_rejected(service: Service, new_user: Callable[[], str]) -> None:
     user = new_user()
     response = await service.http.post(f"/users/{user}/merge", json={"from": user})
-    assert (response.status_code, response.json()["detail"]) == (422, "a user cannot be merged into itself")
+    assert (response.status_code, response.json()["detail"]) == (422, "from: a user cannot be merged into itself")
 
 
 async def test_ids_with_slashes_and_spaces_work_escaped(service: Service) -> None:

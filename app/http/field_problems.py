@@ -1,0 +1,51 @@
+"""Invalid fields of a request: path and reason, from Pydantic's errors. Does not depend on FastAPI."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.errors import FieldError
+
+MAX_PROBLEMS = 50
+"""Most invalid fields that one error response lists."""
+MAX_PATH_CHARACTERS = 200
+
+
+class FieldProblem(BaseModel):
+    """One invalid field of a request."""
+
+    field: str = Field(examples=["events.3.item_id"], description="path of the field in the body, or its parameter")
+    detail: str = Field(examples=["Field required"], description="reason why the value is rejected")
+
+
+def list_field_problems(errors: Sequence[Any], limit: int = MAX_PROBLEMS) -> list[FieldError]:
+    """Convert Pydantic's errors to field path and reason: the first error of each field, at most `limit` of them."""
+    problems: dict[str, FieldError] = {}
+    for error in errors:
+        field = _format_path(error)
+        if field not in problems:
+            if len(problems) == limit:
+                break
+            problems[field] = {"field": field, "detail": _format_reason(error)}
+    return list(problems.values())
+
+
+def format_detail(problems: Sequence[FieldError], limit: int = 3) -> str:
+    """Join the first problems to one line."""
+    return "; ".join(f"{problem['field']}: {problem['detail']}" for problem in problems[:limit])
+
+
+def _format_path(error: Mapping[str, Any]) -> str:
+    location = error["loc"]
+    if error["type"] == "json_invalid":
+        return "body"
+    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
+    path = ".".join(map(str, parts)) or "body"
+    return path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}…"
+
+
+def _format_reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"invalid JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
+    return str(error["msg"]).removeprefix("Value error, ")
