@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
+from app.events.history_types import HistoryTypes
 from app.events.service import EventService
 from app.health.monitor import HealthMonitor
 from app.inference import Engine
@@ -63,7 +64,7 @@ def build_lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
                 tracing=tracing,
                 engine=engine,
                 recommend=RecommendService(store, engine, max_k=settings.max_k),
-                events=EventService(store),
+                events=EventService(store, engine, HistoryTypes(settings.history_types)),
                 users=UserService(store),
                 repository=repository,
                 activator=activator,

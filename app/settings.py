@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     history_lifetime_days: int = Field(
         default=400, ge=0, description="a history expires this long after its last event; 0 = never"
     )
+    history_types: str = Field(
+        default="",
+        description="comma-separated event types that enter histories; unset = all but impressions, dislikes and alike",
+    )
     event_id_lifetime_days: int = Field(
         default=7, ge=1, description="how long the id of a trimmed event still identifies duplicates"
     )

@@ -19,7 +19,10 @@ Service = Annotated[EventService, Depends(get_state("events"))]
     "/events", status_code=202, response_model=EventsResponse, responses=declare_errors(413, 415, 422, 500, 503)
 )
 async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
-    """Store 1 to 1,000 events of any users, in any order. Idempotent: an event that is sent again is a duplicate."""
+    """Store 1 to 1,000 events of any users, in any order. Idempotent: an event that is sent again is a duplicate.
+
+    Events are validated one by one; 422 if none is valid.
+    """
     results = await service.ingest(body.events)
     counts = Counter(result.status for result in results)
     content = {
@@ -28,5 +31,6 @@ async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
         "duplicate": counts["duplicate"],
         "late": counts["late"],
         "invalid": counts["invalid"],
+        "ignored": counts["ignored"],
     }
     return JSONResponse(content, status_code=202)

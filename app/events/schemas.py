@@ -2,33 +2,64 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SkipValidation,
+    StringConstraints,
+    ValidationInfo,
+)
 
+from app.events.timestamps import check_not_in_future, parse_timestamp
+from app.http.field_problems import FieldProblem
 from app.http.field_types import Id
 
 MAX_EVENTS = 1000
+MAX_FIELD_ERRORS = 10
+"""Most invalid fields that the result of one event lists."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
+def _parse_time(value: object, info: ValidationInfo) -> int:
+    assert info.context is not None, "validation of events needs the current time"
+    timestamp_ms = parse_timestamp(value)
+    check_not_in_future(timestamp_ms, info.context["now_ms"])
+    return timestamp_ms
+
+
+Time = Annotated[int, PlainValidator(_parse_time, json_schema_input_type=float | AwareDatetime)]
+"""A time as Unix milliseconds; the validation context holds the current time as `now_ms`."""
+
+
 class Event(BaseModel):
+    """One interaction of a user with an item."""
+
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"user_id": "ada", "item_id": "lantern-coast-3"}]}
     )
 
     user_id: Id
     item_id: Id
-    timestamp: float | AwareDatetime | None = Field(
+    timestamp: Time | None = Field(
         default=None,
-        description="Unix seconds, or milliseconds from 1e11 on, or RFC 3339; the time of arrival if absent",
+        description="Unix time in seconds, milliseconds (from 1e11 on), microseconds (from 1e14 on) or nanoseconds "
+        "(from 1e17 on), or RFC 3339 with an offset; the time of arrival if absent",
     )
     event_id: Id | None = Field(
         default=None, description="identity of the event, which takes effect once however often it is sent"
     )
     recommendation_id: Text | None = Field(default=None, description="id of the recommendation that led to this event")
-    type: Text | None = Field(default=None, description="any label, such as view or buy")
+    type: Text | None = Field(
+        default=None, description="any label, such as view or buy; NEXTUP_HISTORY_TYPES decides which are stored"
+    )
 
 
 class EventsRequest(BaseModel):
+    """1 to 1,000 events."""
+
     model_config = ConfigDict(extra="forbid")
 
     # Validated one by one in the service: an event that is wrong is `invalid`, and the others are stored.
@@ -36,16 +67,29 @@ class EventsRequest(BaseModel):
 
 
 class EventResult(BaseModel):
-    status: Literal["stored", "duplicate", "late", "invalid"]
-    history_version: int | None = Field(
-        default=None, description="version of the history after this event; absent if it is invalid"
+    """Outcome of one event."""
+
+    status: Literal["stored", "duplicate", "late", "invalid", "ignored"] = Field(
+        description="ignored: valid, but its type does not enter histories, so it is not stored"
     )
-    detail: str | None = Field(default=None, description="why the event is invalid")
+    history_version: int | None = Field(
+        default=None, description="version of the history after this event; absent if it is invalid or ignored"
+    )
+    known_item: bool | None = Field(
+        default=None, description="whether the serving model knows the item; absent if the event is invalid"
+    )
+    detail: str | None = Field(default=None, description="why the event is invalid or ignored")
+    errors: list[FieldProblem] | None = Field(
+        default=None, max_length=MAX_FIELD_ERRORS, description="invalid fields of the event"
+    )
 
 
 class EventsResponse(BaseModel):
+    """Outcome of each event, and how often each outcome occurred."""
+
     results: list[EventResult] = Field(description="one per event, in the order of the request")
     stored: int
     duplicate: int
     late: int
     invalid: int
+    ignored: int

@@ -75,10 +75,13 @@ async def test_result_of_an_invalid_event_names_the_field_and_the_others_are_sto
         (1_700_000_000_123, 1_700_000_000_123),
         ("2023-11-14T22:13:20Z", 1_700_000_000_000),
         ("2023-11-14T23:13:20.5+01:00", 1_700_000_000_500),
+        (1_700_000_000_123_456, 1_700_000_000_123),
+        (1_700_000_000_123_456_789, 1_700_000_000_123),
+        ("1700000000", 1_700_000_000_000),
         (3, 3000),
     ],
 )
-async def test_timestamps_are_seconds_milliseconds_or_rfc_3339(
+async def test_unit_of_a_timestamp_is_determined_by_its_size(
     timestamp: Any, milliseconds: int, service: Service, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
@@ -102,7 +105,7 @@ async def test_event_older_than_a_full_history_is_late(
     async with service_with(history_max_events=3) as service:
         await service.post_events(user, "i1", "i2", "i3", "i4")
         answer = await send(service, {"user_id": user, "item_id": "i9", "timestamp": 1})
-        assert answer["results"] == [{"status": "late", "history_version": 4}]
+        assert answer["results"] == [{"status": "late", "history_version": 4, "known_item": True}]
         assert answer["late"] == 1
         assert [item for item, _ in await read_history(service, user)] == ["i2", "i3", "i4"]
 
