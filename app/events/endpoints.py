@@ -10,8 +10,9 @@ from app.events.schemas import EventsRequest, EventsResponse
 from app.events.service import EventService
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
+from app.http.routing import WholePathRoute
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=WholePathRoute)
 Service = Annotated[EventService, Depends(get_state("events"))]
 
 

@@ -5,7 +5,9 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-router = APIRouter(include_in_schema=False)
+from app.http.routing import WholePathRoute
+
+router = APIRouter(include_in_schema=False, route_class=WholePathRoute)
 PAGE = files("app.home").joinpath("page.html").read_text(encoding="utf-8")
 
 

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Depends, Path
 from app.errors import NotFound
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
+from app.http.routing import WholePathRoute
 from app.inference import Engine as AnyEngine
 from app.items.schemas import CatalogueItem
 
-router = APIRouter(prefix="/items", tags=["items"])
+router = APIRouter(prefix="/items", tags=["items"], route_class=WholePathRoute)
 Engine = Annotated[AnyEngine, Depends(get_state("engine"))]
 
 
-@router.get("/{item_id:path}", responses=declare_errors(404, 422, 500))
+@router.get("/{item_id:id}", responses=declare_errors(404, 422, 500))
 async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
     """Return title, categories and popularity of an item."""
     servable = engine.servable  # read once: a hot swap may replace it

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Path
 from app.errors import ModelUnavailable
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
+from app.http.routing import WholePathRoute
 from app.inference import Engine, ServingVersion
 from app.model_repository.repository import ModelRepository, StoredVersion
 from app.model_server.activation import ModelActivator
 from app.models_api.schemas import Activation, Version, Versions
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], route_class=WholePathRoute)
 EngineDependency = Annotated[Engine, Depends(get_state("engine"))]
 Repository = Annotated[ModelRepository, Depends(get_state("repository"))]
 Activator = Annotated[ModelActivator, Depends(get_state("activator"))]

@@ -16,6 +16,7 @@ from app.http.dependencies import Deadline, DisconnectGuard, get_state
 from app.http.field_problems import format_detail, list_field_problems
 from app.http.middleware import INTERNAL_ERROR
 from app.http.problems import declare_errors
+from app.http.routing import WholePathRoute
 from app.recommend.fast_responses import build_items, build_response, encode_response
 from app.recommend.schemas import (
     BatchRequest,
@@ -28,7 +29,7 @@ from app.recommend.schemas import (
 from app.recommend.service import RecommendService
 
 log = logging.getLogger("nextup")
-router = APIRouter(tags=["recommend"])
+router = APIRouter(tags=["recommend"], route_class=WholePathRoute)
 Service = Annotated[RecommendService, Depends(get_state("recommend"))]
 ERRORS = declare_errors(409, 413, 415, 422, 500, 503, 504)
 

@@ -6,16 +6,17 @@ from fastapi import APIRouter, Depends, Path
 
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
+from app.http.routing import WholePathRoute
 from app.users.schemas import ErasureReceipt, MergeReceipt, MergeRequest, StoredEvent, UserHistory
 from app.users.service import UserService
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = APIRouter(prefix="/users", tags=["users"], route_class=WholePathRoute)
 Service = Annotated[UserService, Depends(get_state("users"))]
-# `:path` in the routes, because an id may contain slashes, and servers unescape them before routing.
+# `:id`, because an id may contain slashes and line breaks.
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
-@router.get("/{user_id:path}/history", responses=declare_errors(422, 500, 503))
+@router.get("/{user_id:id}/history", responses=declare_errors(422, 500, 503))
 async def history(user_id: UserId, service: Service) -> UserHistory:
     """Return the retained events of a user, oldest first."""
     stored = await service.read_history(user_id)
@@ -31,13 +32,13 @@ async def history(user_id: UserId, service: Service) -> UserHistory:
     return UserHistory(user_id=user_id, history_version=stored.version, events=events)
 
 
-@router.delete("/{user_id:path}", responses=declare_errors(422, 500, 503))
+@router.delete("/{user_id:id}", responses=declare_errors(422, 500, 503))
 async def erase(user_id: UserId, service: Service) -> ErasureReceipt:
     """Erase all data of a user; the receipt counts the removed keys. Idempotent."""
     return ErasureReceipt(user_id=user_id, keys_removed=await service.erase(user_id))
 
 
-@router.post("/{user_id:path}/merge", responses=declare_errors(413, 415, 422, 500, 503))
+@router.post("/{user_id:id}/merge", responses=declare_errors(413, 415, 422, 500, 503))
 async def merge(user_id: UserId, body: MergeRequest, service: Service) -> MergeReceipt:
     """Move the events of another id, such as an anonymous one, to this user, and erase that id. Idempotent."""
     merged = await service.merge(user_id, body.from_user)

@@ -1,0 +1,70 @@
+"""Paths match as a whole, and every id that can be stored can be read, merged and erased over REST."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.api_keys import generate_key
+from service_tests.support.service import Service
+
+pytestmark = pytest.mark.anyio
+IDS = ["bob\n", "\n", "\nbob", "a\nb", "bob\r\n", "bob/history", "bob/history\n", "a\x00b", "%0A", "\u2028"]
+PATHS = [
+    ("POST", "/recommend"),
+    ("POST", "/events"),
+    ("GET", "/models"),
+    ("GET", "/livez"),
+    ("GET", "/metrics"),
+    ("POST", "/models/v1/activate"),
+    ("POST", "/users/bob/merge"),
+    ("GET", "/users/bob/history"),
+]
+
+
+@pytest.mark.parametrize("user", IDS, ids=repr)
+async def test_id_with_any_characters_is_read_merged_and_erased(user: str, service: Service) -> None:
+    path = f"/users/{quote(user, safe='')}"
+    await service.post_events(user, "i1")
+    await service.post_events("bob", "i2")
+    assert (await service.recommend(user_id=user))["history_length"] == 1
+    answer = (await service.http.get(f"{path}/history")).json()
+    assert (answer["user_id"], len(answer["events"])) == (user, 1)
+    assert (await service.http.delete(path)).json()["keys_removed"] == 2
+    assert (await service.http.get("/users/bob/history")).json()["history_version"] == 1
+    receipt = (await service.http.post(f"{path}/merge", json={"from": "bob"})).json()
+    assert (receipt["user_id"], receipt["stored"]) == (user, 1)
+    receipt = (await service.http.post("/users/bob/merge", json={"from": user})).json()
+    assert receipt["merged_from"] == user
+    assert (await service.http.delete("/users/bob")).json()["keys_removed"] == 2
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(item=st.text(st.characters(codec="utf-8"), min_size=1, max_size=128))
+async def test_item_id_in_a_path_arrives_unchanged(item: str, service: Service) -> None:
+    response = await service.http.get(f"/items/{quote(item, safe='')}")
+    assert response.status_code in (200, 404)
+    if response.status_code == 404:
+        assert response.json()["detail"].endswith(f"has no item {item!r}")
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+async def test_path_with_a_final_line_break_is_another_path(method: str, path: str, service: Service) -> None:
+    response = await service.http.request(method, f"{path}%0A", json={} if method == "POST" else None)
+    assert response.status_code in (404, 405)
+
+
+async def test_line_break_does_not_change_the_key_that_a_path_requires(
+    service_with: Callable[..., AbstractAsyncContextManager[Service]],
+) -> None:
+    key, entry = generate_key("reader", ["read"])
+    headers = {"Authorization": f"Bearer {key}"}
+    event = {"events": [{"user_id": "u", "item_id": "i1"}]}
+    async with service_with(api_keys=entry, metrics_key="watch") as service:
+        assert (await service.http.post("/events%0A", json=event, headers=headers)).status_code == 404
+        assert (await service.http.get("/metrics%0A", headers=headers)).status_code == 404
+    async with service_with(metrics_key="watch") as service:
+        assert (await service.http.get("/metrics%0A")).status_code == 404
