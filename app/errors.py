@@ -5,6 +5,9 @@ ServiceError
 ├── Unauthorized 401          no API key, or an unknown one
 ├── Forbidden 403             the API key lacks the scope
 ├── NotFound 404              no such item, user or version
+├── ContentTooLarge 413       the body exceeds NEXTUP_MAX_BODY_BYTES
+├── UnsupportedMediaType 415  the body is not JSON, or compressed
+├── MisdirectedRequest 421    the service does not serve this host
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── ArtifactRejected 409      the version fails to load or its golden outputs do not match
 ├── ActivationInProgress 409  another version is being loaded; Retry-After
@@ -15,8 +18,8 @@ ServiceError
 ├── ModelUnavailable 503      the model process does not respond; Retry-After
 └── DeadlineExceeded 504      the deadline passed before the answer was ready
 
-413 and 415 are decided on headers and body size in `app/http/middleware.py`. `app/http/problems.py` turns errors into
-responses (problem+json).
+413, 415 and 421 are decided on the head of a request in `app/http/request_checks.py`. `app/http/problems.py` turns
+errors into responses (problem+json).
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,6 +71,22 @@ class Forbidden(ServiceError):
 
 class NotFound(ServiceError):
     status, title = 404, "Not found"
+
+
+class ContentTooLarge(ServiceError):
+    status, title = 413, "Content too large"
+
+    @classmethod
+    def for_limit(cls, max_bytes: int) -> "ContentTooLarge":
+        return cls(f"the request body must not exceed {max_bytes} bytes (NEXTUP_MAX_BODY_BYTES)")
+
+
+class UnsupportedMediaType(ServiceError):
+    status, title = 415, "Unsupported media type"
+
+
+class MisdirectedRequest(ServiceError):
+    status, title = 421, "Misdirected request"
 
 
 class HistoryBehind(ServiceError):

@@ -6,14 +6,18 @@ from starlette.exceptions import HTTPException
 
 from app import __version__
 from app.api_keys import ApiKeys
+from app.edge_settings import split_list
 from app.environment import load_settings
 from app.errors import ServiceError
 from app.events.endpoints import router as events
 from app.health.endpoints import router as health
+from app.home.docs import mount_docs
 from app.home.endpoints import router as home
 from app.http.auth import AuthMiddleware
+from app.http.cors import CorsPolicy
 from app.http.middleware import RequestMiddleware
 from app.http.problems import add_key_security, add_problem_schemas, on_http_error, on_invalid_request, on_service_error
+from app.http.request_checks import RequestChecks
 from app.items.endpoints import router as items
 from app.lifespan import build_lifespan
 from app.models_api.endpoints import router as admin
@@ -31,11 +35,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="Online next-item recommendation.",
         lifespan=build_lifespan(settings),
+        docs_url=None,  # the framework's pages load scripts from other hosts; app/home/docs.py has its own
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would be built from the caller's Host header
         # FastAPI's telemetry would record paths, which contain user ids, in spans, and rejected bodies in logs.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in (recommend, events, users, items, admin, health, home):
         app.include_router(router)
+    mount_docs(app)
     add_problem_schemas(app)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
@@ -45,5 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keys = ApiKeys(settings.api_keys.get_secret_value(), rate=settings.rate_limit)
         app.add_middleware(AuthMiddleware, keys=keys, metrics_key=get_plain_value(settings.metrics_key))
         add_key_security(app)
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    origins = split_list(settings.cors_origins)
+    app.add_middleware(
+        RequestMiddleware,
+        checks=RequestChecks.from_settings(settings),
+        max_body_bytes=settings.max_body_bytes,
+        cors=CorsPolicy(origins) if origins else None,
+        root_path=settings.root_path,
+    )
     return app

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from app.api_keys import ApiKeys
+from app.edge_settings import EdgeSettings
 from app.redis_url import parse_redis_url
 
 LogFormat = Literal["text", "json"]
@@ -32,7 +33,7 @@ def _parse_workers(value: Any) -> int | str:
 WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 
 
-class Settings(BaseSettings):
+class Settings(EdgeSettings):
     """Settings of the service and their defaults; each field is read from NEXTUP_<FIELD IN CAPITALS>."""
 
     model_config = SettingsConfigDict(

@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api_keys import ApiKeys, hash_token
 from app.errors import Forbidden, ServiceError, TooManyRequests, Unauthorized
 from app.http.problems import on_service_error
+from app.http.routing import get_relative_path
 from app.settings import Settings
 from app.telemetry.metrics import REJECTED
 
-PUBLIC_PATHS = frozenset(
-    {"/", "/livez", "/readyz", "/healthz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
-)
+PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz", "/docs", "/redoc", "/openapi.json"})
+PUBLIC_FOLDERS = ("/docs/", "/redoc/")
+"""Scripts and styles of the documentation pages."""
 METRICS_PATH = "/metrics"
 _BEARER = "bearer "
 
@@ -28,7 +29,7 @@ class AuthMiddleware:
     def __init__(self, app: ASGIApp, *, keys: ApiKeys, metrics_key: str | None) -> None:
         self._app = app
         self._keys = keys
-        self._metrics_hash = None if metrics_key is None else hash_token(metrics_key)
+        self._metrics_hash = hash_token(metrics_key) if metrics_key else None
 
     @classmethod
     def is_needed(cls, settings: Settings) -> bool:
@@ -44,8 +45,8 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        path = scope["path"]
-        if path in PUBLIC_PATHS:
+        path = get_relative_path(scope)
+        if path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS):
             return
         if path == METRICS_PATH:
             if self._metrics_hash is not None and hash_token(_get_token(scope)) != self._metrics_hash:

@@ -1,4 +1,6 @@
-"""Outermost ASGI middleware: request id, trace, body limit, stage times, metrics and the last exception handler.
+"""Outermost ASGI middleware: request id, trace, checks, body limit, stage times, metrics, last exception handler.
+
+It also answers HEAD like GET, adds the path prefix of NEXTUP_ROOT_PATH, and applies NEXTUP_CORS_ORIGINS.
 
 One pure ASGI layer instead of several, because it runs for every request. Starlette's own body limit is not used: it
 responds in plain text, and errors of this service are problem+json.
@@ -12,8 +14,11 @@ import time
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import ServiceError
-from app.http.problems import build_problem
+from app.errors import ContentTooLarge, ServiceError
+from app.http.cors import CorsPolicy
+from app.http.problems import build_error_response, build_problem
+from app.http.request_checks import CHECKED_HEADERS, RequestChecks
+from app.http.routing import add_root_path, get_relative_path
 from app.telemetry.metrics import STAGE_SECONDS, get_request_histogram
 from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, Stage, generate_id
 
@@ -31,15 +36,27 @@ class ClientDisconnected(Exception):
 
 
 class RequestMiddleware:
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        checks: RequestChecks,
+        max_body_bytes: int,
+        cors: CorsPolicy | None = None,
+        root_path: str = "",
+    ) -> None:
         self._app = app
+        self._checks = checks
         self._max_body = max_body_bytes
+        self._cors = cors
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, _format_startup_error(send))
             return
         started_at = time.perf_counter()
+        method = scope["method"]
         headers = {name: value for name, value in scope["headers"] if name in _USED_HEADERS}
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _choose_request_id(headers.get(b"x-request-id"))
@@ -50,6 +67,7 @@ class RequestMiddleware:
         stages: dict[str, Stage] = {}
         state["stages"] = stages
         code = CLIENT_CLOSED_REQUEST
+        scope, send = self._adapt(scope, send)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal code
@@ -64,8 +82,8 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if rejection := self._reject(scope, headers, request_id):
-                await rejection(scope, receive, send_with_headers)
+            if answer := self._answer_early(scope, headers, request_id):
+                await answer(scope, receive, send_with_headers)
             else:
                 await self._app(scope, self._limit_body(receive), send_with_headers)
         except ClientDisconnected:
@@ -76,25 +94,30 @@ class RequestMiddleware:
                 raise
             await build_problem(500, "Internal error", INTERNAL_ERROR, request_id)(scope, receive, send_with_headers)
         finally:
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            label = method if method in _METHODS else "other"
             route = _get_route(scope)
-            get_request_histogram(route, method, code).observe(time.perf_counter() - started_at)
+            get_request_histogram(route, label, code).observe(time.perf_counter() - started_at)
             if trace is not None:
-                trace.end(method, route, code, stages, state.get("outcome"))
+                trace.end(label, route, code, stages, state.get("outcome"))
             CURRENT_TRACE.reset(trace_token)
             CURRENT_REQUEST_ID.reset(id_token)
 
-    def _reject(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
-        """Reject on headers alone (413, 415), before the body is read; None if there is no reason to."""
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_body:
-            return build_problem(413, "Content Too Large", self._too_large, request_id)
-        if scope["method"] == "POST" and (int(length) or b"transfer-encoding" in headers):
-            media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-            if media_type != b"application/json":
-                detail = f"Content-Type must be application/json (got {media_type.decode('latin-1') or 'none'})"
-                return build_problem(415, "Unsupported Media Type", detail, request_id)
-        return None
+    def _adapt(self, scope: Scope, send: Send) -> tuple[Scope, Send]:
+        """Add the path prefix and the headers for other origins, and let HEAD be answered like GET."""
+        if self._root_path and not scope.get("root_path"):
+            add_root_path(scope, self._root_path)
+        if self._cors is not None:
+            send = self._cors.wrap_send(scope, send)
+        if scope["method"] == "HEAD":
+            return {**scope, "method": "GET"}, _drop_body(send)
+        return scope, send
+
+    def _answer_early(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
+        """Return the response to a request that the application does not see: one that is rejected, or a preflight."""
+        answer: ASGIApp | ServiceError | None = self._checks.find_fault(scope, headers)
+        if answer is None and self._cors is not None:
+            answer = self._cors.answer_preflight(scope)
+        return build_error_response(answer, request_id) if isinstance(answer, ServiceError) else answer
 
     def _limit_body(self, receive: Receive) -> Receive:
         """Wrap `receive` to count bytes, because a chunked body does not announce its length."""
@@ -105,26 +128,31 @@ class RequestMiddleware:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._max_body:
-                raise HTTPException(413, self._too_large)
+                raise HTTPException(413, ContentTooLarge.for_limit(self._max_body).detail)
             return message
 
         return receive_counted
 
-    @property
-    def _too_large(self) -> str:
-        return f"the request body must not exceed {self._max_body} bytes (NEXTUP_MAX_BODY_BYTES)"
 
-
-_USED_HEADERS = {b"x-request-id", b"content-length", b"content-type", b"transfer-encoding"}
+_USED_HEADERS = {b"x-request-id", *CHECKED_HEADERS}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def _drop_body(send: Send) -> Send:
+    """Wrap `send` for a response to HEAD, which has no body; its Content-Length is that of GET."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _get_route(scope: Scope) -> str:
     """Return the template of the matched route, never the path itself, which would be a metric label per user."""
     if "route" in scope:
         return str(scope["route"].path_format)
-    # Starlette's plain routes (/docs, /openapi.json) set no template; without parameters the path is the template.
-    return str(scope["path"]) if "endpoint" in scope and not scope["path_params"] else "unmatched"
+    # The hot path sets no route; its path is the template.
+    return get_relative_path(scope) if "endpoint" in scope and not scope["path_params"] else "unmatched"
 
 
 def _format_startup_error(send: Send) -> Send:

@@ -81,15 +81,17 @@ def build_problem(
     return Response(json.dumps(body), status_code=status, media_type=CONTENT_TYPE, headers=dict(headers or {}))
 
 
-async def on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+def build_error_response(error: ServiceError, request_id: str) -> Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     errors = error.errors if isinstance(error, InvalidRequest) else ()
-    return build_problem(
-        error.status, error.title, error.detail, request.state.request_id, errors=errors, headers=headers
-    )
+    return build_problem(error.status, error.title, error.detail, request_id, errors=errors, headers=headers)
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return build_error_response(error, request.state.request_id)
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
@@ -104,4 +106,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 400:  # the body is not UTF-8 or nested too deep: invalid like any other body
         return build_problem(422, "Invalid request", "body: JSON cannot be decoded", request.state.request_id)
     title = HTTPStatus(error.status_code).phrase
-    return build_problem(error.status_code, title, str(error.detail), request.state.request_id, headers=error.headers)
+    headers = dict(error.headers or {})
+    detail = str(error.detail)
+    if error.status_code == 404:
+        detail = "there is no such path; /openapi.json lists all paths"
+    if error.status_code == 405:
+        methods = headers.get("Allow", "").split(", ")
+        headers["Allow"] = ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
+        detail = f"this path does not have the method {request.method}; allowed: {headers['Allow']}"
+    return build_problem(error.status_code, title, detail, request.state.request_id, headers=headers)

@@ -28,7 +28,7 @@ class HotPath:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST" or scope.get("root_path"):
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != scope.get("root_path", "") + PATH:
             await self._app(scope, receive, send)
             return
         deadline_ms = _parse_plain_headers(scope["headers"])

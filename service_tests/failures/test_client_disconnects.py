@@ -39,7 +39,9 @@ async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]
 
 def build_request(path: str, body: dict[str, Any]) -> bytes:
     content = json.dumps(body)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    )
     return f"{head}\r\n\r\n{content}".encode()
 
 

@@ -88,7 +88,7 @@ async def run_service(settings: Settings) -> AsyncIterator[Service]:
             await app(scope, receive, send)
 
         transport = httpx.ASGITransport(call_with_state, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://nextup.test") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             yield Service(http, state, dedicated or get_model(state))
 
 

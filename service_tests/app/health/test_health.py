@@ -87,6 +87,6 @@ async def test_model_metrics_report_version_and_memory(service: Service) -> None
 
 async def test_page_needs_no_other_host(service: Service) -> None:
     page = (await service.http.get("/")).text
-    assert "/recommend" in page
+    assert 'call("recommend"' in page
     assert "http://" not in page
     assert "https://" not in page
