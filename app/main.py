@@ -16,7 +16,8 @@ from app.home.endpoints import router as home
 from app.http.auth import AuthMiddleware
 from app.http.cors import CorsPolicy
 from app.http.middleware import RequestMiddleware
-from app.http.problems import add_key_security, add_problem_schemas, on_http_error, on_invalid_request, on_service_error
+from app.http.openapi import complete_schema
+from app.http.problems import declare_errors, on_http_error, on_invalid_request, on_service_error
 from app.http.request_checks import RequestChecks
 from app.items.endpoints import router as items
 from app.lifespan import build_lifespan
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=build_lifespan(settings),
         docs_url=None,  # the framework's pages load scripts from other hosts; app/home/docs.py has its own
         redoc_url=None,
+        responses=declare_errors(422),  # otherwise FastAPI declares its own error body, which is never sent
         redirect_slashes=False,  # a redirect would be built from the caller's Host header
         # FastAPI's telemetry would record paths, which contain user ids, in spans, and rejected bodies in logs.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -44,15 +46,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (recommend, events, users, items, admin, health, home):
         app.include_router(router)
     mount_docs(app)
-    add_problem_schemas(app)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_middleware(HotPath)
+    keys = None
     if AuthMiddleware.is_needed(settings):
         keys = ApiKeys(settings.api_keys.get_secret_value(), rate=settings.rate_limit)
         app.add_middleware(AuthMiddleware, keys=keys, metrics_key=get_plain_value(settings.metrics_key))
-        add_key_security(app)
     origins = split_list(settings.cors_origins)
     app.add_middleware(
         RequestMiddleware,
@@ -61,4 +62,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cors=CorsPolicy(origins) if origins else None,
         root_path=settings.root_path,
     )
+    complete_schema(app, settings, has_keys=bool(keys), has_metrics_key=bool(settings.metrics_key))
     return app

@@ -17,7 +17,11 @@ Service = Annotated[EventService, Depends(get_state("events"))]
 
 
 @router.post(
-    "/events", status_code=202, response_model=EventsResponse, responses=declare_errors(413, 415, 422, 500, 503)
+    "/events",
+    operation_id="ingest_events",
+    status_code=202,
+    response_model=EventsResponse,
+    responses=declare_errors(503),
 )
 async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
     """Store 1 to 1,000 events of any users, in any order. Idempotent: an event that is sent again is a duplicate.

@@ -1,6 +1,6 @@
 """Request and response bodies of /events."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -60,7 +60,19 @@ class Event(BaseModel):
 class EventsRequest(BaseModel):
     """1 to 1,000 events."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {"user_id": "ada", "item_id": "lantern-coast-3"},
+                        {"user_id": "bob", "item_id": "i9", "type": "buy"},
+                    ]
+                }
+            ]
+        },
+    )
 
     # Validated one by one in the service: an event that is wrong is `invalid`, and the others are stored.
     events: Annotated[list[SkipValidation[Event]], Field(min_length=1, max_length=MAX_EVENTS)]
@@ -84,8 +96,24 @@ class EventResult(BaseModel):
     )
 
 
+_MISSING = {"field": "item_id", "detail": "Field required"}
+_RESPONSE: dict[str, Any] = {
+    "results": [
+        {"status": "stored", "history_version": 97, "known_item": True},
+        {"status": "invalid", "detail": "item_id: Field required", "errors": [_MISSING]},
+    ],
+    "stored": 1,
+    "duplicate": 0,
+    "late": 0,
+    "invalid": 1,
+    "ignored": 0,
+}
+
+
 class EventsResponse(BaseModel):
     """Outcome of each event, and how often each outcome occurred."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RESPONSE]})
 
     results: list[EventResult] = Field(description="one per event, in the order of the request")
     stored: int

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from app.errors import Draining, ModelUnavailable, StoreUnavailable
@@ -17,17 +17,21 @@ router = APIRouter(tags=["health"], route_class=WholePathRoute)
 
 
 class Health(BaseModel):
+    """The service works."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
     status: Literal["ok"] = "ok"
 
 
-@router.get("/livez", responses=declare_errors(500))
-@router.get("/healthz", responses=declare_errors(500))
+@router.get("/livez", operation_id="check_liveness")
+@router.get("/healthz", operation_id="check_health")
 async def livez() -> Health:
     """Liveness: the process answers. Restart it if it does not."""
     return Health()
 
 
-@router.get("/readyz", responses=declare_errors(500, 503))
+@router.get("/readyz", operation_id="check_readiness", responses=declare_errors(503))
 async def readyz(monitor: Annotated[HealthMonitor, Depends(get_state("health_monitor"))]) -> Health:
     """Readiness: the model is warm and Redis answers. 503 while either is unavailable, and during shutdown."""
     if monitor.draining:
@@ -39,7 +43,7 @@ async def readyz(monitor: Annotated[HealthMonitor, Depends(get_state("health_mon
     return Health()
 
 
-@router.get("/metrics", response_class=Response, responses=declare_errors(500))
+@router.get("/metrics", operation_id="read_metrics", response_class=Response)
 async def metrics(
     request: Request, monitor: Annotated[HealthMonitor, Depends(get_state("health_monitor"))]
 ) -> Response:

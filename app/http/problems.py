@@ -8,61 +8,40 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import FieldError, InvalidRequest, ServiceError, Unauthorized
-from app.http.field_problems import FieldProblem, format_detail, list_field_problems
+from app.errors import ContentTooLarge, FieldError, InvalidRequest, ServiceError, Unauthorized
+from app.http.field_problems import MAX_PROBLEMS, FieldProblem, format_detail, list_field_problems
 
 CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:nextup:problem:"
+"""In front of the title with hyphens; docs/api.md lists all types."""
+_FRAMEWORK_TITLES = {404: "Not found", 405: "Method not allowed", 413: ContentTooLarge.title}
 
 
 class Problem(BaseModel):
     """Body of every error response (RFC 9457)."""
 
-    type: str = Field(examples=["about:blank"], description="URI of the problem type")
+    type: str = Field(
+        examples=["urn:nextup:problem:invalid-request"], description="URI of the problem type, which never changes"
+    )
     title: str = Field(examples=["Invalid request"], description="summary of the problem type")
     status: int = Field(examples=[422], description="HTTP status")
     detail: str = Field(description="cause of this occurrence, and what to do about it")
     request_id: str = Field(description="id of the request, as in the X-Request-ID header and in the server log")
-    errors: list[FieldProblem] | None = Field(default=None, description="invalid fields, at most 50")
+    errors: list[FieldProblem] = Field(
+        max_length=MAX_PROBLEMS, description="invalid fields; empty if the cause is not a field of the request"
+    )
 
 
 def declare_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Build the OpenAPI `responses` of a route that can fail with these statuses."""
+    """Build the OpenAPI `responses` of a route for its own errors; `openapi.py` adds those that all routes share."""
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
-def add_problem_schemas(app: FastAPI) -> None:
-    """Add the schemas that `declare_errors` refers to; given as models, they would be listed as plain JSON too."""
-    generate = app.openapi
-
-    def generate_with_problems() -> dict[str, Any]:
-        schema = generate()
-        for model in (FieldProblem, Problem):
-            model_schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            model_schema.pop("$defs", None)
-            schema["components"]["schemas"][model.__name__] = model_schema
-        return schema
-
-    app.openapi = generate_with_problems  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
-
-
-def add_key_security(app: FastAPI) -> None:
-    """Declare in the schema, and so on the page under /docs, that requests need an API key."""
-    generate = app.openapi
-
-    def generate_with_keys() -> dict[str, Any]:
-        schema = generate()
-        schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        schema["security"] = [{"key": []}]
-        return schema
-
-    app.openapi = generate_with_keys  # type: ignore[method-assign]  # as above
 
 
 def build_problem(
@@ -74,10 +53,14 @@ def build_problem(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    body["request_id"] = request_id
-    if errors:
-        body["errors"] = errors
+    body = {
+        "type": TYPE_PREFIX + title.lower().replace(" ", "-"),
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        "errors": errors,
+    }
     return Response(json.dumps(body), status_code=status, media_type=CONTENT_TYPE, headers=dict(headers or {}))
 
 
@@ -104,8 +87,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Convert errors of the framework: unknown routes and methods, and bodies that are too large."""
     assert isinstance(error, HTTPException)
     if error.status_code == 400:  # the body is not UTF-8 or nested too deep: invalid like any other body
-        return build_problem(422, "Invalid request", "body: JSON cannot be decoded", request.state.request_id)
-    title = HTTPStatus(error.status_code).phrase
+        unreadable = InvalidRequest.for_field("body", "JSON cannot be decoded")
+        return build_error_response(unreadable, request.state.request_id)
+    title = _FRAMEWORK_TITLES.get(error.status_code) or HTTPStatus(error.status_code).phrase.capitalize()
     headers = dict(error.headers or {})
     detail = str(error.detail)
     if error.status_code == 404:

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/items", tags=["items"], route_class=WholePathRoute)
 Engine = Annotated[AnyEngine, Depends(get_state("engine"))]
 
 
-@router.get("/{item_id:id}", responses=declare_errors(404, 422, 500))
+@router.get("/{item_id:id}", operation_id="read_item", responses=declare_errors(404))
 async def item(item_id: Annotated[str, Path(min_length=1, max_length=128)], engine: Engine) -> CatalogueItem:
     """Return title, categories and popularity of an item."""
     servable = engine.servable  # read once: a hot swap may replace it

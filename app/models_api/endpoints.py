@@ -21,7 +21,7 @@ Repository = Annotated[ModelRepository, Depends(get_state("repository"))]
 Activator = Annotated[ModelActivator, Depends(get_state("activator"))]
 
 
-@router.get("/models", responses=declare_errors(500, 503))
+@router.get("/models", operation_id="list_models", responses=declare_errors(503))
 async def models(engine: EngineDependency, repository: Repository) -> Versions:
     """List all versions of the repository, oldest first, and the one that serves.
 
@@ -40,7 +40,7 @@ async def models(engine: EngineDependency, repository: Repository) -> Versions:
     )
 
 
-@router.post("/models/{version}/activate", responses=declare_errors(404, 409, 422, 500, 503))
+@router.post("/models/{version}/activate", operation_id="activate_model", responses=declare_errors(404, 409, 503))
 async def activate(
     version: Annotated[str, Path(min_length=1, max_length=128)],
     engine: EngineDependency,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Version(BaseModel):
@@ -25,7 +25,32 @@ class Version(BaseModel):
     scoring: dict[str, Any] = Field(description="scorers in use, and the timings that selected them")
 
 
+_VERSION: dict[str, Any] = {
+    "version": "20261128-101500",
+    "preset": "blossom",
+    "active": True,
+    "device": "cpu",
+    "dtype": "float32",
+    "runner": "native avx2",
+    "num_items": 3706,
+    "max_len": 200,
+    "created": "2026-11-28T10:15:00+00:00",
+    "figures": {"ndcg@10": 0.17},
+    "bytes": {"embedding": 98304},
+    "disk_bytes": 412000,
+    "scoring": {},
+}
+
+
 class Versions(BaseModel):
+    """All versions of the repository."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"models": [_VERSION], "active": "20261128-101500", "target_version": "20261128-101500"}]
+        }
+    )
+
     models: list[Version]
     active: str = Field(description="version that serves in the worker that answered")
     target_version: str = Field(description="desired version; workers converge to it unless it fails to load")
@@ -35,6 +60,16 @@ class Versions(BaseModel):
 
 
 class Activation(BaseModel):
+    """Outcome of an activation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"active": "20261128-101500", "target_version": "20261128-101500", "previous": "20261127-101500"}
+            ]
+        }
+    )
+
     active: str = Field(description="version that now serves in the worker that answered")
     target_version: str = Field(description="desired version; the other workers converge to it")
     previous: str = Field(description="version that served before; activate it to roll back")

@@ -31,11 +31,11 @@ from app.recommend.service import RecommendService
 log = logging.getLogger("nextup")
 router = APIRouter(tags=["recommend"], route_class=WholePathRoute)
 Service = Annotated[RecommendService, Depends(get_state("recommend"))]
-ERRORS = declare_errors(409, 413, 415, 422, 500, 503, 504)
+ERRORS = declare_errors(409, 503, 504)
 
 
 # Responses are built as dicts and not validated again: the response models serve OpenAPI, and a test keeps them equal.
-@router.post("/recommend", response_model=RecommendResponse, responses=ERRORS)
+@router.post("/recommend", operation_id="recommend", response_model=RecommendResponse, responses=ERRORS)
 async def recommend(body: RecommendRequest, request: Request, service: Service, deadline: Deadline) -> Response:
     """Return the k items that the user will most likely want next."""
     async with DisconnectGuard(request.receive):
@@ -44,7 +44,7 @@ async def recommend(body: RecommendRequest, request: Request, service: Service, 
     return Response(encode_response(recommendation, explain=body.explain), media_type="application/json")
 
 
-@router.post("/recommend/batch", response_model=BatchResponse, responses=ERRORS)
+@router.post("/recommend/batch", operation_id="recommend_batch", response_model=BatchResponse, responses=ERRORS)
 async def recommend_batch(body: BatchRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
     """Answer up to 256 requests; each has its own status, and an invalid request does not affect the others."""
     async with DisconnectGuard(request.receive):
@@ -53,7 +53,12 @@ async def recommend_batch(body: BatchRequest, request: Request, service: Service
     return JSONResponse({"responses": responses})
 
 
-@router.post("/similar", response_model=SimilarResponse, responses=declare_errors(404, 413, 415, 422, 500, 503, 504))
+@router.post(
+    "/similar",
+    operation_id="find_similar",
+    response_model=SimilarResponse,
+    responses=declare_errors(404, 503, 504),
+)
 async def similar(body: SimilarRequest, request: Request, service: Service, deadline: Deadline) -> JSONResponse:
     """Return the items whose vectors are most similar to the vector of an item."""
     async with DisconnectGuard(request.receive):

@@ -16,7 +16,7 @@ Service = Annotated[UserService, Depends(get_state("users"))]
 UserId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
-@router.get("/{user_id:id}/history", responses=declare_errors(422, 500, 503))
+@router.get("/{user_id:id}/history", operation_id="read_history", responses=declare_errors(503))
 async def history(user_id: UserId, service: Service) -> UserHistory:
     """Return the retained events of a user, oldest first."""
     stored = await service.read_history(user_id)
@@ -32,13 +32,13 @@ async def history(user_id: UserId, service: Service) -> UserHistory:
     return UserHistory(user_id=user_id, history_version=stored.version, events=events)
 
 
-@router.delete("/{user_id:id}", responses=declare_errors(422, 500, 503))
+@router.delete("/{user_id:id}", operation_id="erase_user", responses=declare_errors(503))
 async def erase(user_id: UserId, service: Service) -> ErasureReceipt:
     """Erase all data of a user; the receipt counts the removed keys. Idempotent."""
     return ErasureReceipt(user_id=user_id, keys_removed=await service.erase(user_id))
 
 
-@router.post("/{user_id:id}/merge", responses=declare_errors(413, 415, 422, 500, 503))
+@router.post("/{user_id:id}/merge", operation_id="merge_users", responses=declare_errors(503))
 async def merge(user_id: UserId, body: MergeRequest, service: Service) -> MergeReceipt:
     """Move the events of another id, such as an anonymous one, to this user, and erase that id. Idempotent."""
     merged = await service.merge(user_id, body.from_user)

@@ -99,7 +99,8 @@ async def test_rate_limited_key_gets_429_with_retry_after(
 
 async def test_schema_declares_bearer_keys(guarded: Service) -> None:
     schema = (await guarded.http.get("/openapi.json")).json()
-    assert schema["security"] == [{"key": []}]
+    assert schema["paths"]["/recommend"]["post"]["security"] == [{"key": []}]
+    assert schema["paths"]["/livez"]["get"]["security"] == []
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 

@@ -50,7 +50,9 @@ async def test_framework_errors_are_problems(method: str, path: str, status: int
     response = await service.http.request(method, path)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     problem = response.json()
-    assert {"type", "title", "status", "detail", "request_id"} == set(problem)
+    assert {"type", "title", "status", "detail", "request_id", "errors"} == set(problem)
+    assert problem["type"] == f"urn:nextup:problem:{ {404: 'not-found', 405: 'method-not-allowed'}[status] }"
+    assert problem["errors"] == []
     assert problem["request_id"] == response.headers["x-request-id"]
 
 

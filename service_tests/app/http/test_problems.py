@@ -39,7 +39,8 @@ async def test_invalid_body_gets_422_that_names_the_field(
     assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
     assert problem["detail"].startswith(field)
     assert detail in problem["detail"]
-    assert [error["field"] for error in problem.get("errors", [{"field": "body"}])] == [field]
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert problem["type"] == "urn:nextup:problem:invalid-request"
 
 
 async def test_failed_batch_entry_does_not_affect_the_others(
