@@ -50,6 +50,7 @@ class RequestMiddleware:
         self._max_body = max_body_bytes
         self._cors = cors
         self._root_path = root_path
+        self._adapts = bool(root_path) or cors is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +68,8 @@ class RequestMiddleware:
         stages: dict[str, Stage] = {}
         state["stages"] = stages
         code = CLIENT_CLOSED_REQUEST
-        scope, send = self._adapt(scope, send)
+        if self._adapts or method == "HEAD":
+            scope, send = self._adapt(scope, send)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal code
@@ -82,10 +84,11 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if answer := self._answer_early(scope, headers, request_id):
-                await answer(scope, receive, send_with_headers)
-            else:
-                await self._app(scope, self._limit_body(receive), send_with_headers)
+            fault = self._checks.find_fault(scope, headers)
+            app = self._app if fault is None and self._cors is None else self._choose_app(fault, scope, request_id)
+            if b"content-length" not in headers or b"transfer-encoding" in headers:
+                receive = self._limit_body(receive)
+            await app(scope, receive, send_with_headers)
         except ClientDisconnected:
             pass  # counted below under CLIENT_CLOSED_REQUEST
         except Exception:
@@ -112,15 +115,17 @@ class RequestMiddleware:
             return {**scope, "method": "GET"}, _drop_body(send)
         return scope, send
 
-    def _answer_early(self, scope: Scope, headers: dict[bytes, bytes], request_id: str) -> ASGIApp | None:
-        """Return the response to a request that the application does not see: one that is rejected, or a preflight."""
-        answer: ASGIApp | ServiceError | None = self._checks.find_fault(scope, headers)
+    def _choose_app(self, fault: ServiceError | None, scope: Scope, request_id: str) -> ASGIApp:
+        """Return what answers the request: an error, the rules for other origins, or the application."""
+        answer: ASGIApp | ServiceError | None = fault
         if answer is None and self._cors is not None:
             answer = self._cors.answer_preflight(scope)
+        if answer is None:
+            return self._app
         return build_error_response(answer, request_id) if isinstance(answer, ServiceError) else answer
 
     def _limit_body(self, receive: Receive) -> Receive:
-        """Wrap `receive` to count bytes, because a chunked body does not announce its length."""
+        """Wrap `receive` to count the bytes of a chunked body. An announced length has been checked, and binds the server."""
         size = 0
 
         async def receive_counted() -> Message:

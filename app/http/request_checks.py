@@ -48,7 +48,7 @@ class AllowedHosts:
 
 class RequestChecks:
     def __init__(self, hosts: AllowedHosts, *, max_body_bytes: int) -> None:
-        self._hosts = hosts
+        self._includes_host = hosts.includes
         self._max_body = max_body_bytes
 
     @classmethod
@@ -58,23 +58,26 @@ class RequestChecks:
     def find_fault(self, scope: Scope, headers: Headers) -> ServiceError | None:
         """Return why the request is rejected; None for a request that may proceed. `headers` are CHECKED_HEADERS."""
         host = headers.get(b"host")
-        if host is not None and not self._hosts.includes(host):
+        if host is not None and not self._includes_host(host):
             return MisdirectedRequest(
                 f"this service does not serve the host {host[:80].decode('latin-1')!r}; add it to NEXTUP_ALLOWED_HOSTS"
             )
         if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b"\xff"):
             return InvalidRequest.for_field("path", "must be UTF-8, percent-encoded")
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or len(length) > 18 or int(length) > self._max_body:
+        length = headers.get(b"content-length")
+        if length is not None and (not length.isdigit() or len(length) > 18 or int(length) > self._max_body):
             return ContentTooLarge.for_limit(self._max_body)
-        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-        if encoding not in (b"identity", b""):
+        if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() not in (b"identity", b""):
+            encoding = headers[b"content-encoding"][:80].decode("latin-1")
             return UnsupportedMediaType(
-                f"Content-Encoding must be identity (got {encoding[:80].decode('latin-1')}); send the body uncompressed"
+                f"Content-Encoding must be identity (got {encoding}); send the body uncompressed"
             )
-        if scope["method"] == "POST" and not _is_json(headers) and _requires_json(headers, length):
-            media_type = _get_media_type(headers).decode("latin-1")
-            return UnsupportedMediaType(f"Content-Type must be application/json (got {media_type[:80] or 'none'})")
+        # The first comparison decides almost every request.
+        if headers.get(b"content-type") != b"application/json" and scope["method"] == "POST":
+            media_type = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+            if media_type != b"application/json" and _requires_json(headers):
+                detail = f"Content-Type must be application/json (got {media_type[:80].decode('latin-1') or 'none'})"
+                return UnsupportedMediaType(detail)
         return None
 
 
@@ -87,26 +90,18 @@ def _is_utf8(raw_path: bytes) -> bool:
     return True
 
 
-def _requires_json(headers: Headers, length: bytes) -> bool:
+def _requires_json(headers: Headers) -> bool:
     """Whether a POST needs the type of JSON: with a body, or from a page of another site, even without a body.
 
     A page may send any other type to another site without asking (CSRF). For JSON, the browser asks first.
     """
-    if int(length) or b"transfer-encoding" in headers or b"content-type" in headers:
+    if int(headers.get(b"content-length", b"0")) or b"transfer-encoding" in headers or b"content-type" in headers:
         return True
     site = headers.get(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
     origin = headers.get(b"origin")
     return origin is not None and origin.rpartition(b"//")[2] != headers.get(b"host")
-
-
-def _is_json(headers: Headers) -> bool:
-    return _get_media_type(headers) == b"application/json"
-
-
-def _get_media_type(headers: Headers) -> bytes:
-    return headers.get(b"content-type", b"").split(b";")[0].strip().lower()
 
 
 def _strip_port(host: str) -> str:
