@@ -11,6 +11,7 @@ ServiceError
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── ArtifactRejected 409      the version fails to load or its golden outputs do not match
 ├── ActivationInProgress 409  another version is being loaded; Retry-After
+├── DamagedHistory 500        the stored values of a user cannot be read; erase the user
 ├── TooManyRequests 429       the API key exceeds its rate limit; Retry-After
 ├── Overloaded 503            the queue is full or the deadline cannot be met; Retry-After
 ├── Draining 503              the service is shutting down; Retry-After
@@ -100,6 +101,16 @@ class ArtifactRejected(ServiceError):
 class ActivationInProgress(ServiceError):
     status, title, retry_after_s = 409, "Activation in progress", 1.0
     detail = "another version is being loaded; retry when it has finished"
+
+
+class DamagedHistory(ServiceError):
+    """The stored values of one user contradict each other or are not those of a history."""
+
+    status, title = 500, "History is damaged"
+
+    @classmethod
+    def with_reason(cls, reason: str) -> "DamagedHistory":
+        return cls(f"the stored history of this user is damaged: {reason}; erase the user to start again")
 
 
 class TooManyRequests(ServiceError):

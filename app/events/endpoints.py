@@ -37,5 +37,6 @@ async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
         "late": counts["late"],
         "invalid": counts["invalid"],
         "ignored": counts["ignored"],
+        "failed": counts["failed"],
     }
     return JSONResponse(content, status_code=202)

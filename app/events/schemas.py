@@ -81,16 +81,17 @@ class EventsRequest(BaseModel):
 class EventResult(BaseModel):
     """Outcome of one event."""
 
-    status: Literal["stored", "duplicate", "late", "invalid", "ignored"] = Field(
-        description="ignored: valid, but its type does not enter histories, so it is not stored"
+    status: Literal["stored", "duplicate", "late", "invalid", "ignored", "failed"] = Field(
+        description="ignored: valid, but its type does not enter histories, so it is not stored; failed: the stored "
+        "history of the user is damaged"
     )
     history_version: int | None = Field(
-        default=None, description="version of the history after this event; absent if it is invalid or ignored"
+        default=None, description="version of the history after this event; absent if it is not stored"
     )
     known_item: bool | None = Field(
         default=None, description="whether the serving model knows the item; absent if the event is invalid"
     )
-    detail: str | None = Field(default=None, description="why the event is invalid or ignored")
+    detail: str | None = Field(default=None, description="why the event is not stored")
     errors: list[FieldProblem] | None = Field(
         default=None, max_length=MAX_FIELD_ERRORS, description="invalid fields of the event"
     )
@@ -107,6 +108,7 @@ _RESPONSE: dict[str, Any] = {
     "late": 0,
     "invalid": 1,
     "ignored": 0,
+    "failed": 0,
 }
 
 
@@ -121,3 +123,4 @@ class EventsResponse(BaseModel):
     late: int
     invalid: int
     ignored: int
+    failed: int

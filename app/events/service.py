@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.errors import FieldError, InvalidRequest
+from app.errors import DamagedHistory, FieldError, InvalidRequest
 from app.events.history_types import HistoryTypes
 from app.events.schemas import MAX_FIELD_ERRORS, Event, EventResult
 from app.http.field_problems import MAX_PROBLEMS, FieldProblem, format_detail, list_field_problems
@@ -34,8 +34,8 @@ class EventService:
     async def ingest(self, raw_events: Sequence[Any]) -> list[EventResult]:
         """Store the valid events and return one result per event, in order.
 
-        InvalidRequest if every event is invalid. After StoreUnavailable none, some or all of them are stored; it is
-        safe to send the same events again.
+        InvalidRequest if every event is invalid; DamagedHistory if that is why none is stored. After StoreUnavailable
+        none, some or all of them are stored; it is safe to send the same events again.
         """
         started_at, now_ms = time.perf_counter(), time.time_ns() // 1_000_000
         parsed = [self._parse_event(raw, now_ms) for raw in raw_events]
@@ -43,7 +43,12 @@ class EventService:
             EVENTS.labels("invalid").inc(len(parsed))
             raise _reject_all(parsed)
         events = [event for event in parsed if isinstance(event, NewEvent)]
-        appended = iter(await self._store.append(events) if events else [])
+        outcomes = await self._store.append_each(events) if events else []
+        damaged = [outcome for outcome in outcomes if isinstance(outcome, DamagedHistory)]
+        if damaged and len(damaged) == len(outcomes):
+            EVENTS.labels("failed").inc(len(damaged))
+            raise damaged[0]
+        appended = iter(outcomes)
         if events:
             EVENT_VISIBLE.observe(time.perf_counter() - started_at)
         results = [self._to_result(event, next(appended)) if isinstance(event, NewEvent) else event for event in parsed]
@@ -71,7 +76,9 @@ class EventService:
             detail=self._history_types.explain_exclusion(event.type),
         )
 
-    def _to_result(self, event: NewEvent, result: AppendResult) -> EventResult:
+    def _to_result(self, event: NewEvent, result: AppendResult | DamagedHistory) -> EventResult:
+        if isinstance(result, DamagedHistory):
+            return EventResult(status="failed", known_item=self._is_known(event.item_id), detail=result.detail)
         return EventResult(
             status=result.status, history_version=result.history_version, known_item=self._is_known(event.item_id)
         )

@@ -125,7 +125,7 @@ class RequestMiddleware:
         return build_error_response(answer, request_id) if isinstance(answer, ServiceError) else answer
 
     def _limit_body(self, receive: Receive) -> Receive:
-        """Wrap `receive` to count the bytes of a chunked body. An announced length has been checked, and binds the server."""
+        """Wrap `receive` to count the bytes of a chunked body; an announced length has been checked already."""
         size = 0
 
         async def receive_counted() -> Message:

@@ -12,7 +12,13 @@ MAX_HISTORY, MAX_EXCLUDE, MAX_CANDIDATES, MAX_CATEGORIES, MAX_REQUESTS = 10_000,
 Reason = TypeAliasType(
     "Reason",
     Literal[
-        "unknown_user", "no_known_items", "overloaded", "model_unavailable", "store_unavailable", "no_eligible_items"
+        "unknown_user",
+        "no_known_items",
+        "overloaded",
+        "model_unavailable",
+        "store_unavailable",
+        "damaged_history",
+        "no_eligible_items",
     ],
 )
 ServedBy = TypeAliasType("ServedBy", Literal["model", "popularity"])

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
+from app.errors import DamagedHistory, HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
 from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s, find_popular_items
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
@@ -114,6 +114,10 @@ class RecommendService:
             if request.min_history_version:
                 raise
             return EMPTY_HISTORY, "store_unavailable"
+        except DamagedHistory:
+            if request.min_history_version:
+                raise
+            return EMPTY_HISTORY, "damaged_history"
         times["store"] = started_at, time.perf_counter() - started_at
         if request.min_history_version is not None and stored.version < request.min_history_version:
             raise HistoryBehind(

@@ -8,7 +8,7 @@ each id is looked up once per process and kept in a cache of bounded size.
 import asyncio
 from collections.abc import Callable, Iterable
 
-from app.errors import Overloaded, StoreUnavailable
+from app.errors import DamagedHistory, Overloaded, StoreUnavailable
 from app.stores.history import HistoryStore
 from models.catalogue.item_key import ItemKeys, item_keys
 
@@ -36,7 +36,7 @@ class UnknownItemResolver:
             try:
                 async with asyncio.timeout_at(deadline):
                     stored = await self._store.read_history(user_id)
-            except (StoreUnavailable, Overloaded, TimeoutError):
+            except (StoreUnavailable, DamagedHistory, Overloaded, TimeoutError):
                 pass
             else:
                 self._remember({event.item_id for event in stored.events if not self._is_known(event.item_id)})

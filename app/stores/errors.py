@@ -1,6 +1,6 @@
 """Errors of the history store that do not mean that Redis is unavailable (that is `app.errors.StoreUnavailable`).
 
-The services map them to HTTP statuses. The first two are ValueErrors, so commands print them as mistakes of the caller.
+The services map them to HTTP statuses. They are ValueErrors, so commands print them as mistakes of the caller.
 """
 
 
@@ -10,7 +10,3 @@ class InvalidId(ValueError):
 
 class InvalidEvent(ValueError):
     """An event that the record format cannot hold; the text names the field."""
-
-
-class DamagedHistory(RuntimeError):
-    """The two stored values of a user contradict each other."""

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 
 from app.batching.batcher import BatchObserver
+from app.errors import DamagedHistory
 from app.settings import Settings
 from app.stores.entries import encode_entry
 from app.stores.history_reads import HistoryReads
 from app.stores.keys import EVENTS_PATTERN, HistoryLimits, build_user_keys, parse_user_id
 from app.stores.records import RECORD, NewEvent, decode_records, get_retained_records
-from app.stores.redis.client import ConcurrencyLimiter, RedisClient, Script, StoreObserver, make_pipeline
+from app.stores.redis.client import ConcurrencyLimiter, RedisClient, Script, StoreObserver, is_data_error, make_pipeline
 from app.stores.redis.pipelines import Command, ReplicaAcks
 from app.stores.redis.usage import collect_usage, ping_primaries
 from app.stores.results import (
@@ -23,6 +24,7 @@ from app.stores.results import (
     StoreUsage,
     decode_append_results,
     decode_history,
+    report_damage,
 )
 
 MAX_EVENTS_PER_CALL = 2_000
@@ -84,7 +86,8 @@ class HistoryStore:
 
     async def read_history(self, user_id: str) -> EventHistory:
         snapshot = await self.read_snapshot(user_id)
-        events = list(decode_records(get_retained_records(snapshot.events)))
+        with report_damage():
+            events = list(decode_records(get_retained_records(snapshot.events)))
         return EventHistory(decode_history(snapshot.items).version, events)
 
     async def read_snapshot(self, user_id: str) -> HistorySnapshot:
@@ -100,9 +103,18 @@ class HistoryStore:
         """Append events of any users and return one result per event, in their order.
 
         Each user's events are applied in event-time order (ties keep their order), in one atomic step per
-        MAX_EVENTS_PER_CALL. Appending is idempotent: after StoreUnavailable, repeat the same call.
+        MAX_EVENTS_PER_CALL. Appending is idempotent: after StoreUnavailable, repeat the same call. DamagedHistory if
+        the history of a user cannot be changed; the events of all others are stored.
         """
-        results: dict[int, AppendResult] = {}
+        results = await self.append_each(events)
+        for result in results:
+            if isinstance(result, DamagedHistory):
+                raise result
+        return [result for result in results if isinstance(result, AppendResult)]
+
+    async def append_each(self, events: Sequence[NewEvent]) -> list[AppendResult | DamagedHistory]:
+        """Append like `append`; a user whose history is damaged does not affect the events of others."""
+        results: dict[int, AppendResult | DamagedHistory] = {}
         for calls in _group_into_pipelines(_group_by_user(events)):
             raw_calls = [
                 (
@@ -112,19 +124,38 @@ class HistoryStore:
                 )
                 for user_id, indices in calls
             ]
-            for (_, indices), call_results in zip(calls, await self.append_records(raw_calls), strict=True):
+            for (_, indices), reply in zip(calls, await self._append_records(raw_calls), strict=True):
+                call_results = [reply] * len(indices) if isinstance(reply, DamagedHistory) else reply
                 results.update(zip(indices, call_results, strict=True))
         return [results[index] for index in range(len(events))]
 
     async def append_records(self, calls: Iterable[tuple[str, bytes, bytes]]) -> list[list[AppendResult]]:
         """Run one script call per (user, entries, records in event-time order), all in one pipeline."""
+        results = []
+        for reply in await self._append_records(calls):
+            if isinstance(reply, DamagedHistory):
+                raise reply
+            results.append(reply)
+        return results
+
+    async def _append_records(
+        self, calls: Iterable[tuple[str, bytes, bytes]]
+    ) -> list[list[AppendResult] | DamagedHistory]:
         script_calls = [
             (build_user_keys(user_id), (*self._limits, entries, records, self._waits))
             for user_id, entries, records in calls
         ]
-        async with self._limiter.slot("append"):
-            replies = await self._append.run(self._pipeline, script_calls, self._acks)
-        return [decode_append_results(version, codes) for version, codes in replies]
+        results: list[list[AppendResult] | DamagedHistory] = []
+        async with self._limiter.slot("append") as operation:
+            for reply in await self._append.run_each(self._pipeline, script_calls, self._acks):
+                if not isinstance(reply, Exception):
+                    results.append(decode_append_results(*reply))
+                elif is_data_error(reply):
+                    results.append(DamagedHistory.with_reason("Redis rejects the events"))
+                    operation.partially_failed = True
+                else:
+                    raise reply
+        return results
 
     async def append_snapshot(self, user_id: str, snapshot: HistorySnapshot) -> list[AppendResult]:
         """Append the retained events of a snapshot, under the identities that they already have."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from app.batching.batcher import Batcher, BatchObserver
-from app.errors import Draining
+from app.errors import DamagedHistory, Draining
 from app.stores.keys import build_items_key
 from app.stores.redis.client import ConcurrencyLimiter
 from app.stores.redis.pipelines import CommandPipeline
@@ -42,8 +42,9 @@ class HistoryReads:
     async def read(self, user_id: str, deadline: float | None = None) -> StoredHistory:
         """Read the history of a user.
 
-        InvalidId for an id that cannot be a key; StoreUnavailable if the command that held this read failed;
-        DeadlineExceeded at the deadline; Overloaded if the queue is full; Draining after `close`.
+        InvalidId for an id that cannot be a key; DamagedHistory if its value cannot be decoded; StoreUnavailable if the
+        command that held this read failed; DeadlineExceeded at the deadline; Overloaded if the queue is full; Draining
+        after `close`.
         """
         key = build_items_key(user_id)  # before queueing: an invalid id must not fail the whole command
         return await self._get_batcher(self._pipeline.node_for(key)).submit(key, deadline)
@@ -79,8 +80,14 @@ class HistoryReads:
             if len(errors) == len(values):
                 raise errors[0]
             operation.partially_failed = bool(errors)
-        histories: dict[bytes, StoredHistory | Exception] = {
-            key: operation.to_store_unavailable(value) if isinstance(value, Exception) else decode_history(value)
-            for key, value in zip(unique_keys, values, strict=True)
-        }
+            histories: dict[bytes, StoredHistory | Exception] = {}
+            for key, value in zip(unique_keys, values, strict=True):
+                if isinstance(value, Exception):
+                    histories[key] = operation.to_store_unavailable(value)
+                    continue
+                try:
+                    histories[key] = decode_history(value)
+                except DamagedHistory as error:  # of this user only
+                    histories[key] = error
+                    operation.partially_failed = True
         return [histories[key] for key in keys]

@@ -75,11 +75,13 @@ def _encode_record(event: NewEvent) -> bytes:
 
 
 def decode_records(records: bytes) -> Iterator[HistoryEvent]:
+    """Decode joined records; struct.error or ValueError if they are not records."""
     offset = 0
     while offset < len(records):
         timestamp_ms, _, flags, tail_bytes = RECORD.unpack_from(records, offset)
         offset += RECORD.size
         tail, offset = records[offset : offset + tail_bytes], offset + tail_bytes
+        _check_end(offset, records)
         event_type = recommendation_id = None
         if flags & HAS_TYPE:
             event_type, tail = _take_prefixed(tail)
@@ -94,6 +96,7 @@ def split_records(records: bytes) -> list[bytes]:
     while offset < len(records):
         *_, tail_bytes = RECORD.unpack_from(records, offset)
         end = offset + RECORD.size + tail_bytes
+        _check_end(end, records)
         parts.append(records[offset:end])
         offset = end
     return parts
@@ -104,7 +107,13 @@ def get_retained_records(events_value: bytes | None) -> bytes:
     if not events_value:
         return b""
     *_, first_retained = EVENTS_HEADER.unpack_from(events_value)
+    _check_end(first_retained, events_value)
     return events_value[first_retained:]
+
+
+def _check_end(end: int, value: bytes) -> None:
+    if end > len(value):
+        raise ValueError(f"a record ends at byte {end} of {len(value)}")
 
 
 def _encode_prefixed(text: str, name: str) -> bytes:

@@ -1,11 +1,14 @@
 """Return types of the history store, and how they are decoded from the replies of Redis and history.lua."""
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Literal, NamedTuple
 
+from app.errors import DamagedHistory
 from app.stores.entries import ENTRY_BYTES, NO_ENTRIES, Entries, EventTimes, decode_items_value
-from app.stores.errors import DamagedHistory
 from app.stores.records import HistoryEvent, get_retained_records, split_records
 from models.catalogue.item_key import ItemKeys
 
@@ -67,12 +70,11 @@ class HistorySnapshot:
 
         DamagedHistory if the two values do not hold the same number of events.
         """
-        records = split_records(get_retained_records(self.events))
+        with report_damage():
+            records = split_records(get_retained_records(self.events))
         entries = decode_history(self.items).entries.tobytes()
         if len(entries) != ENTRY_BYTES * len(records):
-            raise DamagedHistory(
-                f"the stored history is damaged: {len(records)} events, but {len(entries) // ENTRY_BYTES} item entries"
-            )
+            raise DamagedHistory.with_reason(f"{len(records)} events, but {len(entries) // ENTRY_BYTES} item entries")
         return [
             (
                 entries[ENTRY_BYTES * first : ENTRY_BYTES * (first + max_events)],
@@ -93,8 +95,21 @@ class AppendResult:
 EMPTY_HISTORY = StoredHistory(0, NO_ENTRIES)
 
 
+@contextmanager
+def report_damage() -> Iterator[None]:
+    """Raise DamagedHistory for a value of Redis that cannot be decoded."""
+    try:
+        yield
+    except (struct.error, ValueError, IndexError) as error:
+        raise DamagedHistory.with_reason(str(error) or type(error).__name__) from error
+
+
 def decode_history(items_value: bytes | None) -> StoredHistory:
-    return StoredHistory(*decode_items_value(items_value)) if items_value else EMPTY_HISTORY
+    """Decode the `items` value; DamagedHistory if it is not one."""
+    if not items_value:
+        return EMPTY_HISTORY
+    with report_damage():
+        return StoredHistory(*decode_items_value(items_value))
 
 
 def decode_append_results(version: int, codes: bytes) -> list[AppendResult]:

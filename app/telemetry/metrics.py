@@ -131,7 +131,7 @@ for _reason in ("overloaded", "deadline_unmeetable", "deadline", "draining", "ra
     REJECTED.labels(_reason)
 for _result in ("ok", "rejected", "busy"):
     MODEL_RELOADS.labels(_result)
-for _result in ("stored", "duplicate", "late", "invalid", "ignored"):
+for _result in ("stored", "duplicate", "late", "invalid", "ignored", "failed"):
     EVENTS.labels(_result)
 for _result in ("exported", "dropped", "failed"):
     SPANS.labels(_result)

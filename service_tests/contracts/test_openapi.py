@@ -42,7 +42,7 @@ PUBLIC = {"/livez", "/healthz", "/readyz"}
 PROBLEM_TYPES = {
     *("invalid-request", "unauthorized", "forbidden", "not-found", "content-too-large", "unsupported-media-type"),
     *("misdirected-request", "history-is-behind", "artifact-rejected", "activation-in-progress", "too-many-requests"),
-    *("overloaded", "draining", "store-unavailable", "model-unavailable", "deadline-exceeded"),
+    *("overloaded", "draining", "store-unavailable", "model-unavailable", "deadline-exceeded", "history-is-damaged"),
 }
 """Problem types, which callers compare, so they must not change."""
 

@@ -1,6 +1,7 @@
 """Redis access for this package: limited concurrency, measured operations, and one kind of error."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,13 +11,16 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import StoreUnavailable
 from app.stores.redis.cluster_pipelines import ClusterCommandPipeline
 from app.stores.redis.pipelines import REDIS_ERRORS, Command, CommandPipeline, ReplicaAcks, ServerCommandPipeline
 
 RedisClient = Redis | RedisCluster
+_ADDRESS = re.compile(r"[\w.-]+:\d{2,5}\b|(?<!\w)/[\w./-]+|\b\d+(?:\.\d+){3}\b")
 
 
 def make_pipeline(client: RedisClient) -> CommandPipeline:
@@ -42,8 +46,19 @@ class StoreOperation:
         self.partially_failed = False
 
     def to_store_unavailable(self, error: Exception) -> StoreUnavailable:
-        """Convert an error of Redis to the error that callers see."""
-        return StoreUnavailable(f"Redis operation {self._name!r} failed: {(str(error) or type(error).__name__)[:200]}")
+        """Convert an error of Redis to the error that callers see, which names no host, port or path."""
+        unavailable = StoreUnavailable(f"Redis operation {self._name!r} failed: {_describe_failure(error)}")
+        unavailable.__cause__ = error
+        return unavailable
+
+
+def _describe_failure(error: Exception) -> str:
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return "no answer in time"
+    if isinstance(error, RedisConnectionError | OSError):
+        return "no connection"
+    text = str(error) or type(error).__name__
+    return _ADDRESS.sub("…", text)[:200]
 
 
 class ConcurrencyLimiter:
@@ -103,6 +118,19 @@ class Script:
 
         If some calls fail, the first error is raised after all have been tried.
         """
+        replies = await self.run_each(pipeline, calls, replicas)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def run_each(
+        self,
+        pipeline: CommandPipeline,
+        calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
+        replicas: ReplicaAcks | None = None,
+    ) -> list[Any]:
+        """Run like `run`, but return the error of a call that failed in place of its reply."""
         commands = [Command(keys[0], ("EVALSHA", self._sha, len(keys), *keys, *arguments)) for keys, arguments in calls]
         replies = await pipeline.send(commands, replicas=replicas)
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -110,7 +138,16 @@ class Script:
             retried = await pipeline.send([commands[index] for index in missing], script=self._text, replicas=replicas)
             for index, reply in zip(missing, retried, strict=True):
                 replies[index] = reply
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
         return replies
+
+
+_SERVER_ERRORS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
+
+
+def is_data_error(error: Exception) -> bool:
+    """Whether a script failed because of the values under its keys, which no retry changes."""
+    if type(error) is not ResponseError:  # a subclass is an error of the server
+        return False
+    text = str(error)
+    is_from_script = "WRONGTYPE" in text or "user_script" in text
+    return is_from_script and not any(code in text for code in _SERVER_ERRORS)

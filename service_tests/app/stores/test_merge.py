@@ -6,8 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.errors import InvalidRequest, StoreUnavailable
-from app.stores.errors import DamagedHistory
+from app.errors import DamagedHistory, InvalidRequest, StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.keys import build_user_keys
 from app.stores.records import NewEvent
@@ -61,7 +60,7 @@ async def test_merging_a_user_into_itself_is_rejected_and_keeps_its_events(
 async def test_invalid_ids_are_rejected_as_invalid_requests(store: HistoryStore, new_user: Callable[[], str]) -> None:
     users = UserService(store)
     for call in (users.read_history("\ud800"), users.erase("\ud800"), users.merge(new_user(), "\ud800")):
-        with pytest.raises(InvalidRequest, match="user_id must be valid Unicode text"):
+        with pytest.raises(InvalidRequest, match="user_id: must be valid Unicode text"):
             await call
 
 
