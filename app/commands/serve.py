@@ -24,6 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from app.cli.listening import Address, bind_listener, bind_unix_listener, call_when_ready
 from app.commands.options.serve import ServeOptions
 from app.environment import find_unknown_variables, load_settings
+from app.http.server import build_server_options
 from app.model_repository.repository import ModelRepository
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
@@ -91,6 +92,7 @@ def _serve(settings: Settings, listener: socket.socket, *, multiprocess: bool) -
         log_config=log_config(settings.log_format),
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        **build_server_options(settings),
     )
     if not multiprocess:
         server = uvicorn.Server(config)

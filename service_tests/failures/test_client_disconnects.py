@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.http.server import build_server_options
 from app.lifespan import AppState
 from app.main import create_app
 from app.settings import Settings
@@ -28,7 +29,8 @@ class SocketService:
 @asynccontextmanager
 async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]:
     """Run a service in this event loop, behind uvicorn."""
-    config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", ws="none")
+    options = build_server_options(settings)
+    config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", ws="none", **options)
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())
     await wait_until(lambda: server.started)
