@@ -23,7 +23,11 @@ ServiceError
 errors into responses (problem+json).
 """
 
+import re
 from collections.abc import Mapping, Sequence
+
+_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:'\"]+/)*")
+"""Folders in front of the name of a file or of an artifact."""
 
 FieldError = Mapping[str, str]
 """An invalid field: its path as `field`, the reason as `detail`."""
@@ -43,6 +47,11 @@ class ServiceError(Exception):
         if retry_after_s is not None:
             self.retry_after_s = retry_after_s
         super().__init__(self.detail)
+
+    @property
+    def public_detail(self) -> str:
+        """`detail` as callers see it; the log has all of it."""
+        return self.detail
 
 
 class InvalidRequest(ServiceError):
@@ -94,7 +103,15 @@ class HistoryBehind(ServiceError):
     status, title = 409, "History is behind"
 
 
-class ArtifactRejected(ServiceError):
+class LocalError(ServiceError):
+    """An error whose text names files of this machine: callers see their names, but not their folders."""
+
+    @property
+    def public_detail(self) -> str:
+        return _FOLDERS.sub("", self.detail)
+
+
+class ArtifactRejected(LocalError):
     status, title = 409, "Artifact rejected"
 
 
@@ -126,11 +143,11 @@ class Draining(ServiceError):
     detail = "the service is shutting down"
 
 
-class StoreUnavailable(ServiceError):
+class StoreUnavailable(LocalError):
     status, title, retry_after_s = 503, "Store unavailable", 1.0
 
 
-class ModelUnavailable(ServiceError):
+class ModelUnavailable(LocalError):
     status, title, retry_after_s = 503, "Model unavailable", 1.0
 
 

@@ -138,8 +138,8 @@ class Settings(EdgeSettings):
     @field_validator("api_keys")
     @classmethod
     def _check_keys(cls, secret: SecretStr) -> SecretStr:
-        ApiKeys(secret.get_secret_value())
-        return secret
+        # A text of commas and blanks has no key.
+        return secret if len(ApiKeys(secret.get_secret_value())) else SecretStr("")
 
     @field_validator("redis_url", "metrics_key")
     @classmethod

@@ -83,4 +83,6 @@ def make_replica_settings(settings: Settings, ray: RaySettings) -> Settings:
             "NEXTUP_RAY_METRICS_PORT: cannot be combined with NEXTUP_METRICS_KEY, because these ports check no key; "
             "unset one of the two"
         )
-    return settings.model_copy(update={"torch_threads": settings.torch_threads or max(1, int(ray.num_cpus))})
+    changes = {"torch_threads": settings.torch_threads or max(1, int(ray.num_cpus))}
+    # Ray's proxies listen, not this process, so its address does not tell which hosts are local.
+    return settings.model_copy(update={**changes, "allowed_hosts": settings.allowed_hosts or "*"})

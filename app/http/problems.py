@@ -69,7 +69,7 @@ def build_error_response(error: ServiceError, request_id: str) -> Response:
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     errors = error.errors if isinstance(error, InvalidRequest) else ()
-    return build_problem(error.status, error.title, error.detail, request_id, errors=errors, headers=headers)
+    return build_problem(error.status, error.title, error.public_detail, request_id, errors=errors, headers=headers)
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -54,7 +54,7 @@ class ModelManager:
         async with self._load_lock:
             stored = await asyncio.to_thread(self._repository.find, version)
             if stored is None:
-                raise NotFound(f"there is no version {version!r} in {self._repository.path}")
+                raise NotFound(f"there is no version {version!r}; GET /models lists all versions")
             previous = self.servable.version
             if previous == version == await self._get_target_version():
                 return previous

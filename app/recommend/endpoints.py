@@ -73,7 +73,7 @@ async def _recommend_entry(service: RecommendService, entry: Any, deadline: floa
     except ValidationError as error:
         return {"status": 422, "detail": format_detail(list_field_problems(error.errors()))}
     except ServiceError as error:
-        return {"status": error.status, "detail": error.detail}
+        return {"status": error.status, "detail": error.public_detail}
     except Exception:  # an internal error of one entry must not fail the others
         log.exception("an entry of batch request %s failed", request.state.request_id)
         return {"status": 500, "detail": INTERNAL_ERROR}

@@ -28,7 +28,7 @@ async def app(settings: Settings) -> AsyncIterator[LifespanStateMiddleware]:
 
 @pytest.fixture
 async def http(app: LifespanStateMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://nextup.test") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 
 

@@ -111,7 +111,9 @@ async def test_model_bytes_describe_the_active_version(running: Running, tmp_pat
 
 async def test_unpublished_version_is_not_found(running: Running) -> None:
     for version in ("20200101-000000-abcdefab", "..", "current", "manifest.json"):
-        assert (await running.activate(version)).status_code == 404
+        response = await running.activate(version)
+        assert response.status_code == 404
+        assert str(running.folder.parent) not in response.text
     assert await running.get_serving_version() == running.first
 
 
@@ -122,6 +124,7 @@ async def test_corrupt_version_is_rejected_and_the_old_one_keeps_serving(running
     response = await running.activate(running.second)
     assert (response.status_code, response.json()["title"]) == (409, "Artifact rejected")
     assert name in response.json()["detail"]
+    assert str(running.folder.parent) not in response.text, "callers see no folder of this machine"
     assert await running.get_serving_version() == running.first
     assert (running.folder / "current").read_text() == f"{running.first}\n", "the target of the other workers is kept"
     assert await running.count_reloads("rejected") == rejected_before + 1
