@@ -4,6 +4,7 @@ The store provides idempotency, order and trimming.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,53 +39,60 @@ class EventService:
         none, some or all of them are stored; it is safe to send the same events again.
         """
         started_at, now_ms = time.perf_counter(), time.time_ns() // 1_000_000
-        parsed = [self._parse_event(raw, now_ms) for raw in raw_events]
-        if all(isinstance(event, EventResult) and event.status == "invalid" for event in parsed):
+        parsed = [_parse_event(raw, now_ms) for raw in raw_events]
+        valid = [event for event in parsed if isinstance(event, NewEvent)]
+        if not valid:
             EVENTS.labels("invalid").inc(len(parsed))
             raise _reject_all(parsed)
-        events = [event for event in parsed if isinstance(event, NewEvent)]
+        events = [event for event in valid if self._history_types.includes(event.type)]
         outcomes = await self._store.append_each(events) if events else []
         damaged = [outcome for outcome in outcomes if isinstance(outcome, DamagedHistory)]
         if damaged and len(damaged) == len(outcomes):
             EVENTS.labels("failed").inc(len(damaged))
             raise damaged[0]
-        appended = iter(outcomes)
         if events:
             EVENT_VISIBLE.observe(time.perf_counter() - started_at)
-        results = [self._to_result(event, next(appended)) if isinstance(event, NewEvent) else event for event in parsed]
-        for result in results:
-            EVENTS.labels(result.status).inc()
+        results = self._build_results(parsed, outcomes)
+        for status, count in Counter(result.status for result in results).items():
+            EVENTS.labels(status).inc(count)
         return results
 
-    def _parse_event(self, raw: Any, now_ms: int) -> NewEvent | EventResult:
-        """Validate one event of a request; an EventResult for an event that is not to be stored."""
-        try:
-            event = _EVENT.validate_python(raw, context={"now_ms": now_ms})
-            timestamp_ms = now_ms if event.timestamp is None else event.timestamp
-            parsed = NewEvent(
-                event.user_id, event.item_id, timestamp_ms, event.event_id, event.type, event.recommendation_id
-            )
-        except ValidationError as error:
-            return _build_rejection(list_field_problems(error.errors(include_url=False), MAX_FIELD_ERRORS))
-        except InvalidEvent as error:
-            return _build_rejection([{"field": "timestamp", "detail": str(error)}])
-        if event.type is None or self._history_types.includes(event.type):
-            return parsed
-        return EventResult(
-            status="ignored",
-            known_item=self._is_known(event.item_id),
-            detail=self._history_types.explain_exclusion(event.type),
-        )
+    def _build_results(
+        self, parsed: Sequence[NewEvent | EventResult], outcomes: Sequence[AppendResult | DamagedHistory]
+    ) -> list[EventResult]:
+        """Build one result per event; `outcomes` are those of the events that enter a history, in order."""
+        catalogue = self._engine.servable.catalogue
+        known = catalogue.select_known([event.item_id for event in parsed if isinstance(event, NewEvent)])
+        remaining = iter(outcomes)
+        results = []
+        for event in parsed:
+            if isinstance(event, EventResult):
+                results.append(event)
+                continue
+            is_known = event.item_id in known
+            if event.type is not None and not self._history_types.includes(event.type):
+                detail = self._history_types.explain_exclusion(event.type)
+                results.append(EventResult(status="ignored", known_item=is_known, detail=detail))
+                continue
+            outcome = next(remaining)
+            if isinstance(outcome, DamagedHistory):
+                results.append(EventResult(status="failed", known_item=is_known, detail=outcome.detail))
+            else:
+                version = outcome.history_version
+                results.append(EventResult(status=outcome.status, history_version=version, known_item=is_known))
+        return results
 
-    def _to_result(self, event: NewEvent, result: AppendResult | DamagedHistory) -> EventResult:
-        if isinstance(result, DamagedHistory):
-            return EventResult(status="failed", known_item=self._is_known(event.item_id), detail=result.detail)
-        return EventResult(
-            status=result.status, history_version=result.history_version, known_item=self._is_known(event.item_id)
-        )
 
-    def _is_known(self, item_id: str) -> bool:
-        return item_id in self._engine.servable.catalogue
+def _parse_event(raw: Any, now_ms: int) -> NewEvent | EventResult:
+    """Validate one event of a request; an EventResult for an event that is invalid."""
+    try:
+        event = _EVENT.validate_python(raw, context={"now_ms": now_ms})
+        timestamp_ms = now_ms if event.timestamp is None else event.timestamp
+        return NewEvent(event.user_id, event.item_id, timestamp_ms, event.event_id, event.type, event.recommendation_id)
+    except ValidationError as error:
+        return _build_rejection(list_field_problems(error.errors(include_url=False), MAX_FIELD_ERRORS))
+    except InvalidEvent as error:
+        return _build_rejection([{"field": "timestamp", "detail": str(error)}])
 
 
 def _build_rejection(problems: Sequence[FieldError]) -> EventResult:

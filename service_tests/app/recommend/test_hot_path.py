@@ -76,6 +76,11 @@ async def test_plain_request_never_reaches_the_framework(
     assert (await send_request(service, chunks, HEAD + more)).reached == 0
 
 
+async def test_plain_request_with_a_path_prefix_never_reaches_the_framework(service: Service) -> None:
+    changes = {"root_path": "/shop", "path": "/shop/recommend"}
+    assert (await send_request(service, [BODY], HEAD, **changes)).reached == 0
+
+
 @pytest.mark.parametrize(
     ("headers", "changes"),
     [

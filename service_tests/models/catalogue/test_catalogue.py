@@ -38,6 +38,9 @@ def test_lookups_return_the_title_and_categories_of_every_item(items: list[tuple
         assert indices.tolist() == [index for index, (_, names) in enumerate(items, start=1) if name in names]
     assert catalogue.find_category_items("none of them") is None
     assert "stranger" not in catalogue
+    item_ids = [catalogue.item_id(index) for index in range(1, len(items) + 1)]
+    assert catalogue.select_known([*item_ids, "stranger", *item_ids]) == set(item_ids)
+    assert catalogue.select_known([]) == set()
 
 
 def test_both_files_contain_the_same_catalogue(tmp_path: Path) -> None:
