@@ -1,15 +1,20 @@
-"""The hot path's schema equals OpenAPI's field by field, so a bound changed in one place fails here."""
+"""The hot path equals the route: its schema field by field, and what the middleware does to requests and responses."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from app.api_keys import generate_key
 from app.main import create_app
 from app.recommend.fast_schema import StrictRequest
 from app.settings import Settings
+from service_tests.support.service import Service
 
+JSON = {"content-type": "application/json"}
 OPENAPI_ONLY = {"title", "description", "examples"}
 
 
@@ -54,3 +59,52 @@ def test_no_schema_requires_a_field_or_accepts_an_unknown_one(
     for schema in (openapi_schema, hot_path_schema):
         assert schema.get("required", []) == []
         assert schema["additionalProperties"] is False
+
+
+KEY, ENTRY = generate_key("reader", ["read"])
+SHOP = "https://shop.example"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "prefix": {"root_path": "/shop"},
+    "origins": {"cors_origins": SHOP},
+    "keys": {"api_keys": ENTRY},
+    "hosts": {"allowed_hosts": "api.example"},
+    "everything": {"root_path": "/shop", "cors_origins": SHOP, "api_keys": ENTRY, "allowed_hosts": "api.example"},
+}
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"origin": SHOP},
+    {"origin": "https://evil.example", "sec-fetch-site": "cross-site"},
+    {"host": "api.example"},
+    {"host": "api.example", "origin": SHOP, "authorization": f"Bearer {KEY}"},
+    {"authorization": "Bearer wrong"},
+    {"content-encoding": "gzip"},
+    {"content-type": "text/plain"},
+    {"content-length": "999999999"},
+    {"x-request-id": "mine"},
+    {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+]
+VOLATILE = {"server-timing", "x-request-id"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_middleware_treats_both_paths_alike(
+    variant: str, service_with: Callable[..., AbstractAsyncContextManager[Service]]
+) -> None:
+    async with service_with(**VARIANTS[variant]) as service:
+        for path in ("/recommend", "/shop/recommend", "/recommend%0A", "/recommend/"):
+            for headers in HEADERS:
+                plain = await service.http.post(path, content=b'{"history": ["1"], "k": 3}', headers=JSON | headers)
+                lenient = await service.http.post(path, content=b'{"history": [1], "k": 3}', headers=JSON | headers)
+                assert plain.status_code == lenient.status_code, (path, headers)
+                assert set(plain.headers) == set(lenient.headers), (path, headers)
+                for name in set(plain.headers) - VOLATILE:
+                    assert plain.headers[name] == lenient.headers[name], (path, headers)
+                if "x-request-id" in headers:
+                    assert plain.headers["x-request-id"] == lenient.headers["x-request-id"] == "mine"
+                assert {**plain.json(), "request_id": 0, "recommendation_id": 0} == {
+                    **lenient.json(),
+                    "request_id": 0,
+                    "recommendation_id": 0,
+                }
