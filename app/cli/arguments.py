@@ -7,9 +7,11 @@ value: `--rounds must be between 1 and 1,000 (got 0)`.
 import math
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
+MAX_ID_CHARS = 128
 COUNT_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
@@ -121,6 +123,20 @@ def format_suggestion(word: str, names: Collection[str]) -> str:
     """Return `; did you mean 'x'?` if a name is similar, else an empty text."""
     matches = get_close_matches(word, names, n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def parse_path(text: str) -> Path:
+    """Parse a path; an empty text would be the current folder."""
+    if not text or "\0" in text:
+        raise InvalidText(f"must be a path (got {text!r})")
+    return Path(text)
+
+
+def parse_id(text: str) -> str:
+    """Parse the id of a user or an item: 1 to 128 characters, as everywhere in nextup."""
+    if not 1 <= len(text) <= MAX_ID_CHARS:
+        raise InvalidText(f"must have 1 to {MAX_ID_CHARS} characters (got {len(text):,})")
+    return text
 
 
 Number = TypeVar("Number", int, float)

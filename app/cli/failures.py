@@ -69,12 +69,16 @@ def describe_failure(error: BaseException) -> str | None:
 
 def describe_os_error(error: OSError) -> str:
     """Describe an error of the operating system with the file and what to do about it."""
+    files = " and ".join(str(file) for file in (error.filename, error.filename2) if file is not None)
+    return f"{f'{files}: ' if files and error.errno is not None else ''}{describe_reason(error)}"
+
+
+def describe_reason(error: OSError) -> str:
+    """Describe an error of the operating system and what to do about it, without the file."""
     if error.errno is None:
         return str(error) or type(error).__name__
-    files = " and ".join(str(file) for file in (error.filename, error.filename2) if file is not None)
-    reason = error.strerror or os.strerror(error.errno)
     advice = OS_ADVICE.get(error.errno)
-    return f"{f'{files}: ' if files else ''}{reason}{f'; {advice}' if advice else ''}"
+    return f"{error.strerror or os.strerror(error.errno)}{f'; {advice}' if advice else ''}"
 
 
 def _describe(error: BaseException) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from app.cli.arguments import finite_float, integer
+from app.cli.arguments import finite_float, integer, parse_path
 
 Place = Literal["input_file", "output_file", "output_folder"]
 
@@ -106,7 +106,7 @@ class Parameter:
 
 MAX_CHOICES = 24
 """Longest list of choices that is used as a placeholder."""
-PARSERS: dict[Any, Callable[[str], Any]] = {int: integer, float: finite_float, Path: Path}
+PARSERS: dict[Any, Callable[[str], Any]] = {int: integer, float: finite_float, Path: parse_path}
 
 
 def list_parameters(options: type[CommandOptions]) -> Iterator[Parameter]:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from app.cli.failures import describe_os_error
+from app.cli.failures import describe_reason
 from app.cli.options import CommandOptions, Place, list_parameters
 
 MIN_FREE_BYTES = 50_000_000
@@ -18,25 +18,27 @@ MIN_FREE_BYTES = 50_000_000
 
 def check_output_folder(folder: Path, option: str = "--out") -> None:
     """Check that files can be written into the folder; it is created and, if it did not exist, removed again."""
+    _check_writable(folder, f"{option} {folder}")
+
+
+def _check_writable(folder: Path, label: str) -> None:
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     for parent in (folder, *folder.parents):
         if parent.exists() and not parent.is_dir():
-            raise ValueError(f"{option} {folder}: {parent} is a file, not a folder; choose another folder")
+            raise ValueError(f"{label} cannot be written: {parent} is a file, not a folder; choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".nextup-"):
             pass
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
-        raise ValueError(f"{option} {folder} cannot be written: {describe_os_error(error)}") from None
+        raise ValueError(f"{label} cannot be written: {describe_reason(error)}") from None
     finally:
         for parent in missing:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
     if free_bytes < MIN_FREE_BYTES:
-        raise ValueError(
-            f"{option} {folder}: its disk has {free_bytes / 1e6:,.0f} MB left; free some space or choose another folder"
-        )
+        raise ValueError(f"{label} cannot be written: its disk has {free_bytes / 1e6:,.0f} MB left; free some space")
 
 
 def check_output_file(path: Path, option: str) -> None:
@@ -45,7 +47,7 @@ def check_output_file(path: Path, option: str) -> None:
         raise ValueError(f"{option} {path} is a folder; name a file in it")
     if path.exists() and not os.access(path, os.W_OK):
         raise ValueError(f"{option} {path} cannot be written by this user; choose another file")
-    check_output_folder(path.absolute().parent, option)
+    _check_writable(path.absolute().parent, f"{option} {path}")
 
 
 def check_input_file(path: Path, option: str) -> None:
@@ -54,7 +56,7 @@ def check_input_file(path: Path, option: str) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise ValueError(f"{option} {path} cannot be read: {describe_os_error(error)}") from None
+        raise ValueError(f"{option} {path} cannot be read: {describe_reason(error)}") from None
 
 
 def check_places(options: CommandOptions) -> None:

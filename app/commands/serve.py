@@ -25,7 +25,7 @@ from app.cli.listening import Address, bind_listener, bind_unix_listener, call_w
 from app.commands.options.serve import ServeOptions
 from app.environment import find_unknown_variables, load_settings
 from app.http.server import build_server_options
-from app.model_repository.repository import ModelRepository
+from app.model_repository.repository import MANIFEST, ModelRepository, read_version
 from app.model_server.placement import resolve_placement
 from app.model_server.supervisor import ModelStartFailed, supervise_model_process
 from app.settings import LogFormat, Settings
@@ -54,6 +54,8 @@ def run(arguments: ServeOptions) -> int:
 
             ensure_demo(settings.artifact)
         folder = ModelRepository(settings.artifact).find_target_folder()  # fails here rather than in every worker
+        if read_version(folder) is None:
+            raise ValueError(f"{folder / MANIFEST} cannot be read; train the artifact again, or serve another folder")
         if settings.redis_url is None:
             redis = stack.enter_context(EmbeddedRedis.start(settings.data_dir, settings.durability))
             settings = settings.model_copy(update={"redis_url": SecretStr(redis.url)})

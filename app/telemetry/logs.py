@@ -1,5 +1,6 @@
 """Log format: text for a terminal, or one JSON object per line for log collectors.
 
+Passwords and keys are removed from every line, because libraries put URLs and headers into their errors.
 Both contain the id of the request being answered, and its trace if there is one. Uvicorn's lines have the same format.
 Rule for all log lines: no user id and no item id at info level or above, except in the traceback of an internal error.
 """
@@ -9,6 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from app.redaction import redact_text
 from app.settings import LogFormat
 from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE
 
@@ -33,11 +35,11 @@ class JsonFormatter(logging.Formatter):
             "time": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact_text(record.getMessage()),
             **_get_request_fields(),
         }
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = redact_text(self.formatException(record.exc_info))
         return json.dumps(line)
 
 
@@ -46,6 +48,9 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides a method of logging
         fields = " ".join(f"{name}={value}" for name, value in _get_request_fields().items())

@@ -33,14 +33,16 @@ def make_environment(data_dir: Path, **more: str) -> dict[str, str]:
     return inherited | defaults | more
 
 
-def run_nextup(data_dir: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one command and wait for it."""
+def run_nextup(
+    data_dir: Path, *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one command and wait for it; `variables` are added to its environment."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env=make_environment(data_dir),
+        env=make_environment(data_dir, **variables),
         cwd=cwd,
         timeout=100,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from app.cli.arguments import parse_id
 from app.cli.options import Argument, CommandOptions
 
 
@@ -12,4 +13,4 @@ class EraseOptions(CommandOptions):
 
     EXAMPLES = ("nextup erase 42",)
 
-    user: Annotated[str, Argument("user id", metavar="USER")]
+    user: Annotated[str, Argument("user id", parse_id, metavar="USER")]

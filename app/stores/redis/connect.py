@@ -1,5 +1,6 @@
 """Open a Redis client from a URL: one server, TLS, a Unix socket, Sentinel or a cluster (app/redis_url.py)."""
 
+import re
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
@@ -35,6 +36,7 @@ ERROR_HINTS = {
     "DB index is out of range": "check the number of the database in the URL",
 }
 """Advice by a part of the text of an error."""
+DEFAULT_HINT = "check that it runs there, or correct NEXTUP_REDIS_URL"
 CLOSED = ("Connection closed by server", "Connection reset by peer")
 
 
@@ -62,13 +64,15 @@ async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 
 
 
 def _describe_error(error: Exception, target: RedisUrl) -> str:
-    reason = " ".join((redact_text(str(error)) or type(error).__name__).split())
+    # Errors of Sentinel end with the representation of a client.
+    text = re.sub(r"\s*:\s*<redis\..*", "", str(error), flags=re.DOTALL) or type(error).__name__
+    reason = " ".join(redact_text(text).split()).rstrip(".")
     hint = next((hint for part, hint in ERROR_HINTS.items() if part in reason), None)
     if not target.tls and any(part in reason for part in CLOSED):
         hint = "if this port speaks TLS, use a scheme with rediss"
     elif hint is None and target.tls and "imeout" in reason:  # a server without TLS waits for the rest of a command
         hint = "if this port does not speak TLS, use a scheme without TLS"
-    return reason if hint is None else f"{reason}; {hint}"
+    return f"{reason}; {hint or DEFAULT_HINT}"
 
 
 async def _read_mode(client: Redis) -> str | None:

@@ -62,8 +62,13 @@ class EmbeddedRedis:
         """
         server = find_redis_server()
         folder = data_dir.resolve() / "redis"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _acquire_lock(folder / "lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _acquire_lock(folder / "lock")
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{folder} cannot be written: {error.strerror}; correct NEXTUP_DATA_DIR, or set NEXTUP_REDIS_URL"
+            ) from error
         socket = _choose_socket_path(folder)
         options = {
             "port": "0",

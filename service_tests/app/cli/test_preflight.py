@@ -23,7 +23,7 @@ def test_writable_folder_is_accepted_and_not_created(tmp_path: Path) -> None:
 
 def test_error_names_the_option_and_the_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ValueError, match=r"--out .*file/a: .*file is a file, not a folder"):
+    with pytest.raises(ValueError, match=r"--out .*file/a cannot be written: .*file is a file, not a folder"):
         check_output_folder(tmp_path / "file" / "a")
     with pytest.raises(ValueError, match=r"--out /proc/nextup/out cannot be written: .*; check the path"):
         check_output_folder(NO_FOLDER)
@@ -35,7 +35,7 @@ def test_error_names_the_option_and_the_path_that_cannot_be_written(tmp_path: Pa
 
 def test_full_disk_is_reported_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**9, 10**9 - 10**6, 10**6))
-    with pytest.raises(ValueError, match=r"--out .*: its disk has 1 MB left; free some space"):
+    with pytest.raises(ValueError, match=r"--out .* cannot be written: its disk has 1 MB left; free some space"):
         check_output_folder(tmp_path)
 
 

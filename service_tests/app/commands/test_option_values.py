@@ -8,12 +8,13 @@ from app.api_keys import SCOPES
 from app.bench.serve.report import PEERS
 from app.capacity import shapes
 from app.capacity.histories import Allocator
-from app.cli import split_options
+from app.cli import arguments, split_options
 from app.cli.options import Parameter, list_parameters
 from app.commands.options import bench_baselines, bench_score, bench_serve, index, key, model, plan, train
 from models.baselines.registry import BASELINES
 from models.benchmarks.scoring import FORMS
 from models.build import EMBEDDINGS, ENCODERS, HEADS
+from models.data import fields
 from models.data.time_split import SPLITS
 from models.evaluation.baselines import MAX_USERS
 from models.indexing import MIN_INDEX_ITEMS
@@ -36,6 +37,7 @@ from models.training.options import CLOCKS, LOSSES, Schedule, TrainingOptions
         (bench_baselines.BASELINE_NAMES, BASELINES),
         ([bench_baselines.MAX_BASELINE_USERS], [MAX_USERS]),
         ([index.MIN_INDEX_ITEMS], [MIN_INDEX_ITEMS]),
+        ([arguments.MAX_ID_CHARS], [fields.MAX_ID_CHARS]),
         ([plan.MIN_ITEMS, plan.MAX_ITEMS], [shapes.MIN_ITEMS, shapes.MAX_ITEMS]),
     ],
 )

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app.api_keys import generate_key
 from app.telemetry.logs import JsonFormatter, TextFormatter
 from app.telemetry.request_context import CURRENT_REQUEST_ID
 from service_tests.support.nextup_process import run_service
@@ -110,7 +111,7 @@ def test_service_logs_json_without_user_or_item_ids(tiny_artifact: Path, tmp_pat
         assert response.status_code == 404
     lines = [json.loads(line) for line in served.output]
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
-    assert lines[0]["message"].startswith(f"nextup serves {tiny_artifact} on http://127.0.0.1:")
+    assert f"nextup serves {tiny_artifact} on {served.url}" in [line["message"] for line in lines]
     by_logger = {line["logger"]: line for line in lines}
     assert "Invalid HTTP request" in by_logger["uvicorn.error"]["message"], "uvicorn's lines have the same format"
     assert any(name.startswith("models.") for name in by_logger), "info lines are logged"
@@ -144,3 +145,19 @@ def _send_invalid_http(url: str) -> None:
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0)) as connection:
         connection.sendall(f"{SECRET_USER} {SECRET_ITEM}\r\n\r\n".encode())
         connection.recv(1000)
+
+
+def test_passwords_and_keys_are_removed_from_lines_and_tracebacks() -> None:
+    token, _ = generate_key("shop", ["read"])
+    try:
+        raise ValueError(f"cannot connect to redis://me:s3cret@cache:6379 with {token}")
+    except ValueError:
+        error = sys.exc_info()
+    arguments = ("http://u:s3cret@h", f"Bearer {token}")
+    record = logging.LogRecord("nextup", logging.ERROR, __file__, 1, "to %s as %s", arguments, error)
+    for formatter in (JsonFormatter(), TextFormatter()):
+        line = formatter.format(record)
+        assert "s3cret" not in line
+        assert token not in line
+        assert "redis://***@cache:6379" in line
+        assert "to http://***@h as Bearer ***" in line
