@@ -19,7 +19,9 @@ GBCE_NEGATIVES = 256
 
 LOSSES = ("softmax", "gbce")
 
-FIRST_STAGE_SHARE = 0.7
+FIRST_STAGE_SHARE = 0.9
+SECOND_STAGE_RATE, SECOND_STAGE_EPOCHS = 0.1, 3
+"""Share of the learning rate, and most epochs, of the second stage: more of either unlearns the first one."""
 MIN_STAGE_MINUTES = 1e-6
 DECAY_SHARE = 0.4
 """Last part of a run over which a linear schedule lowers the learning rate."""
@@ -39,6 +41,7 @@ class TrainingOptions:
     LOSSES; `calibration` is the t of gBCE and unused by the softmax. `max_minutes` limit a stage, validation included;
     `nextup train` derives them from the time for the whole run. `validate_every` is in epochs.
     `fused` takes faster forms of optimizer, dropout and negatives, with other rounding and other random draws.
+    `keeps_start` validates the initial weights as epoch 0, and keeps them unless an epoch is better.
     """
 
     epochs: int = 200
@@ -59,6 +62,7 @@ class TrainingOptions:
     validation_cases: int = 20_000
     validate_every: int = 1
     fused: bool = False
+    keeps_start: bool = False
     keep_seen: bool = False
     checkpoint_minutes: float = 5.0
 
@@ -105,21 +109,21 @@ class TrainingOptions:
     def to_second_stage(self, spent_s: float | None = None) -> "TrainingOptions":
         """Options for the second stage, which starts from trained weights and gets the minutes that remain.
 
-        Half the learning rate, less patience, and a quarter of the epochs of a linear schedule. `spent_s` are the
-        seconds since the start of the first stage, by default its share.
+        A few epochs at a low rate that falls to nothing. `spent_s` are the seconds since the start of the first stage,
+        by default its share.
         """
         remaining_minutes = self.max_minutes and self.max_minutes * (1 - FIRST_STAGE_SHARE)
         if self.max_minutes is not None and spent_s is not None:
             remaining_minutes = max(MIN_STAGE_MINUTES, self.max_minutes - spent_s / 60)
-        scheduled_epochs = max(1, self.epochs // 4)
         return dataclasses.replace(
             self,
-            epochs=scheduled_epochs if self.schedule == "linear" else self.epochs,
+            epochs=min(self.epochs, SECOND_STAGE_EPOCHS),
             max_minutes=remaining_minutes,
-            learning_rate=self.learning_rate / 2,
+            learning_rate=self.learning_rate * SECOND_STAGE_RATE,
+            schedule="linear",
             warmup_steps=min(self.warmup_steps, 20),
-            patience=min(self.patience, 5),
-            plateau=min(self.plateau, 2),
+            validate_every=1,
+            keeps_start=True,
         )
 
 

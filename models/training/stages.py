@@ -51,7 +51,8 @@ def train_model(
     # Of an earlier run that is resumed, too: the clock alone would count this run only.
     spent_s = context.ranks.broadcast_object(first.state.trained_s + context.clock() - started_at)
     second = _train_stage(model, dataset, options.to_second_stage(spent_s), context)
-    first_curve, second_curve, best = first.curve, second.curve, second.best_record
+    # Epoch 0 of the second stage is its start: the quantized model, which is kept unless training improves it.
+    first_curve, second_curve, best = first.curve, [row for row in second.curve if row.epoch], second.best_record
     offset = first_curve[-1].epoch
     return model, [*first_curve, *(_shift(record, offset) for record in second_curve)], _shift(best, offset)
 

@@ -83,6 +83,9 @@ class Trainer:
     def run(self) -> EpochRecord:
         """Train until patience, epochs or minutes are exhausted; return the record of the best epoch."""
         self._timed_at = self.context.clock()
+        if self.options.keeps_start and not self.curve and not self.state.total_steps:
+            self.state.epoch = 0
+            self.finish_epoch()
         while not self._is_finished():
             self._train_epoch()
             if self._is_validation_due():
@@ -169,9 +172,8 @@ class Trainer:
             self.state.trained_s += validation_s
         self.step.assert_equal_weights()
         self.curve.append(record)
-        print_line(
-            f"epoch {record.epoch}: loss {record.loss:.3f}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s"
-        )
+        label = f"epoch {record.epoch}: loss {record.loss:.3f}" if record.epoch else "before training"
+        print_line(f"{label}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s")
         if self.best_record is record:
             weights = self._averaged_model.state_dict()
             self._best = {name: value.detach().cpu().clone() for name, value in weights.items()}

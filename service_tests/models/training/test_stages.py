@@ -22,10 +22,11 @@ CODES = ModelConfig(
 def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, epochs=12)
     model, curve, best = train_model(make_cyclic_log(), CODES, options, RunContext(CPU, tmp_path))
+    assert best is not None
     assert [record.epoch for record in curve] == list(range(1, len(curve) + 1))
-    assert len(curve) > 12
+    assert len(curve) == 12 + 3
     first, second = curve[:12], curve[12:]
-    assert best in second, "the reported metrics belong to the final weights"
+    assert best.ndcg >= max(record.ndcg for record in second), "the start is kept unless an epoch is better"
     assert max(r.ndcg for r in second) > 0.8 * max(r.ndcg for r in first)
     assert second[0].loss < first[0].loss, "the second stage does not start from scratch"
     assert model.embedding.state_dict()["kept"].dtype == torch.uint8
@@ -49,17 +50,39 @@ def test_run_killed_in_either_stage_resumes_to_the_same_weights(
             with pytest.raises(KeyboardInterrupt):
                 train_model(make_cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder))
         resumed, curve, _ = train_model(make_cyclic_log(), CODES, OPTIONS, RunContext(CPU, folder, resume=True))
-        assert len(curve) == 8
+        assert len(curve) == 7
         assert have_same_weights(resumed, whole)
 
 
 def test_both_stages_share_the_time_limit() -> None:
     options = TrainingOptions(max_minutes=10.0)
-    assert options.to_first_stage().max_minutes == pytest.approx(7.0)
-    assert options.to_second_stage().max_minutes == pytest.approx(3.0)
+    assert options.to_first_stage().max_minutes == pytest.approx(9.0)
+    assert options.to_second_stage().max_minutes == pytest.approx(1.0)
+    assert options.to_second_stage(spent_s=9.5 * 60).max_minutes == pytest.approx(0.5)
     assert TrainingOptions().to_second_stage().max_minutes is None
-    assert TrainingOptions(epochs=28, schedule="linear").to_second_stage().epochs == 7
-    assert TrainingOptions(epochs=28).to_second_stage().epochs == 28
+
+
+def test_second_stage_is_short_and_gentle() -> None:
+    second = TrainingOptions(learning_rate=1e-3).to_second_stage()
+    assert (second.epochs, second.schedule) == (3, "linear")
+    assert second.learning_rate == pytest.approx(1e-4)
+    assert TrainingOptions(epochs=1).to_second_stage().epochs == 1
+
+
+def test_second_stage_that_unlearns_returns_its_start(tmp_path: Path) -> None:
+    """Training at an absurd rate makes every epoch worse than the quantized model."""
+    options = dataclasses.replace(OPTIONS, epochs=12)
+    log = make_cyclic_log()
+    first, _, _ = train_model(log, CODES, options, RunContext(CPU, tmp_path / "usual"))
+    torch.manual_seed(1)
+    trainer = Trainer(
+        first, log, dataclasses.replace(options, epochs=2, learning_rate=3.0, keeps_start=True), RunContext(CPU, tmp_path)
+    )
+    start = {name: weight.clone() for name, weight in first.state_dict().items()}
+    best = trainer.run()
+    assert [record.epoch for record in trainer.curve] == [0, 1, 2]
+    assert best.epoch == 0
+    assert all(torch.equal(weight, start[name]) for name, weight in first.state_dict().items())
 
 
 def test_transfer_copies_the_encoder_weights(tmp_path: Path) -> None:
