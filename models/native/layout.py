@@ -56,7 +56,7 @@ class Queries(Structure):
 
 class Blocks(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("blocks", "items", "starts")),
+        *((name, c_void_p) for name in ("blocks", "items", "starts", "codes", "groups")),
         *((name, c_int64) for name in ("num_items", "num_blocks", "num_lists")),
         ("num_subspaces", c_int32),
         ("codebook_size", c_int32),

@@ -20,10 +20,14 @@ struct Queries {
 };
 
 // The same catalogue in blocks of 64 items, laid out as described in models/native/scan_blocks.h.
+//
+// A codebook of more than 64 centroids is cut into 64 groups of four: blocks hold the groups of items, `codes` the codes.
 struct Blocks {
     const uint8_t* blocks;  // (num_blocks, num_subspaces, 48)
     const int32_t* items;   // (num_blocks · 64): the item in each slot, 0 for none; null if slot i holds item i
     const int64_t* starts;  // (num_lists + 1): the first block of each list; or null
+    const uint8_t* codes;   // (num_items + 1, num_subspaces), with `groups` only
+    const uint8_t* groups;  // (num_subspaces, 64, 4): codes of each group, some more than once; or null
     int64_t num_items, num_blocks, num_lists;
     int32_t num_subspaces, codebook_size;
 };

@@ -1,5 +1,6 @@
-// Exact top k of a catalogue of six-bit product-quantization codes, 64 items at a time.
+// Exact top k of a catalogue of product-quantization codes, 64 items at a time.
 //
+// Blocks hold six bits per subspace: a code, or a group of codes, whose table entry is the largest one of its codes.
 // A query's lookup table is rounded to bytes, an item's bytes are summed (models/native/block_sums.h), and only items
 // whose sum can still reach the top k are scored in floats. The rounding error is bounded, so no skipped item can be in
 // the top k.
@@ -12,7 +13,8 @@
 
 namespace {
 
-constexpr int GROUP = 8;  // queries that share one read of a block
+constexpr int GROUP = 8;        // queries that share one read of a block
+constexpr int GROUP_CODES = 4;  // codes of a group
 constexpr int TILE = 64;  // blocks that stay in the cache while all queries read them
 
 // State of one query: its table, the rounded table and the threshold of a sum of bytes.
@@ -20,7 +22,7 @@ struct Reader {
     const float* products;
     const uint8_t* rounded;  // (num_subspaces, LOOKUP)
     Top* top;
-    float low, step;  // a score is low + step · (sum of bytes) ± step / 2 per subspace
+    float low, step;  // a score is at most low + step · (sum of bytes) + step / 2 per subspace
     uint16_t least;
     int query;
 };
@@ -51,6 +53,18 @@ inline float find_range(const float* products, int codebook_size, float& range) 
     return low;
 }
 
+// Takes the largest of the products in each group: (num_subspaces, LOOKUP) upper bounds.
+inline void bound_groups(const Blocks& table, const float* products, float* bounds) {
+    const uint8_t* codes = table.groups;
+    for (int subspace = 0; subspace < table.num_subspaces; subspace++, products += table.codebook_size)
+        for (int group = 0; group < LOOKUP; group++, codes += GROUP_CODES) {
+            const float first = products[codes[0]], second = products[codes[1]];
+            const float third = products[codes[2]], fourth = products[codes[3]];
+            const float left = first > second ? first : second, right = third > fourth ? third : fourth;
+            *bounds++ = left > right ? left : right;
+        }
+}
+
 // `lows`: buffer of one number per subspace.
 inline void round_products(const float* products, int num_subspaces, int codebook_size, uint8_t* rounded, float* lows,
                            Reader& reader) {
@@ -66,11 +80,17 @@ inline void round_products(const float* products, int num_subspaces, int codeboo
             to[code] = static_cast<uint8_t>(static_cast<int32_t>((from[code] - lows[subspace]) * steps + 0.5f));
         for (int code = codebook_size; code < LOOKUP; code++) to[code] = 0;
     }
-    reader.products = products, reader.rounded = rounded;
+    reader.rounded = rounded;
 }
 
-inline float block_score(const Blocks& table, const uint8_t* block, int slot, const float* products) {
+inline float block_score(const Blocks& table, const uint8_t* block, int slot, int64_t item, const float* products) {
     float sums[4] = {};
+    if (table.groups) {
+        const uint8_t* codes = table.codes + item * table.num_subspaces;
+        for (int subspace = 0; subspace < table.num_subspaces; subspace++)
+            sums[subspace & 3] += products[subspace * table.codebook_size + codes[subspace]];
+        return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    }
     const int byte = slot / 4 * 3, shift = slot % 4 * 6;
     for (int subspace = 0; subspace < table.num_subspaces; subspace++) {
         const uint8_t* at = block + subspace * ROW_BYTES + byte;
@@ -88,7 +108,7 @@ inline void score_hits(const Blocks& table, const Queries& queries, int64_t numb
         const int64_t at = number * BLOCK_ITEMS + slot;
         const int64_t item = table.items ? table.items[at] : at;
         if (item == 0 || item > table.num_items || !is_eligible(queries, reader.query, item)) continue;
-        const float score = block_score(table, block, slot, reader.products);
+        const float score = block_score(table, block, slot, item, reader.products);
         if (!(score >= reader.top->threshold())) continue;
         reader.top->offer(score, item);
         set_least(reader, table.num_subspaces);
@@ -126,13 +146,14 @@ struct ReadersMemory {
     Top* tops;
     Reader** order;
     uint8_t* rounded;
-    float* lows;
+    float *lows, *bounds;
     int64_t* ends;  // (lists + 1): where the readers of each list end in `order`
     int64_t bytes;
 
     ReadersMemory(const Blocks& table, int64_t count, int64_t nprobe, uint8_t* at) {
         const uint8_t* begin = at;
         rounded = take<uint8_t>(at, count * table.num_subspaces * LOOKUP), lows = take<float>(at, table.num_subspaces);
+        bounds = take<float>(at, table.groups ? table.num_subspaces * LOOKUP : 0);
         readers = take<Reader>(at, count), tops = take<Top>(at, count);
         order = take<Reader*>(at, count * (nprobe > 1 ? nprobe : 1)), ends = take<int64_t>(at, table.num_lists + 1);
         bytes = at - begin;
@@ -194,8 +215,10 @@ inline void scan_blocks(const Blocks& table, const Queries& queries, const int32
         memory.tops[query] = {scores + at, items + at, queries.k, 0};
         Reader& reader = memory.readers[query];
         uint8_t* rounded = memory.rounded + static_cast<int64_t>(query) * table.num_subspaces * LOOKUP;
-        round_products(queries.lookup_tables + query * table_size, table.num_subspaces, table.codebook_size, rounded,
-                       memory.lows, reader);
+        reader.products = queries.lookup_tables + query * table_size;
+        if (table.groups) bound_groups(table, reader.products, memory.bounds);
+        round_products(table.groups ? memory.bounds : reader.products, table.num_subspaces,
+                       table.groups ? LOOKUP : table.codebook_size, rounded, memory.lows, reader);
         reader.top = memory.tops + query, reader.query = query;
         set_least(reader, table.num_subspaces);
     }

@@ -34,6 +34,8 @@ FORMS = [  # scorer, embedding and its options, head
     ("native codes", Part("codes", {"codebook": 200, "splits": 2}), "tied"),
     ("native blocks", Part("codes"), "tied"),
     ("native blocks", Part("codes", {"codebook": 40, "splits": 4}), "tied"),
+    ("native blocks", Part("codes", {"codebook": 128}), "tied"),
+    ("native blocks", Part("codes", {"codebook": 256, "splits": 2}), "tied"),
     ("tree", Part("full"), "adaptive"),
 ]
 INTEGER_FORMS = [form for form in FORMS if form[0] != "tree" and form[1].name != "compositional"]  # no softmax

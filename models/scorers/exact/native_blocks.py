@@ -1,7 +1,7 @@
-"""Scans six-bit product-quantization codes in native code, 64 items at a time.
+"""Scans product-quantization codes in native code, 64 items at a time.
 
-Exact, and the fastest scorer on processors with byte permutation. Keeps a second copy of the codes in blocks; with an
-IVF-PQ index the blocks are in the index file and no copy is needed.
+Exact, and the fastest scorer on processors with byte permutation. Keeps a second copy of the codes in blocks, six bits
+each; with an IVF-PQ index the blocks are in the index file and no copy is needed.
 """
 
 from typing import Self
@@ -13,7 +13,15 @@ from torch import Tensor
 
 from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
-from models.native.block_scanner import BLOCK_ITEMS, MAX_SUBSPACES, ROW_BYTES, BlockScanner, pack_blocks
+from models.native.block_scanner import (
+    BLOCK_ITEMS,
+    MAX_CODES,
+    MAX_SUBSPACES,
+    ROW_BYTES,
+    BlockScanner,
+    group_centroids,
+    pack_blocks,
+)
 from models.native.library import load_library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
@@ -37,19 +45,26 @@ class NativeBlocksScorer(Scorer):
     @torch.inference_mode()
     def for_model(cls, model: SequentialRecommender) -> Self | None:
         """Return None for other models and devices, and where the native library is not built."""
-        embedding, library = get_six_bit_embedding(model), load_library()
+        embedding, library = get_scannable_embedding(model), load_library()
         if embedding is None or library is None or embedding.kept.device.type != "cpu":
             return None
-        blocks = _pack_catalogue(embedding)
-        scanner = BlockScanner(library, blocks, embedding.num_items, embedding.codebook_size)
-        return cls(embedding, scanner, blocks.nbytes)
+        sizes = embedding.num_items, embedding.codebook_size
+        if embedding.is_packed:
+            blocks = _pack_catalogue(embedding)
+            return cls(embedding, BlockScanner(library, blocks, *sizes), blocks.nbytes)
+        codebooks = embedding.pieces.weight.detach().float().unflatten(0, (embedding.num_subspaces, -1)).numpy()
+        groups, group_of_code = group_centroids(codebooks)
+        blocks = _pack_catalogue(embedding, group_of_code)
+        scanner = BlockScanner(library, blocks, *sizes, codes=embedding.kept.numpy(), groups=groups)
+        return cls(embedding, scanner, blocks.nbytes + groups.nbytes)
 
     @classmethod
     def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
-        embedding = get_six_bit_embedding(model)
+        embedding = get_scannable_embedding(model)
         if embedding is None or load_library() is None:
             return None
-        return (embedding.num_items // BLOCK_ITEMS + 1) * embedding.num_subspaces * ROW_BYTES
+        group_bytes = 0 if embedding.is_packed else MAX_CODES * embedding.num_subspaces
+        return (embedding.num_items // BLOCK_ITEMS + 1) * embedding.num_subspaces * ROW_BYTES + group_bytes
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         lookup_tables = build_lookup_tables(self._embedding, hidden)
@@ -59,12 +74,18 @@ class NativeBlocksScorer(Scorer):
         return TopK(torch.from_numpy(items), torch.from_numpy(scores))
 
 
-def get_six_bit_embedding(model: SequentialRecommender) -> CodesEmbedding | None:
-    """Return the embedding if its codes fit blocks and the head scores by inner products."""
+def get_scannable_embedding(model: SequentialRecommender) -> CodesEmbedding | None:
+    """Return the embedding if its codes, or groups of them, fit blocks and the head scores by inner products."""
     embedding = get_tied_codes(model)
-    if embedding is None or not embedding.is_packed or embedding.num_subspaces > MAX_SUBSPACES:
+    if embedding is None or embedding.num_subspaces % 2 or embedding.num_subspaces > MAX_SUBSPACES:
         return None
     return embedding
+
+
+def get_six_bit_embedding(model: SequentialRecommender) -> CodesEmbedding | None:
+    """Return the embedding if its codes themselves fit blocks and the head scores by inner products."""
+    embedding = get_scannable_embedding(model)
+    return embedding if embedding is not None and embedding.is_packed else None
 
 
 def build_lookup_tables(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
@@ -80,7 +101,13 @@ def build_lookup_tables(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np
     return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)
 
 
-def _pack_catalogue(embedding: CodesEmbedding) -> NDArray[np.uint8]:
-    """Pack all items in catalogue order, padding first."""
-    parts = embedding.kept.split(PACK_ITEMS)
-    return np.concatenate([pack_blocks(packing.unpack(part).to(torch.uint8).numpy()) for part in parts])
+def _pack_catalogue(embedding: CodesEmbedding, group_of_code: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Pack the codes of all items, or their groups, in catalogue order, padding first."""
+    blocks = []
+    for part in embedding.kept.split(PACK_ITEMS):
+        if group_of_code is None:
+            codes = packing.unpack(part).to(torch.uint8).numpy()
+        else:
+            codes = group_of_code[np.arange(embedding.num_subspaces), part.numpy()]
+        blocks.append(pack_blocks(codes))
+    return np.concatenate(blocks)

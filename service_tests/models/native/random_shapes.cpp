@@ -167,7 +167,7 @@ bool blocks_agree() {
     Memory memory;
     const int num_lists = choose({1, 3, 9});
     Blocks table = {};
-    table.num_subspaces = choose({2, 4, 32}), table.codebook_size = choose({1, 40, 64}), table.num_lists = num_lists;
+    table.num_subspaces = choose({2, 4, 32}), table.codebook_size = choose({1, 40, 64, 256}), table.num_lists = num_lists;
     int64_t* starts = memory.take<int64_t>(num_lists + 1);
     starts[0] = 0;
     for (int list = 0; list < num_lists; list++) starts[list + 1] = starts[list] + generator() % 3 + (list == 0);
@@ -179,10 +179,24 @@ bool blocks_agree() {
     uint8_t* blocks = memory.take<uint8_t>(table.num_blocks * table.num_subspaces * 48);
     for (int64_t i = 0; i < table.num_blocks * table.num_subspaces * 16; i++) {  // four codes in three bytes
         uint32_t word = 0;
-        for (int j = 0; j < 4; j++) word |= (generator() % table.codebook_size) << 6 * j;
+        for (int j = 0; j < 4; j++) word |= generator() % (table.codebook_size < 64 ? table.codebook_size : 64) << 6 * j;
         for (int j = 0; j < 3; j++) blocks[3 * i + j] = static_cast<uint8_t>(word >> 8 * j);
     }
     table.blocks = blocks;
+    if (table.codebook_size > 64) {  // blocks hold groups: any codes of an item are in the groups of its blocks
+        uint8_t* groups = memory.take<uint8_t>(table.num_subspaces * 256);
+        for (int i = 0; i < table.num_subspaces * 256; i++) groups[i] = static_cast<uint8_t>(i);
+        uint8_t* codes = memory.take<uint8_t>((table.num_items + 1) * table.num_subspaces);
+        for (int64_t slot = 0; slot < table.num_blocks * 64; slot++) {
+            const int64_t item = table.items ? table.items[slot] : slot;
+            for (int i = 0; item <= table.num_items && i < table.num_subspaces; i++) {
+                const uint8_t* at = blocks + (slot / 64 * table.num_subspaces + i) * 48 + slot % 64 / 4 * 3;
+                const uint32_t group = (at[0] | at[1] << 8 | at[2] << 16) >> slot % 4 * 6 & 63;
+                codes[item * table.num_subspaces + i] = static_cast<uint8_t>(4 * group + generator() % 4);
+            }
+        }
+        table.groups = groups, table.codes = codes;
+    }
     const int count = choose({1, 2, 3, 8, 13, 33}), k = 1 + static_cast<int>(generator() % table.num_items);
     const int nprobe = generator() % 2 ? 1 + static_cast<int>(generator() % num_lists) : 0;
     float* products = memory.take<float>(count * table.num_subspaces * table.codebook_size);

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.embeddings import packing
-from models.native.block_scanner import BLOCK_ITEMS, BlockScanner, pack_blocks
+from models.native.block_scanner import BLOCK_ITEMS, BlockScanner, group_centroids, pack_blocks
 from models.native.library import Library
 from service_tests.models.native.native_library import build_library_or_skip
 from service_tests.models.native.test_code_scanner import find_expected
@@ -26,7 +26,7 @@ def library() -> Library:
     num_items=st.integers(1, 400),
     count=st.sampled_from([1, 2, 3, 7, 8, 9, 16, 33]),
     num_subspaces=st.sampled_from([2, 4, 6, 32]),
-    codebook_size=st.sampled_from([1, 3, 40, 64]),
+    codebook_size=st.sampled_from([1, 3, 40, 64, 100, 256]),
     width=st.sampled_from([0, 1, 5, 1000]),
     shuffled=st.booleans(),
     seed=st.integers(0, 1000),
@@ -60,15 +60,22 @@ def test_top_k_equals_that_of_numpy(
         if (mask := allow_masks[row]) is not None:
             scores[row, ~mask] = -np.inf
     k = data.draw(st.integers(1, num_items))
+    groups, blocked_codes = None, codes
+    if codebook_size > BLOCK_ITEMS:
+        codebooks = rng.normal(size=(num_subspaces, codebook_size, 2)).astype(np.float32)
+        groups, group_of_code = group_centroids(codebooks)
+        blocked_codes = group_of_code[np.arange(num_subspaces), codes]
     slots = np.arange(num_items + 1, dtype=np.int32)
     if shuffled:
         slots = rng.permutation(np.concatenate([slots, np.zeros(-(num_items + 1) % BLOCK_ITEMS, dtype=np.int32)]))
     scanner = BlockScanner(
         library,
-        pack_blocks(codes[slots]),
+        pack_blocks(blocked_codes[slots]),
         num_items,
         codebook_size,
         items=slots if shuffled else None,
+        codes=None if groups is None else codes,
+        groups=groups,
         level=library.levels.index(level),
     )
     items, values = scanner.find_top_k(lookup_tables, k, excluded=excluded, allow_masks=allow_masks)
@@ -119,6 +126,26 @@ def test_tables_of_very_different_range_lose_no_item(library: Library) -> None:
     assert np.array_equal(np.sort(items, axis=1), np.sort(np.argsort(-scores, axis=1)[:, :10], axis=1))
 
 
+@pytest.mark.parametrize("num_codes", [1, 5, 64, 100, 128, 256])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_every_code_is_in_its_group(num_codes: int, width: int) -> None:
+    codebooks = np.random.default_rng(num_codes).normal(size=(6, num_codes, width)).astype(np.float32)
+    groups, group_of_code = group_centroids(codebooks)
+    assert groups.shape == (6, 64, 4)
+    assert groups.max() < num_codes
+    for subspace in range(6):
+        for code in range(num_codes):
+            assert code in groups[subspace, group_of_code[subspace, code]]
+
+
+def test_centroids_of_a_group_are_near_each_other() -> None:
+    """Bounds of groups are tight only if their centroids are."""
+    codebooks = np.random.default_rng(0).normal(size=(8, 256, 2)).astype(np.float32)
+    groups, _ = group_centroids(codebooks)
+    spread = codebooks[np.arange(8)[:, None, None], groups].var(axis=2).sum(-1).mean()
+    assert spread < 0.1 * codebooks.var(axis=1).sum(-1).mean()
+
+
 def test_blocks_have_the_byte_layout_of_packing() -> None:
     codes = np.random.default_rng(0).integers(0, 64, (130, 6), dtype=np.uint8)
     blocks = pack_blocks(codes)
@@ -138,5 +165,9 @@ def test_inconsistent_shapes_raise(library: Library) -> None:
     ):
         with pytest.raises(ValueError, match=r"blocks must have shape|codebook size must be between 1 and 64"):
             BlockScanner(library, wrong_blocks, 10, codebook_size)
+    codes, groups = np.zeros((11, 4), dtype=np.uint8), np.zeros((4, 64, 4), dtype=np.uint8)
+    for wrong_codes, wrong_groups in ((codes[1:], groups), (codes, groups[1:]), (None, groups)):
+        with pytest.raises(ValueError, match="do not fit 10 items in 4 subspaces"):
+            BlockScanner(library, blocks, 10, 256, codes=wrong_codes, groups=wrong_groups)
     with pytest.raises(ValueError, match="do not fit 10 items"):
         BlockScanner(library, blocks, 10, 64).find_top_k(np.zeros((1, 256), dtype=np.float32), 11)
