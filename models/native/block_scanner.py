@@ -1,7 +1,8 @@
 """Scans product-quantization codes in blocks of 64 items, fast on processors with byte permutation.
 
 Six-bit codes are packed into blocks once. Of codes up to 256 the blocks hold groups of four: a scan bounds the scores
-by the best code of each group, and reads the codes of the items that may be in the top k. Scores equal those of `code_scanner.py`; only the top k is ever written.
+by the best code of each group, and reads the codes of the items that may be in the top k. Scores equal those of
+`code_scanner.py`; only the top k is ever written.
 """
 
 from collections.abc import Sequence

@@ -11,6 +11,7 @@ from models.catalogue.catalogue import Catalogue
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes
 from models.embeddings.codes import CodesEmbedding, vote_codes
 from models.embeddings.packing import pack, unpack
+from models.transitions.memory import TransitionMemory
 
 ITEMS, USERS, GROUPS = 600, 400, 12
 
@@ -78,6 +79,7 @@ def test_vector_is_the_concatenation_of_its_sub_embeddings() -> None:
 def test_codebook_is_not_larger_than_the_catalogue() -> None:
     assert CodesEmbedding.complete_options(make_catalogue(10), {})["codebook"] == 10
     assert CodesEmbedding.complete_options(make_catalogue(), {"splits": 4}) == {"splits": 4, "codebook": 64}
+    assert CodesEmbedding.complete_options(make_catalogue(20_000), {"codebook": 64}) == {"codebook": 64}
     assert CodesEmbedding.complete_options(make_catalogue(), {"codebook": 256}) == {"codebook": 256}
 
 
@@ -131,10 +133,26 @@ def test_state_is_a_few_bytes_per_item_and_the_codebooks(splits: int, codebook: 
     assert state_bytes == bytes_per_item * (ITEMS + 1) + 4 * codebook * 64
 
 
+@pytest.mark.parametrize("num_items", [2_500, 3_416, 6_499, 6_500, 10_999, 11_000, 65_535, 65_536, 1_000_000])
+def test_default_is_at_most_a_quarter_of_a_full_table_with_a_transition_memory(num_items: int) -> None:
+    codebook = CodesEmbedding.complete_options(make_catalogue(num_items), {})["codebook"]
+    code_bytes, memory_bytes = (
+        sum(value.nbytes for value in part.state_dict().values())
+        for part in (CodesEmbedding(num_items, 64, codebook=codebook), TransitionMemory(num_items, 64, 8))
+    )
+    assert code_bytes + memory_bytes <= 4 * 64 * (num_items + 1) / 4
+
+
 @pytest.mark.parametrize("num_items", [3_416, 12_101, 1_000_000])
-def test_default_size_is_at_most_an_eighth_of_a_full_table(num_items: int) -> None:
-    state_bytes = 24 * (num_items + 1) + 4 * 64 * 64
+def test_six_bit_codes_are_at_most_an_eighth_of_a_full_table(num_items: int) -> None:
+    state_bytes = sum(value.nbytes for value in CodesEmbedding(num_items, 64, codebook=64).state_dict().values())
     assert state_bytes <= 4 * 64 * (num_items + 1) / 8
+
+
+def test_larger_catalogues_get_larger_codebooks_while_they_fit() -> None:
+    sizes = [CodesEmbedding.complete_options(make_catalogue(n), {})["codebook"] for n in (40, 3_000, 7_000, 40_000)]
+    assert sizes == [40, 64, 128, 256]
+    assert CodesEmbedding.complete_options(make_catalogue(70_000), {})["codebook"] == 64
 
 
 def test_new_item_gets_the_codes_with_the_most_votes_of_its_neighbours() -> None:

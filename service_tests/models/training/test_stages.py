@@ -76,7 +76,10 @@ def test_second_stage_that_unlearns_returns_its_start(tmp_path: Path) -> None:
     first, _, _ = train_model(log, CODES, options, RunContext(CPU, tmp_path / "usual"))
     torch.manual_seed(1)
     trainer = Trainer(
-        first, log, dataclasses.replace(options, epochs=2, learning_rate=3.0, keeps_start=True), RunContext(CPU, tmp_path)
+        first,
+        log,
+        dataclasses.replace(options, epochs=2, learning_rate=3.0, keeps_start=True),
+        RunContext(CPU, tmp_path),
     )
     start = {name: weight.clone() for name, weight in first.state_dict().items()}
     best = trainer.run()
