@@ -33,10 +33,17 @@ inline void join_packed(const float* codebooks, size_t codebook_floats, size_t w
 }
 
 // Like join_packed, with one byte per code.
+template <int WIDTH>
 inline void join_bytes(const float* codebooks, size_t codebook_floats, size_t width, const uint8_t* codes,
                        int num_subspaces, float* x) {
-    for (int i = 0; i < num_subspaces; i++, codebooks += codebook_floats, x += width)
-        __builtin_memcpy(x, codebooks + codes[i] * width, width * sizeof(float));
+    width = WIDTH ? WIDTH : width;
+    for (int i = 0; i < num_subspaces; i += 4, codes += 4) {
+        const int count = num_subspaces - i < 4 ? num_subspaces - i : 4;
+        uint8_t some[4] = {};
+        __builtin_memcpy(some, codes, count);
+        for (int j = 0; j < count; j++, codebooks += codebook_floats, x += width)
+            __builtin_memcpy(x, codebooks + some[j] * width, width * sizeof(float));
+    }
 }
 
 // (length) items → (length, dim), not scaled.
@@ -49,7 +56,8 @@ inline void item_vectors(const Model& model, const int64_t* items, int length, f
     }
     const size_t width = dim / model.num_subspaces, codebook_floats = model.codebook_size * width;
     // A width of 2 is the default, and too short for a call of memcpy.
-    const auto join = !model.codes_are_packed ? join_bytes : width == 2 ? join_packed<2> : join_packed<0>;
+    const auto join = model.codes_are_packed ? (width == 2 ? join_packed<2> : join_packed<0>)
+                                             : (width == 2 ? join_bytes<2> : join_bytes<0>);
     for (int at = 0; at < length; at++, x += dim) {
         const uint8_t* codes = model.codes + items[at] * static_cast<size_t>(model.code_bytes);
         if (items[at] == 0)  // padding has codes, but its vector is zero
