@@ -102,9 +102,12 @@ class TrainingOptions:
             return self.num_negatives or None
         return None if num_items <= FULL_SOFTMAX_ITEMS else 8192
 
-    def to_first_stage(self) -> "TrainingOptions":
-        """Options for the first of two stages, which gets most of the minutes."""
-        return dataclasses.replace(self, max_minutes=self.max_minutes and self.max_minutes * FIRST_STAGE_SHARE)
+    def to_first_stage(self, reserved_s: float = 0.0) -> "TrainingOptions":
+        """Options for the first of two stages, which gets most of the minutes and leaves at least `reserved_s`."""
+        if self.max_minutes is None:
+            return self
+        minutes = min(self.max_minutes * FIRST_STAGE_SHARE, self.max_minutes - reserved_s / 60)
+        return dataclasses.replace(self, max_minutes=max(MIN_STAGE_MINUTES, minutes))
 
     def to_second_stage(self, spent_s: float | None = None) -> "TrainingOptions":
         """Options for the second stage, which starts from trained weights and gets the minutes that remain.

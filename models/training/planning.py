@@ -12,6 +12,7 @@ import torch
 from models.build import build_model, complete_config
 from models.config import ModelConfig, Part
 from models.data.dataset import HELD_OUT_EVENTS, Dataset
+from models.embeddings.assignment import estimate_quantization_s
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.speed import EvaluationSpeed, measure_evaluation
 from models.predictor import Predictor
@@ -67,7 +68,10 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
     training_s = max(MIN_TRAINING_S, limit_s - spent_s - transitions_s - evaluation_s - export_s)
     expected_epochs = None
     if cost is not None:
-        stage_s = training_s * (FIRST_STAGE_SHARE if is_staged else 1)
+        stage_s = training_s
+        if is_staged:
+            stage_s = min(FIRST_STAGE_SHARE * training_s, training_s - estimate_quantization_s(num_items))
+        stage_s = max(MIN_TRAINING_S, stage_s)
         choices, expected_epochs = choose_options(cost, options, num_items, stage_s, speed, context.planned)
         choices = context.ranks.broadcast_object(choices)
         save_choices(context, choices)

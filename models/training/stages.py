@@ -14,6 +14,7 @@ from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import select_training_histories
+from models.embeddings.assignment import estimate_quantization_s
 from models.heads.popularity import PopularityHead
 from models.recommender import SequentialRecommender
 from models.training.checkpoint import EpochRecord, check_resumable, compute_fingerprint
@@ -45,7 +46,8 @@ def train_model(
         check_resumable(context, compute_fingerprint(model, dataset, options.to_second_stage()))
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    first = _train_stage(full, dataset, options.to_first_stage(), context.in_subfolder(FULL_TABLE_FOLDER))
+    first_options = options.to_first_stage(estimate_quantization_s(catalogue.num_items))
+    first = _train_stage(full, dataset, first_options, context.in_subfolder(FULL_TABLE_FOLDER))
     started_at = context.clock()
     transfer_weights(model, full.cpu(), catalogue)
     # Of an earlier run that is resumed, too: the clock alone would count this run only.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.config import ModelConfig, Part
-from models.training.options import RunContext, TrainingOptions
+from models.training.options import MIN_STAGE_MINUTES, RunContext, TrainingOptions
 from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weights
 from models.training.trainer import Trainer
 from service_tests.models.training.test_trainer import CPU, OPTIONS, have_same_weights, make_cyclic_log
@@ -57,6 +57,8 @@ def test_run_killed_in_either_stage_resumes_to_the_same_weights(
 def test_both_stages_share_the_time_limit() -> None:
     options = TrainingOptions(max_minutes=10.0)
     assert options.to_first_stage().max_minutes == pytest.approx(9.0)
+    assert options.to_first_stage(reserved_s=120).max_minutes == pytest.approx(8.0)
+    assert options.to_first_stage(reserved_s=1000).max_minutes == pytest.approx(MIN_STAGE_MINUTES)
     assert options.to_second_stage().max_minutes == pytest.approx(1.0)
     assert options.to_second_stage(spent_s=9.5 * 60).max_minutes == pytest.approx(0.5)
     assert TrainingOptions().to_second_stage().max_minutes is None
