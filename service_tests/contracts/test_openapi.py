@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from app.api_keys import generate_key
 from app.errors import ServiceError
@@ -114,7 +114,8 @@ def test_responses_declare_their_headers(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("has_metrics_key", [True, False])
 def test_security_names_the_key_of_each_operation(has_keys: bool, has_metrics_key: bool) -> None:
     keys = generate_key("reader", ["read"])[1] if has_keys else ""
-    app = create_app(Settings(artifact=Path("unused"), api_keys=keys, metrics_key="watch" if has_metrics_key else None))
+    metrics_key = SecretStr("watch") if has_metrics_key else None
+    app = create_app(Settings(artifact=Path("unused"), api_keys=SecretStr(keys), metrics_key=metrics_key))
     document = app.openapi()
     assert app.openapi() is document, "completed once"
     assert "security" not in document

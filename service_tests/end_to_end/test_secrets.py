@@ -115,9 +115,8 @@ def test_service_logs_no_secret_while_it_works_and_while_redis_is_down(
 def test_failed_start_logs_the_url_of_redis_without_its_password(
     log_format: str, url: str, tiny_artifact: Path, tmp_path: Path
 ) -> None:
-    variables = {"NEXTUP_REDIS_URL": url, "NEXTUP_LOG_FORMAT": log_format}
     options = ["serve", "--artifact", str(tiny_artifact), "--port", "0"]
-    result = run_nextup(tmp_path, *options, **variables)
+    result = run_nextup(tmp_path, *options, NEXTUP_REDIS_URL=url, NEXTUP_LOG_FORMAT=log_format)
     assert result.returncode != 0
     assert "Redis does not answer at redis" in result.stderr
     assert find_secrets(result.stdout + result.stderr) == []
