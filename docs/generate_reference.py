@@ -174,8 +174,7 @@ def build_rest() -> str:
             parts.extend(format_operation(method, path, operation))
     parts.append("## Schemas\n")
     for name, body in sorted(schema["components"]["schemas"].items()):
-        if "properties" in body:
-            parts.extend(format_schema(name, body))
+        parts.extend(format_schema(name, body))
     return join_page("REST reference", parts)
 
 
@@ -207,6 +206,9 @@ def format_schema(name: str, body: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}\n"
     if body.get("description"):
         yield escape(body["description"]) + "\n"
+    if "properties" not in body:
+        yield f"{format_type(body)}\n"
+        return
     required = body.get("required", [])
     rows = []
     for field, schema in body["properties"].items():
