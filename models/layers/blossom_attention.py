@@ -11,10 +11,18 @@ from torch import Tensor, nn
 from models.layers.block import gather_positions
 from models.layers.block_selectors import build_block_selector
 from models.layers.positional import RotaryPositions
-from models.layers.sparse_attention import build_long_term_bias, build_short_term_mask
+from models.layers.sparse_attention import (
+    attend_in_groups,
+    attend_to_selected_blocks,
+    attend_to_short_term,
+    build_long_term_mask,
+    build_short_term_mask,
+)
 
 GATE_BIAS = (-2.0, 2.0, -2.0)
 """Initial bias of long term, short term and selector output: the short term dominates until the others are trained."""
+GATHER_LENGTH = 768
+"""From this length on, gathering the keys of each query is faster than masks over all of them (models/LOG.md)."""
 
 
 class BlossomAttention(nn.Module):
@@ -66,22 +74,26 @@ class BlossomAttention(nn.Module):
         positions = torch.arange(x.shape[1], device=x.device) if at is None else at
         key = self.rotary(key)
         importance, output = self.selector(query, key, value, positions)
-        long_term, short_term = self._compute_weights(query, key, importance, positions)
         gate = self.gates(x).unflatten(-1, (self.key_heads, -1, self.branches)).permute(4, 0, 2, 3, 1).sigmoid()
         gate = gate[..., None]  # (branches, B, G, H/G, Q, 1)
-        mixed = (gate[0] * long_term + gate[1] * short_term) @ value[:, :, None]
+        long_term, short_term = self._attend(query, key, value, importance, positions)
+        mixed = gate[0] * long_term + gate[1] * short_term
         if output is not None:
             mixed = mixed + gate[2] * output
         out: Tensor = self.out(mixed.flatten(1, 2).transpose(1, 2).flatten(2))
         return out
 
-    def _compute_weights(
-        self, query: Tensor, key: Tensor, importance: Tensor, positions: Tensor
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, importance: Tensor, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Compute two (B, G, H/G, Q, T) softmaxes over one product of queries and keys."""
-        length = key.shape[-2]
-        logits = (query * self.head_dim**-0.5) @ key[:, :, None].transpose(-1, -2)
-        short_mask = build_short_term_mask(positions, length, self.short_window)
-        short_term = logits.masked_fill(~short_mask[..., None, None, :, :], -torch.inf).softmax(-1)
-        bias = build_long_term_bias(importance, positions, length, self.block, self.blocks_chosen)
-        return (logits + bias[:, :, None]).softmax(-1), short_term
+        """Compute both branches: with masks over all keys, or from gathered keys where that is faster."""
+        length, queries = key.shape[-2], query.shape[-2]
+        if queries == 1 or length >= GATHER_LENGTH:
+            selected = attend_to_selected_blocks(
+                query, key, value, importance, positions, self.block, self.blocks_chosen
+            )
+            return selected, attend_to_short_term(query, key, value, positions, self.short_window)
+        long_mask = build_long_term_mask(importance, positions, length, self.block, self.blocks_chosen)
+        short_mask = build_short_term_mask(positions, length, self.short_window)[..., None, :, :]
+        long_term = attend_in_groups(query, key, value, long_mask, importance, self.block)
+        return long_term, attend_in_groups(query, key, value, short_mask, None, self.block)

@@ -6,6 +6,7 @@ published code computes them, without that code's defects (models/LOG.md). Block
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -46,17 +47,98 @@ def select_blocks(importance: Tensor, count: int) -> Tensor:
     return selected.scatter_(-1, best.indices, best.values > 0)
 
 
-def build_long_term_bias(importance: Tensor, positions: Tensor, length: int, block: int, count: int) -> Tensor:
-    """(B, G, Q, T) to add to attention logits: −inf outside the selected blocks and the causal part of the own block.
-
-    Inside a selected block the bias is p − (p without gradient): zero in value, but the gradient of the logits of the
-    block's keys also reaches the block's importance, if that requires one. Selection alone would never train the
-    summaries.
-    """
-    selected = select_blocks(importance, count)
+def build_long_term_mask(importance: Tensor, positions: Tensor, length: int, block: int, count: int) -> Tensor:
+    """(B, G, Q, T) bool: the selected blocks of each query, and the causal part of the query's block."""
     key = torch.arange(length, device=positions.device)
     own = (positions[..., None] // block == key // block) & (key <= positions[..., None])
-    straight_through = (importance - importance.detach()).masked_fill(~selected, -torch.inf)
-    keys = straight_through.repeat_interleave(block, dim=-1)
-    tail = keys.new_full((*keys.shape[:-1], length - keys.shape[-1]), -torch.inf)  # the incomplete last block
-    return torch.cat((keys, tail), dim=-1).masked_fill(own[..., None, :, :], 0.0)
+    keys = select_blocks(importance, count).repeat_interleave(block, dim=-1)
+    # The incomplete last block is never selected.
+    return F.pad(keys, (0, length - keys.shape[-1])) | own[..., None, :, :]
+
+
+def attend_in_groups(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, importance: Tensor | None, block: int
+) -> Tensor:
+    """Attend with `query` (B, G, H/G, Q, d) to `key` and `value` (B, G, T, d) where `mask` is set.
+
+    `mask` is (B, G, Q, T), with 1 for B and G where they do not matter.
+
+    `importance` (B, G, Q, J) of blocks of `block` keys, or None. It changes no value, but a selected key's logit passes
+    its gradient to the importance of the key's block. Selection alone would never train the summaries.
+
+    In formulas, p − (p without gradient) is added to the logits of the keys of a block. Here these zeros are further
+    features of the query, and a key has a 1 in the feature of its block, so that one fused kernel computes everything.
+    """
+    batch, groups, heads, _, width = query.shape
+    scale = width**-0.5
+    if importance is not None and importance.requires_grad:
+        blocks, length = importance.shape[-1], key.shape[-2]
+        zeros = ((importance - importance.detach()) / scale)[:, :, None].expand(-1, -1, heads, -1, -1)
+        query = torch.cat((query, zeros), dim=-1)
+        numbers = torch.arange(length, device=key.device)[:, None] // block
+        is_in_block = numbers == torch.arange(blocks, device=key.device)
+        key = torch.cat((key, is_in_block.to(key).expand(batch, groups, -1, -1)), dim=-1)
+        value = F.pad(value, (0, blocks))
+    flat = query.flatten(0, 1)
+    key, value = (each.flatten(0, 1)[:, None].expand(-1, heads, -1, -1) for each in (key, value))
+    is_shared = mask.shape[:2] == (1, 1)
+    flat_mask = mask if is_shared else mask.expand(batch, groups, -1, -1).flatten(0, 1)[:, None]
+    mixed = F.scaled_dot_product_attention(flat, key, value, attn_mask=flat_mask, scale=scale)
+    out: Tensor = mixed[..., :width].unflatten(0, (batch, groups))
+    return out
+
+
+def attend_to_selected_blocks(
+    query: Tensor, key: Tensor, value: Tensor, importance: Tensor, positions: Tensor, block: int, count: int
+) -> Tensor:
+    """Long-term attention on gathered keys: `query` (B, G, H/G, Q, d), `key` and `value` (B, G, T, d).
+
+    Equals `attend_in_groups` with `build_long_term_mask`, but reads (count + 1) · block keys per query instead of T.
+    The bias of a selected block is p − (p without gradient), as described there.
+    """
+    batch, groups, _, queries, width = query.shape
+    best = importance.topk(min(count, importance.shape[-1]), dim=-1)
+    own = (positions // block)[..., None, :, None].expand(batch, groups, queries, 1)
+    numbers = torch.cat((best.indices, own), dim=-1)  # (B, G, Q, selected blocks and the own one)
+    keys, values = (_gather_blocks(each, numbers, block) for each in (key, value))
+    bias = (best.values - best.values.detach()).masked_fill(best.values <= 0, -torch.inf)
+    steps = torch.arange(block, device=key.device)
+    is_past = own * block + steps <= positions[..., None, :, None]
+    own_bias = torch.zeros_like(is_past, dtype=bias.dtype).masked_fill(~is_past, -torch.inf)
+    biases = torch.cat((bias.repeat_interleave(block, dim=-1), own_bias), dim=-1)
+    return _attend_to_own_keys(query * width**-0.5, keys, values, biases)
+
+
+def attend_to_short_term(query: Tensor, key: Tensor, value: Tensor, positions: Tensor, window: int) -> Tensor:
+    """Short-term attention on gathered keys; equals `attend_in_groups` with `build_short_term_mask`."""
+    batch, groups, _, queries, width = query.shape
+    length = key.shape[-2]
+    least, most = (window - 1).bit_length(), (length - 1).bit_length()
+    # Created on the device: a CUDA graph cannot capture a copy from the host.
+    powers = 2 ** torch.arange(least, max(least, most), device=key.device)
+    distances = torch.cat((torch.arange(min(window, length), device=key.device), powers))
+    read = positions[..., None] - distances
+    is_sink_missing = ~(read == 0).any(-1, keepdim=True)
+    is_visible = torch.cat((read >= 0, is_sink_missing), dim=-1)
+    read = torch.cat((read.clamp_min(0), torch.zeros_like(read[..., :1])), dim=-1)[..., None, :, :]
+    numbers = read.expand(batch, groups, queries, -1)
+    keys, values = (_gather_blocks(each, numbers, 1) for each in (key, value))
+    biases = torch.zeros_like(is_visible, dtype=key.dtype).masked_fill(~is_visible, -torch.inf)[..., None, :, :]
+    return _attend_to_own_keys(query * width**-0.5, keys, values, biases)
+
+
+def _gather_blocks(keys: Tensor, numbers: Tensor, block: int) -> Tensor:
+    """(B, G, T, d) and block numbers (B, G, Q, n) → (B, G, Q, n · block, d); zeros follow after position T."""
+    batch, groups, length, width = keys.shape
+    blocks = -(-length // block)
+    rows = F.pad(keys, (0, 0, 0, blocks * block - length)).reshape(batch * groups * blocks, block * width)
+    starts = torch.arange(batch * groups, device=keys.device).view(batch, groups, 1, 1) * blocks
+    gathered: Tensor = F.embedding(numbers + starts, rows).unflatten(-1, (block, width)).flatten(3, 4)
+    return gathered
+
+
+def _attend_to_own_keys(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Attend with scaled `query` (B, G, H/G, Q, d) to the keys (B, G, Q, n, d) of each query, with bias (…, Q, n)."""
+    logits = query.transpose(2, 3) @ keys.transpose(-1, -2)  # (B, G, Q, H/G, n)
+    weights = (logits + bias[..., None, :]).softmax(-1)
+    return (weights @ values).transpose(2, 3)
