@@ -85,11 +85,11 @@ def test_position_vectors_affect_the_attention_but_not_the_convolution() -> None
     with torch.no_grad():
         encoder.blocks[0].get_parameter("attention.qkv.weight").zero_()
         before = encoder(x, lengths)
-        encoder.positions.weight.normal_()
+        encoder.get_parameter("positions.weight").normal_()
         assert torch.equal(encoder(x, lengths), before)
         encoder.blocks[0].get_parameter("attention.qkv.weight").normal_()
         before = encoder(x, lengths)
-        encoder.positions.weight.normal_()
+        encoder.get_parameter("positions.weight").normal_()
         assert not torch.allclose(encoder(x, lengths), before)
 
 
