@@ -11,18 +11,20 @@ HEAD, MIDDLE = 0.1, 0.5
 """Default cuts as shares of the catalogue; at dim 64 and factor 4 a fourth block would have rank 1."""
 
 
-def compute_block_ends(num_items: int, cuts: Sequence[int] | None) -> tuple[int, ...]:
+def compute_block_ends(num_items: int, cuts: Sequence[float] | None) -> tuple[int, ...]:
     """Compute the ends k_1 … k_n of all blocks; the last is `num_items`, and no block is empty.
 
-    `cuts` are the ends of all blocks except the last. By default the first block has a tenth of the items and the
-    second the next four tenths; catalogues too small for three blocks get fewer.
+    `cuts` are the ends of all blocks except the last: numbers of items, or all of them shares of the catalogue between
+    0 and 1. By default the first block has a tenth of the items and the second the next four tenths. Shares of
+    catalogues that are too small for all blocks give fewer of them.
     """
-    if cuts is None:
-        defaults = {max(1, round(share * num_items)) for share in (HEAD, MIDDLE)}
-        return (*sorted(cut for cut in defaults if cut < num_items), num_items)
-    ends = (*cuts, num_items)
-    if any(end <= start for start, end in zip((0, *cuts), ends, strict=True)):
-        raise ValueError(f"cuts must increase and be from 1 to {num_items - 1} (got {list(cuts)})")
+    shares = (HEAD, MIDDLE) if cuts is None else tuple(cuts)
+    if all(0 < share < 1 for share in shares) and shares:
+        rounded = {max(1, round(share * num_items)) for share in shares}
+        return (*sorted(cut for cut in rounded if cut < num_items), num_items)
+    ends = (*(int(cut) for cut in shares), num_items)
+    if any(end <= start for start, end in zip((0, *ends), ends, strict=False)):
+        raise ValueError(f"cuts must increase and be from 1 to {num_items - 1}, or all be below 1 (got {list(shares)})")
     return ends
 
 
@@ -31,11 +33,17 @@ def compute_block_sizes(ends: Sequence[int]) -> tuple[int, ...]:
     return tuple(end - start for start, end in zip((0, *ends[:-1]), ends, strict=True))
 
 
-def compute_block_ranks(dim: int, blocks: int, factor: int) -> tuple[int, ...]:
+def compute_block_ranks(dim: int, blocks: int, factor: int, ranks: Sequence[float] | None = None) -> tuple[int, ...]:
     """Compute d_j = max(1, ⌊dim / factor^(j−1)⌋): blocks of rarer items get a lower rank.
 
-    Embedding and head use the same rule. A factor of 1 disables the decomposition and keeps the blocks.
+    Embedding and head use the same rule. A factor of 1 disables the decomposition and keeps the blocks. `ranks` replace
+    d_2 … d_n: numbers, or shares of `dim` below 1. With fewer blocks, as in a small catalogue, the last are unused.
     """
     if factor < 1:
         raise ValueError(f"factor must be at least 1 (got {factor})")
-    return tuple(max(1, dim // factor**j) for j in range(blocks))
+    if ranks is None:
+        return tuple(max(1, dim // factor**j) for j in range(blocks))
+    widths = [max(1, round(rank * dim)) if 0 < rank < 1 else int(rank) for rank in ranks]
+    if len(widths) < blocks - 1 or not all(1 <= width <= dim for width in widths):
+        raise ValueError(f"ranks must be {blocks - 1} numbers from 1 to {dim}, or shares below 1 (got {list(ranks)})")
+    return (dim, *widths[: blocks - 1])

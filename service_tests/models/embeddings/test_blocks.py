@@ -1,10 +1,12 @@
 """Block embeddings: sizes, rows, gradients, and the equality of a single block and a plain embedding."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.batch import SequenceBatch
+from models.catalogue.catalogue import Catalogue
 from models.embeddings.blocks import BlockEmbedding
 
 ITEMS = torch.tensor([[3, 0, 20, 1], [5, 6, 7, 0], [50, 21, 5, 49]])
@@ -76,3 +78,40 @@ def test_all_blocks_start_at_the_same_scale() -> None:
         nn.init.normal_(block.get_parameter("weight"), std=0.02)
     rows = embedding.table()[1:].view(3, 1000, 64)
     torch.testing.assert_close(rows.std(dim=(1, 2)), torch.full((3,), 0.02), rtol=0.2, atol=0)
+
+
+def make_catalogue() -> Catalogue:
+    return Catalogue([f"i{n}" for n in range(50)], np.arange(50, 0, -1), [None] * 50, [[]] * 50)
+
+
+def make_table(rank: int) -> Tensor:
+    """Random vectors in a subspace of `rank` dimensions; padding is zero."""
+    generator = torch.Generator().manual_seed(3)
+    table = torch.randn(51, rank, generator=generator) @ torch.randn(rank, 16, generator=generator)
+    return table.index_fill(0, torch.tensor([0]), 0.0)
+
+
+def test_trained_factors_restore_a_table_of_their_rank_up_to_rounding() -> None:
+    embedding = build_embedding(factors="trained", cuts=[5, 20], ranks=[8, 4])
+    table = make_table(rank=4)
+    embedding.approximate(table, make_catalogue())
+    largest = table.abs().max().item()
+    torch.testing.assert_close(embedding.table(), table, rtol=0, atol=largest / 50)
+    assert embedding.starts_from_full_table
+    assert (
+        sum(buffer.numel() for buffer in embedding.buffers() if buffer.dtype == torch.int8) == 5 * 16 + 15 * 8 + 30 * 4
+    )
+
+
+def test_trained_factors_have_smaller_errors_for_popular_items() -> None:
+    embedding = build_embedding(factors="trained", cuts=[1], ranks=[4])
+    table = make_table(rank=16)
+    embedding.approximate(table, make_catalogue())
+    errors = (embedding.table() - table).square().sum(1)
+    assert errors[2:18].mean() < errors[35:].mean()
+    assert errors[1] < 0.05, "the first block has the full width"
+
+
+def test_unknown_factors_raise() -> None:
+    with pytest.raises(ValueError, match="factors must be 'random' or 'trained'"):
+        build_embedding(factors="learned")

@@ -25,6 +25,11 @@ def test_explicit_cuts_are_ends_of_blocks() -> None:
     assert compute_block_ends(50, []) == (50,)
 
 
+def test_cuts_below_1_are_shares_and_small_catalogues_have_fewer_blocks() -> None:
+    assert compute_block_ends(50, [0.02, 0.3]) == (1, 15, 50)
+    assert compute_block_ends(2, [0.02, 0.3, 0.6]) == (1, 2)
+
+
 @pytest.mark.parametrize("cuts", [[0, 5], [5, 5], [9, 5], [50], [5, 60]])
 def test_cuts_with_an_empty_block_raise(cuts: list[int]) -> None:
     with pytest.raises(ValueError, match="cuts must increase and be from 1 to 49"):
@@ -37,3 +42,15 @@ def test_ranks_fall_by_powers_of_the_factor_to_at_least_1() -> None:
     assert compute_block_ranks(64, 3, 1) == (64, 64, 64)
     with pytest.raises(ValueError, match="factor must be at least 1"):
         compute_block_ranks(64, 3, 0)
+
+
+def test_explicit_ranks_replace_the_rule() -> None:
+    assert compute_block_ranks(64, 3, 4, [48, 0.5]) == (64, 48, 32)
+    assert compute_block_ranks(64, 2, 4, [48, 0.5]) == (64, 48)
+    assert compute_block_ranks(2, 3, 4, [0.75, 0.1]) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("ranks", [[48], [48, 65], [48, 0]])
+def test_wrong_ranks_raise(ranks: list[int]) -> None:
+    with pytest.raises(ValueError, match="ranks must be 2 numbers from 1 to 64"):
+        compute_block_ranks(64, 3, 4, ranks)
