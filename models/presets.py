@@ -10,8 +10,18 @@ PRESETS: Mapping[str, ModelConfig] = {
         ModelConfig(Part("codes"), Part("cone"), Part("tied"), intervals=True, preset="blossom"),
         ModelConfig(Part("full"), Part("self_attention"), Part("tied"), preset="sasrec"),
         ModelConfig(Part("full"), Part("blossom"), Part("tied"), preset="blossomrec"),
-        ModelConfig(Part("blocks"), Part("dilated_convolution"), Part("adaptive"), preset="cprec"),
-        ModelConfig(Part("compositional"), Part("twin_attention"), Part("tied"), preset="lsan"),
+        ModelConfig(
+            Part("blocks", {"factors": "trained", "ranks": [0.75, 0.5]}),
+            Part("self_attention", {"sharing": "adjacent_layer"}),
+            Part("tied"),
+            preset="cprec",
+        ),
+        ModelConfig(
+            Part("compositional", {"assignment": "trained", "context_dim": 16, "max_categories": 2}),
+            Part("twin_attention", {"layers": 2, "hidden": 256, "positions": "rotary"}),
+            Part("tied"),
+            preset="lsan",
+        ),
         ModelConfig(Part("full"), Part("none"), Part("popularity"), dim=1, max_len=1, dropout=0.0, preset="popular"),
     )
 }

@@ -15,12 +15,29 @@ from models.config import ModelConfig, Part
 from models.recommender import SequentialRecommender
 
 NUM_ITEMS, DIM, MAX_LEN = 50, 16, 40
-COMBINATIONS = list(itertools.product(EMBEDDINGS, ENCODERS, HEADS))
+EMBEDDING_FORMS = {
+    "trained_blocks": Part("blocks", {"factors": "trained", "ranks": [0.75, 0.5]}),
+    "trained_rows": Part("compositional", {"assignment": "trained", "context_dim": 8}),
+}
+ENCODER_FORMS = {
+    "shared_attention": Part("self_attention", {"sharing": "adjacent_layer"}),
+    "rotary_twins": Part("twin_attention", {"layers": 2, "hidden": 32, "positions": "rotary"}),
+}
+"""Forms of parts that options select, under names for the tests."""
+PARTS = {name: Part(name) for name in (*EMBEDDINGS, *ENCODERS, *HEADS)} | EMBEDDING_FORMS | ENCODER_FORMS
+ALL_EMBEDDINGS, ALL_ENCODERS = (*EMBEDDINGS, *EMBEDDING_FORMS), (*ENCODERS, *ENCODER_FORMS)
+COMBINATIONS = [
+    *itertools.product(EMBEDDINGS, ENCODERS, HEADS),
+    *itertools.product(EMBEDDING_FORMS, ALL_ENCODERS, ("tied", "dense")),
+    *itertools.product(EMBEDDINGS, ENCODER_FORMS, ("tied",)),
+]
 TRAINABLE = [names for names in COMBINATIONS if HEADS[names[2]].trainable]
+FIXED = ("trained_blocks", "none", "tied")
+"""All but the projections of two blocks is fixed here."""
 
 
 def make_config(names: tuple[str, str, str], dropout: float = 0.0) -> ModelConfig:
-    embedding, encoder, head = map(Part, names)
+    embedding, encoder, head = (PARTS[name] for name in names)
     return ModelConfig(embedding, encoder, head, dim=DIM, max_len=MAX_LEN, dropout=dropout)
 
 
@@ -84,7 +101,7 @@ def test_causal_encoder_does_not_see_the_future(names: tuple[str, str, str]) -> 
         torch.testing.assert_close(after[:, :position], before[:, :position], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", ALL_ENCODERS)
 def test_encoding_the_last_position_equals_the_last_of_all_positions(name: str) -> None:
     model, batch = randomize(make_model(("full", name, "tied"))), make_batch([1, 2, 15, 16, 17, 33, 40])
     all_positions = model.encode(batch)
@@ -101,7 +118,7 @@ def test_scores_do_not_depend_on_the_rest_of_the_batch(names: tuple[str, str, st
         torch.testing.assert_close(model.scores(model.encode_last(single))[0], batch_scores[row], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", EMBEDDINGS)
+@pytest.mark.parametrize("name", ALL_EMBEDDINGS)
 def test_embedding_reads_times_exactly_if_it_declares_so(name: str) -> None:
     model, batch = randomize(make_model((name, "self_attention", "tied"))), make_batch([40, 40])
     timed = dataclasses.replace(batch, times=10**9 + 3600 * batch.items)
@@ -127,7 +144,7 @@ def test_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
+@pytest.mark.parametrize("names", [names for names in TRAINABLE if names != FIXED], ids="-".join)
 def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:
     torch.manual_seed(0)
     model = build_model(dataclasses.replace(make_config(names), dropout=0.1), NUM_ITEMS).train()
@@ -154,7 +171,7 @@ def test_weights_round_trip_through_a_file_without_shared_tensors(names: tuple[s
     assert torch.equal(loaded.scores(loaded.encode_last(batch)), model.scores(model.encode_last(batch)))
 
 
-@pytest.mark.parametrize("name", EMBEDDINGS)
+@pytest.mark.parametrize("name", ALL_EMBEDDINGS)
 def test_embedding_scores_with_its_table_and_pads_with_zero(name: str) -> None:
     embedding = make_model((name, "none", "tied")).embedding
     hidden = torch.randn(7, DIM, generator=torch.Generator().manual_seed(2))
@@ -164,6 +181,31 @@ def test_embedding_scores_with_its_table_and_pads_with_zero(name: str) -> None:
     torch.testing.assert_close(embedding.scores(hidden), hidden @ table.T)
     rows = torch.tensor([5, 1, 50, 5])
     torch.testing.assert_close(embedding.table(rows), table[rows])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ("blocks", "none", "tied"),
+            {"vectors.0.weight": (5, 16), "vectors.1.weight": (20, 4), "vectors.2.weight": (25, 1)}
+            | {"projections.0": (4, 16), "projections.1": (1, 16)},
+        ),
+        (
+            ("compositional", "none", "tied"),
+            {"rows.weight": (51, 16), "categories.lists": (51, 1), "key.weight": (16, 16)}
+            | {"previous.weight": (3, 16), "current.weight": (3, 16), "hours.weight": (25, 16)}
+            | {"injection.merge.weight": (16, 32), "injection.merge.bias": (16,)}
+            | {"injection.out.weight": (16, 16), "injection.out.bias": (16,)},
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_default_options_have_the_weights_of_earlier_artifacts(
+    names: tuple[str, str, str], expected: dict[str, tuple[int, ...]]
+) -> None:
+    state = make_model(names).embedding.state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == expected
 
 
 def test_unknown_part_or_option_error_names_it() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.config import Part
 from models.evaluation.evaluate import evaluate
 from models.heads.base import UniformNegatives
 from models.layers.calibrated_binary_cross_entropy import compute_positive_power
@@ -41,7 +42,7 @@ def compute_constant_score_loss(negatives: int, items: int, calibration: float) 
 
 def test_tree_softmax_head_does_not_support_gbce(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="AdaptiveHead cannot be trained by gBCE"):
-        make_trainer(tmp_path, GBCE, "cprec").run()
+        make_trainer(tmp_path, GBCE, head=Part("adaptive")).run()
 
 
 def test_loss_selects_the_sampler() -> None:

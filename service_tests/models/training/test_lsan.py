@@ -23,6 +23,10 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 NUM_ITEMS = 30
+LITERAL = dataclasses.replace(
+    tiny_config("lsan"), embedding=Part("compositional"), encoder=Part("twin_attention"), preset="custom"
+)
+"""The paper's: rows by digits of the index, one block, learned positions."""
 
 
 def make_cyclic_log(users: int = 60, length: int = 14) -> Dataset:
@@ -58,17 +62,20 @@ def train(folder: Path, config: ModelConfig, *, epochs: int, negatives: int | No
 
 @pytest.mark.parametrize("negatives", [None, 20])
 @pytest.mark.parametrize("head", ["tied", "dense"])
-def test_lsan_learns_what_popularity_cannot(head: str, negatives: int | None, tmp_path: Path) -> None:
-    config = dataclasses.replace(tiny_config("lsan"), head=Part(head))
+@pytest.mark.parametrize("form", [LITERAL, tiny_config("lsan")], ids=lambda config: config.preset)
+def test_lsan_learns_what_popularity_cannot(
+    form: ModelConfig, head: str, negatives: int | None, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(form, head=Part(head))
     assert train(tmp_path, config, epochs=25, negatives=negatives).test.values["ndcg@10"] > 0.8
 
 
-def test_lsan_learns_from_hours(tmp_path: Path) -> None:
+def test_literal_lsan_learns_from_hours(tmp_path: Path) -> None:
     data = make_hour_log()
     options = TrainingOptions(epochs=25, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
     predictors = []
     for name, dataset in (("with", data), ("without", dataclasses.replace(data, times=None))):
-        train_artifact(dataset, tiny_config("lsan"), options, RunContext(CPU, tmp_path / name))
+        train_artifact(dataset, LITERAL, options, RunContext(CPU, tmp_path / name))
         predictors.append(load_artifact(tmp_path / name, device="cpu").predictor)
     with_times, without_times = (evaluate(p, data, keep_seen=True).values["ndcg@10"] for p in predictors)
     assert with_times > 0.8
@@ -99,7 +106,7 @@ def test_loaded_artifact_gives_the_golden_outputs_of_the_trained_model(tmp_path:
     artifact = load_artifact(tmp_path, device="cpu")
     assert artifact.version == result.version
     options = artifact.predictor.config.embedding.options
-    assert options == {"num_categories": 3, "max_categories": 2}
+    assert options == {"assignment": "trained", "context_dim": 16, "num_categories": 3, "max_categories": 2}
     golden = json.loads((tmp_path / "golden.json").read_text())
     top = artifact.predictor.top_k([np.array(history) for history in golden["histories"]], 10)
     assert top.indices.tolist() == golden["items"]
@@ -118,7 +125,7 @@ def test_weights_include_the_category_lists(tmp_path: Path) -> None:
 
 def test_model_bytes_are_reported_by_part() -> None:
     catalogue = tiny_catalogue(3_416)
-    tied = tiny_config("lsan", dim=16)
+    tied = dataclasses.replace(LITERAL, dim=16)
     sizes = {}
     for name, config in {
         "tied": tied,

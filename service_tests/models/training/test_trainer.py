@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.build import build_model
+from models.config import Part
 from models.data.dataset import Dataset
 from models.evaluation.evaluate import evaluate
 from models.predictor import Predictor
@@ -28,10 +29,10 @@ def make_cyclic_log(users: int = 60, num_items: int = 30, length: int = 14) -> D
     return Dataset(tiny_catalogue(num_items), [f"u{n}" for n in range(users)], offsets, np.concatenate(items))
 
 
-def make_trainer(folder: Path, options: TrainingOptions = OPTIONS, preset: str = "sasrec") -> Trainer:
+def make_trainer(folder: Path, options: TrainingOptions = OPTIONS, preset: str = "sasrec", **parts: Part) -> Trainer:
     torch.manual_seed(options.seed)
     data = make_cyclic_log()
-    model = build_model(tiny_config(preset), data.catalogue.num_items)
+    model = build_model(dataclasses.replace(tiny_config(preset), **parts), data.catalogue.num_items)  # type: ignore[arg-type]
     return Trainer(model, data, options, RunContext(CPU, folder))
 
 
