@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MAX_PERIODS = 1024
 MAX_TRANSITIONS = 64
 
 
@@ -23,7 +24,8 @@ class Part:
 class ModelConfig:
     """`dim` is the width of vectors, `max_len` the number of newest items that a model reads.
 
-    `intervals` adds a vector of the time since the previous event to each item's vector. `transitions` is the number of
+    `intervals` adds a vector of the time since the previous event to each item's vector. `periods` is the number of
+    periods of the log, whose vectors are added as well; 0 for a model without them. `transitions` is the number of
     followers per item in the transition memory; 0 for a model without one.
     """
 
@@ -34,6 +36,7 @@ class ModelConfig:
     max_len: int = 200
     dropout: float = 0.2
     intervals: bool = False
+    periods: int = 0
     transitions: int = 0
     preset: str = "custom"
 
@@ -41,6 +44,8 @@ class ModelConfig:
         for name in ("dim", "max_len"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1 (got {getattr(self, name)})")
+        if not 0 <= self.periods <= MAX_PERIODS:
+            raise ValueError(f"periods must be from 0 to {MAX_PERIODS} (got {self.periods})")
         if not 0 <= self.transitions <= MAX_TRANSITIONS:
             raise ValueError(f"transitions must be from 0 to {MAX_TRANSITIONS} (got {self.transitions})")
         if not 0 <= self.dropout < 1:

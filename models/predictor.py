@@ -172,11 +172,11 @@ class Predictor:
         self._selection = self._exact_selection.with_index(self.model, index)
 
     def count_model_bytes(self) -> dict[str, int]:
-        """Count the bytes of weights and buffers by part; the interval embedding counts as encoder."""
+        """Count the bytes of weights and buffers by part; the vectors of times count as encoder."""
         bytes_by_part = dict.fromkeys(("embedding", "encoder", "head"), 0)
         for name, weights in self.model.state_dict().items():
             part = name.partition(".")[0]
-            part = "encoder" if part == "intervals" else part
+            part = "encoder" if part in ("intervals", "periods") else part
             bytes_by_part[part] = bytes_by_part.get(part, 0) + weights.nbytes
         return bytes_by_part
 

@@ -1,14 +1,19 @@
 """A sequential recommender composed of an embedding, an encoder and a head."""
 
+import torch
 from torch import Tensor, nn
 
-from models.batch import SequenceBatch
+from models.batch import NO_TIME, SequenceBatch
 from models.config import ModelConfig
 from models.embeddings.base import ItemEmbedding
 from models.encoders.base import SequenceEncoder
 from models.heads.base import Negatives, ScoringHead, UniformNegatives
 from models.layers.interval_embedding import IntervalEmbedding
+from models.layers.period_embedding import PeriodEmbedding
 from models.transitions.memory import TransitionMemory
+
+HIDDEN_SHARE = 0.1
+"""Share of histories whose times are hidden in training, so that histories without times work as well."""
 
 
 class SequentialRecommender(nn.Module):
@@ -23,18 +28,32 @@ class SequentialRecommender(nn.Module):
         self.encoder = encoder
         self.head = head
         self.intervals = IntervalEmbedding(config.dim) if config.intervals else None
+        self.periods = PeriodEmbedding(config.periods, config.dim) if config.periods else None
         self.transitions: TransitionMemory | None = None
         if config.transitions:
             self.transitions = TransitionMemory(embedding.num_items, config.dim, config.transitions)
 
     @property
     def reads_times(self) -> bool:
-        return self.embedding.reads_times or self.intervals is not None
+        return self.embedding.reads_times or self.intervals is not None or self.periods is not None
 
     def embed(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): the input of the encoder."""
         vectors: Tensor = self.embedding(batch)
-        return vectors if self.intervals is None else vectors + self.intervals(batch.items, batch.times)
+        if self.intervals is None and self.periods is None:
+            return vectors
+        times = self._hide_times(batch)
+        if self.intervals is not None:
+            vectors = vectors + self.intervals(times)
+        return vectors if self.periods is None else vectors + self.periods(times)
+
+    def _hide_times(self, batch: SequenceBatch) -> Tensor:
+        """(B, T): the times of the batch, NO_TIME where there are none and, in training, in some of the histories."""
+        times = torch.full_like(batch.items, NO_TIME) if batch.times is None else batch.times
+        if not self.training:
+            return times
+        is_hidden = torch.rand(len(times), 1, device=times.device) < HIDDEN_SHARE
+        return times.masked_fill(is_hidden, NO_TIME)
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): at position t, the hidden vector that predicts the item after t."""

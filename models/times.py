@@ -30,7 +30,7 @@ def to_stored_times(seconds: NDArray[np.integer[Any]]) -> Times:
 
 def compute_hours(times: Tensor) -> Tensor:
     """(…,) times → (…,) hours in UTC, 0 to 23; NO_HOUR without a real time."""
-    return (times // 3600 % 24).masked_fill(~_is_real(times), NO_HOUR)
+    return (times // 3600 % 24).masked_fill(~is_real(times), NO_HOUR)
 
 
 def compute_intervals(times: Tensor) -> Tensor:
@@ -41,10 +41,11 @@ def compute_intervals(times: Tensor) -> Tensor:
     """
     seconds = (times[:, 1:] - times[:, :-1]).clamp_min(0)
     numbers = torch.frexp(seconds.double()).exponent.long() + 1  # exact, where a logarithm may round
-    real = _is_real(times)
+    real = is_real(times)
     numbers = numbers.masked_fill(~(real[:, 1:] & real[:, :-1]), NO_INTERVAL)
     return torch.cat((torch.full_like(times[:, :1], NO_INTERVAL), numbers), dim=1)
 
 
-def _is_real(times: Tensor) -> Tensor:
+def is_real(times: Tensor) -> Tensor:
+    """(…) times → (…) mask of those that are real."""
     return (times >= FIRST_SECOND) & (times <= LAST_SECOND)

@@ -9,12 +9,27 @@ namespace {
 // As in models/times.py: no real time is before March 1973 or at the end of u32.
 constexpr uint32_t FIRST_SECOND = 100000000u, LAST_SECOND = 4294967294u;
 
+inline bool is_real(uint32_t time) { return time >= FIRST_SECOND && time <= LAST_SECOND; }
+
 // Bucket of the interval before event `at`: 0 unknown, 1 the same second, 2 + n from 2^n seconds.
 inline int bucket_interval(const uint32_t* times, int at) {
     if (!times || at == 0) return 0;
     const uint32_t before = times[at - 1], now = times[at];
-    if (before < FIRST_SECOND || before > LAST_SECOND || now < FIRST_SECOND || now > LAST_SECOND) return 0;
+    if (!is_real(before) || !is_real(now)) return 0;
     return now <= before ? 1 : 33 - __builtin_clz(now - before);
+}
+
+// Period of a time: 0 unknown, 1 + the number of boundaries that are not after it.
+inline int find_period(const Model& model, uint32_t time) {
+    if (!is_real(time)) return 0;
+    const int64_t* first = model.boundaries;
+    int count = model.num_periods - 1;
+    while (count > 0) {
+        const int half = count / 2, is_past = first[half] <= static_cast<int64_t>(time);
+        first += is_past * (half + 1);
+        count = is_past ? count - half - 1 : half;
+    }
+    return 1 + static_cast<int>(first - model.boundaries);
 }
 
 // Builds one item vector from the codebooks, each `codebook_floats` long with centroids of `width` floats.
@@ -67,14 +82,19 @@ inline void item_vectors(const Model& model, const int64_t* items, int length, f
     }
 }
 
+// x ← x + vector, both (dim).
+inline void add(const float* vector, int dim, float* x) {
+    for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) + load(vector + i));
+}
+
 // (length) items and their times → (length, dim), scaled for the encoder.
 inline void embed(const Model& model, const int64_t* items, const uint32_t* times, int length, float* x) {
     const int dim = model.dim;
     item_vectors(model, items, length, x);
     for (int at = 0; at < length; at++, x += dim) {
-        const float* interval = model.intervals ? model.intervals + bucket_interval(times, at) * dim : nullptr;
-        for (int i = 0; i < dim; i += LANES)
-            store(x + i, (interval ? load(x + i) + load(interval + i) : load(x + i)) * model.scale);
+        if (model.intervals) add(model.intervals + bucket_interval(times, at) * dim, dim, x);
+        if (model.periods) add(model.periods + find_period(model, times ? times[at] : 0) * dim, dim, x);
+        for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) * model.scale);
     }
 }
 

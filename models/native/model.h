@@ -31,6 +31,8 @@ struct Model {
     const float* vectors;     // (num_items + 1, dim); with codes (num_subspaces · codebook_size, dim / num_subspaces)
     const uint8_t* codes;     // (num_items + 1, code_bytes); null: `vectors` is the full table
     const float* intervals;   // (34, dim) or null
+    const float* periods;     // (num_periods + 1, dim) or null
+    const int64_t* boundaries;  // (num_periods − 1) seconds, not falling
     const float* cos;         // (max_len, dim / heads / 2)
     const float* sin;
     const float* norm_weight;
@@ -38,6 +40,6 @@ struct Model {
     int64_t num_items;
     int32_t dim, heads, value_width, hidden, max_len, layers;
     int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
-    int32_t is_cone, window;
+    int32_t is_cone, window, num_periods;
     float scale, norm_epsilon;
 };

@@ -82,4 +82,6 @@ def _generate_histories(model: SequentialRecommender) -> tuple[Sequence[History]
     histories = [rng.integers(1, model.embedding.num_items + 1, length) for length in lengths]
     if not model.reads_times:
         return histories, None
-    return histories, [np.cumsum(rng.integers(0, 10**5, len(h))).astype(np.uint32) + 10**9 for h in histories]
+    starts = rng.integers(10**9, 17 * 10**8, len(histories))  # years apart, for models that know periods
+    times = [first + np.cumsum(rng.integers(0, 10**5, len(h))) for first, h in zip(starts, histories, strict=True)]
+    return histories, [seconds.astype(np.uint32) for seconds in times]

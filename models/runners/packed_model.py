@@ -45,6 +45,8 @@ class PackedModel:
         packed = NativeModel(
             blocks=(NativeBlock * len(blocks))(*(self._pack_block(block) for block in blocks)),
             intervals=self._share(model.intervals.vectors.weight) if model.intervals else None,
+            periods=self._share(model.periods.vectors.weight) if model.periods else None,
+            boundaries=self._share(model.periods.boundaries) if model.periods else None,
             cos=self._share(first.rotary.cos),
             sin=self._share(first.rotary.sin),
             norm_weight=self._share(encoder.norm.weight),
@@ -58,6 +60,7 @@ class PackedModel:
             layers=len(blocks),
             is_cone=isinstance(encoder, ConeEncoder),
             window=encoder.window if isinstance(encoder, ConeEncoder) else 0,
+            num_periods=model.config.periods,
             scale=encoder.scale,
             norm_epsilon=encoder.norm.eps,
         )

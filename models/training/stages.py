@@ -13,7 +13,7 @@ from models.build import build_model, complete_config
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
-from models.data.splits import select_training_histories
+from models.data.splits import select_training_histories, select_training_times
 from models.embeddings.assignment import estimate_quantization_s
 from models.heads.popularity import PopularityHead
 from models.recommender import SequentialRecommender
@@ -35,6 +35,7 @@ def train_model(
     catalogue = dataset.catalogue
     torch.manual_seed(options.seed)
     model = build_model(complete_config(config, catalogue), catalogue.num_items)
+    fit_periods(model, dataset)
     if isinstance(model.head, PopularityHead):
         fit_popularity(model, model.head, catalogue)
         return model, [], None
@@ -46,6 +47,7 @@ def train_model(
         check_resumable(context, compute_fingerprint(model, dataset, options.to_second_stage()))
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
+    fit_periods(full, dataset)
     first_options = options.to_first_stage(estimate_quantization_s(catalogue.num_items))
     first = _train_stage(full, dataset, first_options, context.in_subfolder(FULL_TABLE_FOLDER))
     started_at = context.clock()
@@ -64,8 +66,15 @@ def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, 
     model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
     model.head.load_state_dict(full.head.state_dict())
-    if model.intervals is not None and full.intervals is not None:
-        model.intervals.load_state_dict(full.intervals.state_dict())
+    for part, full_part in ((model.intervals, full.intervals), (model.periods, full.periods)):
+        if part is not None and full_part is not None:
+            part.load_state_dict(full_part.state_dict())
+
+
+def fit_periods(model: SequentialRecommender, dataset: Dataset) -> None:
+    """Set the periods of a model that has them to those of the training events."""
+    if model.periods is not None:
+        model.periods.fit(select_training_times(dataset))
 
 
 def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from app.cli.arguments import float_in, int_in, positive_int
 from app.cli.options import CommandOptions, Option
-from models.config import MAX_TRANSITIONS
+from models.config import MAX_PERIODS, MAX_TRANSITIONS
 from models.presets import PRESETS
 
 PRESET_NAMES = tuple(PRESETS)
@@ -59,6 +59,16 @@ class ModelOptions(CommandOptions):
         Option(
             "use the time since the previous event",
             names="--intervals/--no-intervals",
+            default="by the preset",
+            panel=MODEL,
+        ),
+    ] = None
+    periods: Annotated[
+        int | None,
+        Option(
+            "periods of the log with a vector each, as popularity drifts; 0 = none",
+            int_in(0, MAX_PERIODS),
+            metavar="N",
             default="by the preset",
             panel=MODEL,
         ),

@@ -80,6 +80,12 @@ Model random_model(Memory& memory) {
     m.cos = memory.floats(m.max_len * width / 2, 1.0f), m.sin = memory.floats(m.max_len * width / 2, 1.0f);
     m.norm_weight = memory.floats(m.dim), m.norm_bias = memory.floats(m.dim), m.norm_epsilon = 1e-5f, m.scale = 2.0f;
     if (generator() % 2) m.intervals = memory.floats(34 * m.dim);
+    if (generator() % 2) {
+        m.num_periods = choose({1, 2, 3, 64}), m.periods = memory.floats((m.num_periods + 1) * m.dim);
+        int64_t* boundaries = memory.take<int64_t>(m.num_periods - 1);
+        for (int i = 0; i < m.num_periods - 1; i++) boundaries[i] = (i ? boundaries[i - 1] : 0) + generator() % (1u << 27);
+        m.boundaries = boundaries;
+    }
     if (generator() % 3 == 0) {
         m.vectors = memory.floats((m.num_items + 1) * m.dim);
         return m;

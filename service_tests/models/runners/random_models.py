@@ -23,6 +23,8 @@ def make_random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_I
                 parameter.normal_(std=config.dim**-0.5)
             else:
                 parameter.add_(0.2 * torch.randn_like(parameter))
+    if model.periods is not None:
+        model.periods.fit(make_random_histories([50] * 8)[1])
     return model
 
 

@@ -100,10 +100,15 @@ def test_native_equals_torch_with_other_layers_and_windows(
     ],
 )
 @pytest.mark.parametrize("intervals", [True, False])
-def test_native_equals_torch_for_every_embedding(embedding: Part, intervals: bool, library: Library) -> None:
-    config = dataclasses.replace(make_config("blossom", max_len=40), embedding=embedding, intervals=intervals)
-    model = make_random_model(config)
-    assert compute_difference(model, NativeRunner(model, library), [1, 9, 40]) < 1e-5
+@pytest.mark.parametrize("periods", [0, 1, 2, 64])
+def test_native_equals_torch_for_every_embedding(
+    embedding: Part, intervals: bool, periods: int, library: Library
+) -> None:
+    config = dataclasses.replace(make_config("blossom", max_len=40), embedding=embedding)
+    model = make_random_model(dataclasses.replace(config, intervals=intervals, periods=periods))
+    runner = NativeRunner(model, library)
+    for with_times in (True, False):
+        assert compute_difference(model, runner, [1, 9, 40], with_times) < 1e-5
 
 
 MODELS = {name: make_random_model(make_config(name, dim=32, max_len=300)) for name in PRESETS}
