@@ -28,17 +28,18 @@ class SequenceBatch:
 
     `items` (B, T) are catalogue indices, 0 after the end; `lengths` (B,), each from 1 to T. `times` (B, T) are seconds
     since 1970, `NO_TIME` where unknown and after the end; None if the model does not read times or none is known.
+    `request_times` (B,) are the times at which the next item is asked for, of the last target in training; `NO_TIME`
+    where unknown, None if all are.
     """
 
     items: Tensor
     lengths: Tensor
     times: Tensor | None = None
+    request_times: Tensor | None = None
 
     def to(self, device: torch.device) -> "SequenceBatch":
-        times = None if self.times is None else self.times.to(device, non_blocking=True)
-        return SequenceBatch(
-            self.items.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True), times
-        )
+        parts = (self.items, self.lengths, self.times, self.request_times)
+        return SequenceBatch(*(None if part is None else part.to(device, non_blocking=True) for part in parts))  # type: ignore[arg-type]
 
     @property
     def valid(self) -> Tensor:
@@ -46,7 +47,12 @@ class SequenceBatch:
         return torch.arange(self.items.shape[1], device=self.items.device) < self.lengths[:, None]
 
 
-def pad_right(histories: Sequence[History], max_len: int, times: Sequence[Times] | None = None) -> SequenceBatch:
+def pad_right(
+    histories: Sequence[History],
+    max_len: int,
+    times: Sequence[Times] | None = None,
+    request_times: Times | None = None,
+) -> SequenceBatch:
     """Batch the newest `max_len` items of every history, with their times; ValueError for an empty history."""
     lengths = np.array([min(len(history), max_len) for history in histories], dtype=np.int64)
     if not len(lengths) or lengths.min() < 1:
@@ -54,7 +60,8 @@ def pad_right(histories: Sequence[History], max_len: int, times: Sequence[Times]
     items = np.full((len(histories), int(lengths.max())), PADDING, dtype=np.int64)
     for row, history, length in zip(items, histories, lengths, strict=True):
         row[:length] = history[len(history) - length :]
-    batch = SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths))
+    requests = None if request_times is None else torch.from_numpy(request_times.astype(np.int64))
+    batch = SequenceBatch(torch.from_numpy(items), torch.from_numpy(lengths), request_times=requests)
     return batch if times is None else replace(batch, times=_pad_times(times, histories, batch))
 
 

@@ -25,7 +25,8 @@ class ModelConfig:
     """`dim` is the width of vectors, `max_len` the number of newest items that a model reads.
 
     `intervals` adds a vector of the time since the previous event to each item's vector. `periods` is the number of
-    periods of the log, whose vectors are added as well; 0 for a model without them. `transitions` is the number of
+    periods of the log, whose vectors are added as well; 0 for a model without them.
+    `request_times` adds vectors of the time until the next event or the request. `transitions` is the number of
     followers per item in the transition memory; 0 for a model without one.
     """
 
@@ -37,6 +38,7 @@ class ModelConfig:
     dropout: float = 0.2
     intervals: bool = False
     periods: int = 0
+    request_times: bool = False
     transitions: int = 0
     preset: str = "custom"
 

@@ -53,6 +53,7 @@ class Predictor:
         self.max_len = model.config.max_len
         self.num_items = model.embedding.num_items
         self.reads_times = model.reads_times
+        self.reads_request_times = model.reads_request_times
         self.torch_device = device
         self._cosine_scan: CosineScan | None = None
         self._transitions = None if model.transitions is None else TransitionRanking(model, model.transitions)
@@ -74,6 +75,7 @@ class Predictor:
         k: int,
         *,
         times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
         excluded: Sequence[Indices] | None = None,
         allow_masks: Sequence[Mask | None] | None = None,
     ) -> RankedItems:
@@ -83,6 +85,7 @@ class Predictor:
             histories: catalogue indices, oldest first, at least one each; the newest `max_len` count.
             k: at least 1; limited to the size of the catalogue.
             times: per history, the times of its events, 0 for unknown. Ignored unless `reads_times`.
+            request_times: (B,) the times of the requests, 0 for unknown. Ignored unless `reads_request_times`.
             excluded: per history, indices to filter out.
             allow_masks: per history, a (num_items + 1,) mask of allowed items, or None to allow all.
 
@@ -92,7 +95,12 @@ class Predictor:
         parts = self._batch_size.run(
             len(histories),
             lambda rows: self._find_top_k(
-                histories[rows], k, _slice(times, rows), _slice(excluded, rows), _slice(allow_masks, rows)
+                histories[rows],
+                k,
+                _slice(times, rows),
+                None if request_times is None else request_times[rows],
+                _slice(excluded, rows),
+                _slice(allow_masks, rows),
             ),
         )
         return parts[0] if len(parts) == 1 else _concatenate(parts)
@@ -102,11 +110,14 @@ class Predictor:
         histories: Sequence[History],
         k: int,
         times: Sequence[Times] | None,
+        request_times: Times | None,
         excluded: Sequence[Indices] | None,
         allow_masks: Sequence[Mask | None] | None,
     ) -> RankedItems:
         started_at = time.perf_counter()
-        encoded = self.runner.encode(histories, times if self.reads_times else None)
+        encoded = self.runner.encode(
+            histories, times if self.reads_times else None, request_times if self.reads_request_times else None
+        )
         self._synchronize()
         encoded_at = time.perf_counter()
         item_filter = ItemFilter(self.num_items, excluded, allow_masks)
@@ -176,7 +187,7 @@ class Predictor:
         bytes_by_part = dict.fromkeys(("embedding", "encoder", "head"), 0)
         for name, weights in self.model.state_dict().items():
             part = name.partition(".")[0]
-            part = "encoder" if part in ("intervals", "periods") else part
+            part = "encoder" if part in ("intervals", "periods", "requests") else part
             bytes_by_part[part] = bytes_by_part.get(part, 0) + weights.nbytes
         return bytes_by_part
 

@@ -1,6 +1,7 @@
 """A sequential recommender composed of an embedding, an encoder and a head."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.batch import NO_TIME, SequenceBatch
@@ -10,10 +11,13 @@ from models.encoders.base import SequenceEncoder
 from models.heads.base import Negatives, ScoringHead, UniformNegatives
 from models.layers.interval_embedding import IntervalEmbedding
 from models.layers.period_embedding import PeriodEmbedding
+from models.layers.request_embedding import RequestEmbedding
 from models.transitions.memory import TransitionMemory
 
 HIDDEN_SHARE = 0.1
 """Share of histories whose times are hidden in training, so that histories without times work as well."""
+HIDDEN_REQUESTS = 0.5
+"""The same for the times of the next events: most evaluations, and some callers, do not know that of the request."""
 
 
 class SequentialRecommender(nn.Module):
@@ -29,23 +33,33 @@ class SequentialRecommender(nn.Module):
         self.head = head
         self.intervals = IntervalEmbedding(config.dim) if config.intervals else None
         self.periods = PeriodEmbedding(config.periods, config.dim) if config.periods else None
+        self.requests = RequestEmbedding(config.periods, config.dim) if config.request_times else None
         self.transitions: TransitionMemory | None = None
         if config.transitions:
             self.transitions = TransitionMemory(embedding.num_items, config.dim, config.transitions)
 
     @property
     def reads_times(self) -> bool:
-        return self.embedding.reads_times or self.intervals is not None or self.periods is not None
+        parts = (self.intervals, self.periods, self.requests)
+        return self.embedding.reads_times or any(part is not None for part in parts)
+
+    @property
+    def reads_request_times(self) -> bool:
+        return self.requests is not None
 
     def embed(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): the input of the encoder."""
         vectors: Tensor = self.embedding(batch)
-        if self.intervals is None and self.periods is None:
+        if self.intervals is None and self.periods is None and self.requests is None:
             return vectors
         times = self._hide_times(batch)
         if self.intervals is not None:
             vectors = vectors + self.intervals(times)
-        return vectors if self.periods is None else vectors + self.periods(times)
+        if self.periods is not None:
+            vectors = vectors + self.periods(times)
+        if self.requests is not None:
+            vectors = vectors + self.requests(times, self._shift_times(times, batch), self.periods)
+        return vectors
 
     def _hide_times(self, batch: SequenceBatch) -> Tensor:
         """(B, T): the times of the batch, NO_TIME where there are none and, in training, in some of the histories."""
@@ -54,6 +68,17 @@ class SequentialRecommender(nn.Module):
             return times
         is_hidden = torch.rand(len(times), 1, device=times.device) < HIDDEN_SHARE
         return times.masked_fill(is_hidden, NO_TIME)
+
+    def _shift_times(self, times: Tensor, batch: SequenceBatch) -> Tensor:
+        """(B, T): the times of the next events, the last of them the request; NO_TIME without a request or own time."""
+        if batch.request_times is None:
+            return torch.full_like(times, NO_TIME)
+        requests = batch.request_times[:, None]
+        if self.training:
+            is_hidden = torch.rand(len(times), 1, device=times.device) < HIDDEN_REQUESTS
+            requests = requests.masked_fill(is_hidden, NO_TIME)
+        next_times = F.pad(times[:, 1:], (0, 1)).scatter(1, batch.lengths[:, None] - 1, requests)
+        return next_times.masked_fill((requests == NO_TIME) | (times == NO_TIME), NO_TIME)
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): at position t, the hidden vector that predicts the item after t."""

@@ -87,8 +87,11 @@ class TrainingBatches:
     def build_batch(self, plan: NDArray[np.int64]) -> TrainingBatch:
         spans = [(int(row), slice(max(0, end - self._max_len - 1), end)) for row, end in plan.tolist()]
         windows = [self._histories[row][span] for row, span in spans]
-        times = None if self._times is None else [self._times[row][span][:-1] for row, span in spans]
-        sequences = pad_right([window[:-1] for window in windows], self._max_len, times)
+        times = request_times = None
+        if self._times is not None:
+            times = [self._times[row][span][:-1] for row, span in spans]
+            request_times = np.array([self._times[row][span.stop - 1] for row, span in spans], dtype=np.uint32)
+        sequences = pad_right([window[:-1] for window in windows], self._max_len, times, request_times)
         targets = torch.full_like(sequences.items, PADDING)
         for row, window in zip(targets, windows, strict=True):
             row[: len(window) - 1] = torch.from_numpy(window[1:])

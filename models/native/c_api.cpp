@@ -41,10 +41,12 @@ int64_t nextup_workspace(const Model* model, int number) {
 
 // Encodes history i, items[offsets[i]] to items[offsets[i + 1] − 1], into row i of `out` (count, dim).
 //
-// The newest max_len items count. `times` has one value per item, or is null. `work` holds the workspaces of `threads`
+// The newest max_len items count. `times` has one value per item, `request_times` one per history; both may
+// be null, and a value of 0 is unknown. `work` holds the workspaces of `threads`
 // threads. Returns 0, or without computing anything NO_LEVEL, BAD_HISTORY (empty) or BAD_ITEM (not in the catalogue).
-int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
-                  int64_t count, float* work, int threads, float* out) {
+int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times,
+                  const uint32_t* request_times, const int64_t* offsets, int64_t count, float* work, int threads,
+                  float* out) {
     const Level* level = get_level(number);
     if (!level) return NO_LEVEL;
     for (int64_t row = 0; row < count; row++)
@@ -58,8 +60,8 @@ int nextup_encode(const Model* model, int number, const int64_t* items, const ui
             const int64_t whole = offsets[row + 1] - offsets[row];
             const int64_t length = whole < model->max_len ? whole : model->max_len;
             const int64_t from = offsets[row + 1] - length;
-            level->encode(*model, items + from, times ? times + from : nullptr, static_cast<int>(length),
-                          work + thread * floats, out + row * model->dim);
+            level->encode(*model, items + from, times ? times + from : nullptr, request_times ? request_times[row] : 0,
+                          static_cast<int>(length), work + thread * floats, out + row * model->dim);
         }
     };
     std::vector<std::thread> workers;

@@ -11,10 +11,8 @@ constexpr uint32_t FIRST_SECOND = 100000000u, LAST_SECOND = 4294967294u;
 
 inline bool is_real(uint32_t time) { return time >= FIRST_SECOND && time <= LAST_SECOND; }
 
-// Bucket of the interval before event `at`: 0 unknown, 1 the same second, 2 + n from 2^n seconds.
-inline int bucket_interval(const uint32_t* times, int at) {
-    if (!times || at == 0) return 0;
-    const uint32_t before = times[at - 1], now = times[at];
+// Bucket of the interval from `before` to `now`: 0 unknown, 1 the same second, 2 + n from 2^n seconds.
+inline int bucket_interval(uint32_t before, uint32_t now) {
     if (!is_real(before) || !is_real(now)) return 0;
     return now <= before ? 1 : 33 - __builtin_clz(now - before);
 }
@@ -87,13 +85,22 @@ inline void add(const float* vector, int dim, float* x) {
     for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) + load(vector + i));
 }
 
-// (length) items and their times → (length, dim), scaled for the encoder.
-inline void embed(const Model& model, const int64_t* items, const uint32_t* times, int length, float* x) {
+// (length) items, their times and that of the request (0 if unknown) → (length, dim), scaled for the encoder.
+inline void embed(const Model& model, const int64_t* items, const uint32_t* times, uint32_t request_time, int length,
+                  float* x) {
     const int dim = model.dim;
     item_vectors(model, items, length, x);
-    for (int at = 0; at < length; at++, x += dim) {
-        if (model.intervals) add(model.intervals + bucket_interval(times, at) * dim, dim, x);
-        if (model.periods) add(model.periods + find_period(model, times ? times[at] : 0) * dim, dim, x);
+    uint32_t before = 0, now = times ? times[0] : 0, next = 0;
+    for (int at = 0; at < length; at++, x += dim, before = now, now = next) {
+        next = at + 1 == length ? request_time : times ? times[at + 1] : 0;
+        if (model.intervals) add(model.intervals + bucket_interval(before, now) * dim, dim, x);
+        if (model.periods) add(model.periods + find_period(model, now) * dim, dim, x);
+        const uint32_t shown = request_time && now ? next : 0;
+        if (model.request_intervals) {
+            const int bucket = bucket_interval(now, shown), longest = model.longest_interval;
+            add(model.request_intervals + (bucket < longest ? bucket : longest) * dim, dim, x);
+        }
+        if (model.request_periods) add(model.request_periods + find_period(model, shown) * dim, dim, x);
         for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) * model.scale);
     }
 }

@@ -29,11 +29,12 @@ class Model(Structure):
     _fields_ = (
         ("blocks", POINTER(NativeBlock)),
         *((name, c_void_p) for name in ("vectors", "codes", "intervals", "periods", "boundaries")),
+        *((name, c_void_p) for name in ("request_intervals", "request_periods")),
         *((name, c_void_p) for name in ("cos", "sin", "norm_weight", "norm_bias")),
         ("num_items", c_int64),
         *((name, c_int32) for name in ("dim", "heads", "value_width", "hidden", "max_len", "layers")),
         *((name, c_int32) for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed")),
-        *((name, c_int32) for name in ("is_cone", "window", "num_periods")),
+        *((name, c_int32) for name in ("is_cone", "window", "num_periods", "longest_interval")),
         ("scale", c_float),
         ("norm_epsilon", c_float),
     )

@@ -11,9 +11,10 @@ namespace {
 
 int64_t workspace(const Model& model) { return Scratch(model, nullptr).floats; }
 
-void encode(const Model& model, const int64_t* items, const uint32_t* times, int length, float* work, float* out) {
+void encode(const Model& model, const int64_t* items, const uint32_t* times, uint32_t request_time, int length,
+            float* work, float* out) {
     Scratch scratch(model, work);
-    embed(model, items, times, length, scratch.rows);
+    embed(model, items, times, request_time, length, scratch.rows);
     const float* last = model.is_cone ? run_cone(model, length, scratch) : run_dense(model, length, scratch);
     normalize(last, model.dim, model.norm_epsilon, scratch.target);
     for (int i = 0; i < model.dim; i++) out[i] = scratch.target[i] * model.norm_weight[i] + model.norm_bias[i];

@@ -38,6 +38,7 @@ class Library:
             c_int,  # level
             c_void_p,  # items
             c_void_p,  # times
+            c_void_p,  # request_times
             c_void_p,  # offsets
             c_int64,  # count
             c_void_p,  # workspace
@@ -66,6 +67,7 @@ class Library:
         level: int,
         items: NDArray[np.int64],
         times: NDArray[np.uint32] | None,
+        request_times: NDArray[np.uint32] | None,
         offsets: NDArray[np.int64],
         workspace: NDArray[np.float32],
         threads: int,
@@ -82,6 +84,7 @@ class Library:
             level,
             items.ctypes.data,
             None if times is None else times.ctypes.data,
+            None if request_times is None else request_times.ctypes.data,
             offsets.ctypes.data,
             count,
             workspace.ctypes.data,

@@ -33,6 +33,8 @@ struct Model {
     const float* intervals;   // (34, dim) or null
     const float* periods;     // (num_periods + 1, dim) or null
     const int64_t* boundaries;  // (num_periods − 1) seconds, not falling
+    const float* request_intervals;  // (34, dim), of the time until the next event; or null
+    const float* request_periods;    // (num_periods + 1, dim), of the next event; or null
     const float* cos;         // (max_len, dim / heads / 2)
     const float* sin;
     const float* norm_weight;
@@ -40,6 +42,6 @@ struct Model {
     int64_t num_items;
     int32_t dim, heads, value_width, hidden, max_len, layers;
     int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
-    int32_t is_cone, window, num_periods;
+    int32_t is_cone, window, num_periods, longest_interval;
     float scale, norm_epsilon;
 };

@@ -24,11 +24,17 @@ class Runner(ABC):
     """Backend, as shown to users."""
 
     @abstractmethod
-    def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
+    def encode(
+        self,
+        histories: Sequence[History],
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> Encoded:
         """Compute the hidden vector after each history from its newest `max_len` items.
 
         Args:
             histories: catalogue indices, oldest first. ValueError for no histories or an empty one.
             times: one per event of every history; None if unknown or if the model does not read times.
+            request_times: (B,) one per history, 0 for unknown; None as above.
 
         """

@@ -71,7 +71,8 @@ def _verify(runner: Runner, model: SequentialRecommender, reference: Runner) -> 
 def compare_runners(model: SequentialRecommender, runner: Runner, reference: Runner) -> float:
     """Compute the largest difference of hidden vectors on random histories, relative to the reference's maximum."""
     histories, times = _generate_histories(model)
-    hidden, expected = (each.encode(histories, times).hidden for each in (runner, reference))
+    requests = None if times is None else np.array([seconds[-1] + 500 for seconds in times])
+    hidden, expected = (each.encode(histories, times, requests).hidden for each in (runner, reference))
     worst = (hidden - expected).abs().max() / expected.abs().max()
     return float(worst.nan_to_num(nan=torch.inf))
 

@@ -64,22 +64,34 @@ class CudaRunner(Runner):
         self._batch_sizes: dict[int, AdaptiveBatchSize] = {}  # by length of the bucket
 
     @torch.inference_mode()
-    def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
+    def encode(
+        self,
+        histories: Sequence[History],
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> Encoded:
         if not histories:
             raise ValueError("no histories; pass at least one")
         length = choose_length(max(map(len, histories)), self._model.config.max_len)
         parts = self._batch_sizes.setdefault(length, AdaptiveBatchSize()).run(
-            len(histories), lambda rows: self._encode_part(histories[rows], None if times is None else times[rows])
+            len(histories),
+            lambda rows: self._encode_part(
+                histories[rows],
+                None if times is None else times[rows],
+                None if request_times is None else request_times[rows],
+            ),
         )
         items, cells = sum(part[1] for part in parts), sum(part[2] for part in parts)
         return Encoded(torch.cat([part[0] for part in parts]), 1.0 - items / cells)
 
-    def _encode_part(self, histories: Sequence[History], times: Sequence[Times] | None) -> tuple[Tensor, int, int]:
+    def _encode_part(
+        self, histories: Sequence[History], times: Sequence[Times] | None, request_times: Times | None
+    ) -> tuple[Tensor, int, int]:
         """Return hidden vectors, the number of items, and the number of cells computed for them."""
         bucket = choose_bucket(len(histories), max(map(len, histories)), self._model.config.max_len)
         try:
             prepared = self._prepared.get(bucket, lambda: self._prepare(bucket))
-            items = prepared.staging.fill(histories, times)
+            items = prepared.staging.fill(histories, times, request_times)
             hidden = prepared.computation()[: len(histories)].to(torch.float32, copy=True)
         except torch.OutOfMemoryError:
             self._prepared.clear()  # releases the memory of graphs before a smaller part is tried
@@ -87,7 +99,12 @@ class CudaRunner(Runner):
         return hidden, items, bucket.rows * bucket.length
 
     def _prepare(self, bucket: Bucket) -> PreparedBucket:
-        staging = StagingBuffer(bucket, self._device, with_times=self._model.reads_times)
+        staging = StagingBuffer(
+            bucket,
+            self._device,
+            with_times=self._model.reads_times,
+            with_request_times=self._model.reads_request_times,
+        )
         # Must not refer to this runner, which would then hold itself through its cache.
         computation = partial(_encode_last, self._model, self._encoder, self._dtype, staging.batch)
         if bucket in self._unrecordable:

@@ -47,6 +47,7 @@ class PackedModel:
             intervals=self._share(model.intervals.vectors.weight) if model.intervals else None,
             periods=self._share(model.periods.vectors.weight) if model.periods else None,
             boundaries=self._share(model.periods.boundaries) if model.periods else None,
+            **self._pack_requests(model),
             cos=self._share(first.rotary.cos),
             sin=self._share(first.rotary.sin),
             norm_weight=self._share(encoder.norm.weight),
@@ -71,6 +72,16 @@ class PackedModel:
         else:
             packed.vectors = self._share(embedding.get_parameter("vectors.weight"))
         return packed
+
+    def _pack_requests(self, model: SequentialRecommender) -> dict[str, int | None]:
+        requests = model.requests
+        if requests is None:
+            return {}
+        return {
+            "request_intervals": self._share(requests.intervals.weight),
+            "request_periods": None if requests.periods is None else self._share(requests.periods.weight),
+            "longest_interval": int(requests.longest),
+        }
 
     def _pack_block(self, block: GatedBlock | Block) -> NativeBlock:
         assert isinstance(block.attention, CausalSelfAttention)

@@ -1,6 +1,6 @@
 """Fixed host and device memory for the batches of one bucket, as CUDA graphs need fixed addresses.
 
-Items, times and lengths share one tensor, pinned where the device is a GPU, and reach the device in one copy.
+Items, lengths and times share one tensor, pinned where the device is a GPU, and reach the device in one copy.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,22 @@ from models.runners.buckets import Bucket
 class StagingBuffer:
     """`batch` is on the device; its rows past the filled ones hold one padding item each."""
 
-    def __init__(self, bucket: Bucket, device: torch.device, *, with_times: bool) -> None:
+    def __init__(
+        self, bucket: Bucket, device: torch.device, *, with_times: bool, with_request_times: bool = False
+    ) -> None:
         self._bucket = bucket
         cells = bucket.rows * bucket.length
-        size = cells * (1 + with_times) + bucket.rows
+        self._sizes = (cells, bucket.rows, cells * with_times, bucket.rows * with_request_times)
+        size = sum(self._sizes)
         is_cuda = device.type == "cuda"
         self._host = torch.zeros(size, dtype=torch.int64, pin_memory=is_cuda)
         self._device = torch.zeros(size, dtype=torch.int64, device=device)
         self._copy_event = torch.cuda.Event() if is_cuda else None
         self._host_batch = self._view_batch(self._host)
         self.batch = self._view_batch(self._device)
-        self.fill([], None)
+        self.fill([], None, None)
 
-    def fill(self, histories: Sequence[History], times: Sequence[Times] | None) -> int:
+    def fill(self, histories: Sequence[History], times: Sequence[Times] | None, request_times: Times | None) -> int:
         """Copy the histories to the device, padded to the bucket, and return their number of items.
 
         Starts the copy and returns; the next call waits for it. Raises ValueError as `pad_right` does.
@@ -38,12 +41,14 @@ class StagingBuffer:
         self._host_batch.lengths.fill_(1)
         count = 0
         if len(histories):
-            padded = pad_right(histories, self._bucket.length, times)
+            padded = pad_right(histories, self._bucket.length, times, request_times)
             rows, length = padded.items.shape
             self._host_batch.items[:rows, :length] = padded.items
             self._host_batch.lengths[:rows] = padded.lengths
             if self._host_batch.times is not None and padded.times is not None:
                 self._host_batch.times[:rows, :length] = padded.times
+            if self._host_batch.request_times is not None and padded.request_times is not None:
+                self._host_batch.request_times[:rows] = padded.request_times
             count = int(padded.lengths.sum())
         self._device.copy_(self._host, non_blocking=True)
         if self._copy_event is not None:
@@ -51,7 +56,11 @@ class StagingBuffer:
         return count
 
     def _view_batch(self, memory: Tensor) -> SequenceBatch:
-        rows, length = self._bucket.rows, self._bucket.length
-        *cells, lengths = memory.split([rows * length] * (len(memory) // (rows * length)) + [rows])
-        items, *times = (part.view(rows, length) for part in cells)
-        return SequenceBatch(items, lengths, times[0] if times else None)
+        shape = self._bucket.rows, self._bucket.length
+        items, lengths, times, request_times = memory.split(self._sizes)
+        return SequenceBatch(
+            items.view(shape),
+            lengths,
+            times.view(shape) if len(times) else None,
+            request_times if len(request_times) else None,
+        )

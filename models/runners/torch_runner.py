@@ -28,7 +28,12 @@ class TorchRunner(Runner):
         self._max_len = model.config.max_len
 
     @torch.inference_mode()
-    def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
+    def encode(
+        self,
+        histories: Sequence[History],
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> Encoded:
         group = CPU_GROUP if self._device.type == "cpu" else len(histories)
         order = np.argsort([min(len(history), self._max_len) for history in histories], kind="stable")
         hidden: list[Tensor] = []
@@ -36,7 +41,8 @@ class TorchRunner(Runner):
         for start in range(0, len(order), group):
             rows = order[start : start + group]
             group_times = None if times is None else [times[row] for row in rows]
-            batch = pad_right([histories[row] for row in rows], self._max_len, group_times)
+            requests = None if request_times is None else request_times[rows]
+            batch = pad_right([histories[row] for row in rows], self._max_len, group_times, requests)
             hidden.append(self._model.encode_last(batch.to(self._device)))
             cells += batch.items.numel()
             items += int(batch.lengths.sum())

@@ -35,7 +35,7 @@ def train_model(
     catalogue = dataset.catalogue
     torch.manual_seed(options.seed)
     model = build_model(complete_config(config, catalogue), catalogue.num_items)
-    fit_periods(model, dataset)
+    fit_times(model, dataset)
     if isinstance(model.head, PopularityHead):
         fit_popularity(model, model.head, catalogue)
         return model, [], None
@@ -47,7 +47,7 @@ def train_model(
         check_resumable(context, compute_fingerprint(model, dataset, options.to_second_stage()))
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
-    fit_periods(full, dataset)
+    fit_times(full, dataset)
     first_options = options.to_first_stage(estimate_quantization_s(catalogue.num_items))
     first = _train_stage(full, dataset, first_options, context.in_subfolder(FULL_TABLE_FOLDER))
     started_at = context.clock()
@@ -66,15 +66,17 @@ def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, 
     model.embedding.approximate(full.embedding.table(), catalogue)
     model.encoder.load_state_dict(full.encoder.state_dict())
     model.head.load_state_dict(full.head.state_dict())
-    for part, full_part in ((model.intervals, full.intervals), (model.periods, full.periods)):
+    parts = ((model.intervals, full.intervals), (model.periods, full.periods), (model.requests, full.requests))
+    for part, full_part in parts:
         if part is not None and full_part is not None:
             part.load_state_dict(full_part.state_dict())
 
 
-def fit_periods(model: SequentialRecommender, dataset: Dataset) -> None:
-    """Set the periods of a model that has them to those of the training events."""
-    if model.periods is not None:
-        model.periods.fit(select_training_times(dataset))
+def fit_times(model: SequentialRecommender, dataset: Dataset) -> None:
+    """Set the buffers of the layers that read times to those of the training events."""
+    for part in (model.periods, model.requests):
+        if part is not None:
+            part.fit(select_training_times(dataset))
 
 
 def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:

@@ -21,7 +21,9 @@ def test_padded_times_stay_aligned_with_their_items(histories: list[list[int]], 
 
 
 def test_batch_without_times_has_none() -> None:
-    assert pad_right([np.array([1, 2])], 5).times is None
+    batch = pad_right([np.array([1, 2])], 5)
+    assert batch.times is None
+    assert batch.request_times is None
 
 
 def test_times_of_another_length_raise() -> None:

@@ -53,10 +53,10 @@ def test_single_row_that_does_not_fit_raises() -> None:
 class SmallDevice(TorchRunner):
     """Runs out of memory for more than three histories."""
 
-    def encode(self, histories, times=None):  # type: ignore[no-untyped-def]
+    def encode(self, histories, times=None, request_times=None):  # type: ignore[no-untyped-def]
         if len(histories) > 3:
             raise torch.OutOfMemoryError("full")
-        return super().encode(histories, times)
+        return super().encode(histories, times, request_times)
 
 
 def test_predictor_returns_the_same_items_in_parts() -> None:

@@ -22,7 +22,12 @@ class RecordingRunner(Runner):
     def __init__(self, name: str, calls: list[str]) -> None:
         self.name, self._calls = name, calls
 
-    def encode(self, histories: Sequence[History], times: Sequence[Times] | None = None) -> Encoded:
+    def encode(
+        self,
+        histories: Sequence[History],
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> Encoded:
         self._calls.append(self.name)
         return Encoded(torch.zeros(len(histories), 1), 0.0)
 

@@ -46,13 +46,19 @@ def test_every_epoch_has_the_newest_window_of_every_user_once(lengths: list[int]
 def test_times_of_a_batch_match_its_items(lengths: list[int], epoch: int) -> None:
     histories = [np.arange(1, length + 1) + 100 * user for user, length in enumerate([2, *lengths])]
     times = [(history + 50).astype(np.uint32) for history in histories]
+    trained = [history for history in histories if len(history) > 1]
     timed = TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0, times=times)
     untimed = TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0)
     for plan in timed.plan_epoch(epoch):
         sequences = timed.build_batch(plan).sequences
         assert sequences.times is not None
         assert sequences.times.tolist() == np.where(sequences.items == 0, NO_TIME, sequences.items + 50).tolist()
-        assert untimed.build_batch(plan).sequences.times is None
+        untimed_sequences = untimed.build_batch(plan).sequences
+        assert untimed_sequences.times is None
+        assert untimed_sequences.request_times is None
+        assert sequences.request_times is not None
+        last = [trained[row][end - 1] + 50 for row, end in plan.tolist()]
+        assert sequences.request_times.tolist() == last, "the times of the last targets"
 
 
 def test_epoch_is_reproducible_and_differs_from_the_next_one() -> None:

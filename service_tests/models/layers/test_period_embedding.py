@@ -49,6 +49,6 @@ def test_unreal_times_have_no_period_and_move_no_boundary() -> None:
 
 
 def test_log_without_real_times_has_one_period() -> None:
-    """A model of such a log has no periods to tell apart, and serves real times all the same."""
+    """A model of such a log serves histories with real times, too."""
     periods = make_periods(4, [0, 1, 2, 3])
     assert find_periods(periods, [10**9, 10**9 + YEAR]) == [4, 4]

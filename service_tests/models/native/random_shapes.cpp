@@ -25,8 +25,9 @@ int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, 
                        float* work, float* scores, int64_t* items);
 int nextup_rerank(const Transitions* memory, const Queries* queries, const int64_t* newest, const int64_t* lengths,
                   const float* hidden, float* scores, int64_t* items);
-int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times, const int64_t* offsets,
-                  int64_t count, float* work, int threads, float* out);
+int nextup_encode(const Model* model, int number, const int64_t* items, const uint32_t* times,
+                  const uint32_t* request_times, const int64_t* offsets, int64_t count, float* work, int threads,
+                  float* out);
 }
 
 namespace {
@@ -85,7 +86,9 @@ Model random_model(Memory& memory) {
         int64_t* boundaries = memory.take<int64_t>(m.num_periods - 1);
         for (int i = 0; i < m.num_periods - 1; i++) boundaries[i] = (i ? boundaries[i - 1] : 0) + generator() % (1u << 27);
         m.boundaries = boundaries;
+        if (generator() % 2) m.request_periods = memory.floats((m.num_periods + 1) * m.dim);
     }
+    if (generator() % 2) m.request_intervals = memory.floats(34 * m.dim), m.longest_interval = choose({1, 20, 33});
     if (generator() % 3 == 0) {
         m.vectors = memory.floats((m.num_items + 1) * m.dim);
         return m;
@@ -109,6 +112,8 @@ bool levels_agree() {
     for (int i = 0; i < count; i++) offsets[i + 1] = offsets[i] + 1 + generator() % (model.max_len + 3);
     int64_t* items = memory.take<int64_t>(offsets[count]);
     uint32_t* times = generator() % 3 ? memory.take<uint32_t>(offsets[count]) : nullptr;
+    uint32_t* request_times = generator() % 2 ? memory.take<uint32_t>(count) : nullptr;
+    for (int i = 0; request_times && i < count; i++) request_times[i] = generator() % 3 ? generator() : 0;
     for (int64_t i = 0; i < offsets[count]; i++) {
         items[i] = generator() % (model.num_items + 1);
         if (times) times[i] = generator();
@@ -119,7 +124,7 @@ bool levels_agree() {
         const int64_t floats = nextup_workspace(&model, level) * threads;
         float* work = memory.floats(floats, 1e20f);  // the library must write it before reading
         float* out = memory.take<float>(count * model.dim);
-        if (nextup_encode(&model, level, items, times, offsets, count, work, threads, out)) return false;
+        if (nextup_encode(&model, level, items, times, request_times, offsets, count, work, threads, out)) return false;
         for (int i = 0; i < count * model.dim; i++)
             if (!(std::fabs(out[i] - (first ? first[i] : 0.0f)) < (first ? 1e-2f : 1e6f))) return false;
         first = first ? first : out;

@@ -23,8 +23,9 @@ def make_random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_I
                 parameter.normal_(std=config.dim**-0.5)
             else:
                 parameter.add_(0.2 * torch.randn_like(parameter))
-    if model.periods is not None:
-        model.periods.fit(make_random_histories([50] * 8)[1])
+    for part in (model.periods, model.requests):
+        if part is not None:
+            part.fit(make_random_histories([50] * 8)[1])
     return model
 
 
@@ -48,3 +49,12 @@ def make_random_histories(
         seconds[rng.random(length) < 0.1] = rng.choice([0, 5, 2**32 - 1])
         times.append(seconds.astype(np.uint32))
     return histories, times
+
+
+def make_request_times(times: list[Times], seed: int = 0) -> Times:
+    """Return (B,) times of requests after the last events, of which some are unknown, equal or too early."""
+    rng = np.random.default_rng(seed)
+    last = np.array([seconds[-1] for seconds in times], dtype=np.int64)
+    steps = (2.0 ** rng.uniform(0, 31, len(times))).astype(np.int64) * rng.choice([0, 1, 1, 1, -1], len(times))
+    requests = np.where(rng.random(len(times)) < 0.2, 0, np.clip(last + steps, 0, 2**32 - 1))
+    return requests.astype(np.uint32)

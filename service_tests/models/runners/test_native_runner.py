@@ -17,7 +17,13 @@ from models.runners.native_runner import NativeRunner
 from models.runners.packed_model import is_supported
 from models.runners.torch_runner import TorchRunner
 from service_tests.models.native.native_library import build_library_or_skip
-from service_tests.models.runners.random_models import NUM_ITEMS, make_config, make_random_histories, make_random_model
+from service_tests.models.runners.random_models import (
+    NUM_ITEMS,
+    make_config,
+    make_random_histories,
+    make_random_model,
+    make_request_times,
+)
 
 CPU = torch.device("cpu")
 LENGTHS = [1, 2, 7, 8, 9, 16, 17, 33, 63, 64, 65, 66, 200, 250]
@@ -49,8 +55,9 @@ def compute_difference(
     """Compute the largest difference from torch, relative to the largest value."""
     histories, times = make_random_histories(lengths)
     batch_times = times if with_times and model.reads_times else None
-    actual = runner.encode(histories, batch_times).hidden
-    expected = TorchRunner(model, CPU).encode(histories, batch_times).hidden
+    requests = None if batch_times is None else make_request_times(times)
+    actual = runner.encode(histories, batch_times, requests).hidden
+    expected = TorchRunner(model, CPU).encode(histories, batch_times, requests).hidden
     assert actual.shape == expected.shape
     assert actual.dtype == torch.float32
     return float((actual - expected).abs().max() / expected.abs().max())
@@ -101,11 +108,13 @@ def test_native_equals_torch_with_other_layers_and_windows(
 )
 @pytest.mark.parametrize("intervals", [True, False])
 @pytest.mark.parametrize("periods", [0, 1, 2, 64])
+@pytest.mark.parametrize("request_times", [True, False])
 def test_native_equals_torch_for_every_embedding(
-    embedding: Part, intervals: bool, periods: int, library: Library
+    embedding: Part, intervals: bool, periods: int, request_times: bool, library: Library
 ) -> None:
-    config = dataclasses.replace(make_config("blossom", max_len=40), embedding=embedding)
-    model = make_random_model(dataclasses.replace(config, intervals=intervals, periods=periods))
+    times = {"intervals": intervals, "periods": periods, "request_times": request_times}
+    config = dataclasses.replace(make_config("blossom", max_len=40), embedding=embedding, **times)  # type: ignore[arg-type]
+    model = make_random_model(config)
     runner = NativeRunner(model, library)
     for with_times in (True, False):
         assert compute_difference(model, runner, [1, 9, 40], with_times) < 1e-5
@@ -159,6 +168,8 @@ def test_invalid_histories_raise(library: Library) -> None:
         runner.encode([history, history[:0]])
     with pytest.raises(ValueError, match="one value for each event"):
         runner.encode([history], [np.zeros(3, dtype=np.uint32)])
+    with pytest.raises(ValueError, match="one value for each history"):
+        runner.encode([history], None, np.zeros(2, dtype=np.uint32))
     for outside in (NUM_ITEMS + 1, -1, 2**40):
         with pytest.raises(IndexError, match="not in the catalogue"):
             runner.encode([history, np.array([1, outside])])

@@ -48,11 +48,12 @@ class HostTensorRecorder(TorchDispatchMode):
 @pytest.mark.parametrize("length", [1, 16, 128, 200])
 def test_encoding_stays_on_the_device(preset: str, length: int) -> None:
     """The meta device, without memory or values, replaces the GPU."""
-    model = make_random_model(dataclasses.replace(make_config(preset), periods=8)).to(META)
+    model = make_random_model(dataclasses.replace(make_config(preset), periods=8, request_times=True)).to(META)
     shape = (4, length)
     items, times = torch.empty(2, *shape, dtype=torch.int64, device=META).unbind()
     with torch.no_grad(), HostTensorRecorder() as host_tensors, HostConstantRecorder() as host_constants:
-        model.encode_last(SequenceBatch(items, torch.empty(4, dtype=torch.int64, device=META), times))
+        lengths, requests = torch.empty(2, 4, dtype=torch.int64, device=META).unbind()
+        model.encode_last(SequenceBatch(items, lengths, times, requests))
     assert host_tensors.calls == host_constants.calls == []
 
 
