@@ -39,6 +39,10 @@ def run(arguments: EvaluateOptions) -> int:
     if arguments.baselines and arguments.sampled is not None:
         raise ValueError("--baselines ranks the full catalogue; leave out --sampled")
     artifact = load_artifact(arguments.artifact, device=arguments.device)
+    if arguments.request_times and not artifact.predictor.reads_request_times:
+        raise ValueError(
+            f"{arguments.artifact} does not read request times; leave out --request-times, or train it with it"
+        )
     log = read_log(arguments)
     moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
     dataset = encode(log.events, artifact.catalogue, moment_ms=moment_ms)
@@ -50,6 +54,7 @@ def run(arguments: EvaluateOptions) -> int:
         dataset,
         arguments.part,
         keep_seen=arguments.keep_seen,
+        request_times=arguments.request_times,
         sampled=arguments.sampled,
         seed=arguments.seed,
         limit=arguments.limit,
@@ -80,6 +85,7 @@ def run(arguments: EvaluateOptions) -> int:
         "preset": artifact.preset,
         "part": evaluation.part,
         "keep_seen": arguments.keep_seen,
+        "request_times": arguments.request_times,
         "sampled": arguments.sampled,
         **evaluation.values,
         "users": evaluation.num_cases,

@@ -10,7 +10,7 @@ from models.build import EMBEDDINGS, ENCODERS, HEADS
 from models.config import ModelConfig, Part
 
 PARTS = {"embedding": EMBEDDINGS, "encoder": ENCODERS, "head": HEADS}
-SIZES = ("dim", "max_len", "dropout", "intervals", "periods", "transitions")
+SIZES = ("dim", "max_len", "dropout", "intervals", "periods", "request_times", "transitions")
 PartOptions = dict[str, dict[str, Any]]
 """Constructor options by part; values are whatever JSON can hold."""
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import History, Times
+from models.batch import NO_TIME, History, Times
 from models.data.dataset import HELD_OUT_EVENTS, Dataset
 
 SplitPart = Literal["valid", "test"]
@@ -68,6 +68,15 @@ def select_case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64
     """The times of these users' histories in `make_cases`."""
     positions = _find_targets(dataset, part)[users]
     return [dataset.history_times(user)[:end] for user, end in zip(users.tolist(), positions.tolist(), strict=True)]
+
+
+def select_request_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> Times:
+    """The times of these users' targets (n,), at which a service would be asked for them."""
+    positions = _find_targets(dataset, part)[users]
+    if dataset.times is None:
+        return np.full(len(users), NO_TIME, dtype=np.uint32)
+    times: Times = dataset.times[dataset.offsets[users] + positions]
+    return times
 
 
 def _find_targets(dataset: Dataset, part: SplitPart) -> NDArray[np.int64]:

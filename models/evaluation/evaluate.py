@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.dataset import Dataset
-from models.data.splits import Cases, SplitPart, make_cases, select_case_times
+from models.data.splits import Cases, SplitPart, make_cases, select_case_times, select_request_times
 from models.evaluation import metrics
 from models.predictor import Predictor
 from models.progress import progress
@@ -44,6 +44,7 @@ def evaluate(
     part: SplitPart = "test",
     *,
     keep_seen: bool = False,
+    request_times: bool = False,
     sampled: int | None = None,
     seed: int = 0,
     limit: int | None = None,
@@ -51,6 +52,7 @@ def evaluate(
 ) -> Evaluation:
     """Compute HR, NDCG and MRR at 5, 10 and 20, and coverage@10.
 
+    With `request_times` a model that reads them knows the times of the targets, as the service knows those of requests.
     `limit` evaluates only that many cases, evenly spaced over the users; `seed` is for sampled negatives. `ranks` share
     the batches, and all of them return the full evaluation, identical to that of a single process.
     """
@@ -68,6 +70,7 @@ def evaluate(
         for rows in batches:
             histories = [cases.histories[row] for row in rows]
             times = select_case_times(dataset, part, cases.users[rows]) if predictor.reads_times else None
+            requests = select_request_times(dataset, part, cases.users[rows]) if request_times else None
             allow_masks = None
             if sampled is not None:
                 allow_masks = [
@@ -76,7 +79,12 @@ def evaluate(
                 ]
             seen_items = None if keep_seen or sampled is not None else histories
             top = predictor.top_k(
-                histories, CUTOFFS[-1], times=times, excluded=seen_items, allow_masks=allow_masks
+                histories,
+                CUTOFFS[-1],
+                times=times,
+                request_times=requests,
+                excluded=seen_items,
+                allow_masks=allow_masks,
             ).indices
             recommended[rows, : top.shape[1]] = top
             target_ranks[rows] = metrics.rank_targets(top, cases.targets[rows])

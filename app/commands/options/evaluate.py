@@ -29,6 +29,9 @@ class EvaluateOptions(SplitOptions, LogOptions, ArtifactOptions):
     ] = "test"
     baselines: Annotated[bool, Option("also rank by baselines and compare them")] = False
     keep_seen: Annotated[bool, Option("do not filter items that the user already had")] = False
+    request_times: Annotated[
+        bool, Option("give the model the time of the held-out event, as the service gives it that of a request")
+    ] = False
     sampled: Annotated[
         int | None,
         Option("rank against N random negatives per user", positive_int, metavar="N", default="the full catalogue"),

@@ -73,6 +73,15 @@ class ModelOptions(CommandOptions):
             panel=MODEL,
         ),
     ] = None
+    request_times: Annotated[
+        bool | None,
+        Option(
+            "use the time until the next event, in the service until the request",
+            names="--request-times/--no-request-times",
+            default="by the preset",
+            panel=MODEL,
+        ),
+    ] = None
     transitions: Annotated[
         int | None,
         Option(

@@ -14,6 +14,7 @@ from models.data.splits import (
     SplitPart,
     make_cases,
     select_case_times,
+    select_request_times,
     select_training_histories,
     select_training_times,
 )
@@ -74,6 +75,9 @@ def test_times_match_their_events_in_every_split(rows: list[Row], step_ms: int) 
     for part in PARTS:
         cases = make_cases(prepared, part)
         case_times = select_case_times(prepared, part, cases.users)
+        request_times = select_request_times(prepared, part, cases.users)
+        for user, history, time in zip(cases.users, cases.histories, request_times, strict=True):
+            assert time == prepared.history_times(int(user))[len(history)]
         for user, history, row in zip(cases.users, cases.histories, case_times, strict=True):
             assert row.tolist() == prepared.history_times(int(user))[: len(history)].tolist()
 
@@ -82,6 +86,7 @@ def test_dataset_without_times_returns_unknown_times() -> None:
     dataset = prepare_dataset(make_frame([("u", item, 1_700_000_000_000) for item in "abcd"]), min_item_events=1)
     untimed = replace(dataset, times=None)
     assert untimed.history_times(0).tolist() == [NO_TIME] * 4
+    assert select_request_times(untimed, "test", np.array([0])).tolist() == [NO_TIME]
 
 
 def test_last_event_is_the_test_target_and_the_previous_one_the_validation_target() -> None:
