@@ -21,7 +21,8 @@ class Query:
     """Asks for the next items after `history`, which is oldest first.
 
     `candidates` None means the whole catalogue, empty `categories` all of them. `times` are Unix seconds of the events
-    of the history, None if unknown (see models/times.py). `trace` is the request's, linked to the span of its batch.
+    of the history, None if unknown (see models/times.py); `request_time` is that of the request, 0 if unknown. `trace`
+    is the request's, linked to the span of its batch.
     """
 
     history: ItemKeys
@@ -31,6 +32,7 @@ class Query:
     candidates: ItemKeys | None = None
     categories: tuple[str, ...] = ()
     times: NDArray[np.uint32] | None = None
+    request_time: int = 0
     trace: RequestTrace | None = None
 
 

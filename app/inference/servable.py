@@ -121,6 +121,7 @@ class Servable:
                 [known_items[row] for row in rows],
                 max(queries[row].k for row in rows),
                 times=_select_times(queries, histories, rows) if self._predictor.reads_times else None,
+                request_times=np.array([queries[row].request_time for row in rows], dtype=np.uint32),
                 excluded=[find_excluded(self.catalogue, known_items[row], queries[row]) for row in rows],
                 allow_masks=[
                     build_allow_mask(self.catalogue, queries[row].candidates, queries[row].categories) for row in rows

@@ -74,6 +74,7 @@ class RecommendService:
             candidates=None if request.candidates is None else _compute_keys(request.candidates),
             categories=tuple(request.categories),
             times=stored.times if request.history is None else None,
+            request_time=int(time.time()),
             trace=CURRENT_TRACE.get(),
         )
         top, reason = await self._answer(query, reason, deadline, times)

@@ -38,6 +38,7 @@ class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True
     candidates: bytes | None
     categories: tuple[str, ...]
     times: bytes | None
+    request_time: int
     trace: bytes | None = None
 
 
@@ -137,6 +138,7 @@ def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> Q
         None if query.candidates is None else query.candidates.tobytes(),
         query.categories,
         None if query.times is None else query.times.tobytes(),
+        query.request_time,
         trace,
     )
 
@@ -154,6 +156,7 @@ def decode_query(request: QueryRequest | SimilarQueryRequest) -> Query | Similar
         candidates=None if request.candidates is None else _decode_keys(request.candidates),
         categories=request.categories,
         times=None if request.times is None else np.frombuffer(request.times, dtype="<u4"),
+        request_time=request.request_time,
         trace=trace,
     )
 

@@ -1,5 +1,6 @@
 """The model receives the times of retained, known events; a history in the request has no times."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -58,11 +59,12 @@ async def test_stored_history_scores_equal_the_predictor_with_event_times(
         f"i{items[n]}" for n in positions
     ]
     predictor = load_artifact(artifact, device="cpu").predictor
+    now = np.array([int(time.time())], dtype=np.uint32)
     for answer, answer_times in (
         (stored, times[positions]),
         (from_request, np.full(len(positions), NO_TIME, dtype=np.uint32)),
     ):
-        top = predictor.top_k([items[positions]], 60, times=[answer_times])
+        top = predictor.top_k([items[positions]], 60, times=[answer_times], request_times=now)
         expected = {f"i{n}": score for n, score in zip(top.indices[0].tolist(), top.scores[0].tolist(), strict=True)}
         assert get_scores(answer) == pytest.approx(expected, rel=1e-3, abs=1e-3)
     assert get_scores(stored) != pytest.approx(get_scores(from_request), rel=1e-2, abs=1e-2)

@@ -62,6 +62,7 @@ def transfer_message(message: Message, kind: type[Message]) -> Message:
     exclude=KEYS,
     candidates=st.none() | KEYS,
     categories=WORDS,
+    request_time=st.integers(0, 2**32 - 1),
 )
 def test_query_survives_the_transfer(
     history: ItemKeys,
@@ -70,12 +71,14 @@ def test_query_survives_the_transfer(
     exclude: ItemKeys,
     candidates: ItemKeys | None,
     categories: tuple[str, ...],
+    request_time: int,
 ) -> None:
     times = np.arange(len(history), dtype=np.uint32) + 1_700_000_000
-    query = Query(history, k, exclude_seen, exclude, candidates, categories, times)
+    query = Query(history, k, exclude_seen, exclude, candidates, categories, times, request_time)
     decoded = decode_query(transfer_query(query))
     assert isinstance(decoded, Query)
     assert (decoded.k, decoded.exclude_seen, decoded.categories) == (k, exclude_seen, categories)
+    assert decoded.request_time == request_time
     for actual, expected in ((decoded.history, history), (decoded.exclude, exclude), (decoded.times, times)):
         assert actual is not None
         assert actual.tolist() == expected.tolist()
