@@ -6,6 +6,7 @@ is in memory only once.
 
 import http.client
 import json
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,7 +53,13 @@ def compute_recall(
         keys, times = histories[user]
         indices = artifact.catalogue.keys.find_indices(keys)
         history = indices[indices > 0]
-        exact = reference.top_k([history], len(items), times=[times[indices > 0]], excluded=[history])
+        exact = reference.top_k(
+            [history],
+            len(items),
+            times=[times[indices > 0]],
+            request_times=np.array([int(time.time())], dtype=np.uint32),  # seconds after the service's: the same class
+            excluded=[history],
+        )
         exact_items = {artifact.catalogue.item_id(index) for index in exact.indices[0].tolist() if index}
         recalls.append(len(exact_items.intersection(items)) / max(1, len(exact_items)))
     return float(np.mean(recalls)) if recalls else None

@@ -5,6 +5,7 @@ no batching, deadlines or metrics. Run by uvicorn with settings from the environ
 """
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,7 @@ def create_naive() -> FastAPI:
     @app.post("/recommend")
     async def recommend(request: EchoRequest, http: Request) -> EchoResponse:
         history = decode_history(await http.app.state.redis.get(build_items_key(request.user_id)))
-        query = Query(history.item_keys, request.k, times=history.times)
+        query = Query(history.item_keys, request.k, times=history.times, request_time=int(time.time()))
         top = http.app.state.servable.run_batch([query])[0]
         if not isinstance(top, TopItems):
             raise top

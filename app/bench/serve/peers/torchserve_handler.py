@@ -6,6 +6,7 @@ Redis. TorchServe passes request bodies and returns responses over HTTP.
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Handler:
         values: Any = self.redis.mget([build_items_key(body["user_id"]) for body in bodies])
         histories = [decode_history(value) for value in values]
         queries = [
-            Query(history.item_keys, body.get("k", 10), times=history.times)
+            Query(history.item_keys, body.get("k", 10), times=history.times, request_time=int(time.time()))
             for body, history in zip(bodies, histories, strict=True)
         ]
         return [self._build_response(top) for top in self.servable.run_batch(queries)]
