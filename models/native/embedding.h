@@ -80,28 +80,31 @@ inline void item_vectors(const Model& model, const int64_t* items, int length, f
     }
 }
 
-// x ← x + vector, both (dim).
-inline void add(const float* vector, int dim, float* x) {
-    for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) + load(vector + i));
-}
-
 // (length) items, their times and that of the request (0 if unknown) → (length, dim), scaled for the encoder.
 inline void embed(const Model& model, const int64_t* items, const uint32_t* times, uint32_t request_time, int length,
                   float* x) {
-    const int dim = model.dim;
+    const int dim = model.dim, last = length - 1;
     item_vectors(model, items, length, x);
-    uint32_t before = 0, now = times ? times[0] : 0, next = 0;
-    for (int at = 0; at < length; at++, x += dim, before = now, now = next) {
-        next = at + 1 == length ? request_time : times ? times[at + 1] : 0;
-        if (model.intervals) add(model.intervals + bucket_interval(before, now) * dim, dim, x);
-        if (model.periods) add(model.periods + find_period(model, now) * dim, dim, x);
-        const uint32_t shown = request_time && now ? next : 0;
-        if (model.request_intervals) {
-            const int bucket = bucket_interval(now, shown), longest = model.longest_interval;
-            add(model.request_intervals + (bucket < longest ? bucket : longest) * dim, dim, x);
+    uint32_t now = times ? times[0] : 0;
+    int interval = 0, period = model.num_periods ? find_period(model, now) : 0;
+    for (int at = 0; at < length; at++, x += dim) {
+        const uint32_t next = at == last ? request_time : times ? times[at + 1] : 0;
+        const int next_interval = bucket_interval(now, next);
+        const int next_period = model.num_periods ? find_period(model, next) : 0;
+        const bool is_known = request_time && now;  // without a request, an event is not shown the next one either
+        const int longest = model.longest_interval, shown = next_interval < longest ? next_interval : longest;
+        const float* parts[4];
+        int count = 0;
+        if (model.intervals) parts[count++] = model.intervals + interval * dim;
+        if (model.periods) parts[count++] = model.periods + period * dim;
+        if (model.request_intervals) parts[count++] = model.request_intervals + (is_known ? shown : 0) * dim;
+        if (model.request_periods) parts[count++] = model.request_periods + (is_known ? next_period : 0) * dim;
+        for (int i = 0; i < dim; i += LANES) {
+            vec sum = load(x + i);
+            for (int part = 0; part < count; part++) sum += load(parts[part] + i);
+            store(x + i, sum * model.scale);
         }
-        if (model.request_periods) add(model.request_periods + find_period(model, shown) * dim, dim, x);
-        for (int i = 0; i < dim; i += LANES) store(x + i, load(x + i) * model.scale);
+        now = next, interval = next_interval, period = next_period;
     }
 }
 

@@ -25,7 +25,7 @@ def make_random_model(config: ModelConfig, seed: int = 0, num_items: int = NUM_I
                 parameter.add_(0.2 * torch.randn_like(parameter))
     for part in (model.periods, model.requests):
         if part is not None:
-            part.fit(make_random_histories([50] * 8)[1])
+            part.fit(make_random_histories([1, 9, 40])[1])  # a test of these histories meets every boundary
     return model
 
 
@@ -56,5 +56,6 @@ def make_request_times(times: list[Times], seed: int = 0) -> Times:
     rng = np.random.default_rng(seed)
     last = np.array([seconds[-1] for seconds in times], dtype=np.int64)
     steps = (2.0 ** rng.uniform(0, 31, len(times))).astype(np.int64) * rng.choice([0, 1, 1, 1, -1], len(times))
-    requests = np.where(rng.random(len(times)) < 0.2, 0, np.clip(last + steps, 0, 2**32 - 1))
-    return requests.astype(np.uint32)
+    requests: Times = np.clip(last + steps, 0, 2**32 - 1).astype(np.uint32)
+    requests[2::3] = 0
+    return requests
