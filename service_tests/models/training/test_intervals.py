@@ -34,7 +34,7 @@ def make_interval_log(users: int = 80, length: int = 14) -> Dataset:
 
 def test_model_learns_from_intervals(tmp_path: Path) -> None:
     data = make_interval_log()
-    options = TrainingOptions(epochs=40, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
+    options = TrainingOptions(epochs=40, batch_cells=256, learning_rate=1e-2, warmup_steps=5, keep_seen=True)
     mrr = []
     for name, dataset in (("with", data), ("without", dataclasses.replace(data, times=None))):
         train_artifact(dataset, tiny_config("blossom"), options, RunContext(torch.device("cpu"), tmp_path / name))

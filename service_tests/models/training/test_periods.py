@@ -38,7 +38,7 @@ def make_config(periods: int) -> ModelConfig:
 
 
 def train_and_measure(folder: Path, dataset: Dataset, periods: int) -> float:
-    options = TrainingOptions(epochs=40, batch_cells=256, learning_rate=1e-2, warmup_steps=5)
+    options = TrainingOptions(epochs=40, batch_cells=256, learning_rate=1e-2, warmup_steps=5, keep_seen=True)
     train_artifact(dataset, make_config(periods), options, RunContext(torch.device("cpu"), folder))
     return evaluate(load_artifact(folder, device="cpu").predictor, dataset, keep_seen=True).values["mrr@5"]
 
