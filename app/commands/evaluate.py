@@ -41,7 +41,7 @@ def run(arguments: EvaluateOptions) -> int:
     artifact = load_artifact(arguments.artifact, device=arguments.device)
     if arguments.request_times and not artifact.predictor.reads_request_times:
         raise ValueError(
-            f"{arguments.artifact} does not read request times; leave out --request-times, or train it with it"
+            f"{arguments.artifact} does not read request times; leave out --request-times, or train it with that option"
         )
     log = read_log(arguments)
     moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
