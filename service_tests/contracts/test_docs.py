@@ -27,8 +27,8 @@ CODE = [
 ]
 SOURCE_NAMES = {path.name for path in CODE}
 TEXT_SUFFIXES = {".py", ".lua", ".h", ".cpp", ".yml", ".yaml", ".toml", ".json", ""}
-NOT_SETTINGS = {"NEXTUP_TORCH"}
-"""Variables of the Makefile."""
+NOT_SETTINGS = {"NEXTUP_TORCH", "NEXTUP_TRACEBACK"}
+"""Variables of the Makefile and of the command line."""
 
 
 def read(path: Path) -> str:
