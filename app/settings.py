@@ -30,6 +30,22 @@ def _parse_workers(value: Any) -> int | str:
     return int(text)
 
 
+def _expand_home(value: Any) -> Any:
+    """Replace a leading ~, which no shell does in files of variables or after a `=`."""
+    return Path(value).expanduser() if isinstance(value, (str, Path)) else value
+
+
+def _explain_kubernetes_port(value: Any) -> Any:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(
+            "must be a number; Kubernetes sets it to a URL for a Service named nextup, unless the pod has "
+            "enableServiceLinks: false"
+        )
+    return value
+
+
+ExpandedPath = Annotated[Path, BeforeValidator(_expand_home)]
+Port = Annotated[int, BeforeValidator(_explain_kubernetes_port)]
 WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 
 
@@ -41,13 +57,17 @@ class Settings(EdgeSettings):
     )
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on")
-    unix_socket: Path | None = Field(
+    port: Port = Field(default=8000, ge=0, le=65535, description="port to listen on")
+    unix_socket: ExpandedPath | None = Field(
         default=None, description="Unix socket to listen on instead of an address and a port; unset = none"
     )
     workers: WorkerCount = Field(default=1, description="HTTP worker processes; auto = from cores, memory and device")
-    artifact: Path = Field(default=Path("var/demo"), description="artifact directory to serve, or a model repository")
-    data_dir: Path = Field(default=Path("var"), description="directory for files of the embedded Redis and the service")
+    artifact: ExpandedPath = Field(
+        default=Path("var/demo"), description="artifact directory to serve, or a model repository"
+    )
+    data_dir: ExpandedPath = Field(
+        default=Path("var"), description="directory for files of the embedded Redis and the service"
+    )
     api_keys: SecretStr = Field(
         default=SecretStr(""),
         description="comma-separated API keys as name:scope+scope:sha256 (see `nextup key`); empty = no keys",
@@ -65,7 +85,7 @@ class Settings(EdgeSettings):
         default="auto",
         description="in_process: a model per worker; dedicated: one process for all; auto = dedicated on a shared GPU",
     )
-    model_socket: Path | None = Field(
+    model_socket: ExpandedPath | None = Field(
         default=None,
         description="Unix socket of the dedicated model process; unset = a file in NEXTUP_DATA_DIR",
     )

@@ -126,10 +126,10 @@ def format_suggestion(word: str, names: Collection[str]) -> str:
 
 
 def parse_path(text: str) -> Path:
-    """Parse a path; an empty text would be the current folder."""
+    """Parse a path with ~ for the home folder; an empty text would be the current folder."""
     if not text or "\0" in text:
         raise InvalidText(f"must be a path (got {text!r})")
-    return Path(text)
+    return Path(text).expanduser() if text.startswith("~/") else Path(text)
 
 
 def parse_id(text: str) -> str:

@@ -17,6 +17,7 @@ MAX_LENGTH = 1_000
 OS_ADVICE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
     errno.EACCES: "check the permissions, or choose another path",
     errno.EPERM: "check the permissions, or choose another path",
     errno.EROFS: "choose a folder on a disk that can be written",

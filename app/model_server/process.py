@@ -6,6 +6,7 @@ Settings come from the environment, which `nextup serve` prepares; its superviso
 """
 
 import asyncio
+import logging.config
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -21,8 +22,11 @@ from app.runtime.memory import freeze_heap
 from app.runtime.periodic import run_periodically
 from app.settings import Settings, get_plain_value
 from app.telemetry.deferred_metrics import flush_periodically
+from app.telemetry.logs import log_config
 from app.telemetry.metrics import STORE_UP, sample_process_memory
 from app.telemetry.tracing import start_tracing
+
+log = logging.getLogger("nextup")
 
 SAMPLE_INTERVAL_S = 0.5
 START_FAILED_STATUS = 3
@@ -80,9 +84,11 @@ def main() -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_run(load_settings()))
+            settings = load_settings()
+            logging.config.dictConfig(log_config(settings.log_format))
+            runner.run(_run(settings))
         except (ServiceError, SettingsError) as error:
-            print(f"nextup failed to start: {error}", file=sys.stderr)
+            log.error("nextup failed to start: %s", error)
             return START_FAILED_STATUS
     return 0
 

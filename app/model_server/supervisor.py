@@ -4,10 +4,10 @@ Restarts back off exponentially, so that a model that cannot be loaded is not re
 the popularity fallback meanwhile.
 """
 
+import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from pathlib import Path
 
 from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, build_child_environment, build_python_command
 from app.settings import Settings
+
+log = logging.getLogger("nextup")
 
 START_S = 900.0
 """Longest wait for the first version; a large artifact on a busy machine loads slowly."""
@@ -87,10 +89,7 @@ class ModelSupervisor:
             if time.monotonic() - self._started_at > STEADY_S:
                 backoff_s = MIN_BACKOFF_S
             if not self._stopping.is_set():
-                print(
-                    f"nextup: the model process exited with status {status}; restarting in {backoff_s:g} s",
-                    file=sys.stderr,
-                )
+                log.error("the model process exited with status %d; restarting in %g s", status, backoff_s)
             if self._stopping.wait(backoff_s):
                 return
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)

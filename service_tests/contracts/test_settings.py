@@ -129,6 +129,18 @@ def test_settings_that_a_command_does_not_use_are_not_judged(monkeypatch: pytest
         load_settings(STORE_SETTINGS)
 
 
+def test_port_that_kubernetes_sets_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTUP_PORT", "tcp://10.0.0.1:8000")
+    with pytest.raises(SettingsError, match=r"^NEXTUP_PORT must be a number; Kubernetes sets .* enableServiceLinks"):
+        load_settings()
+
+
+def test_home_folder_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTUP_DATA_DIR", "~/var")
+    assert load_settings().data_dir == Path.home() / "var"
+    assert load_settings(artifact="~/shop").artifact == Path.home() / "shop"
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_empty_variable_is_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"NEXTUP_{name.upper()}", "")

@@ -1,0 +1,61 @@
+"""`nextup train` refuses a run that cannot end before it reads the log."""
+
+from pathlib import Path
+
+import pytest
+
+from app.commands.main import main
+from models.training.checkpoint import CHECKPOINT_FILE
+from service_tests.support.artifacts import write_tiny_artifact
+
+MISSING_LOG = "/no/such/log.csv"
+"""Its error would come next."""
+
+
+def train(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run the command on a log that does not exist and return its error."""
+    assert main(["train", MISSING_LOG, *words]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_folder_with_an_artifact_is_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_artifact(tmp_path)
+    assert "already holds an artifact; choose another folder or pass --overwrite" in train(
+        capsys, "--out", str(tmp_path)
+    )
+    assert MISSING_LOG in train(capsys, "--out", str(tmp_path), "--overwrite")
+
+
+def test_items_that_cannot_be_read_are_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "items.csv").write_text("nothing\n1\n")
+    error = train(capsys, "--out", str(tmp_path / "out"), "--items", str(tmp_path / "items.csv"))
+    assert "items.csv" in error
+    assert MISSING_LOG not in error
+
+
+def test_resuming_with_another_preset_is_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path)]
+    assert MISSING_LOG in train(capsys, *out, "--preset", "sasrec", "--dim", "16")
+    assert MISSING_LOG in train(capsys, *out, "--preset", "blossom", "--resume"), "there is nothing to resume"
+    assert MISSING_LOG in train(capsys, *out, "--preset", "sasrec", "--dim", "16")
+    (tmp_path / "training" / CHECKPOINT_FILE).write_bytes(b"x")
+    error = train(capsys, *out, "--preset", "blossom", "--dim", "16", "--resume")
+    assert "was started with --preset sasrec (got --preset blossom)" in error
+    assert "no --dim)" in train(capsys, *out, "--preset", "sasrec", "--resume")
+    assert MISSING_LOG in train(capsys, *out, "--preset", "sasrec", "--dim", "16", "--resume")
+
+
+def test_device_that_is_not_there_is_refused_before_the_log_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    error = train(capsys, "--out", str(tmp_path), "--device", "cuda")
+    assert "device cuda is not available" in error
