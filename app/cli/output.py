@@ -5,6 +5,7 @@ import json
 import re
 import select
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
@@ -19,11 +20,13 @@ class LineStream(io.TextIOBase):
     def __init__(self) -> None:
         super().__init__()
         self._partial_line = ""
+        self._lock = threading.RLock()  # a step of progress and a log line may come from different threads
 
     def write(self, text: str) -> int:
-        *lines, self._partial_line = (self._partial_line + text).split("\n")
-        for line in lines:
-            self._handle_line(line)
+        with self._lock:
+            *lines, self._partial_line = (self._partial_line + text).split("\n")
+            for line in lines:
+                self._handle_line(line)
         return len(text)
 
     def finish(self) -> None:

@@ -159,6 +159,14 @@ def test_json_prints_only_the_result_on_standard_output(capsys: pytest.CaptureFi
     assert output.err.startswith("key (not stored anywhere):")
 
 
+def test_paths_are_the_result_of_monitoring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["monitoring", "--out", str(tmp_path)]) == 0
+    paths = capsys.readouterr().out.splitlines()
+    assert all(Path(path).is_file() for path in paths)
+    assert main(["monitoring", "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"files": paths}
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_into_a_pipe_that_closes_is_silent(unbuffered: str) -> None:
