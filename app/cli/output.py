@@ -90,8 +90,12 @@ def redirect_output(*, json_only: bool, quiet: bool) -> Iterator[None]:
 
 def is_output_closed() -> bool:
     """Check whether the reader of standard output has ended, as in `nextup plan … | head -1`."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # not a file, in tests
+        return False
     poll = select.poll()
-    poll.register(sys.stdout, 0)
+    poll.register(descriptor, 0)
     return bool(poll.poll(0))  # reports errors of the file, whatever events are registered
 
 

@@ -72,6 +72,11 @@ def find_words(name: str, folder: Path) -> list[str]:
         "key": ["shop", "read"],
         "plan": ["--items", "10k"],
         "monitoring": ["--out", out],
+        "recommend": ["ada", "--artifact", artifact],
+        "similar": ["i1", "--artifact", artifact],
+        "vectors": [artifact, log, "--out", f"{out}.parquet"],
+        "items": [artifact],
+        "demo": ["--out", out],
         "bench accuracy": ["--data", f"x={log}", "--presets", "popular", "--out", out],
         "bench baselines": ["--data", f"x={log}"],
         "bench chart": [str(folder), "--out", f"{out}.png"],
@@ -128,7 +133,8 @@ def list_input_mistakes(name: str, words: list[str], folder: Path, taken_port: i
             trials[f"columns {columns}"] = Trial([*words, "--columns", columns])
     if artifact in words:
         for source in ("missing", "no-folder", "corrupt", "manifest", "log.csv"):
-            if name == "serve" and source == "corrupt":  # found by the worker, which test_process.py tries
+            # Wrong weights are found by a worker of the service (test_process.py), and not read by `nextup items`.
+            if name in ("serve", "items") and source == "corrupt":
                 continue
             trials[f"artifact {source}"] = Trial([str(folder / source) if word == artifact else word for word in words])
     if name in STORE_COMMANDS:
@@ -174,6 +180,12 @@ def list_special_mistakes(name: str, words: list[str], folder: Path) -> Trials:
         "key": [
             *(["key", text, "read"] for text in ("", "a b", "a:b", "a,b", "a\nb", "é é")),
             *(["key", "shop", text] for text in ("", "all", "READ", "read,write")),
+        ],
+        "recommend": [["recommend"], ["recommend", "ada", "--url", "shop"], ["recommend", "x" * 200]],
+        "similar": [["similar", "none", *words[2:]], ["similar", "i1", "--url", f"http://me:{SECRET}@127.0.0.1:1"]],
+        "demo": [
+            *(["demo", "--out", text] for text in (log, f"{log}/x", "x\0y", "x" * 300, "")),
+            ["demo", f"--out={NO_FOLDER}/x/y"],
         ],
         "monitoring": [
             *(["monitoring", "--out", text] for text in (log, f"{log}/x", "x\0y", "x" * 300)),

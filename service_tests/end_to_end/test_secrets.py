@@ -42,6 +42,12 @@ def test_no_command_prints_a_secret_of_its_environment(tmp_path: Path) -> None:
         "key": ["shop", "read"],
         "plan": ["--items", "10k"],
         "monitoring": ["--out", str(tmp_path / "monitoring")],
+        "doctor": [],
+        "recommend": ["u1", "--artifact", str(artifact), "--key", TOKEN],
+        "similar": ["i1", "--key", TOKEN, "--url", f"http://me:{PASSWORD}@127.0.0.1:1"],
+        "vectors": [str(artifact), "--out", str(tmp_path / "vectors.parquet")],
+        "items": [str(artifact)],
+        "demo": ["--out", str(tmp_path / "demo")],
     }
     assert set(commands) == set(COMMANDS) - {"serve"}, "add the command here"
     variables = {

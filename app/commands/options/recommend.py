@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from app.cli.arguments import parse_id
 from app.cli.options import Argument, Option
 from app.commands.options.service import FILTERS, ITEM_LIST, AnswerOptions
 
@@ -17,7 +18,7 @@ class RecommendOptions(AnswerOptions):
         "nextup recommend --history 1193,661,914 --artifact var/shop --k 5",
     )
 
-    user: Annotated[str | None, Argument("user whose stored history is used", metavar="USER")] = None
+    user: Annotated[str | None, Argument("user whose stored history is used", parse_id, metavar="USER")] = None
     history: Annotated[
         list[str] | None,
         Option("items to use instead of a stored history, oldest first, comma-separated", ITEM_LIST, metavar="ITEM,…"),

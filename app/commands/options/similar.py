@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from app.cli.arguments import parse_id
 from app.cli.options import Argument
 from app.commands.options.service import AnswerOptions
 
@@ -13,4 +14,4 @@ class SimilarOptions(AnswerOptions):
 
     EXAMPLES = ("nextup similar 1193", "nextup similar 1193 --artifact var/shop --k 5 --categories Comedy")
 
-    item: Annotated[str, Argument("item to compare with", metavar="ITEM")]
+    item: Annotated[str, Argument("item to compare with", parse_id, metavar="ITEM")]
