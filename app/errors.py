@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 
 _FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:'\"]+/)*")
 """Folders in front of the name of a file or of an artifact."""
+_ADDRESSES = re.compile(r"\b[\w.-]+:\d{2,5}\b|\[[0-9a-fA-F:]+\](?::\d+)?|\b\d+(?:\.\d+){3}\b|\bhost=[^\s,)>]+")
 
 FieldError = Mapping[str, str]
 """An invalid field: its path as `field`, the reason as `detail`."""
@@ -104,11 +105,11 @@ class HistoryBehind(ServiceError):
 
 
 class LocalError(ServiceError):
-    """An error whose text names files of this machine: callers see their names, but not their folders."""
+    """An error whose text may name files and hosts of this installation: callers see no folders and addresses."""
 
     @property
     def public_detail(self) -> str:
-        return _FOLDERS.sub("", self.detail)
+        return _ADDRESSES.sub("…", _FOLDERS.sub("", self.detail))
 
 
 class ArtifactRejected(LocalError):

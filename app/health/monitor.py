@@ -61,7 +61,7 @@ class HealthMonitor:
             STORE_KEYS.set(usage.keys)
         except StoreUnavailable as error:
             if self.store_problem is None:  # one log line per outage, not one per request
-                log.warning("Redis stopped answering: %s (%s)", error.detail, error.__cause__)
+                log.warning("Redis stopped answering: %s", error.detail)
             self.store_problem = error.detail
             STORE_UP.set(0)
         else:

@@ -30,7 +30,6 @@ async def test_service_survives_an_outage_of_redis(service_with: Callable[..., A
             for response in (read_your_writes, events, history):
                 assert (response.status_code, response.json()["title"]) == (503, "Store unavailable")
                 assert int(response.headers["retry-after"]) >= 1
-                assert "no connection" in response.json()["detail"]
                 assert str(tmp_path) not in response.text, "callers see no path of this machine"
             assert (await service.recommend(history=["i7", "i8"]))["items"] == before["items"], "needs no store"
             await service.state["health_monitor"].poll()

@@ -1,7 +1,6 @@
 """Redis access for this package: limited concurrency, measured operations, and one kind of error."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,16 +10,13 @@ from typing import Any, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import StoreUnavailable
 from app.stores.redis.cluster_pipelines import ClusterCommandPipeline
 from app.stores.redis.pipelines import REDIS_ERRORS, Command, CommandPipeline, ReplicaAcks, ServerCommandPipeline
 
 RedisClient = Redis | RedisCluster
-_ADDRESS = re.compile(r"[\w.-]+:\d{2,5}\b|(?<!\w)/[\w./-]+|\b\d+(?:\.\d+){3}\b")
 
 
 def make_pipeline(client: RedisClient) -> CommandPipeline:
@@ -46,19 +42,8 @@ class StoreOperation:
         self.partially_failed = False
 
     def to_store_unavailable(self, error: Exception) -> StoreUnavailable:
-        """Convert an error of Redis to the error that callers see, which names no host, port or path."""
-        unavailable = StoreUnavailable(f"Redis operation {self._name!r} failed: {_describe_failure(error)}")
-        unavailable.__cause__ = error
-        return unavailable
-
-
-def _describe_failure(error: Exception) -> str:
-    if isinstance(error, RedisTimeoutError | TimeoutError):
-        return "no answer in time"
-    if isinstance(error, RedisConnectionError | OSError):
-        return "no connection"
-    text = str(error) or type(error).__name__
-    return _ADDRESS.sub("…", text)[:200]
+        """Convert an error of Redis to the error that callers see."""
+        return StoreUnavailable(f"Redis operation {self._name!r} failed: {(str(error) or type(error).__name__)[:200]}")
 
 
 class ConcurrencyLimiter:
