@@ -9,13 +9,12 @@ from starlette.types import Scope
 
 from app.edge_settings import split_list
 from app.errors import ContentTooLarge, InvalidRequest, MisdirectedRequest, ServiceError, UnsupportedMediaType
-from app.settings import Settings
+from app.settings import Settings, is_loopback
 
 CHECKED_HEADERS = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"origin"}
     | {b"sec-fetch-site"}
 )
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 Headers = Mapping[bytes, bytes]
 
@@ -36,8 +35,9 @@ class AllowedHosts:
     @classmethod
     def from_settings(cls, settings: Settings) -> "AllowedHosts":
         names = split_list(settings.allowed_hosts)
-        is_protected = bool(settings.api_keys) or settings.host not in LOOPBACK_NAMES
-        return cls(names, only_local=not names and not is_protected)
+        has_keys = bool(settings.api_keys.get_secret_value())
+        is_reachable_by_pages = settings.unix_socket is None and is_loopback(settings.host)
+        return cls(names, only_local=not names and not has_keys and is_reachable_by_pages)
 
     def _includes(self, header: bytes) -> bool:
         host = _strip_port(header.decode("latin-1").lower())

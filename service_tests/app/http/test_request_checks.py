@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,6 +60,8 @@ async def test_local_service_without_keys_serves_only_local_hosts(
     [
         ({"host": "0.0.0.0", "allow_anonymous": True}, "any.example", True),
         ({"api_keys": generate_key("reader", ["read"])[1]}, "any.example", True),
+        ({"unix_socket": Path("nextup.sock")}, "any.example", True),
+        ({"host": "127.1.2.3"}, "any.example", False),
         ({"allowed_hosts": "api.example"}, "api.example:443", True),
         ({"allowed_hosts": "api.example"}, "API.Example.", True),
         ({"allowed_hosts": "api.example"}, "127.0.0.1", False),
