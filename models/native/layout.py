@@ -72,7 +72,7 @@ class Transitions(Structure):
         ("num_items", c_int64),
         *((name, c_int32) for name in ("num_followers", "index_bytes", "dim", "units")),
         *((name, c_int32) for name in ("num_subspaces", "codebook_size", "code_bytes", "codes_are_packed")),
-        *((name, c_float) for name in ("count_step", "max_exponent", "scale")),
+        *((name, c_float) for name in ("count_step", "max_exponent", "scale", "damping")),
     )
 
 

@@ -12,7 +12,7 @@ from models.native.library import Library
 from models.native.scan_request import Indices, Mask, lay_out_masks
 
 Floats = NDArray[np.float32]
-LOOKBACK, FEATURES = 5, 8  # as in transitions.h
+LOOKBACK, FEATURES = 10, 8  # as in transitions.h
 MAX_FOLLOWERS = 64
 NO_ITEMS = np.empty(0, dtype=np.int64)
 
@@ -30,6 +30,7 @@ class MemoryArrays(NamedTuple):
     count_step: float
     max_exponent: float
     scale: float
+    damping: float
 
 
 class ItemTable(NamedTuple):
@@ -50,7 +51,7 @@ class Reranker:
         arrays = (*memory[:5], table.vectors, *(() if table.codes is None else (table.codes,)))
         if not all(array.flags.c_contiguous for array in arrays) or memory.num_followers > MAX_FOLLOWERS:
             raise ValueError("the library reranks contiguous arrays of up to 64 followers")
-        if memory.gate.shape != (LOOKBACK + FEATURES,) or memory.normalizer_in.shape[1] != dim + 1:
+        if memory.gate.shape != (2, LOOKBACK + FEATURES) or memory.normalizer_in.shape[1] != dim + 1:
             raise ValueError("the weights of the transition memory have other shapes than in the library")
         self._library, self._dim = library, dim
         self._arrays = arrays
@@ -70,6 +71,7 @@ class Reranker:
             count_step=memory.count_step,
             max_exponent=memory.max_exponent,
             scale=memory.scale,
+            damping=memory.damping,
         )
 
     def rerank(

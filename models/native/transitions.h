@@ -13,7 +13,7 @@
 struct Transitions {
     const uint8_t* rows;          // (num_items + 1, row bytes), laid out as in models/transitions/memory.py
     const float* probabilities;   // (256) of each byte
-    const float* gate;            // (LOOKBACK + FEATURES)
+    const float* gate;            // (2, LOOKBACK + FEATURES): followers, repeats
     const float* normalizer_in;   // (units, dim + 1), the bias last
     const float* normalizer_out;  // (2, units + 1)
     const float* vectors;
@@ -21,17 +21,17 @@ struct Transitions {
     int64_t num_items;
     int32_t num_followers, index_bytes, dim, units;
     int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
-    float count_step, max_exponent, scale;
+    float count_step, max_exponent, scale, damping;
 };
 
 namespace {
 
-constexpr int LOOKBACK = 5, FEATURES = 8, MOST_FOLLOWERS = 64;
+constexpr int LOOKBACK = 10, FEATURES = 8, MOST_FOLLOWERS = 64;
 
-// Followers of one history, each item once, with the sums of their weights.
+// Candidates of one history, each item once, with the sums of their weights.
 struct Candidates {
-    int64_t items[LOOKBACK * MOST_FOLLOWERS];
-    float weights[LOOKBACK * MOST_FOLLOWERS];
+    int64_t items[LOOKBACK * (MOST_FOLLOWERS + 1)];
+    float weights[LOOKBACK * (MOST_FOLLOWERS + 1)];
     int count;
 
     void add(int64_t item, float weight) {
@@ -71,7 +71,16 @@ inline void estimate(const Transitions& memory, const float* hidden, float* esti
     }
 }
 
-// Adds the followers of the item at `distance` − 1 events from the end of the history.
+// Weight of the item at a distance by one row of the gate; 0 below the smallest exponent.
+inline float weigh(const Transitions& memory, int row, int distance, const float* features) {
+    const float* gate = memory.gate + row * (LOOKBACK + FEATURES);
+    float exponent = gate[distance - 1];
+    for (int i = 0; i < FEATURES; i++) exponent += gate[LOOKBACK + i] * features[i];
+    if (exponent < -memory.max_exponent) return 0;
+    return std::exp(exponent > memory.max_exponent ? memory.max_exponent : exponent);
+}
+
+// Adds the item at `distance` − 1 events from the end of the history, and its followers.
 inline void add_followers(const Transitions& memory, int64_t item, int distance, float certainty, float log_length,
                           Candidates& candidates) {
     const int followers = memory.num_followers, index_bytes = memory.index_bytes;
@@ -79,7 +88,6 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
     const uint8_t* codes = row + followers * index_bytes;
     float mass = 0;
     for (int i = 0; i < followers; i++) mass += memory.probabilities[codes[i]];
-    if (mass == 0) return;
     const float log_count = memory.count_step * codes[followers];
     const float features[FEATURES] = {log_count,
                                       log_count * log_count / 10,
@@ -89,10 +97,10 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
                                       certainty * certainty / 10,
                                       certainty * log_count / 10,
                                       log_length};
-    float exponent = memory.gate[distance - 1];
-    for (int i = 0; i < FEATURES; i++) exponent += memory.gate[LOOKBACK + i] * features[i];
-    const float limit = memory.max_exponent;
-    const float weight = std::exp(exponent < -limit ? -limit : exponent > limit ? limit : exponent);
+    const float repeat_weight = weigh(memory, 1, distance, features);
+    if (repeat_weight > 0) candidates.add(item, repeat_weight);
+    const float weight = mass > 0 ? weigh(memory, 0, distance, features) : 0;
+    if (weight == 0) return;
     for (int i = 0; i < followers; i++) {
         int64_t follower = 0;
         for (int byte = 0; byte < index_bytes; byte++)
@@ -146,7 +154,7 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
         const int64_t item = candidates.items[i];
         if (!passes_filter(queries, query, item)) continue;
         const float model = score_item(memory, item, hidden);
-        const float gain = estimates[0] + std::log(candidates.weights[i]) - memory.scale * model;
+        const float gain = estimates[0] + std::log(candidates.weights[i]) - memory.damping * memory.scale * model;
         const float most = gain > 0 ? gain : 0;
         top.offer(model + (most + std::log1p(std::exp(-std::fabs(gain)))) / memory.scale, item);
     }

@@ -31,7 +31,7 @@ class TransitionRanking:
         self._model = model
         self._memory = memory
         self._mixer = TransitionMixer(memory)
-        self._scale = np.float32(memory.scale.item())
+        self._scale, self._damping = np.float32(memory.scale.item()), np.float32(memory.damping.item())
         self._reranker: Reranker | None = None
 
     def use_native(self) -> bool:
@@ -56,7 +56,8 @@ class TransitionRanking:
         else:
             # As a sum with a term of at least 0, so that rounding cannot lower a score.
             with np.errstate(invalid="ignore"):  # padding: −inf minus −inf
-                scores = model_scores + np.logaddexp(0, bonuses - self._scale * model_scores) / self._scale
+                gains = bonuses - self._damping * self._scale * model_scores
+            scores = model_scores + np.logaddexp(0, np.nan_to_num(gains, nan=-np.inf)) / self._scale
         scores = np.where(item_filter.find_eligible(items), scores, -np.inf)
         top_items, top_scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         is_follower = (top_items[:, :, None] == items[:, None, :]).any(-1)
@@ -98,4 +99,5 @@ def _get_memory_arrays(memory: TransitionMemory) -> MemoryArrays:
         COUNT_STEP,
         MAX_EXPONENT,
         memory.scale.item(),
+        memory.damping.item(),
     )

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.batch import PADDING, History
-from models.transitions.memory import LOOKBACK, TransitionMemory
+from models.transitions.memory import COUNTED_STEPS, TransitionMemory
 
 PART_EVENTS = 2_000_000
 
@@ -52,10 +52,10 @@ def _split_into_parts(histories: Sequence[History], part_events: int) -> list[Se
 
 
 def _list_pairs(histories: Sequence[History]) -> list[pl.DataFrame]:
-    gap = np.full(LOOKBACK, PADDING, dtype=np.int64)  # separates users
+    gap = np.full(COUNTED_STEPS, PADDING, dtype=np.int64)  # separates users
     events = np.concatenate([part for history in histories for part in (history, gap)])
     pairs = []
-    for distance in range(1, LOOKBACK + 1):
+    for distance in range(1, COUNTED_STEPS + 1):
         sources, followers = events[:-distance], events[distance:]
         is_pair = (sources != PADDING) & (followers != PADDING)
         pairs.append(_to_frame(sources[is_pair], followers[is_pair], 1 / distance))

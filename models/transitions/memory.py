@@ -1,22 +1,28 @@
 """Transition memory: for each item its strongest followers, with learned weights for mixing them with a model.
 
+Items of the history itself can be candidates, too, where users repeat items; that takes no bytes per item.
+
 A row of `rows` has, for F followers, the bytes of their catalogue indices (lowest bytes of all followers first), a byte
 for each probability, and a byte for the number of transitions that were counted. Probabilities and counts are on
 logarithmic scales, which keep two digits of large and small ones alike. Everything is a buffer: gradients of the model
 do not reach it, and it is stored with the weights.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-LOOKBACK = 5
-"""Newest items of a history whose followers count, and steps within which an item counts as a follower."""
-HIDDEN_UNITS = 32
-"""Of the network that estimates the normalizer of a model's softmax from a hidden vector."""
+COUNTED_STEPS = 5
+"""Steps within which an item counts as a follower."""
+LOOKBACK = 10
+"""Newest items of a history that are candidates, with their followers."""
 NUM_ESTIMATES = 2
-"""Outputs of that network: the logarithms of the normalizer and of the largest probability."""
+"""Logarithms of the model's normalizer and of its largest probability; the latter only in artifacts of format 1."""
+NEVER = -1e4
+"""Weight, as a logarithm, of a distance at which nothing counts."""
 NUM_FEATURES = 8
 """Features of an item's weight in addition to its distance (models/transitions/mixing.py)."""
 
@@ -33,9 +39,11 @@ LOG_COUNTS: NDArray[np.float32] = COUNT_STEP * _CODES
 class TransitionMemory(nn.Module):
     """`rows` (num_items + 1, bytes) uint8; row 0, the padding, and items without followers are zero.
 
-    `gate` (LOOKBACK + NUM_FEATURES,) are the weights of the mixture, zero until they are fitted. `normalizer_in`
-    (HIDDEN_UNITS, dim + 1) and `normalizer_out` (NUM_ESTIMATES, HIDDEN_UNITS + 1) have the bias as last column.
-    `scale` (1,) multiplies the model's scores within the mixture, the inverse of a temperature.
+    `gate` (2, LOOKBACK + NUM_FEATURES) are the weights of followers and of repeated items, both off until they are
+    fitted. `scale` (1,) multiplies the model's scores within the mixture, the inverse of a temperature; `damping` (1,)
+    is the power of the model's probability by which the weight of an item falls. The bias of `normalizer_out`
+    (NUM_ESTIMATES, 1) is the logarithm of the mean normalizer. Memories of an earlier layout have a network there:
+    `normalizer_in` (units, dim + 1), `normalizer_out` (NUM_ESTIMATES, units + 1), the bias as last column.
     """
 
     rows: Tensor
@@ -43,6 +51,7 @@ class TransitionMemory(nn.Module):
     normalizer_in: Tensor
     normalizer_out: Tensor
     scale: Tensor
+    damping: Tensor
 
     def __init__(self, num_items: int, dim: int, num_followers: int) -> None:
         super().__init__()
@@ -50,10 +59,27 @@ class TransitionMemory(nn.Module):
         self.index_bytes = count_index_bytes(num_items)
         width = num_followers * (self.index_bytes + 1) + 1
         self.register_buffer("rows", torch.zeros(num_items + 1, width, dtype=torch.uint8))
-        self.register_buffer("gate", torch.zeros(LOOKBACK + NUM_FEATURES))
+        self.register_buffer("gate", torch.cat((torch.full((2, LOOKBACK), NEVER), torch.zeros(2, NUM_FEATURES)), dim=1))
         self.register_buffer("scale", torch.ones(1))
-        self.register_buffer("normalizer_in", torch.zeros(HIDDEN_UNITS, dim + 1))
-        self.register_buffer("normalizer_out", torch.zeros(NUM_ESTIMATES, HIDDEN_UNITS + 1))
+        self.register_buffer("damping", torch.ones(1))
+        self.register_buffer("normalizer_in", torch.zeros(0, dim + 1))
+        self.register_buffer("normalizer_out", torch.zeros(NUM_ESTIMATES, 1))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Convert a memory of an earlier layout: five distances, no repeats, no damping, and a network."""
+        gate = state_dict.get(f"{prefix}gate")
+        if gate is not None and gate.dim() == 1:
+            converted = torch.full((2, LOOKBACK + NUM_FEATURES), NEVER)
+            converted[0, : len(gate) - NUM_FEATURES] = gate[:-NUM_FEATURES]
+            converted[0, LOOKBACK:] = gate[-NUM_FEATURES:]
+            converted[1, LOOKBACK:] = 0
+            state_dict[f"{prefix}gate"] = converted
+            state_dict[f"{prefix}damping"] = torch.ones(1)
+        for name in ("normalizer_in", "normalizer_out"):
+            weights = state_dict.get(prefix + name)
+            if weights is not None and weights.shape != getattr(self, name).shape:
+                self.register_buffer(name, torch.zeros_like(weights))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def store(
         self, followers: NDArray[np.int64], probabilities: NDArray[np.float64], counts: NDArray[np.float64]

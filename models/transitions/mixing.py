@@ -1,12 +1,13 @@
 """Weights of a transition memory: which followers a history has, and how much each counts against the model.
 
-The mixture of a model's softmax and the followers c_d of the item at distance d from the end of the history is
+The mixture of a model's softmax m and the followers c_d of the item at distance d from the end of the history is
 
-    p(i) ∝ exp(τ s_i) / Z + Σ_d g_d · c_d(i),        log g_d = gate · features of (d, item at d, model)
+    p(i) ∝ m(i) + w(i) · m(i)^(1 − β),    w(i) = Σ_d g_d · c_d(i) + r_d · [i is the item at d],    m(i) = exp(τ s_i) / Z
 
-so item i gets the bonus b_i = log Ẑ + log Σ_d g_d · c_d(i), and its score becomes log(exp(τ s_i) + exp(b_i)) / τ. τ is
-the scale of the scores. Ẑ is estimated from the hidden vector, because an exact scorer need not compute all scores.
-Features use neither filters nor the scorer's answer, so that a score does not depend on them.
+so item i gets the bonus b_i = log w(i) + β log Z̄, and its score becomes s_i + log(1 + exp(b_i − β τ s_i)) / τ. τ is the
+scale of the scores, β the damping: 1 adds probabilities, 0 multiplies them. log g_d and log r_d are linear in features
+of the item at d. Z̄ is a constant, because an exact scorer need not compute all scores. Features use neither filters nor
+the scorer's answer, so that a score does not depend on them.
 """
 
 from collections.abc import Sequence
@@ -27,14 +28,15 @@ from models.transitions.memory import (
 
 Floats = NDArray[np.float32]
 MAX_EXPONENT = 12.0
-"""Largest absolute value of log g_d."""
+"""Largest value of log g_d and log r_d; weights below the negative value are 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followers:
-    """Followers of the newest items, newest first: `items` (B, L, F), 0 for none, with `probabilities`, 0 there.
+    """Followers of the newest items, newest first: `items` (B, L, F + 1), 0 for none, with `probabilities`, 0 there.
 
-    `features` (B, L, NUM_FEATURES) of each of the newest items; `log_normalizers` (B,).
+    The last column is the newest item itself, with probability 1. `features` (B, L, NUM_FEATURES)
+    of each of the newest items; `log_normalizers` (B,).
     """
 
     items: NDArray[np.int64]
@@ -53,7 +55,7 @@ class TransitionMixer:
         self._gate = memory.gate.cpu().numpy()
         self._normalizer_in = memory.normalizer_in.cpu().numpy()
         self._normalizer_out = memory.normalizer_out.cpu().numpy()
-        cells = LOOKBACK * memory.num_followers
+        cells = LOOKBACK * (memory.num_followers + 1)
         self._is_earlier = np.tri(cells, k=-1, dtype=bool)
 
     def find_followers(self, histories: Sequence[History], hidden: Floats) -> Followers:
@@ -63,8 +65,10 @@ class TransitionMixer:
             tail = history[: -LOOKBACK - 1 : -1]
             row[: len(tail)] = tail
         rows = self._rows[newest]
-        items = unpack_indices(rows[..., : self._index_columns], self._num_followers)
+        followers = unpack_indices(rows[..., : self._index_columns], self._num_followers)
+        items = np.concatenate((followers, newest[..., None]), axis=-1)
         probabilities = PROBABILITIES[rows[..., self._index_columns : -1]]
+        with_repeats = np.concatenate((probabilities, (newest > 0).astype(np.float32)[..., None]), axis=-1)
         estimates = self._estimate(hidden)
         features = np.empty((*newest.shape, NUM_FEATURES), dtype=np.float32)
         log_counts = LOG_COUNTS[rows[..., -1]]
@@ -76,14 +80,15 @@ class TransitionMixer:
         features[..., 5] = features[..., 4] * features[..., 4] / 10
         features[..., 6] = features[..., 4] * log_counts / 10
         features[..., 7] = np.log(np.minimum([len(history) for history in histories], 50))[:, None]
-        return Followers(items, probabilities, features, estimates[:, 0])
+        return Followers(items, with_repeats, features, estimates[:, 0])
 
     def compute_bonuses(self, followers: Followers) -> tuple[NDArray[np.int64], Floats]:
         """Return items (B, C), each once and 0 elsewhere, and their bonuses (B, C), −inf where there is no item."""
-        exponents = self._gate[:LOOKBACK] + followers.features @ self._gate[LOOKBACK:]
-        weights = np.exp(np.clip(exponents, -MAX_EXPONENT, MAX_EXPONENT))[..., None] * followers.probabilities
-        items = followers.items.reshape(len(weights), -1)
-        weights = weights.reshape(items.shape)
+        exponents = followers.features @ self._gate[:, LOOKBACK:].T + self._gate[:, :LOOKBACK].T  # (B, L, 2)
+        weights = np.where(exponents < -MAX_EXPONENT, 0, np.exp(np.minimum(exponents, MAX_EXPONENT)))
+        weights = np.repeat(weights, (self._num_followers, 1), axis=-1) * followers.probabilities
+        weights = weights.reshape(len(weights), -1)
+        items = np.where(weights > 0, followers.items.reshape(weights.shape), 0)
         is_equal = items[:, :, None] == items[:, None, :]
         sums = np.matmul(is_equal.astype(np.float32), weights[..., None])[..., 0]
         items = np.where((is_equal & self._is_earlier).any(-1), 0, items)

@@ -18,7 +18,7 @@ from models.scorers.base import TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.transition_ranking import TransitionRanking
-from models.transitions.memory import LOOKBACK, TransitionMemory
+from models.transitions.memory import LOOKBACK, NEVER, TransitionMemory
 from models.transitions.mixing import TransitionMixer
 from service_tests.contracts.test_scorers import (
     DIM,
@@ -50,9 +50,15 @@ def make_memory(num_items: int, seed: int, num_followers: int = 6) -> Transition
         followers, np.where(followers > 0, probabilities, 0), rng.integers(0, 500, num_items + 1).astype(float)
     )
     generator = torch.Generator().manual_seed(seed)
+    if seed % 3 == 1:  # as in artifacts of the earlier layout
+        memory.normalizer_in, memory.normalizer_out = torch.empty(7, DIM + 1), torch.empty(2, 8)
     for weights in (memory.gate, memory.normalizer_in, memory.normalizer_out):
         weights.normal_(std=0.3, generator=generator)
+    if seed % 2:
+        memory.gate[1, :LOOKBACK] = NEVER
+    memory.gate[0, LOOKBACK - 1] = NEVER
     memory.scale.fill_(0.5 + seed % 3 / 2)
+    memory.damping.fill_(seed % 5 / 4)
     return memory
 
 
@@ -78,16 +84,20 @@ def compute_reference(
     for row, history in enumerate(histories):
         added: dict[int, float] = {}
         for distance in range(min(LOOKBACK, len(history))):
-            weight = np.exp(gate[distance] + followers.features[row, distance] @ gate[LOOKBACK:])
+            exponents = gate[:, distance] + gate[:, LOOKBACK:] @ followers.features[row, distance]
+            weight, repeat_weight = np.where(exponents < -12, 0, np.exp(exponents))
             pairs = zip(followers.items[row, distance], followers.probabilities[row, distance], strict=True)
-            for item, probability in pairs:
-                if item:
-                    added[item] = added.get(item, 0.0) + weight * float(probability)
+            for item, mass in [(item, weight * probability) for item, probability in list(pairs)[:-1]] + [
+                (int(history[-1 - distance]), repeat_weight)
+            ]:
+                if item and mass:
+                    added[item] = added.get(item, 0.0) + float(mass)
         for item, mass in added.items():
             bonus = np.log(mass) + followers.log_normalizers[row]
             scale, score = memory.scale.item(), scores[row, item]
             is_count = model.head.scores_are_counts
-            scores[row, item] = score + np.exp(bonus) if is_count else np.logaddexp(scale * score, bonus) / scale
+            damped = bonus - memory.damping.item() * scale * score
+            scores[row, item] = score + np.exp(bonus) if is_count else score + np.logaddexp(0, damped) / scale
     return scores
 
 
@@ -144,7 +154,8 @@ def test_ties_of_the_mixture_are_in_catalogue_order(
     model.head.get_buffer("counts").abs_().add_(1)
     memory = add_memory(model, seed)
     memory.rows[:, memory.num_followers * memory.index_bytes :].clamp_(max=200)  # small bonuses round away
-    memory.normalizer_out[:, -1] = -60
+    memory.normalizer_out.zero_()
+    memory.normalizer_out[0, -1] = -60
     histories, hidden = make_histories(num_items, 3, seed), make_queries(3, seed, whole=True)
     item_filter = make_filter(num_items, 3, seed, share_excluded, share_allowed)
     k = min(k, num_items)
@@ -160,11 +171,11 @@ def test_filtered_followers_never_appear_and_do_not_shorten_the_answer(head: str
     num_items = 50
     model = make_model(Part("full"), head, num_items, 3, whole=False)
     memory = add_memory(model, 3)
-    memory.normalizer_out[0, -1] = 50.0  # every follower ranks above all other items
+    memory.normalizer_out[0, -1] = 50.0  # every candidate ranks above all other items
     predictor = Predictor(model, torch.device("cpu"))
     history = np.array([4, 9, 2])
     hidden = predictor.runner.encode([history]).hidden.numpy()
-    items = TransitionMixer(memory).find_followers([history], hidden).items
+    items = TransitionMixer(memory).find_followers([history], hidden).items[..., :-1]  # repeats are off
     followers = np.unique(items[items > 0])
     assert set(predictor.top_k([history], len(followers)).indices[0]) == set(followers)
     mask = np.ones(num_items + 1, dtype=bool)
@@ -174,6 +185,26 @@ def test_filtered_followers_never_appear_and_do_not_shorten_the_answer(head: str
     answer = top.indices[0][top.indices[0] > 0]
     assert sorted(answer.tolist()) == sorted(set(range(1, num_items + 1)) - set(followers.tolist()))
     assert np.isneginf(top.scores[0, len(answer) :]).all()
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_newest_items_are_candidates_only_where_repeats_have_a_weight(repeats: bool) -> None:
+    model = make_model(Part("codes"), "tied", 300, 2, whole=False)
+    memory = add_memory(model, 2)
+    memory.gate[:, :LOOKBACK] = NEVER
+    if repeats:
+        memory.gate[1, 1] = 8.0
+    memory.gate[:, LOOKBACK:] = 0
+    memory.normalizer_out[0, -1] = 50.0
+    histories = [np.array([7, 250, 9]), np.array([4])]
+    predictor = Predictor(model, torch.device("cpu"))
+    model.transitions = None
+    before = Predictor(model, torch.device("cpu")).top_k(histories, 5)
+    for _ in range(2):
+        top = predictor.top_k(histories, 5)
+        assert (top.indices[0, 0] == 250) == repeats
+        assert np.array_equal(top.indices[1], before.indices[1])  # no second newest item
+        predictor.choose_scorers()
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_batch() -> None:

@@ -250,9 +250,9 @@ bool reranks_in_order() {
     table.rows = fill_bytes((table.num_items + 1) * (table.num_followers * (table.index_bytes + 1) + 1));
     float* probabilities = memory.take<float>(256);
     for (int i = 0; i < 256; i++) probabilities[i] = static_cast<float>(i) / 256;
-    table.probabilities = probabilities, table.gate = memory.floats(13);
+    table.probabilities = probabilities, table.gate = memory.floats(36);
     table.normalizer_in = memory.floats(units * (dim + 1)), table.normalizer_out = memory.floats(2 * (units + 1));
-    table.count_step = 0.08f, table.max_exponent = 12, table.scale = 0.7f;
+    table.count_step = 0.08f, table.max_exponent = 12, table.scale = 0.7f, table.damping = 0.6f;
     if (generator() % 2) {
         table.codes_are_packed = generator() % 2, table.num_subspaces = 4, table.codebook_size = 64;
         table.code_bytes = table.codes_are_packed ? 3 : 4;

@@ -4,11 +4,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.transitions.counting import count_transitions, fill_memory
-from models.transitions.memory import LOOKBACK, TransitionMemory, count_index_bytes, pack_indices, unpack_indices
+from models.transitions.memory import COUNTED_STEPS, TransitionMemory, count_index_bytes, pack_indices, unpack_indices
 from models.transitions.mixing import TransitionMixer
 
 NUM_ITEMS = 9
@@ -19,7 +20,7 @@ def count_directly(histories: list[list[int]]) -> dict[tuple[int, int], float]:
     weights: dict[tuple[int, int], float] = defaultdict(float)
     for history in histories:
         for start, source in enumerate(history):
-            for distance, follower in enumerate(history[start + 1 : start + 1 + LOOKBACK], 1):
+            for distance, follower in enumerate(history[start + 1 : start + 1 + COUNTED_STEPS], 1):
                 weights[source, follower] += 1 / distance
     return weights
 
@@ -51,9 +52,9 @@ def test_memory_holds_the_strongest_followers(histories: list[list[int]], num_fo
         pairs = {follower: weight for (source, follower), weight in weights.items() if source == item}
         total = sum(pairs.values())
         strongest = sorted(pairs, key=lambda follower: (-round(pairs[follower], 9), follower))[:num_followers]
-        items = result.items[0, 0]
+        items = result.items[0, 0, :-1]  # the last one is the item itself
         assert sorted(items[items > 0].tolist()) == sorted(strongest) or len(set(pairs.values())) < len(pairs)
-        for follower, probability in zip(items.tolist(), result.probabilities[0, 0].tolist(), strict=True):
+        for follower, probability in zip(items.tolist(), result.probabilities[0, 0, :-1].tolist(), strict=True):
             assert probability == (pytest.approx(pairs[follower] / total, rel=0.03) if follower else 0)
         assert result.features[0, 0, 0] == pytest.approx(np.log1p(total), abs=0.05)
 
@@ -75,7 +76,7 @@ def test_rows_of_a_catalogue_that_grows_past_two_bytes_keep_their_followers() ->
     assert np.array_equal(before.items, after.items)
     assert np.array_equal(before.probabilities, after.probabilities)
     new_item = TransitionMixer(large).find_followers([np.array([70_000])], hidden[:1])
-    assert not new_item.items.any()
+    assert not new_item.items[..., :-1].any()
 
 
 def test_items_without_followers_change_nothing() -> None:
@@ -84,3 +85,29 @@ def test_items_without_followers_change_nothing() -> None:
     items, bonuses = mixer.compute_bonuses(mixer.find_followers([np.array([1, 2])], np.ones((1, 2), dtype=np.float32)))
     assert not items.any()
     assert np.isneginf(bonuses).all()
+
+
+def test_memory_of_the_earlier_layout_loads_with_the_same_weights() -> None:
+    """Five distances, one gate, no damping, and a network for the normalizer."""
+    memory = TransitionMemory(9, 3, 2)
+    fill_memory(memory, to_arrays([[1, 2, 3, 4, 5, 6, 7, 8, 9]]))
+    generator = torch.Generator().manual_seed(0)
+    gate = torch.randn(13, generator=generator)
+    network = {"normalizer_in": torch.randn(32, 4, generator=generator), "normalizer_out": torch.full((2, 33), 0.02)}
+    loaded = TransitionMemory(9, 3, 2)
+    loaded.load_state_dict({"rows": memory.rows, "gate": gate, "scale": torch.tensor([0.7]), **network})
+    assert loaded.damping.item() == 1
+    assert torch.equal(loaded.normalizer_in, network["normalizer_in"])
+    mixer = TransitionMixer(loaded)
+    hidden = np.ones((1, 3), dtype=np.float32)
+    history = np.array([1, 2, 3, 4, 5, 6])
+    followers = mixer.find_followers([history], hidden)
+    items, bonuses = mixer.compute_bonuses(followers)
+    bonus_of = dict(zip(items[0].tolist(), bonuses[0].tolist(), strict=True))
+    assert 2 not in bonus_of  # follows only the item at distance 6, which has no weight
+    exponents = gate[:5].numpy() + followers.features[0, :5] @ gate[5:].numpy()
+    assert bonus_of[7] == pytest.approx(
+        np.log((np.exp(exponents) * (followers.probabilities[0, :5] * (followers.items[0, :5] == 7)).sum(-1)).sum())
+        + followers.log_normalizers[0],
+        abs=1e-4,
+    )
