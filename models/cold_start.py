@@ -1,7 +1,7 @@
-"""Place new items without retraining: from items that co-occur with them, else from their categories.
+"""Extend a model without retraining: place new items, and count the followers of all items again.
 
-Embeddings based on items derive the rows of a new item from its neighbors (`rows_for_new_items`). Scores of existing
-items do not change.
+New items are placed by items that co-occur with them, else by their categories. Embeddings based on items derive the
+rows of a new item from its neighbors (`rows_for_new_items`). Scores of existing items change only by counting again.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import Neighbours
 from models.golden import NUM_GOLDEN_HISTORIES
 from models.recommender import SequentialRecommender
+from models.transitions.counting import fill_memory
 
 WINDOW = 3
 """Events before and after that count as co-occurring, weighted by one over the distance."""
@@ -103,6 +104,20 @@ def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours
         parts = f"{model.config.embedding.name} embedding and a {model.config.head.name} head"
         raise ValueError(f"a model with a {parts} does not support new items; train it again") from error
     return extended
+
+
+def with_recounted_transitions(model: SequentialRecommender, histories: Sequence[History]) -> SequentialRecommender:
+    """Copy the model with the followers in these histories; all weights stay, those of the mixture included.
+
+    ValueError if the model has no transition memory.
+    """
+    if model.transitions is None:
+        raise ValueError("the artifact has no transition memory to count again; train with --transitions")
+    recounted = build_model(model.config, model.embedding.num_items)
+    recounted.load_state_dict(model.state_dict())
+    assert recounted.transitions is not None
+    fill_memory(recounted.transitions, histories)
+    return recounted
 
 
 def _count_cooccurrences(histories: Sequence[History], last_known: int) -> dict[int, Neighbours]:

@@ -89,7 +89,7 @@ class TransitionMemory(nn.Module):
         codes = np.where(followers > 0, codes.clip(1, 255), 0).astype(np.uint8)
         count_codes = np.rint(np.log1p(counts) / COUNT_STEP).clip(0, 255).astype(np.uint8)
         packed = np.concatenate((pack_indices(followers, self.index_bytes), codes, count_codes[:, None]), axis=1)
-        self.rows.copy_(torch.from_numpy(packed))
+        self.rows = torch.from_numpy(packed).to(self.rows.device)  # the old rows may be a read-only mapping
 
     def make_extended_rows(self, num_items: int) -> Tensor:
         """Return the rows of a catalogue with more items at its end, which have no followers and follow no item."""

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from app.commands.main import main
-from models.artifact import load_artifact
+from models.artifact import Artifact, load_artifact
+from models.transitions.mixing import TransitionMixer
 
 SMALL = ["--epochs", "15", "--dim", "16", "--max-len", "20", "--batch-cells", "128", "--learning-rate", "0.01"]
 ROWS = [
@@ -65,6 +67,58 @@ def test_item_without_events_is_placed_by_category_or_left_out(
     assert "fresh" in catalogue
     assert "lost" not in catalogue
     assert catalogue.get_categories(catalogue.num_items) == ("even",)
+
+
+def test_recount_adds_followers_of_new_events_and_keeps_everything_else(tmp_path: Path) -> None:
+    """In the newer log i17 follows every i3 of 40 users, which it never did before; an unseen item stays out."""
+    log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "recounted"
+    assert main(["train", str(log), "--out", str(model), *SMALL]) == 0
+    later = [(f"v{user}", item, 1_800_000_000 + at) for user in range(40) for at, item in enumerate(("i3", "i17"))]
+    newer = write_log(tmp_path / "newer.csv", [*ROWS, *later, ("v0", "unseen", 1_900_000_000)])
+    assert main(["extend", str(model), str(newer), "--recount", "--no-new-items", "--out", str(out)]) == 0
+    before, after = load_artifact(model, device="cpu"), load_artifact(out, device="cpu")
+    assert after.catalogue.item_ids == before.catalogue.item_ids
+    old_weights, new_weights = (artifact.predictor.model.state_dict() for artifact in (before, after))
+    assert {name for name in old_weights if not torch.equal(old_weights[name], new_weights[name])} == {
+        "transitions.rows"
+    }
+    i3, i17 = (before.catalogue.find_index(item) for item in ("i3", "i17"))
+    assert i17 not in list_followers(before, i3)
+    assert list_followers(after, i3)[0] == i17
+    score_before, score_after = (
+        artifact.predictor.top_k([np.array([i3])], 30).scores[0][
+            artifact.predictor.top_k([np.array([i3])], 30).indices[0].tolist().index(i17)
+        ]
+        for artifact in (before, after)
+    )
+    assert score_after > score_before
+
+
+def test_recount_gives_new_items_followers(tmp_path: Path) -> None:
+    log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "extended"
+    assert main(["train", str(log), "--out", str(model), *SMALL]) == 0
+    newer = write_log(tmp_path / "newer.csv", [*ROWS, ("v", "new", 1_800_000_000), ("v", "i3", 1_800_000_001)])
+    assert main(["extend", str(model), str(newer), "--recount", "--out", str(out)]) == 0
+    extended = load_artifact(out, device="cpu")
+    assert list_followers(extended, extended.catalogue.num_items) == [extended.catalogue.find_index("i3")]
+
+
+def list_followers(artifact: Artifact, item: int | None) -> list[int]:
+    """Stored followers of the item, the strongest first."""
+    assert artifact.predictor.model.transitions is not None
+    hidden = np.zeros((1, artifact.predictor.config.dim), dtype=np.float32)
+    followers = TransitionMixer(artifact.predictor.model.transitions).find_followers([np.array([item])], hidden)
+    items = followers.items[0, 0, :-1]
+    return [int(follower) for follower in items[items > 0]]
+
+
+def test_recount_without_a_memory_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "out"
+    assert main(["train", str(log), "--out", str(model), "--preset", "popular"]) == 0
+    assert main(["extend", str(model), str(log), "--recount", "--out", str(out)]) == 1
+    assert "no transition memory" in capsys.readouterr().err
+    assert main(["extend", str(model), str(log), "--no-new-items", "--out", str(out)]) == 1
+    assert "--recount" in capsys.readouterr().err
 
 
 def test_impossible_extension_reports_the_reason(

@@ -11,14 +11,21 @@ from app.commands.options.artifact import ArtifactOptions
 
 @dataclass(kw_only=True)
 class ExtendOptions(LogOptions, ArtifactOptions):
-    """New items, from a log and a file of items."""
+    """New items and transitions, from a log and a file of items."""
 
-    EXAMPLES = ("nextup extend var/shop new_events.csv --items products.csv --out var/shop-extended",)
+    EXAMPLES = (
+        "nextup extend var/shop new_events.csv --items products.csv --out var/shop-extended",
+        "nextup extend var/shop all_events.csv --recount --no-new-items --out var/shop-today",
+    )
 
     artifact: Annotated[Path, Argument("folder of the artifact to extend", metavar="ARTIFACT")]
     items: Annotated[
         Path | None,
         Option("titles and categories of items, including items without events", metavar="FILE", place="input_file"),
     ] = None
+    recount: Annotated[
+        bool, Option("count the followers in the transition memory again, in this log, which must have all events")
+    ] = False
+    no_new_items: Annotated[bool, Option("with --recount: keep the catalogue")] = False
     out: Annotated[Path, Option("folder for the extended artifact", metavar="DIR", place="output_folder")]
     overwrite: Annotated[bool, Option("replace an existing artifact in --out")] = False
