@@ -7,7 +7,7 @@ from models.config import ModelConfig, Part
 PRESETS: Mapping[str, ModelConfig] = {
     preset.preset: preset
     for preset in (
-        ModelConfig(Part("codes"), Part("cone"), Part("tied"), intervals=True, preset="blossom"),
+        ModelConfig(Part("codes"), Part("cone"), Part("tied"), intervals=True, transitions=8, preset="blossom"),
         ModelConfig(Part("full"), Part("self_attention"), Part("tied"), preset="sasrec"),
         ModelConfig(Part("full"), Part("blossom"), Part("tied"), preset="blossomrec"),
         ModelConfig(

@@ -30,7 +30,9 @@ def run(arguments: PlanOptions) -> int:
 
 
 def _make_plan(arguments: PlanOptions) -> CapacityPlan:
-    config = dataclasses.replace(preset(arguments.preset), transitions=arguments.transitions)
+    config = preset(arguments.preset)
+    if arguments.transitions is not None:
+        config = dataclasses.replace(config, transitions=arguments.transitions)
     shape = compute_shape(config, arguments.items)
     text = ItemText.from_count(arguments.items, arguments.title_bytes, arguments.categories)
     if arguments.id_bytes is not None:

@@ -91,7 +91,7 @@ def list_candidates(followers: Followers, histories: Sequence[History], *, keep_
 
 
 class GateFitter:
-    """Fits the weights for any scale, starting from the previous result.
+    """Fits the weights for any scale, starting from the previous result; the damping is between 0 and 1.
 
     `with_damping` is False for heads whose scores are counts; `with_repeats` where targets may repeat an item.
     """
@@ -109,7 +109,6 @@ class GateFitter:
         self._prior = torch.zeros(2 * (LOOKBACK + NUM_FEATURES) + 1)
         self._prior[:LOOKBACK] = (INITIAL_WEIGHT * shares / shares.sum()).log()
         self._prior[LOOKBACK + NUM_FEATURES : 2 * LOOKBACK + NUM_FEATURES] = INITIAL_REPEAT
-        self._prior[-1] = 1
         self._weights = nn.Parameter(self._prior.clone())
 
     def fit(self, view: ModelView, column: int, scale: float) -> GateFit:
@@ -148,7 +147,7 @@ class GateFitter:
             )
 
     def _get_damping(self) -> Tensor:
-        return self._weights[-1] if self._with_damping else torch.ones(())
+        return self._weights[-1].sigmoid() if self._with_damping else torch.ones(())
 
     def _make_gate(self) -> Tensor:
         gate = self._weights[:-1].reshape(2, LOOKBACK + NUM_FEATURES).clone()

@@ -55,7 +55,8 @@ def _fit(
 ) -> None:
     cases = _select_cases(make_cases(dataset, "valid"), memory.num_items, keep_seen=keep_seen)
     if not len(cases):
-        raise ValueError("a transition memory needs at least one user with three different events")
+        print_line("transition memory: off, because no validation event can be ranked; add users with three events")
+        return
     followers = TransitionMixer(memory).find_followers(
         cases.histories, np.zeros((len(cases), model.config.dim), dtype=np.float32)
     )

@@ -32,8 +32,14 @@ class PlanOptions(CommandOptions):
     length: Annotated[int, Option("mean events per history", count_in(1, MAX_LENGTH), metavar="N")] = 200
     preset: Annotated[str, Option("preset whose sizes the model has", metavar="NAME")] = "blossom"
     transitions: Annotated[
-        int, Option("followers per item of a transition memory", int_in(0, MAX_TRANSITIONS), metavar="N")
-    ] = 0
+        int | None,
+        Option(
+            "followers per item of a transition memory; 0 = none",
+            int_in(0, MAX_TRANSITIONS),
+            metavar="N",
+            default="by the preset",
+        ),
+    ] = None
     device: Annotated[Literal["cpu", "cuda"], Option("device of the model")] = "cpu"
     workers: Annotated[
         int | None,

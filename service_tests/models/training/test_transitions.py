@@ -15,7 +15,7 @@ from models.predictor import Predictor
 from models.training.options import RunContext, TrainingOptions
 from models.training.pipeline import train_artifact
 from models.training.transitions import add_transitions
-from models.transitions.memory import LOOKBACK
+from models.transitions.memory import LOOKBACK, NEVER
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def train(folder: Path, config: ModelConfig, dataset: Dataset) -> float:
 @pytest.mark.parametrize("preset", ["popular", "sasrec", "blossom", "cprec"])
 def test_memory_raises_the_accuracy_of_a_model_that_has_hardly_been_trained(preset: str, tmp_path: Path) -> None:
     dataset, config = make_dataset(), tiny_config(preset)
-    without = train(tmp_path / "without", config, dataset)
+    without = train(tmp_path / "without", dataclasses.replace(config, transitions=0), dataset)
     with_memory = train(tmp_path / "with", dataclasses.replace(config, transitions=4), dataset)
     assert with_memory > without + 0.2
 
@@ -111,10 +111,29 @@ def test_new_items_have_no_followers_and_the_answers_for_other_items_stay() -> N
     assert not extended.transitions.rows[61].any()
 
 
-def test_log_without_validation_events_is_an_error() -> None:
+def test_memory_stays_off_without_validation_events() -> None:
     dataset = make_dataset(num_users=2)
     short = dataclasses.replace(dataset, offsets=np.array([0, 2, 4]), items=dataset.items[:4])
-    with pytest.raises(ValueError, match="three"):
-        add_transitions(
-            tiny_model(tiny_config("sasrec"), CATALOGUE), short, 4, TrainingOptions(), RunContext(CPU, Path())
-        )
+    model = tiny_model(tiny_config("sasrec"), CATALOGUE)
+    before = Predictor(model, CPU).top_k([np.array([5, 7])], 10)
+    add_transitions(model, short, 4, TrainingOptions(), RunContext(CPU, Path()))
+    after = Predictor(model, CPU).top_k([np.array([5, 7])], 10)
+    assert np.array_equal(before.scores, after.scores)
+    assert np.array_equal(before.indices, after.indices)
+
+
+def test_repeats_count_only_where_the_evaluation_keeps_seen_items() -> None:
+    """Every user repeats the item before the last one."""
+    dataset = make_dataset(share_next=0.0)
+    items = dataset.items.copy().reshape(-1, 10)
+    items[:, 2:] = items[:, [0, 1] * 4]
+    repeating = dataclasses.replace(dataset, items=items.flatten())
+    tops = []
+    for keep_seen in (True, False):
+        model = tiny_model(tiny_config("sasrec"), CATALOGUE)
+        log = repeating if keep_seen else dataset
+        add_transitions(model, log, 4, TrainingOptions(keep_seen=keep_seen), RunContext(CPU, Path()))
+        assert model.transitions is not None
+        tops.append(Predictor(model, CPU).top_k([np.array([5, 9])], 1).indices[0, 0])
+        assert (model.transitions.gate[1, :LOOKBACK] > NEVER).all() == keep_seen
+    assert tops[0] == 5
