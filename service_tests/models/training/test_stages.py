@@ -1,4 +1,4 @@
-"""Training in two stages: first a full table, then codes."""
+"""Training in two stages: first a full table, then codes, blocks or sums of rows."""
 
 import dataclasses
 from pathlib import Path
@@ -17,11 +17,18 @@ pytestmark = pytest.mark.slow
 CODES = ModelConfig(
     Part("codes", {"splits": 8, "codebook": 16}), Part("self_attention"), Part("tied"), dim=16, max_len=20, dropout=0.1
 )
+BLOCKS = dataclasses.replace(CODES, embedding=Part("blocks", {"factors": "trained", "ranks": [0.75, 0.5]}))
+ROWS = dataclasses.replace(CODES, embedding=Part("compositional", {"assignment": "trained", "context_dim": 4}))
 
 
-def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "stored"),
+    [(CODES, "kept"), (BLOCKS, "vectors.2.rounded"), (ROWS, "codes")],
+    ids=["codes", "blocks", "rows"],
+)
+def test_second_stage_starts_from_the_first(config: ModelConfig, stored: str, tmp_path: Path) -> None:
     options = dataclasses.replace(OPTIONS, epochs=12)
-    model, curve, best = train_model(make_cyclic_log(), CODES, options, RunContext(CPU, tmp_path))
+    model, curve, best = train_model(make_cyclic_log(), config, options, RunContext(CPU, tmp_path))
     assert best is not None
     assert [record.epoch for record in curve] == list(range(1, len(curve) + 1))
     assert len(curve) == 12 + 3
@@ -29,7 +36,7 @@ def test_second_stage_starts_from_the_first(tmp_path: Path) -> None:
     assert best.ndcg >= max(record.ndcg for record in second), "the start is kept unless an epoch is better"
     assert max(r.ndcg for r in second) > 0.8 * max(r.ndcg for r in first)
     assert second[0].loss < first[0].loss, "the second stage does not start from scratch"
-    assert model.embedding.state_dict()["kept"].dtype == torch.uint8
+    assert model.embedding.state_dict()[stored].element_size() == 1
 
 
 def test_run_killed_in_either_stage_resumes_to_the_same_weights(
