@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.batch import History
 from models.catalogue.catalogue import Catalogue
-from models.embeddings.assignment import ASSIGNMENTS, assign_codes
+from models.embeddings.assignment import ASSIGNMENTS, assign_codes, find_nearest
 from models.embeddings.codes import CodesEmbedding, vote_codes
 from models.embeddings.packing import pack, unpack
 from models.transitions.memory import TransitionMemory
@@ -113,6 +113,15 @@ def test_vectors_that_fit_the_codebook_are_exact() -> None:
     vectors[0] = 0
     embedding.approximate(vectors, make_catalogue(12))
     torch.testing.assert_close(embedding.table(), vectors)
+
+
+@given(st.integers(1, 300), st.integers(1, 8), st.integers(1, 256), st.integers(0, 1000))
+def test_nearest_centroid_is_the_nearest(num_points: int, width: int, count: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points, centroids = (torch.randn(size, width, generator=generator) for size in (num_points, count))
+    distances = torch.cdist(points.double(), centroids.double())
+    chosen = distances.gather(1, find_nearest(points, centroids)[:, None]).squeeze(1)
+    assert (chosen <= distances.amin(1) * 1.001 + 1e-3).all()
 
 
 def test_popular_items_have_a_smaller_quantization_error() -> None:
