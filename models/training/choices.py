@@ -3,7 +3,7 @@
 - Loss: the largest number of negatives with which enough epochs fit; about a thousand learn as well per target as the
   full catalogue, and cost less.
 - Batch: as large as the options say, or smaller if too few steps would fit.
-- Schedule: a high learning rate that decays linearly over the time or epochs that fit.
+- Schedule: a high learning rate, the higher the fewer steps fit, that decays linearly over the time or epochs.
 - Validation: a few times per run, on a sample, in a small share of the time.
 """
 
@@ -17,7 +17,8 @@ from models.training.step_cost import FEW_NEGATIVES, StepCost
 PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epochs")
 """Options that a plan sets unless the user did."""
 
-LINEAR_RATE = 2e-3
+LINEAR_RATE, RATE_STEPS, MAX_RATE_FACTOR = 2e-3, 4000, 4.0
+"""The learning rate of `RATE_STEPS` or more; with fewer it rises with the root of their share, up to a factor."""
 MAX_EPOCHS = 60
 """More epochs than this overfit on small logs; the run then ends before its limit."""
 MIN_EPOCHS = 30
@@ -53,13 +54,13 @@ def choose_options(
         cells = choices["batch_cells"] = choose_batch_cells(cost, negatives or num_items, train_s)
     if "schedule" in planned:
         choices["schedule"] = "linear"
-    if "learning_rate" in planned and choices.get("schedule", options.schedule) == "linear":
-        choices["learning_rate"] = LINEAR_RATE
     if "epochs" in planned:
         choices["epochs"] = MAX_EPOCHS
     fitting_epochs = train_s / cost.estimate_epoch_s(cells, negatives or num_items)
     epochs = min(fitting_epochs, choices.get("epochs", options.epochs))
-    num_steps = train_s / cost.estimate_step_s(cells, negatives or num_items)
+    num_steps = epochs / fitting_epochs * train_s / cost.estimate_step_s(cells, negatives or num_items)
+    if "learning_rate" in planned and choices.get("schedule", options.schedule) == "linear":
+        choices["learning_rate"] = choose_rate(num_steps)
     choices["warmup_steps"] = min(options.warmup_steps, max(1, int(WARMUP_SHARE * num_steps)))
     affordable = int(2 * VALIDATION_SHARE * stage_s / evaluation.estimate_seconds(MIN_VALIDATION_CASES))
     validations = max(1, min(MAX_VALIDATIONS, round(epochs), affordable))
@@ -67,6 +68,12 @@ def choose_options(
     choices["validation_cases"] = min(options.validation_cases, max(MIN_VALIDATION_CASES, cases))
     choices["validate_every"] = max(1, round(epochs / validations))
     return choices, epochs
+
+
+def choose_rate(num_steps: float) -> float:
+    """Choose a higher rate for fewer steps, rounded to two digits."""
+    factor = min(MAX_RATE_FACTOR, max(1.0, (RATE_STEPS / max(1.0, num_steps)) ** 0.5))
+    return float(f"{LINEAR_RATE * factor:.1e}")
 
 
 def choose_negatives(cost: StepCost, cells: int, num_items: int, train_s: float) -> int | None:

@@ -28,7 +28,7 @@ TEST_CASES = 100_000
 """Largest number of users, evenly spaced, in the final evaluation: the standard error is below a thousandth."""
 MIN_TEST_CASES = 200
 """Smallest sample of the final evaluation, even if it exceeds the limit."""
-EVALUATION_SHARE = 0.2
+EVALUATION_SHARE = 0.1
 """Largest share of the limit that is reserved for the final evaluation."""
 EVALUATION_MARGIN = 1.5
 """Factor on the measured time of an evaluation, for other processes and longer histories."""
