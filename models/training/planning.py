@@ -36,8 +36,8 @@ EXPORT_S, EXPORT_ITEM_S = 2.0, 4e-5
 """Time to write artifact and report: fixed, and per item."""
 BASELINES_SHARE = 0.1
 """Largest share of the limit that is reserved for the baselines; they count as part of the export."""
-TRANSITIONS_SHARE, MAX_TRANSITIONS_S = 0.2, 60.0
-"""Share of the limit that is reserved for counting and fitting a transition memory, up to so many seconds."""
+TRANSITIONS_S, TRANSITIONS_EVENT_S, TRANSITIONS_SHARE = 15.0, 3e-6, 0.2
+"""Time to fit a transition memory and to count each event, and their largest share of the limit."""
 MIN_TRAINING_S = 0.01
 TIMING_SHARE, MAX_TIMING_S = 0.015, 2.0
 """Time for each kind of timed step: a share of the limit, and at most so many seconds."""
@@ -64,7 +64,9 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
             dataset, dataclasses.replace(config, embedding=Part("full")) if is_staged else config, options, context
         )
     spent_s = context.compute_spent_s()
-    transitions_s = min(TRANSITIONS_SHARE * limit_s, MAX_TRANSITIONS_S) if config.transitions else 0.0
+    transitions_s = 0.0
+    if config.transitions:
+        transitions_s = min(TRANSITIONS_SHARE * limit_s, TRANSITIONS_S + TRANSITIONS_EVENT_S * len(dataset.items))
     training_s = max(MIN_TRAINING_S, limit_s - spent_s - transitions_s - evaluation_s - export_s)
     expected_epochs = None
     if cost is not None:
