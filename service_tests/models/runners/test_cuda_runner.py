@@ -3,6 +3,7 @@
 On a machine without a GPU nothing is recorded; the remaining code is the same.
 """
 
+import dataclasses
 import gc
 import weakref
 
@@ -16,7 +17,12 @@ from models.presets import PRESETS
 from models.runners.choice import build_cuda_runner, choose_runner
 from models.runners.cuda_runner import CudaRunner
 from models.runners.torch_runner import TorchRunner
-from service_tests.models.runners.random_models import make_config, make_random_histories, make_random_model
+from service_tests.models.runners.random_models import (
+    make_config,
+    make_random_histories,
+    make_random_model,
+    make_request_times,
+)
 from service_tests.models.runners.recording import DEVICES, ON_CUDA, CountingCapture, limit_memory, make_capture
 
 CPU = torch.device("cpu")
@@ -27,13 +33,15 @@ LENGTHS = [1, 2, 15, 16, 17, 40, 64, 65, 200, 230]
 @pytest.mark.parametrize("preset", PRESETS)
 def test_hidden_vectors_equal_those_of_plain_torch(preset: str, device_name: str) -> None:
     device = torch.device(device_name)
-    model = make_random_model(make_config(preset))
+    model = make_random_model(dataclasses.replace(make_config(preset), periods=8, request_times=True))
     runner, reference = CudaRunner(model, device, capture=make_capture(device)), TorchRunner(model, device)
     histories, times = make_random_histories(LENGTHS)
+    requests = make_request_times(times)
     for rows in ([9], [0, 1], [3, 9, 2], list(range(10)), [0, 1], [2, 8], [1]):  # large before small, and again
         batch = [histories[row] for row in rows]
-        for batch_times in (None, [times[row] for row in rows]):
-            actual, expected = runner.encode(batch, batch_times), reference.encode(batch, batch_times)
+        batch_times = [times[row] for row in rows]
+        for each_times, each_requests in ((None, None), (batch_times, None), (batch_times, requests[rows])):
+            actual, expected = (each.encode(batch, each_times, each_requests) for each in (runner, reference))
             torch.testing.assert_close(actual.hidden, expected.hidden, rtol=1e-4, atol=1e-4)
             assert actual.hidden.dtype == torch.float32
             assert 0 <= actual.padding_ratio < 1
