@@ -1,9 +1,10 @@
 """Faults of input files: a bad row, the report of a whole read, and the error that stops a read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MAX_EXAMPLES = 20
-MAX_FORMATTED_EXAMPLES = 5
+MAX_FORMATTED_EXAMPLES = 3
 
 
 class BadInput(ValueError):
@@ -28,13 +29,20 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """Counts of a read: `rows` include bad ones but no blank lines; `examples` are the first MAX_EXAMPLES bad rows."""
+    """Counts of a read: `rows` include bad ones and duplicates, but no blank lines.
+
+    `examples` are the first MAX_EXAMPLES bad rows; `reasons` count bad rows by kind of fault, most frequent first.
+    `duplicates` are rows whose event occurred before. `notes` state the conventions by which the files were read.
+    """
 
     files: int
     rows: int
     bad_rows: int
     examples: tuple[BadRow, ...]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    notes: tuple[str, ...] = ()
 
     def format_examples(self) -> str:
-        """Format a few bad rows, one per line, for an error message."""
-        return "".join(f"\n  {row}" for row in self.examples[:MAX_FORMATTED_EXAMPLES])
+        """Format a few bad rows for an error message."""
+        return "; ".join(str(row) for row in self.examples[:MAX_FORMATTED_EXAMPLES])

@@ -1,25 +1,24 @@
-"""Find data files, detect their format and open their uncompressed content.
+"""Find data files and derive their format and compression.
 
-File names determine the format: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`; text formats
-also with a `.gz` or `.zst` suffix.
+File names determine the format: `.csv`, `.tsv`/`.tab`, `.jsonl`/`.ndjson`/`.json` and `.parquet`/`.pq`. `.txt`,
+`.dat`, `.data`, `.inter`, `.item` and `.log` are text whose separator is detected. Text formats may be compressed:
+`.gz`, `.zst`, or a `.zip` with one data file. `-` is standard input, whose format its content determines.
 """
 
 import glob
 import gzip
-import io
+import sys
+import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import polars as pl
-
 from models.data.bad_rows import BadInput
 
-Format = Literal["csv", "tsv", "json", "parquet"]
-Compression = Literal["", ".gz", ".zst"]
-Content = Path | bytes
+Format = Literal["csv", "tsv", "text", "json", "parquet"]
+Compression = Literal["", ".gz", ".zst", ".zip"]
 
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -30,36 +29,49 @@ SUFFIXES: dict[str, Format] = {
     ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".inter": "text",
+    ".item": "text",
+    ".dat": "text",
+    ".data": "text",
+    ".txt": "text",
+    ".log": "text",
 }
-COMPRESSIONS: tuple[Compression, ...] = (".gz", ".zst")
-MAGIC: dict[Compression, bytes] = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
-BYTE_ORDER_MARK = "\ufeff"
-BLOCK_BYTES = 1 << 20
+NOT_IN_FOLDERS = (".item", ".dat", ".data", ".txt", ".log")
+"""Suffixes of text that is often not a log: read if the file itself is given, not as part of a folder."""
+COMPRESSIONS: tuple[Compression, ...] = (".gz", ".zst", ".zip")
+STANDARD_INPUT = Path("-")
+MAX_SHOWN_MEMBERS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file with the format and compression that its name implies."""
+    """A file with the format and compression that its name implies.
+
+    `member` is the name of the file in a `.zip`; `content` is what standard input delivered.
+    """
 
     path: Path
     format: Format
     compression: Compression
+    member: str = ""
+    content: bytes | None = None
 
     def __str__(self) -> str:
-        return str(self.path)
+        return "standard input" if self.content is not None else str(self.path)
 
 
 def parse_file_name(path: Path) -> DataFile:
     """Derive format and compression from the name; BadInput if the format is not supported."""
     name = path.name.lower()
     compression: Compression = next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
-    suffix = Path(name.removesuffix(compression)).suffix
+    member = _find_zip_member(path) if compression == ".zip" else ""
+    suffix = Path(member.lower() or name.removesuffix(compression)).suffix
     if suffix not in SUFFIXES:
         suffixes = ", ".join(SUFFIXES)
-        raise BadInput(f"{path}: unknown file format; use {suffixes}, text formats also with .gz or .zst")
+        raise BadInput(f"{path}: unknown file format; use {suffixes}, text formats also with .gz, .zst or .zip")
     if SUFFIXES[suffix] == "parquet" and compression:
         raise BadInput(f"{path}: Parquet is compressed internally; unpack it or write it without {compression}")
-    return DataFile(path, SUFFIXES[suffix], compression)
+    return DataFile(path, SUFFIXES[suffix], compression, member)
 
 
 def find_files(sources: Sequence[Path | str]) -> list[DataFile]:
@@ -75,7 +87,20 @@ def find_files(sources: Sequence[Path | str]) -> list[DataFile]:
     return list(files.values())
 
 
+def find_file(source: Path | str) -> DataFile:
+    """Return the file of a source that must be a single file; BadInput if there is none."""
+    path = Path(source)
+    if path == STANDARD_INPUT:
+        return _read_standard_input()
+    file = parse_file_name(path)
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    return file
+
+
 def _expand(source: Path) -> list[DataFile]:
+    if source == STANDARD_INPUT:
+        return [_read_standard_input()]
     if source.is_dir():
         return _list_folder(source)
     if source.exists():
@@ -87,7 +112,7 @@ def _expand(source: Path) -> list[DataFile]:
 
 def _list_folder(folder: Path) -> list[DataFile]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    files = [parse_file_name(path) for path in paths if _is_supported(path)]
+    files = [file for path in paths if (file := _parse_supported_name(path)) is not None]
     if not files:
         raise BadInput(f"{folder}: no file of a supported format in this folder ({', '.join(SUFFIXES)})")
     return files
@@ -102,68 +127,42 @@ def _match_glob(pattern: Path) -> list[DataFile]:
     return files
 
 
-def _is_supported(path: Path) -> bool:
+def _parse_supported_name(path: Path) -> DataFile | None:
+    """None for a file that is not part of its folder's log; an archive may be a copy of the files next to it."""
+    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    if name.endswith((".zip", *NOT_IN_FOLDERS)):
+        return None
     try:
-        parse_file_name(path)
+        return parse_file_name(path)
     except BadInput:
-        return False
-    return True
+        return None
 
 
-def open_content(file: DataFile) -> Content:
-    """Return the decompressed bytes, or the path of an uncompressed file, which polars memory-maps.
-
-    BadInput for an empty or corrupt file.
-    """
+def _find_zip_member(path: Path) -> str:
+    """Name of the only data file in an archive; BadInput if there is none, or more than one."""
     try:
-        with file.path.open("rb") as stream:
-            start = stream.read(4)
-        content: Content = file.path
-        if not file.compression and glob.has_magic(str(file)):
-            content = file.path.read_bytes()  # polars would expand the name as a glob
-        if file.compression == ".gz":
-            content = gzip.decompress(file.path.read_bytes())
-        elif file.compression == ".zst":
-            content = _decompress_zst(file)
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
-        raise BadInput(f"{file}: cannot be read: {error}") from error
-    if not start or not content:
-        raise BadInput(f"{file}: the file is empty")
-    actual = next((ending for ending, magic in MAGIC.items() if start.startswith(magic)), "")
-    if actual != file.compression:
-        compression = f"{actual} data" if actual else f"not {file.compression} data"
-        raise BadInput(f"{file}: the content is {compression}, unlike its name; rename the file")
-    return content
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: cannot be read as a zip archive: {error}") from error
+    visible = [name for name in names if not Path(name).name.startswith(".") and not name.startswith("__MACOSX")]
+    members = [name for name in visible if Path(name.lower()).suffix in SUFFIXES]
+    if len(members) != 1:
+        listed = ", ".join(visible[:MAX_SHOWN_MEMBERS]) + (", …" if len(visible) > MAX_SHOWN_MEMBERS else "")
+        raise BadInput(f"{path}: the archive has {len(members)} data files ({listed}); unpack it and name the log")
+    return members[0]
 
 
-def _decompress_zst(file: DataFile) -> bytes:
-    # Python supports zstd from 3.14 on; until then polars decompresses it, as a CSV of one column: the lines.
-    # Invalid UTF-8 becomes U+FFFD, as in `read_lines`.
-    if not file.path.stat().st_size:
-        return b""
-    lines = pl.read_csv(
-        file.path,
-        has_header=False,
-        separator="\0",
-        quote_char=None,
-        encoding="utf8-lossy",
-        infer_schema=False,
-        glob=False,
-    ).to_series()
-    return "\n".join(lines.fill_null("")).encode()
-
-
-def read_lines(content: Content) -> Iterator[str]:
-    """Yield lines with their line ends, without a byte order mark; invalid UTF-8 becomes U+FFFD."""
-    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
-        for number, line in enumerate(stream):
-            text = line.decode("utf-8", "replace")
-            yield text if number else text.removeprefix(BYTE_ORDER_MARK)
-
-
-def count_lines(content: Content) -> int:
-    count, last = 0, b""
-    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            count, last = count + block.count(b"\n"), block[-1:]
-    return count + (last not in (b"", b"\n"))
+def _read_standard_input() -> DataFile:
+    content = sys.stdin.buffer.read()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadInput(f"standard input: cannot be decompressed: {error}") from error
+    file_format: Format = "text"
+    if content.startswith(b"PAR1"):
+        file_format = "parquet"
+    elif content[:100].lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        file_format = "json"
+    return DataFile(STANDARD_INPUT, file_format, "", content=content)

@@ -1,213 +1,174 @@
 """Read interaction logs into events: `user_id`, `item_id` and `timestamp` (milliseconds) in file order.
 
-Bad rows are skipped, counted and reported with file, line and reason, or stop the read. polars reads a valid file in
-one pass. Where polars would accept or misread a faulty line (missing cells, quotes that swallow lines, values that are
-not ids), the file is read again row by row.
+Bad rows are skipped, counted and reported with file, line and reason, or stop the read. Equal events are counted once
+(`identity.py`). The columns `type`, `event_id`, `recommendation_id` and `event_identity` are read where files have
+them.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import io
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from models.data.bad_rows import MAX_EXAMPLES, BadInput, BadRow, ReadReport
-from models.data.columns import Columns, check_columns, parse_columns
-from models.data.fields import (
-    EXPECTED_TIME,
-    find_id_faults,
-    is_id_type,
-    is_time_type,
-    parse_json_id,
-    replace_lone_surrogates,
-    to_milliseconds,
-)
-from models.data.formats import Content, DataFile, count_lines, find_files, open_content, read_lines
-from models.data.text_rows import SEPARATORS, RowFault, parse_csv, parse_json_lines, read_header
+from models.data.columns import ROLES, Columns, parse_columns
+from models.data.content import open_content
+from models.data.delimited import read_delimited
+from models.data.fields import convert_float_ids, convert_ids, find_float_id_faults, is_id_type
+from models.data.formats import DataFile, find_files
+from models.data.identity import drop_duplicates
+from models.data.json_rows import list_keys, read_json, sample_objects
+from models.data.layouts import describe_rename, detect_layout
+from models.data.public_formats import find_layout
+from models.data.read_options import ReadOptions
+from models.data.row_checks import check_rows
+from models.data.time_values import is_time_type
 
-__all__ = ["BadInput", "BadRow", "Columns", "Interactions", "ReadReport", "parse_columns", "read_interactions"]
+__all__ = [
+    "BadInput",
+    "BadRow",
+    "Columns",
+    "Interactions",
+    "ReadOptions",
+    "ReadReport",
+    "parse_columns",
+    "read_interactions",
+]
 
-MAX_SHOWN_CHARS = 40
 MAX_SHOWN_FILES = 3
-NAMES = ("user_id", "item_id", "timestamp")
-ROW_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.String, "line": pl.Int64, "fault": pl.String}
-CHUNK_ROWS = 100_000
-# How polars may read a JSON id that is neither a string nor an integer, or a lone surrogate ("\0").
-DOUBTFUL_JSON_ID = r"(?s)^(?:true|false|-?[0-9]+\.[0-9]+|[\[{].*|.*\x00.*)$"
-
-Row = tuple[str | None, str | None, str | None, int, str | None]
+EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "type", "event_id", "recommendation_id", "event_identity")
 
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """`events`: `user_id` String, `item_id` String, `timestamp` Int64 (milliseconds), in file order."""
+    """`events`: `user_id` String, `item_id` String, `timestamp` Int64 (milliseconds), in file order.
+
+    Further columns of EVENT_COLUMNS are String and null where a file lacks them.
+    """
 
     events: pl.DataFrame
     report: ReadReport
 
 
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """Rows of a file before their values are checked.
+
+    `frame` has `user_id` and `item_id` String, `timestamp` in its original type, `line` (from 1, in Parquet the row
+    number) and `fault` (not null for a row that cannot be parsed). `options` are those of the file's format.
+    """
+
+    frame: pl.DataFrame
+    options: ReadOptions
+    notes: tuple[str, ...] = ()
+
+
 def read_interactions(
-    sources: Sequence[Path | str], *, columns: Columns | None = None, strict: bool = False
+    sources: Sequence[Path | str],
+    *,
+    columns: Columns | None = None,
+    strict: bool = False,
+    options: ReadOptions | None = None,
+    now_ms: int | None = None,
 ) -> Interactions:
     """Read the events of all files that `sources` name (see `find_files`), file by file.
 
-    BadInput for an unreadable file, if no row is valid, and with `strict` at the first bad row.
+    `columns` are a shorthand for `options`. BadInput for an unreadable file, if no row is valid, and with `strict` at
+    the first bad row. Times far after `now_ms`, by default the clock, are bad.
     """
+    options = options or ReadOptions(columns)
+    now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     files = find_files(sources)
     parts: list[pl.DataFrame] = []
     examples: list[BadRow] = []
+    reasons: Counter[str] = Counter()
+    notes: dict[str, None] = {}
     num_rows = 0
     for file in files:
-        events, bad_rows = _split_valid_and_bad(_read_rows(file, columns or Columns()))
-        first_rows = bad_rows.head(MAX_EXAMPLES - len(examples)).iter_rows()
-        examples.extend(BadRow(str(file), line, reason) for line, reason in first_rows)
+        raw = read_rows(file, options)
+        checked = check_rows(str(file), raw.frame, raw.options, first_rank=num_rows, now_ms=now_ms)
+        examples.extend(
+            BadRow(str(file), line, reason) for line, reason in checked.list_examples(MAX_EXAMPLES - len(examples))
+        )
         if strict and examples:
             raise BadInput(str(examples[0]))
-        parts.append(events)
-        num_rows += events.height + bad_rows.height
-    num_events = sum(events.height for events in parts)
-    report = ReadReport(len(files), num_rows, num_rows - num_events, tuple(examples))
-    if not num_events:
-        names = ", ".join(map(str, files[:MAX_SHOWN_FILES])) + (", …" if len(files) > MAX_SHOWN_FILES else "")
-        raise BadInput(f"{names or 'no input files'}: no valid row among {num_rows}{report.format_examples()}")
-    return Interactions(pl.concat(parts), report)
-
-
-def _split_valid_and_bad(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the events, and (`line`, `reason`) of the bad rows."""
-    times = to_milliseconds(rows["timestamp"])
-    text = pl.col("timestamp").cast(pl.String)
-    reason = pl.coalesce(
-        "fault",
-        find_id_faults("user_id"),
-        find_id_faults("item_id"),
-        pl.when(text.is_null() | (text == "")).then(pl.lit("no timestamp")),
-        pl.when(times.is_null()).then(
-            pl.concat_str(pl.lit("timestamp '"), text.str.slice(0, MAX_SHOWN_CHARS), pl.lit(f"' is {EXPECTED_TIME}"))
-        ),
+        reasons.update(checked.count_reasons())
+        notes |= dict.fromkeys((*raw.notes, *checked.notes))
+        parts.append(checked.events)
+        num_rows += raw.frame.height
+    num_valid = sum(part.height for part in parts)
+    report = ReadReport(
+        len(files), num_rows, num_rows - num_valid, tuple(examples), dict(reasons.most_common()), notes=tuple(notes)
     )
-    checked = rows.select("user_id", "item_id", times.alias("timestamp"), "line", reason.alias("reason"))
-    is_valid = checked["reason"].is_null()
-    bad_rows = checked.filter(~is_valid).select("line", "reason")
-    return checked.filter(is_valid).select("user_id", "item_id", "timestamp"), bad_rows
+    if not num_valid:
+        names = ", ".join(map(str, files[:MAX_SHOWN_FILES])) + (", …" if len(files) > MAX_SHOWN_FILES else "")
+        examples_text = f": {report.format_examples()}" if examples else ""
+        raise BadInput(f"{names or 'no input files'}: no valid row among {num_rows:,}{examples_text}")
+    events = pl.concat(parts, how="diagonal") if len(parts) > 1 else parts[0]
+    distinct = drop_duplicates(events)
+    return Interactions(distinct, replace(report, duplicates=events.height - distinct.height))
 
 
-def _read_rows(file: DataFile, columns: Columns) -> pl.DataFrame:
-    """Read a file without validating values; BadInput if it cannot be read.
-
-    Columns: `user_id`, `item_id` String; `timestamp` in its original type; `line` from 1, in Parquet the row number;
-    `fault` String, not null for a row that cannot be parsed.
-    """
+def read_rows(file: DataFile, options: ReadOptions) -> RawRows:
+    """Read a file without checking values; BadInput if it cannot be read."""
     if file.format == "parquet":
-        return _read_parquet(file, columns)
-    content = open_content(file)
+        return _read_parquet(file, options)
+    content = open_content(file, options.encoding)
     if file.format == "json":
-        rows = _read_json_fast(content, columns)
-        return _read_json_by_line(file, content, columns) if rows is None else rows
-    separator = SEPARATORS[file.format]
-    header = read_header(file, content)
-    check_columns(str(file), columns.names, header)
-    rows = _read_csv_fast(content, columns, header, separator)
-    return _read_csv_by_line(content, columns, header, separator) if rows is None else rows
+        objects = sample_objects(str(file), content)
+        options = _apply_format(file, list_keys(objects), options)
+        columns = options.columns or Columns()
+        frame = read_json(str(file), content, columns, objects, needs_time=not options.file_order)
+        return RawRows(frame, options)
+    layout, options = detect_layout(file, content, options)
+    columns = options.columns or Columns()
+    needs_time = not options.file_order
+    hint = describe_rename(columns, layout.header, layout.separator, needs_time=needs_time)
+    names = columns.find(str(file), layout.header, needs_time=needs_time, hint=hint)
+    frame = read_delimited(content, layout, {ROLES[role]: name for role, name in names.items()})
+    ids = [convert_ids(frame[name], has_types=False).alias(name) for name in ("user_id", "item_id")]
+    return RawRows(frame.with_columns(ids), options, layout.describe(file))
 
 
-def _read_parquet(file: DataFile, columns: Columns) -> pl.DataFrame:
+def _read_parquet(file: DataFile, options: ReadOptions) -> RawRows:
     try:
-        scan = pl.scan_parquet(file.path, glob=False)
+        source = file.path if file.content is None else io.BytesIO(file.content)
+        scan = pl.scan_parquet(source, glob=False)
         schema = scan.collect_schema()
-        check_columns(str(file), columns.names, list(schema))
-        for name in (columns.user, columns.item):
-            if not is_id_type(schema[name]):
-                raise BadInput(f"{file}: column {name!r} is {schema[name]}; ids must be strings or integers")
-        if not is_time_type(schema[columns.time]):
-            raise BadInput(f"{file}: column {columns.time!r} is {schema[columns.time]}, which is not a time type")
-        frame = scan.select(columns.names).collect()
+        present = list(schema)
+        options = _apply_format(file, present, options)
+        columns, needs_time = options.columns or Columns(), not options.file_order
+        hint = describe_rename(columns, present, None, needs_time=needs_time)
+        names = columns.find(str(file), present, needs_time=needs_time, hint=hint)
+        for role in ("user", "item"):
+            if not is_id_type(schema[names[role]]):
+                raise BadInput(
+                    f"{file}: column {names[role]!r} is {schema[names[role]]}; ids must be strings or integers"
+                )
+        if needs_time and not is_time_type(schema[names["time"]]):
+            raise BadInput(f"{file}: column {names['time']!r} is {schema[names['time']]}, which is not a time type")
+        frame = scan.select([pl.col(name).alias(ROLES[role]) for role, name in names.items()]).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BadInput(f"{file}: cannot be read: {error}") from error
-    return _number_rows(frame, columns, first=1).with_columns(pl.col("user_id", "item_id").cast(pl.String))
+    faults = [find_float_id_faults(name) for name in ("user_id", "item_id") if frame[name].dtype.is_float()]
+    texts = [name for name in frame.columns if name not in ("timestamp", "offset_ms")]
+    converted = [
+        (convert_float_ids(frame[name]) if frame[name].dtype.is_float() else frame[name].cast(pl.String)).alias(name)
+        for name in texts
+    ]
+    rows = frame.with_columns(converted)
+    lines = pl.int_range(1, 1 + frame.height, dtype=pl.Int64, eager=True).alias("line")
+    fault = pl.coalesce(*faults) if faults else pl.lit(None, pl.String)
+    return RawRows(rows.with_columns(lines, fault=fault), options)
 
 
-def _number_rows(frame: pl.DataFrame, columns: Columns, *, first: int) -> pl.DataFrame:
-    lines = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
-    renamed = [pl.col(source).alias(target) for source, target in zip(columns.names, NAMES, strict=True)]
-    return frame.select(*renamed, lines.alias("line"), pl.lit(None, pl.String).alias("fault"))
-
-
-def _read_csv_fast(content: Content, columns: Columns, header: list[str], separator: str) -> pl.DataFrame | None:
-    """None unless every line is a row with all cells."""
-    try:
-        # Read all columns: with a selection polars does not notice surplus cells.
-        frame = pl.read_csv(content, separator=separator, infer_schema=False, encoding="utf8-lossy", glob=False)
-    except (OSError, pl.exceptions.PolarsError):
-        return None
-    # A row with too few cells has null in the last column.
-    checked = list(dict.fromkeys((*columns.names, header[-1])))
-    if frame.columns != header or 1 + frame.height != count_lines(content) or _has_null(frame.select(checked)):
-        return None
-    return _number_rows(frame, columns, first=2)
-
-
-def _read_csv_by_line(content: Content, columns: Columns, header: list[str], separator: str) -> pl.DataFrame:
-    user, item, time = (header.index(name) for name in columns.names)
-
-    def iter_rows() -> Iterator[Row]:
-        for line, cells in islice(parse_csv(read_lines(content), separator), 1, None):
-            if isinstance(cells, RowFault):
-                yield None, None, None, line, cells.reason
-            else:
-                yield cells[user], cells[item], cells[time], line, None
-
-    return _collect_rows(iter_rows())
-
-
-def _read_json_fast(content: Content, columns: Columns) -> pl.DataFrame | None:
-    """None unless every line is an object with all three values and ids that are surely strings or integers."""
-    try:
-        frame = pl.read_ndjson(content, schema=dict.fromkeys(columns.names, pl.String))
-    except (OSError, pl.exceptions.PolarsError):
-        return None
-    if frame.height != count_lines(content) or _has_null(frame):
-        return None
-    is_doubtful = pl.any_horizontal(pl.col(columns.user, columns.item).str.contains(DOUBTFUL_JSON_ID).any())
-    return None if frame.select(is_doubtful).item() else _number_rows(frame, columns, first=1)
-
-
-def _read_json_by_line(file: DataFile, content: Content, columns: Columns) -> pl.DataFrame:
-    first: dict[str, Any] | None = None
-    present: set[str] = set()
-
-    def iter_rows() -> Iterator[Row]:
-        nonlocal first
-        for line, row in parse_json_lines(read_lines(content)):
-            if isinstance(row, RowFault):
-                yield None, None, None, line, row.reason
-                continue
-            first = row if first is None else first
-            present.update(name for name in columns.names if name in row)
-            time = row.get(columns.time)
-            try:
-                user, item = (parse_json_id(row.get(name), name) for name in (columns.user, columns.item))
-            except ValueError as error:
-                yield None, None, None, line, str(error)
-            else:
-                yield user, item, None if time is None else replace_lone_surrogates(str(time)), line, None
-
-    rows = _collect_rows(iter_rows())
-    if first is not None:
-        check_columns(str(file), [name for name in columns.names if name not in present], list(first))
-    elif next(read_lines(content)).lstrip().startswith("["):
-        raise BadInput(f"{file}: the file is a JSON array; write one object per line")
-    return rows
-
-
-def _collect_rows(rows: Iterator[Row]) -> pl.DataFrame:
-    parts = [pl.DataFrame(schema=ROW_SCHEMA)]
-    while chunk := list(islice(rows, CHUNK_ROWS)):
-        parts.append(pl.DataFrame(chunk, schema=ROW_SCHEMA, orient="row"))
-    return pl.concat(parts)
-
-
-def _has_null(frame: pl.DataFrame) -> bool:
-    return any(series.null_count() for series in frame)
+def _apply_format(file: DataFile, header: list[str], options: ReadOptions) -> ReadOptions:
+    """Take the columns from the format; only files with named columns come here."""
+    if options.format is None or options.columns is not None:
+        return options
+    public = find_layout(options.format, str(file), header, None)
+    return replace(options, columns=public.columns, file_order=options.file_order or public.has_order_only)

@@ -1,4 +1,7 @@
-"""Small log files for reader tests, in every format and compression."""
+"""Small log files for reader tests, in every format and compression.
+
+A TSV has quotes in its header, so that its cells are quoted, too.
+"""
 
 import csv
 import gzip
@@ -33,9 +36,16 @@ def format_log(events: Sequence[Event], name: str, header: Sequence[str] = HEADE
             json.dumps(dict(zip(header, event, strict=True)), ensure_ascii=False).encode() + b"\n" for event in events
         )
     out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t" if ".tsv" in name else ",", lineterminator="\n")
-    writer.writerows([header, *events])
+    write_rows(out, name, [header, *events])
     return out.getvalue().encode()
+
+
+def write_rows(out: io.StringIO, name: str, rows: Sequence[Sequence[object]]) -> None:
+    """Write rows of a CSV or, with all cells quoted, of a TSV."""
+    if ".tsv" in name:
+        csv.writer(out, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    else:
+        csv.writer(out, lineterminator="\n").writerows(rows)
 
 
 def write_log(path: Path, events: Sequence[Event], header: Sequence[str] = HEADER) -> Path:

@@ -27,8 +27,8 @@ u,i,8,\xff
 """
 CSV_BAD = [
     (4, "no item_id"),
-    (5, "2 fields, the header has 4"),
-    (6, "5 fields, the header has 4"),
+    (5, "2 fields, the first line has 4"),
+    (6, "5 fields, the first line has 4"),
     (9, "timestamp 'soon' is neither"),
     (10, "quotes do not match"),
     (11, "quotes do not match"),
@@ -66,7 +66,9 @@ JSON_BAD = [
 def test_bad_lines_are_reported_with_line_and_reason(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"log{kind}"
     text, expected, items = (JSON, JSON_BAD, ["1", "2"]) if "json" in kind else (CSV, CSV_BAD, ["i", "i\ni", "i"])
-    path.write_bytes(compress(text.replace(b",", b"\t") if "tsv" in kind else text, path.name))
+    if "tsv" in kind:
+        text = text.replace(b"user_id", b'"user_id"').replace(b",", b"\t")
+    path.write_bytes(compress(text, path.name))
     log = read_interactions([path])
     assert [(row.file, row.line) for row in log.report.examples] == [(str(path), line) for line, _ in expected]
     for row, (_, reason) in zip(log.report.examples, expected, strict=True):
@@ -81,7 +83,7 @@ def test_bad_lines_are_reported_with_line_and_reason(tmp_path: Path, kind: str) 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
 def test_bad_values_in_a_well_formed_file_are_reported_with_their_lines(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"log{kind}"
-    rows = [("u", "i", 1), (LONG, "i", 2), ("u", "i", 10**17), ("u", LONG, 3), ("é" * 128, "i", 4)]
+    rows = [("u", "i", 1), (LONG, "i", 2), ("u", "i", 10**20), ("u", LONG, 3), ("é" * 128, "i", 4)]
     path.write_bytes(compress(format_log(rows, path.name), path.name))
     report = read_interactions([path]).report
     header = "json" not in kind
@@ -113,8 +115,8 @@ def test_report_counts_all_bad_rows_but_keeps_only_the_first_examples(tmp_path: 
 
 
 def test_open_quote_in_an_unused_column_does_not_swallow_rows(tmp_path: Path) -> None:
-    good = "".join(f"u,i{n},{n},note\n" for n in range(3))
-    (tmp_path / "a.csv").write_text('user_id,item_id,timestamp,note\nu,i,1,"note\n' + good * 40 + 'u,j,9,note"\n')
+    good = "".join(f"u,i{n},{n},note\n" for n in range(120))
+    (tmp_path / "a.csv").write_text('user_id,item_id,timestamp,note\nu,i,1,"note\n' + good + 'u,j,9,note"\n')
     log = read_interactions([tmp_path / "a.csv"])
     assert [row.line for row in log.report.examples] == [2]
     assert log.events.height == 121
@@ -191,12 +193,18 @@ def test_folder_names_with_equal_signs_are_not_columns(tmp_path: Path) -> None:
         ("a.csv.zst", b"user_id,item_id,timestamp\nu,i,1\n", "not .zst data"),
         ("a.csv", compress(b"user_id,item_id,timestamp\nu,i,1\n", ".gz"), "the content is .gz data"),
         ("a.parquet.gz", b"", "Parquet is compressed internally"),
-        ("a.txt", b"u i 1", "unknown file format"),
+        ("a.xlsx", b"u i 1", "unknown file format"),
         ("a.json", b'[{"user_id":"u","item_id":"i","timestamp":1}]', "write one object per line"),
         ("a.csv", b"user_id,user_id,item_id,timestamp\nu,v,i,1\n", "two columns are called 'user_id'"),
         ("a.csv", b"user_id,item_id,timestamp\n", "no valid row among 0"),
-        ("a.csv", b"user_id,item_id,timestamp\nu,i,?\n", r"no valid row among 1\n  .*a\.csv:2: timestamp '\?'"),
-        ("a.csv", b"\xff\xfeu\x00s\x00e\x00r\x00", "no column 'user_id'"),
+        ("a.csv", b"user_id,item_id,timestamp\nu,i,?\n", r"no valid row among 1: .*a\.csv:2: timestamp '\?'"),
+        ("a.csv", b"\xff\xfeu\x00s\x00e\x00r\x00", "no column 'user_id'; it has user"),
+        ("a.csv", b"u\x00s\x00e\x00r\x00_\x00", "pass --encoding utf-16-le"),
+        ("a.csv", b"\x00u\x00s\x00e\x00r\x00_", "pass --encoding utf-16-be"),
+        ("a.csv", b"\xff\xfe\x00\x00u\x00\x00\x00", "iconv -f UTF-32 -t UTF-8"),
+        ("a.csv", b"\x00\x01\x02user_id,item_id", "the file is not text"),
+        ("a.csv", b"PK\x03\x04 a workbook", "the content is .zip data, unlike its name"),
+        ("a.zip", b"no archive", "cannot be read as a zip archive"),
     ],
 )
 def test_unreadable_log_error_names_the_file(tmp_path: Path, name: str, content: bytes, reason: str) -> None:

@@ -9,12 +9,24 @@ from models.data.columns import Columns, parse_columns
 def test_option_renames_columns_and_the_remaining_names_are_defaults() -> None:
     assert parse_columns("user=uid,item=movie,time=ts") == Columns("uid", "movie", "ts")
     assert parse_columns(" time = when=x ") == Columns(time="when=x")
+    assert parse_columns("type=event,event_id=uuid,title=name,categories=dept,items.item=sku") == Columns(
+        type="event", event_id="uuid", title="name", categories="dept", catalogue_item="sku"
+    )
+
+
+@pytest.mark.parametrize("text", ["user=user, id,item=a,b", 'user="user, id",item="a,b"'])
+def test_column_names_may_contain_commas(text: str) -> None:
+    assert parse_columns(text) == Columns("user, id", "a,b")
+
+
+def test_quoted_column_name_may_look_like_a_role() -> None:
+    assert parse_columns('user="a,item=b"') == Columns("a,item=b")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "'' is not user=NAME"),
+        ("", "'' is not ROLE=NAME"),
         ("user", "'user' is not"),
         ("users=uid", "'users=uid' is not"),
         ("user=a,user=b", "user is set twice"),

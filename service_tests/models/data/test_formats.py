@@ -13,7 +13,7 @@ from service_tests.models.data.log_texts import write_log
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "deeper").mkdir()
-    for name in ("b.csv", "a.jsonl.gz", ".hidden.csv", "notes.txt", "C.TSV", "deeper/d.csv"):
+    for name in ("b.csv", "a.jsonl.gz", ".hidden.csv", "notes.docx", "C.TSV", "deeper/d.csv"):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -40,10 +40,10 @@ def test_sources_keep_their_order_without_duplicates(folder: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("source", ["nothing.csv", "*.parquet", "notes.txt", "*.txt", "empty"])
+@pytest.mark.parametrize("source", ["nothing.csv", "*.parquet", "notes.docx", "*.docx", "empty"])
 def test_error_of_a_source_without_readable_files_names_it(folder: Path, source: str) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(BadInput, match=r"nothing\.csv|\*\.parquet|notes\.txt|empty"):
+    with pytest.raises(BadInput, match=r"nothing\.csv|\*\.parquet|notes\.docx|empty"):
         find_files([folder / source])
 
 

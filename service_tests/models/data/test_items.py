@@ -1,6 +1,5 @@
 """Item files of every format give the same table."""
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -9,8 +8,10 @@ import polars as pl
 import pytest
 
 from models.data.bad_rows import BadInput
-from models.data.items import read_items
-from service_tests.models.data.log_texts import TEXT_KINDS, compress
+from models.data.columns import parse_columns
+from models.data.items import match_items, read_items
+from models.data.read_options import ReadOptions
+from service_tests.models.data.log_texts import TEXT_KINDS, compress, write_rows
 
 
 @pytest.mark.parametrize("kind", TEXT_KINDS)
@@ -27,15 +28,16 @@ def test_text_item_files_are_read(tmp_path: Path, kind: str) -> None:
         text, first = "\n".join(map(json.dumps, objects)), ["Ä", "b|c"]
     else:
         out = io.StringIO()
-        writer = csv.writer(out, delimiter="\t" if "tsv" in kind else ",", lineterminator="\n")
-        writer.writerows(
+        write_rows(
+            out,
+            kind,
             [
                 ("title", "item_id", "genres", "year"),
                 (title, "01", "Ä|b|c|Ä", 1999),
                 ("1984", 2, "x| y||x", ""),
                 ("again", "01", "", ""),
                 ("", 3, "", ""),
-            ]
+            ],
         )
         text, first = out.getvalue(), ["Ä", "b", "c"]
     path.write_bytes(compress(text.encode(), path.name))
@@ -59,11 +61,15 @@ def test_category_column_is_selected_by_preference(tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("i.csv", b"item_id,title\n1,a\n,b\n", r"i\.csv:3: no item_id"),
-        ("i.csv", b"item_id,title\n1,a\n2,b,c\n", r"i\.csv:3: 3 fields, the header has 2"),
+        ("i.csv", b"item_id,title\n1,a\n2,b,c\n", r"i\.csv:3: 3 fields, the first line has 2"),
         ("i.csv", b"item_id,title\n1,\xe9\n", r"i\.csv:2: title is not valid UTF-8"),
         ("i.csv", b"item_id\n" + b"x" * 129, r"i\.csv:2: item_id is longer than 128"),
         ("i.csv", b"item_id\n\xe9\n", r"i\.csv:2: item_id is not valid UTF-8"),
-        ("i.csv", b"movie,title\n1,a\n", r"i\.csv: no column 'item_id'; it has movie, title$"),
+        (
+            "i.csv",
+            b"movie,title\n1,a\n",
+            r"i\.csv: no column 'item_id'; it has movie, title \(name the id column with --columns items.item=movie\)$",
+        ),
         ("i.csv", b"item_id\n", r"i\.csv: the file has no items"),
         ("i.jsonl", b'{"item_id": 1}\n{"item_id": 1.5}', r"i\.jsonl:2: item_id is neither"),
         ("i.jsonl", b'{"item_id": 1, "genres": {"a": 1}}', r"i\.jsonl:1: genres is neither text nor a number"),
@@ -81,3 +87,40 @@ def test_bad_item_row_error_names_file_and_line(tmp_path: Path, name: str, conte
 def test_missing_file_error_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"i\.csv: no such file"):
         read_items(tmp_path / "i.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "text", "columns"),
+    [
+        ("sku,name,dept", "1,A,x|y\n", "items.item=sku,title=name,categories=dept"),
+        ("product,name,dept", "1,A,x|y\n", "item=product,title=name,categories=dept"),
+        ("item_id;title;genre", "1;A;x|y\n", "item=product"),
+        ("", "1::A::x|y\n", "items.item=1,title=2,categories=3"),
+    ],
+)
+def test_columns_of_the_items_file_can_be_named(tmp_path: Path, header: str, text: str, columns: str) -> None:
+    path = tmp_path / ("i.csv" if header else "i.dat")
+    path.write_text(f"{header}\n{text}" if header else text)
+    assert read_items(path, ReadOptions(parse_columns(columns))).rows() == [("1", "A", ["x", "y"])]
+
+
+def test_items_of_a_public_format_are_read(tmp_path: Path) -> None:
+    (tmp_path / "movies.dat").write_bytes("1::Amélie (2001)::Comedy|Romance\n".encode("latin-1"))
+    items = read_items(tmp_path / "movies.dat", ReadOptions(format="movielens", encoding="latin-1"))
+    assert items.rows() == [("1", "Amélie (2001)", ["Comedy", "Romance"])]
+
+
+def test_items_file_follows_the_id_rule_of_logs(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("item_id,title\n5.0,A\n1.5,B\n")
+    assert read_items(tmp_path / "i.csv")["item_id"].to_list() == ["5", "1.5"]
+
+
+def test_items_file_that_matches_nothing_is_a_warning_with_both_ids(tmp_path: Path) -> None:
+    (tmp_path / "i.csv").write_text("item_id,title\nsku-1,A\n")
+    items = read_items(tmp_path / "i.csv")
+    warning = match_items("i.csv", ["17", "18"], items).describe()
+    assert warning == (
+        "i.csv describes none of the 2 items of the log: the log has ids such as '17', the file 'sku-1'; name its id "
+        "column with --columns items.item=NAME"
+    )
+    assert match_items("i.csv", ["17", "sku-1"], items).describe() is None
