@@ -88,7 +88,9 @@ def _store_result(run: TrainingRun) -> bool:
         return False
     torch.set_num_threads(1)
     moment_ms = artifact.manifest.get("split", {}).get("moment_ms")
-    dataset = encode(read_interactions([run.log.log]).events, artifact.catalogue, moment_ms=moment_ms)
+    dataset = encode(
+        read_interactions([run.log.log]).events, artifact.catalogue, moment_ms=moment_ms, with_unknown_targets=False
+    )
     run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
 

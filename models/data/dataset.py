@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from models.batch import NO_TIME, PADDING, History, Times
 from models.catalogue.catalogue import Catalogue
+from models.data.identity import sort_events
 from models.times import to_stored_times
 
 UNKNOWN_ITEM = PADDING
 """Index of a target that is not in the catalogue; it is missed by every ranking."""
+
+MIN_ITEM_EVENTS = 5
+SMALL_LOG_EVENTS = 10_000
+"""Logs with fewer events keep all items by default."""
 
 HELD_OUT_EVENTS = 2
 """Held-out events per user: the last one is the test target, the one before it the validation target."""
@@ -37,8 +42,10 @@ class Dataset:
     """Histories of all users in one array, and the catalogue of their items.
 
     User u has the events `items[offsets[u] : offsets[u + 1]]`, oldest first. Users are ordered by id. `times` are
-    parallel to `items`; None if unknown. `time_split` is None for leave-one-out. A test target of a split by time may
-    be `UNKNOWN_ITEM`. `unknown_targets` counts users whose last event in the log is of an item outside the catalogue.
+    parallel to `items`; None if unknown. `time_split` is None for leave-one-out. Held-out events may be of
+    `UNKNOWN_ITEM`, other events are not. `num_log_events` (num_users,) are events of the log, known or not, which
+    decide the users that can be evaluated; None if there are no unknown ones. `unknown_targets` counts users whose last
+    event in the log is of an item outside the catalogue.
     """
 
     catalogue: Catalogue
@@ -48,6 +55,7 @@ class Dataset:
     times: Times | None = None
     time_split: TimeSplit | None = None
     unknown_targets: int = 0
+    num_log_events: NDArray[np.int64] | None = None
 
     @property
     def num_users(self) -> int:
@@ -55,6 +63,12 @@ class Dataset:
 
     def history(self, user: int) -> History:
         return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+    def known_history(self, user: int) -> History:
+        """The history without unknown items, as a service reads it."""
+        history = self.history(user)
+        known_items: History = history[history != UNKNOWN_ITEM]
+        return known_items
 
     def history_times(self, user: int) -> Times:
         """Parallel to `history(user)`."""
@@ -76,7 +90,7 @@ def prepare_dataset(
     events: pl.DataFrame,
     items: pl.DataFrame | None = None,
     *,
-    min_item_events: int = 5,
+    min_item_events: int | None = None,
     moment_ms: int | None = None,
 ) -> Dataset:
     """Sort every user's events by time, drop rare items and rank the remaining items by popularity.
@@ -88,38 +102,74 @@ def prepare_dataset(
         events: user_id, item_id (String) and timestamp (Int64), in file order.
         items: item_id, title, categories; items without a row have no title. Rows without events are ignored.
         min_item_events: items with fewer events are dropped, with their events. A split by time counts only events
-            before the moment.
+            before the moment. By default `choose_min_item_events`.
         moment_ms: split the log at this time in milliseconds (models/data/time_split.py); None for leave-one-out.
 
     """
-    past_events = events if moment_ms is None else events.filter(pl.col("timestamp") < moment_ms)
+    if min_item_events is None:
+        min_item_events = choose_min_item_events(events.height)
+    ordered = sort_events(events)
+    past_events = ordered if moment_ms is None else ordered.filter(pl.col("timestamp") < moment_ms)
     frequent = past_events.filter(pl.len().over("item_id") >= min_item_events)
     if frequent.is_empty():
         raise ValueError(f"no item has {min_item_events} or more events; lower --min-item-events")
     # Without the test targets, which are after the moment, one event of a user is held out.
     num_held_out = HELD_OUT_EVENTS if moment_ms is None else HELD_OUT_EVENTS - 1
-    ranked = _rank_items(frequent.sort("user_id", "timestamp", maintain_order=True), items, num_held_out)
+    ranked = _rank_items(frequent, items, num_held_out)
     catalogue = Catalogue(
         item_ids=ranked["item_id"].to_list(),
         counts=ranked["count"].to_numpy().astype(np.int64),
         titles=ranked["title"].to_list(),
         categories=[names or [] for names in ranked["categories"].to_list()],
     )
-    return encode(events, catalogue, moment_ms=moment_ms)
+    return encode(ordered, catalogue, moment_ms=moment_ms, with_unknown_targets=False)
 
 
-def encode(events: pl.DataFrame, catalogue: Catalogue, *, moment_ms: int | None = None) -> Dataset:
-    """Encode a log with an existing catalogue; events of unknown items are dropped, unless they are targets by time."""
+def choose_min_item_events(num_events: int) -> int:
+    """Fewest events of an item that is kept: a small log cannot spare any event."""
+    return 1 if num_events < SMALL_LOG_EVENTS else MIN_ITEM_EVENTS
+
+
+def encode(
+    events: pl.DataFrame, catalogue: Catalogue, *, moment_ms: int | None = None, with_unknown_targets: bool = True
+) -> Dataset:
+    """Encode a log with an existing catalogue.
+
+    Events of unknown items are dropped, unless they are held out: a user who took an unknown item is a case that every
+    ranking misses. Without `with_unknown_targets`, the held-out events of a leave-one-out split are the last known
+    ones, as in published evaluations on filtered logs.
+    """
     ranked = pl.DataFrame({"item_id": list(catalogue.item_ids)}).with_row_index("index", offset=1)
-    ordered = events.sort("user_id", "timestamp", maintain_order=True)
+    ordered = sort_events(events.select("user_id", "item_id", "timestamp"))
     indexed = ordered.join(ranked, on="item_id", how="left", maintain_order="left")
-    known_events = indexed.filter(pl.col("index").is_not_null())
-    if known_events.is_empty():
+    num_unknown = indexed["index"].null_count()
+    if num_unknown == len(indexed):
         raise ValueError("the log has no item of this catalogue; check that log and artifact belong together")
     if moment_ms is not None:
         return _split_by_time(catalogue, indexed, moment_ms)
+    if not num_unknown:
+        return _build_dataset(catalogue, indexed, unknown_targets=0)
     last_events = indexed.group_by("user_id").agg(pl.col("index").last())
-    return _build_dataset(catalogue, known_events, unknown_targets=last_events["index"].null_count())
+    unknown_targets = last_events["index"].null_count()
+    if not with_unknown_targets:
+        return _build_dataset(catalogue, indexed.drop_nulls("index"), unknown_targets=unknown_targets)
+    return _build_with_unknown_targets(catalogue, indexed, unknown_targets)
+
+
+def _build_with_unknown_targets(catalogue: Catalogue, indexed: pl.DataFrame, unknown_targets: int) -> Dataset:
+    """Keep the known events, and the held-out ones of users who can be evaluated."""
+    length, position = pl.len().over("user_id"), pl.int_range(pl.len()).over("user_id")
+    is_known = pl.col("index").is_not_null()
+    is_held_out = (length > HELD_OUT_EVENTS) & (position >= length - HELD_OUT_EVENTS)
+    with_history = is_known.any().over("user_id")
+    kept_events = indexed.with_columns(length=length).filter((is_known | is_held_out) & with_history)
+    lengths = kept_events.group_by("user_id", maintain_order=True).agg(pl.col("length").first())["length"]
+    return _build_dataset(
+        catalogue,
+        kept_events.with_columns(pl.col("index").fill_null(UNKNOWN_ITEM)),
+        unknown_targets=unknown_targets,
+        num_log_events=lengths.to_numpy().astype(np.int64),
+    )
 
 
 def _split_by_time(catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int) -> Dataset:
@@ -139,7 +189,12 @@ def _split_by_time(catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int) 
 
 
 def _build_dataset(
-    catalogue: Catalogue, events: pl.DataFrame, *, unknown_targets: int, time_split: TimeSplit | None = None
+    catalogue: Catalogue,
+    events: pl.DataFrame,
+    *,
+    unknown_targets: int,
+    time_split: TimeSplit | None = None,
+    num_log_events: NDArray[np.int64] | None = None,
 ) -> Dataset:
     """`events` have user_id, index (of the item) and timestamp (ms), sorted by user and time."""
     users = events.group_by("user_id", maintain_order=True).len()
@@ -151,6 +206,7 @@ def _build_dataset(
         times=to_stored_times(events["timestamp"].to_numpy() // 1000),
         time_split=time_split,
         unknown_targets=unknown_targets,
+        num_log_events=num_log_events,
     )
 
 

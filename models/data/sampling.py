@@ -20,4 +20,5 @@ def sample_users(dataset: Dataset, limit: int) -> Dataset:
         offsets=np.concatenate(([0], np.cumsum(lengths))),
         items=dataset.items[events],
         times=None if dataset.times is None else dataset.times[events],
+        num_log_events=None if dataset.num_log_events is None else dataset.num_log_events[users],
     )

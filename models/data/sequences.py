@@ -47,7 +47,9 @@ class TrainingBatches:
         if times is not None:
             self._times = [row for row, history in zip(times, histories, strict=True) if len(history) > 1]
         if not self._histories:
-            raise ValueError("training needs at least one user with two events in the training part")
+            raise ValueError(
+                "training needs at least one user with two events in the training part; use --preset popular"
+            )
         self._lengths = np.array([len(history) for history in self._histories])
         self._max_len = max_len
         self._batch_cells = batch_cells

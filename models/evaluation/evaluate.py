@@ -5,12 +5,13 @@ All items of the catalogue are ranked, except the user's seen items (the service
 that the user never had. Metrics of the two protocols are not comparable.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.dataset import Dataset
+from models.data.dataset import UNKNOWN_ITEM, Dataset
 from models.data.splits import Cases, SplitPart, make_cases, select_case_times, select_request_times
 from models.evaluation import metrics
 from models.predictor import Predictor
@@ -24,10 +25,11 @@ MAX_SCORES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Metrics of one split; `values` by metric name (`ndcg@10`).
+    """Metrics of one split; `values` by metric name (`ndcg@10`), NaN without cases.
 
-    `repeats` counts cases whose target the user already had. `target_ranks` (num_cases,) are the ranks of the targets,
-    in the order of the dataset's users. `recommended` (num_cases, 20) are the rankings, 0 past the last item.
+    `unknown_targets` counts cases whose target is not in the catalogue, which every ranking misses. `repeats` counts
+    cases whose target the user already had. `target_ranks` (num_cases,) are the ranks of the targets, in the order of
+    the dataset's users. `recommended` (num_cases, 20) are the rankings, 0 past the last item.
     """
 
     part: SplitPart
@@ -36,6 +38,16 @@ class Evaluation:
     repeats: int
     target_ranks: metrics.TargetRanks
     recommended: NDArray[np.int64]
+    unknown_targets: int = 0
+
+    def describe_unmeasured(self) -> str | None:
+        """State why nothing was measured; None if there are cases."""
+        if self.num_cases:
+            return None
+        return (
+            f"the {self.part} metrics were not measured: no user has three events, or an event on both sides of the "
+            "split; collect more events per user"
+        )
 
 
 def evaluate(
@@ -53,14 +65,13 @@ def evaluate(
     """Compute HR, NDCG and MRR at 5, 10 and 20, and coverage@10.
 
     With `request_times` a model that reads them knows the times of the targets, as the service knows those of requests.
-    `limit` evaluates only that many cases, evenly spaced over the users; `seed` is for sampled negatives. `ranks` share
-    the batches, and all of them return the full evaluation, identical to that of a single process.
+    Without any case the metrics are NaN. `limit` evaluates only that many cases, evenly spaced over the users; `seed`
+    is for sampled negatives. `ranks` share the batches, and all of them return the full evaluation, identical to that
+    of a single process.
     """
     if sampled is not None and ranks.size > 1:
         raise ValueError("sampled negatives are drawn case by case; evaluate them in a single process")
     cases = make_cases(dataset, part).spread(limit)
-    if not len(cases):
-        raise ValueError("evaluation needs at least one user with three events")
     # Zeros add nothing when the ranks sum up their shards.
     target_ranks = np.zeros(len(cases), dtype=np.int64)
     recommended = np.zeros((len(cases), CUTOFFS[-1]), dtype=np.int64)
@@ -92,13 +103,18 @@ def evaluate(
     ranks.all_reduce_array_(target_ranks)
     ranks.all_reduce_array_(recommended)
     values = compute_metrics(target_ranks, recommended, predictor.num_items)
-    return Evaluation(part, values, len(cases), _count_repeats(cases), target_ranks, recommended)
+    num_unknown = int((cases.targets == UNKNOWN_ITEM).sum())
+    return Evaluation(part, values, len(cases), _count_repeats(cases), target_ranks, recommended, num_unknown)
 
 
 def compute_metrics(
     target_ranks: metrics.TargetRanks, recommended: NDArray[np.int64], num_items: int
 ) -> dict[str, float]:
-    """Compute HR, NDCG and MRR at 5, 10 and 20, and coverage@10, from ranks and rankings."""
+    """Compute HR, NDCG and MRR at 5, 10 and 20, and coverage@10, from ranks and rankings; NaN without cases."""
+    if not len(target_ranks):
+        return dict.fromkeys(
+            [*(f"{name}@{k}" for name in ("hr", "ndcg", "mrr") for k in CUTOFFS), "coverage@10"], math.nan
+        )
     values = {
         f"{name}@{k}": compute(target_ranks, k)
         for name, compute in (("hr", metrics.hit_rate), ("ndcg", metrics.ndcg), ("mrr", metrics.mrr))
@@ -121,7 +137,7 @@ def _make_sampled_mask(
     pool = np.flatnonzero(is_unseen)
     mask = np.zeros(num_items + 1, dtype=bool)
     mask[rng.choice(pool, min(count, len(pool)), replace=False)] = True
-    mask[target] = True
+    mask[target] = target != UNKNOWN_ITEM
     return mask
 
 

@@ -3,6 +3,8 @@
 Ranks count from 0; the rank of a target outside the ranking is `NOT_RANKED`. All metrics are means over cases.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,11 @@ def mrr(ranks: TargetRanks, k: int) -> float:
     """MRR@k: 1 / (rank + 1) in the top k, else 0."""
     is_hit = ranks < k
     return float(np.mean(np.where(is_hit, 1.0 / (np.where(is_hit, ranks, 0) + 1.0), 0.0)))
+
+
+def drop_nan(values: dict[str, float]) -> dict[str, float | None]:
+    """Replace NaN, which JSON does not have, by None."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def coverage(top: NDArray[np.int64], num_items: int) -> float:

@@ -1,6 +1,7 @@
 """Reports of evaluation metrics: a text table for the terminal and an HTML page."""
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -29,7 +30,9 @@ class ReportTable:
 
 
 def format_metrics_table(values: dict[str, float]) -> str:
-    """Format HR, NDCG and MRR by cutoff, and coverage@10."""
+    """Format HR, NDCG and MRR by cutoff, and coverage@10; a line instead if nothing was measured."""
+    if math.isnan(values["coverage@10"]):
+        return "nothing measured"
     table = format_text_table(["", *(f"@{k}" for k in CUTOFFS)], _make_rows(values))
     return f"{table}\ncoverage@10 {values['coverage@10']:.3f}"
 

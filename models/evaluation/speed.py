@@ -53,7 +53,8 @@ def measure_evaluation(
         evaluation = evaluate(predictor, sample, part, keep_seen=keep_seen, limit=limit, ranks=ranks)
         return evaluation.num_cases, ranks.broadcast_object(clock() - started_at)
 
-    time_sample(WARM_UP_CASES)
+    if not time_sample(WARM_UP_CASES)[0]:
+        return EvaluationSpeed(0.0, 1e-6)
     few, few_s = many, many_s = time_sample(FEW_CASES)
     if few_s < SLOW_S:
         many, many_s = time_sample(MANY_CASES)

@@ -21,10 +21,16 @@ class TrainingAssessment:
     comparison: Comparison | None = None
     convergence: Convergence = field(default_factory=lambda: assess_convergence(()))
     segments: Segments = field(default_factory=dict)
+    unmeasured: str | None = None
+    """Why nothing could be evaluated."""
 
     @property
     def warnings(self) -> list[str]:
-        notes = [None if self.comparison is None else self.comparison.describe(), self.convergence.describe()]
+        notes = [
+            self.unmeasured,
+            None if self.comparison is None else self.comparison.describe(),
+            self.convergence.describe(),
+        ]
         return [note for note in notes if note is not None]
 
     def make_manifest_entries(self, dataset: Dataset) -> dict[str, Any]:
@@ -61,6 +67,8 @@ def assess_training(
     clock: Callable[[], float],
 ) -> TrainingAssessment:
     """Rank the users of the test evaluation by the baselines, within about `max_seconds` of `clock`, and compare."""
+    if not test.num_cases:
+        return TrainingAssessment(None, assess_convergence(curve), {}, test.describe_unmeasured())
     cases = make_cases(dataset, "test").spread(test.num_cases)
     baselines = rank_baselines(dataset, cases, keep_seen=keep_seen, max_seconds=max_seconds, clock=clock)
     return TrainingAssessment(

@@ -43,7 +43,7 @@ class Convergence:
 
 def assess_convergence(curve: Sequence[EpochRecord]) -> Convergence:
     """Assess the validation metric of all epochs; an untrained model has converged."""
-    curve = _drop_decay(curve)
+    curve = _drop_decay([record for record in curve if not math.isnan(record.ndcg)])
     values = [record.ndcg for record in curve]
     if not values:
         return Convergence(True, 0.0, None)

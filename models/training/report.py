@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from models.config import ModelConfig
 from models.data.dataset import Dataset
 from models.evaluation.evaluate import Evaluation
+from models.evaluation.metrics import drop_nan
 from models.evaluation.report import make_report_tables, render_html_report
 from models.training.assessment import TrainingAssessment
 from models.training.checkpoint import EpochRecord
@@ -30,7 +32,7 @@ def write_training_report(
     picture = plot_curve(curve, f"{config.preset}, {version}") if curve else None
     if picture is not None:
         (folder / "curve.png").write_bytes(picture)
-        (folder / "log.jsonl").write_text("".join(json.dumps(asdict(record)) + "\n" for record in curve))
+        (folder / "log.jsonl").write_text("".join(json.dumps(drop_nan(asdict(record))) + "\n" for record in curve))
     facts = {
         "version": version,
         "preset": config.preset,
@@ -55,10 +57,11 @@ def plot_curve(curve: Sequence[EpochRecord], title: str) -> bytes:
     metrics = losses.twinx()
     metrics.plot(epochs, [record.ndcg for record in curve], color="tab:blue", marker=".")
     metrics.set_ylabel("validation NDCG@10", color="tab:blue")
-    best = max(curve, key=lambda record: record.ndcg)
-    metrics.annotate(
-        f"{best.ndcg:.4f}", (best.epoch, best.ndcg), textcoords="offset points", xytext=(0, 6), ha="center"
-    )
+    validated = [record for record in curve if not math.isnan(record.ndcg)]
+    for best in [max(validated, key=lambda record: record.ndcg)] if validated else []:
+        metrics.annotate(
+            f"{best.ndcg:.4f}", (best.epoch, best.ndcg), textcoords="offset points", xytext=(0, 6), ha="center"
+        )
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()

@@ -5,6 +5,7 @@ run equals an uninterrupted one. Several ranks make the same run as one process,
 computes a share of every batch, and only the first rank reads clocks and files and broadcasts the result.
 """
 
+import math
 from dataclasses import asdict
 from typing import cast
 
@@ -33,6 +34,8 @@ from models.training.options import RunContext, TrainingOptions
 from models.training.step import BatchPlan, TrainingStep, create_optimizer, make_running_average
 
 GOAL_METRIC = "ndcg@10"
+MAX_UNVALIDATED_EPOCHS = 20
+"""Most epochs where no user has the events for a validation."""
 
 
 class Trainer:
@@ -99,6 +102,9 @@ class Trainer:
 
     @property
     def best_record(self) -> EpochRecord:
+        """The epoch with the best validation; the last one where no user can be held out."""
+        if math.isnan(self.curve[-1].ndcg):
+            return self.curve[-1]
         return max(self.curve, key=lambda record: record.ndcg)
 
     @property
@@ -108,7 +114,13 @@ class Trainer:
     def _is_finished(self) -> bool:
         epochs_since_best = self.curve[-1].epoch - self.best_record.epoch if self.curve else 0
         is_stalled = epochs_since_best >= self.options.patience and self.options.schedule == "plateau"
-        return self.state.epoch > self.options.epochs or is_stalled or self._is_out_of_time()
+        return self.state.epoch > self._max_epochs or is_stalled or self._is_out_of_time()
+
+    @property
+    def _max_epochs(self) -> int:
+        """Without validation nothing stops a training before it overfits."""
+        is_validated = not self.curve or not math.isnan(self.curve[-1].ndcg)
+        return self.options.epochs if is_validated else min(self.options.epochs, MAX_UNVALIDATED_EPOCHS)
 
     def _is_out_of_time(self) -> bool:
         """Whether only the time for one more validation is left."""
@@ -117,7 +129,7 @@ class Trainer:
 
     def _is_validation_due(self) -> bool:
         epoch = self.state.epoch
-        return epoch % self.options.validate_every == 0 or epoch >= self.options.epochs or self._is_out_of_time()
+        return epoch % self.options.validate_every == 0 or epoch >= self._max_epochs or self._is_out_of_time()
 
     def _train_epoch(self) -> None:
         self.model.train()
@@ -160,7 +172,8 @@ class Trainer:
 
     def _show_progress(self, bar: Progress) -> None:
         loss, speed = self.state.loss_sum / self.state.num_targets, self.state.num_targets / self.state.seconds
-        best = f", best {GOAL_METRIC} {self.best_record.ndcg:.4f}" if self.curve else ""
+        is_validated = self.curve and not math.isnan(self.curve[-1].ndcg)
+        best = f", best {GOAL_METRIC} {self.best_record.ndcg:.4f}" if is_validated else ""
         bar.advance(note=f"loss {loss:.3f}, {speed:,.0f} targets/s{best}")
 
     def finish_epoch(self) -> None:
@@ -173,7 +186,8 @@ class Trainer:
         self.step.assert_equal_weights()
         self.curve.append(record)
         label = f"epoch {record.epoch}: loss {record.loss:.3f}" if record.epoch else "before training"
-        print_line(f"{label}, {GOAL_METRIC} {record.ndcg:.4f}, {record.seconds:.0f} s")
+        goal = "not validated" if math.isnan(record.ndcg) else f"{GOAL_METRIC} {record.ndcg:.4f}"
+        print_line(f"{label}, {goal}, {record.seconds:.0f} s")
         if self.best_record is record:
             weights = self._averaged_model.state_dict()
             self._best = {name: value.detach().cpu().clone() for name, value in weights.items()}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batch import NO_TIME
-from models.data.dataset import encode, prepare_dataset
+from models.data.dataset import UNKNOWN_ITEM, encode, prepare_dataset
 from models.data.splits import (
     SplitPart,
     make_cases,
@@ -123,6 +123,42 @@ def test_titles_and_categories_come_from_the_item_file_and_are_optional() -> Non
 def test_encode_uses_the_catalogue_of_an_artifact() -> None:
     catalogue = prepare_dataset(make_frame([("u", item, 1) for item in "abc"]), min_item_events=1).catalogue
     dataset = encode(make_frame([("x", "c", 2), ("x", "new", 1), ("x", "a", 0)]), catalogue)
-    assert [catalogue.item_id(i) for i in dataset.history(0).tolist()] == ["a", "c"]
+    assert [catalogue.item_id(i) for i in dataset.known_history(0).tolist()] == ["a", "c"]
     with pytest.raises(ValueError, match="no item of this catalogue"):
         encode(make_frame([("x", "new", 1)]), catalogue)
+
+
+@settings(deadline=None)
+@given(rows=rows, catalogue_items=st.sets(st.sampled_from("abcdef"), min_size=1))
+def test_held_out_events_are_those_of_the_log_whether_known_or_not(rows: list[Row], catalogue_items: set[str]) -> None:
+    """Unknown items never enter a history, and never move the target to an earlier event."""
+    catalogue = prepare_dataset(make_frame([("x", item, 1) for item in sorted(catalogue_items)])).catalogue
+    if not any(item in catalogue_items for _, item, _ in rows):
+        return
+    dataset = encode(make_frame(rows), catalogue)
+    names = [None, *catalogue.item_ids]
+    for part, held_out in (("test", 1), ("valid", 2)):
+        expected = {}
+        for user in {row[0] for row in rows}:
+            items = [item for row_user, item, _ in sorted(rows, key=lambda row: row[2]) if row_user == user]
+            history = [item for item in items[:-held_out] if item in catalogue_items]
+            if len(items) > 2 and history:
+                target = items[-held_out]
+                expected[user] = (history, target if target in catalogue_items else None)
+        cases = make_cases(dataset, part)  # type: ignore[arg-type]  # the literals above
+        times = select_case_times(dataset, part, cases.users)  # type: ignore[arg-type]
+        assert [len(row) for row in times] == [len(row) for row in cases.histories]
+        assert {
+            dataset.user_ids[user]: ([names[index] for index in history.tolist()], names[target])
+            for user, history, target in zip(cases.users.tolist(), cases.histories, cases.targets.tolist(), strict=True)
+        } == expected
+    assert all(history.all() for history in select_training_histories(dataset))
+
+
+def test_published_protocol_takes_the_last_known_event() -> None:
+    catalogue = prepare_dataset(make_frame([("x", item, 1) for item in "abc"])).catalogue
+    log = make_frame([("u", item, time) for time, item in enumerate(["a", "b", "c", "new"])])
+    with_unknown, without = (encode(log, catalogue, with_unknown_targets=value) for value in (True, False))
+    assert make_cases(with_unknown, "test").targets.tolist() == [UNKNOWN_ITEM]
+    assert [catalogue.item_id(int(item)) for item in make_cases(without, "test").targets] == ["c"]
+    assert (with_unknown.unknown_targets, without.unknown_targets) == (1, 1)

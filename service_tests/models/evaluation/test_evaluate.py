@@ -64,8 +64,14 @@ def test_limit_reduces_cases_and_short_histories_have_none() -> None:
     data = make_dataset([1, 2, 3], [1, 2], [4, 5, 6], [7, 8, 9])
     assert evaluate(POPULAR, data, "test").num_cases == 3
     assert evaluate(POPULAR, data, "test", limit=2).num_cases == 2
-    with pytest.raises(ValueError, match="at least one user with three events"):
-        evaluate(POPULAR, make_dataset([1, 2]), "test")
+
+
+def test_evaluation_without_cases_states_that_nothing_was_measured() -> None:
+    evaluation = evaluate(POPULAR, make_dataset([1, 2]), "test")
+    assert evaluation.num_cases == 0
+    assert all(np.isnan(value) for value in evaluation.values.values())
+    assert "were not measured: no user has three events" in (evaluation.describe_unmeasured() or "")
+    assert evaluate(POPULAR, make_dataset([1, 2, 3]), "test").describe_unmeasured() is None
 
 
 def test_batching_by_length_preserves_the_order_of_users() -> None:
