@@ -23,9 +23,10 @@ SCHEMA = pl.Schema(
         "timestamp": pl.Int64,
         "type": pl.String,
         "recommendation_id": pl.String,
+        "event_identity": pl.String,
     }
 )
-EventRow = tuple[str, str, int, str | None, str | None]
+EventRow = tuple[str, str, int, str | None, str | None, str | None]
 
 
 def run(arguments: DumpOptions) -> int:
@@ -42,7 +43,10 @@ def run(arguments: DumpOptions) -> int:
 
 
 async def dump_events(url: str, settings: Settings, out: Path) -> tuple[int, int, int]:
-    """Write all events, with timestamps in milliseconds; return the numbers of users, events and files."""
+    """Write all events, with timestamps in milliseconds; return the numbers of users, events and files.
+
+    The store keeps a hash of each event_id: `event_identity`, under which `nextup load` stores the event again.
+    """
     num_users = num_events = num_files = 0
     rows: list[EventRow] = []
 
@@ -69,7 +73,17 @@ async def dump_events(url: str, settings: Settings, out: Path) -> tuple[int, int
 
 async def _read_rows(store: HistoryStore, user_id: str) -> list[EventRow]:
     history = await store.read_history(user_id)
-    return [(user_id, e.item_id, e.timestamp_ms, e.type, e.recommendation_id) for e in history.events]
+    return [
+        (
+            user_id,
+            event.item_id,
+            event.timestamp_ms,
+            event.type,
+            event.recommendation_id,
+            None if event.identity is None else event.identity.hex(),
+        )
+        for event in history.events
+    ]
 
 
 async def _iter_user_batches(store: HistoryStore) -> AsyncIterator[list[str]]:

@@ -20,6 +20,7 @@ EVENTS_HEADER = struct.Struct("<qqIII")
 
 HAS_EVENT_ID, HAS_TYPE, HAS_RECOMMENDATION = 1, 2, 4
 MAX_TEXT_CHARACTERS = 128
+IDENTITY_BYTES = 8
 MAX_TIMESTAMP_MS = 2**53  # a Lua number is a double and silently rounds larger times
 _LENGTH = struct.Struct("<H")
 
@@ -34,6 +35,8 @@ class NewEvent:
     event_id: str | None = None
     type: str | None = None
     recommendation_id: str | None = None
+    identity: bytes | None = None
+    """The hash of an event_id that is itself not known, as of an event that was dumped."""
     record: bytes = field(init=False, repr=False, compare=False)
     """The encoded event. Encoding is the validation, so it happens once, here."""
 
@@ -49,10 +52,16 @@ class HistoryEvent:
     timestamp_ms: int
     type: str | None
     recommendation_id: str | None
+    identity: bytes | None = field(default=None, compare=False)
+    """The hash of the event_id; None without one."""
 
 
 def compute_identity(event: NewEvent) -> bytes:
     """Hash the event_id, or item and time, to 8 bytes; with a different personalization for each kind."""
+    if event.identity is not None:
+        if len(event.identity) != IDENTITY_BYTES:
+            raise InvalidEvent(f"identity must have {IDENTITY_BYTES} bytes (got {len(event.identity)})")
+        return event.identity
     if event.event_id is not None:
         return blake2b(_encode_text(event.event_id, "event_id"), digest_size=8, person=b"event_id").digest()
     text = b"%d:%b" % (event.timestamp_ms, _encode_text(event.item_id, "item_id"))
@@ -62,7 +71,7 @@ def compute_identity(event: NewEvent) -> bytes:
 def _encode_record(event: NewEvent) -> bytes:
     if not -MAX_TIMESTAMP_MS <= event.timestamp_ms <= MAX_TIMESTAMP_MS:
         raise InvalidEvent(f"timestamp {event.timestamp_ms} is out of range")
-    flags = 0 if event.event_id is None else HAS_EVENT_ID
+    flags = HAS_EVENT_ID if event.event_id is not None or event.identity is not None else 0
     tail = b""
     if event.type is not None:
         flags |= HAS_TYPE
@@ -78,7 +87,7 @@ def decode_records(records: bytes) -> Iterator[HistoryEvent]:
     """Decode joined records; struct.error or ValueError if they are not records."""
     offset = 0
     while offset < len(records):
-        timestamp_ms, _, flags, tail_bytes = RECORD.unpack_from(records, offset)
+        timestamp_ms, identity, flags, tail_bytes = RECORD.unpack_from(records, offset)
         offset += RECORD.size
         tail, offset = records[offset : offset + tail_bytes], offset + tail_bytes
         _check_end(offset, records)
@@ -87,7 +96,8 @@ def decode_records(records: bytes) -> Iterator[HistoryEvent]:
             event_type, tail = _take_prefixed(tail)
         if flags & HAS_RECOMMENDATION:
             recommendation_id, tail = _take_prefixed(tail)
-        yield HistoryEvent(tail.decode(), timestamp_ms, event_type, recommendation_id)
+        identity = identity if flags & HAS_EVENT_ID else None
+        yield HistoryEvent(tail.decode(), timestamp_ms, event_type, recommendation_id, identity)
 
 
 def split_records(records: bytes) -> list[bytes]:
