@@ -1,17 +1,81 @@
-"""Reading of interaction logs, shared by all commands that take a log."""
+"""Reading of interaction logs and items files, shared by all commands that take a log."""
 
 import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from app.cli.log_options import LogOptions
-from models.data.interactions import Interactions, parse_columns, read_interactions
+import polars as pl
+
+from app.cli.log_options import LogOptions, LogReadingOptions
+from models.data.bad_rows import ReadReport
+from models.data.funnel import Funnel, add_drop, measure_funnel
+from models.data.interactions import Interactions, ReadOptions, parse_columns, read_interactions
+from models.data.items import match_items, read_items
+
+UNKNOWN_ITEMS = "items outside the artifact's catalogue"
+MIN_ITEM_EVENTS_OPTION = "lower --min-item-events to keep more of them"
 
 
-def read_log(arguments: LogOptions) -> Interactions:
-    """Read the log named by the arguments and report its bad rows on standard error."""
-    columns = parse_columns(arguments.columns) if arguments.columns else None
-    log = read_interactions(arguments.interactions, columns=columns, strict=arguments.strict)
-    report = log.report
-    print(f"read {report.rows:,} rows of {report.files} files, {report.bad_rows:,} bad", file=sys.stderr)
-    for row in report.examples:
-        print(f"  {row}", file=sys.stderr)
-    return log
+@dataclass(slots=True)
+class Log:
+    """Events of a log in file order, and the funnel that led to them."""
+
+    events: pl.DataFrame
+    report: ReadReport
+    funnel: Funnel
+    options: ReadOptions
+
+    def drop_unknown(self, item_ids: Collection[str], rule: str, option: str = "") -> None:
+        """Note events of items that are not used, in the funnel and on standard error; the events stay."""
+        self.funnel = add_drop(self.funnel, self.events, item_ids, rule, option)
+        _print_lines(self.funnel.format_drops())
+
+    def report_items(self, path: Path | None, items: pl.DataFrame | None) -> None:
+        """State how many items of the log an items file describes, with a warning if there are none."""
+        if path is None or items is None:
+            return
+        matches = match_items(path, self.events["item_id"].unique(maintain_order=True).to_list(), items)
+        warning = matches.describe()
+        summary = f"{path} describes {matches.num_matches:,} of {matches.num_items:,} items of the log"
+        _print_lines([summary if warning is None else f"warning: {warning}"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Entries of the JSON result of every command that reads a log."""
+        return {"bad_rows": self.report.bad_rows, "funnel": self.funnel.to_json()}
+
+
+def build_read_options(arguments: LogReadingOptions) -> ReadOptions:
+    """Build the options of reading; BadInput names an option with a wrong value."""
+    return ReadOptions(
+        columns=parse_columns(arguments.columns) if arguments.columns else None,
+        format=arguments.format,
+        separator=arguments.separator,
+        encoding=arguments.encoding,
+        timezone=arguments.timezone,
+        file_order=arguments.order == "file",
+    )
+
+
+def read_log(arguments: LogOptions) -> Log:
+    """Read a log and report on standard error how it was read, and its bad rows."""
+    options = build_read_options(arguments)
+    return report_log(read_interactions(arguments.interactions, options=options, strict=arguments.strict), options)
+
+
+def report_log(log: Interactions, options: ReadOptions) -> Log:
+    """Report on standard error how a log was read, and its bad rows."""
+    funnel = measure_funnel(log.events, log.report)
+    _print_lines([*funnel.format_lines(), *(f"  {row}" for row in log.report.examples)])
+    return Log(log.events, log.report, funnel, options)
+
+
+def read_item_file(path: Path | None, arguments: LogReadingOptions) -> pl.DataFrame | None:
+    """Read an items file; None without one."""
+    return None if path is None else read_items(path, build_read_options(arguments))
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import torch
 
-from app.cli.log_files import read_log
+from app.cli.log_files import UNKNOWN_ITEMS, read_log
 from app.cli.split_arguments import choose_artifact_moment, describe_split
 from app.commands.options.evaluate import EvaluateOptions
 from models.artifact import Artifact, load_artifact
-from models.data.dataset import Dataset, encode
+from models.data.dataset import UNKNOWN_ITEM, encode
 from models.data.splits import make_cases
 from models.evaluation.baselines import rank_baselines
 from models.evaluation.comparison import compare_with_baselines, list_json
 from models.evaluation.diversity import compute_diversity
-from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.evaluate import Evaluation, compute_metrics, evaluate
+from models.evaluation.metrics import drop_nan
 from models.evaluation.report import (
     ReportTable,
     format_metrics_table,
@@ -45,6 +46,7 @@ def run(arguments: EvaluateOptions) -> int:
         )
     log = read_log(arguments)
     moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
+    log.drop_unknown(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
     dataset = encode(log.events, artifact.catalogue, moment_ms=moment_ms)
     if not arguments.threads and artifact.predictor.device == "cpu":
         choose_threads(lambda: evaluate(artifact.predictor, dataset, arguments.part, limit=TIMED_USERS))
@@ -61,9 +63,13 @@ def run(arguments: EvaluateOptions) -> int:
     )
     cases = make_cases(dataset, arguments.part).spread(arguments.limit)
     segments = compute_segments(evaluation.target_ranks, cases, artifact.catalogue.counts)
-    diversity = compute_diversity(evaluation.recommended, cases, artifact.catalogue.counts)
+    diversity = compute_diversity(evaluation.recommended, cases, artifact.catalogue.counts) if len(cases) else {}
+    is_known = cases.targets != UNKNOWN_ITEM
+    known_targets = compute_metrics(
+        evaluation.target_ranks[is_known], evaluation.recommended[is_known], artifact.catalogue.num_items
+    )
     comparison = None
-    if arguments.baselines:
+    if arguments.baselines and len(cases):
         max_seconds = max(MIN_BASELINE_S, time.monotonic() - started_at)
         baselines = rank_baselines(dataset, cases, keep_seen=arguments.keep_seen, max_seconds=max_seconds)
         comparison = compare_with_baselines(dataset, cases, baselines, evaluation, artifact.preset)
@@ -76,7 +82,7 @@ def run(arguments: EvaluateOptions) -> int:
         print(f"against baselines, {comparison.format_table()}")
     if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)
-    _print_notes(evaluation, dataset, arguments.keep_seen)
+    _print_notes(evaluation, known_targets, arguments.keep_seen)
     if arguments.report is not None:
         tables = make_report_tables(segments, comparison, [] if warning is None else [warning])
         _write_report(arguments.report, artifact, evaluation, candidates, tables)
@@ -87,13 +93,15 @@ def run(arguments: EvaluateOptions) -> int:
         "keep_seen": arguments.keep_seen,
         "request_times": arguments.request_times,
         "sampled": arguments.sampled,
-        **evaluation.values,
+        **drop_nan(evaluation.values),
         "users": evaluation.num_cases,
+        "known_targets": {"users": int(is_known.sum()), **drop_nan(known_targets)},
         "repeats": evaluation.repeats,
         "bytes": artifact.bytes_by_part,
         "uncompressed_bytes": artifact.uncompressed_bytes,
-        "bad_rows": log.report.bad_rows,
+        **log.to_json(),
         **describe_split(dataset),
+        "unknown_targets": evaluation.unknown_targets,
         "segments": segments,
         "diversity": diversity,
         "baselines": None if comparison is None else list_json(comparison.scores),
@@ -104,15 +112,19 @@ def run(arguments: EvaluateOptions) -> int:
     return 0
 
 
-def _print_notes(evaluation: Evaluation, dataset: Dataset, keep_seen: bool) -> None:
+def _print_notes(evaluation: Evaluation, known_targets: dict[str, float], keep_seen: bool) -> None:
+    if (unmeasured := evaluation.describe_unmeasured()) is not None:
+        print(f"warning: {unmeasured}", file=sys.stderr)
     if evaluation.repeats and not keep_seen:
         note = "users repeat an item they already had; these count as misses unless --keep-seen is set"
         print(f"{evaluation.repeats:,} {note}", file=sys.stderr)
-    if dataset.unknown_targets and dataset.time_split is not None:
-        print(f"{dataset.unknown_targets:,} targets are not in the catalogue and count as misses", file=sys.stderr)
-    elif dataset.unknown_targets:
-        note = "users end on an item that is not in the catalogue; their last known item is the target"
-        print(f"{dataset.unknown_targets:,} {note}", file=sys.stderr)
+    if evaluation.unknown_targets:
+        num_known = evaluation.num_cases - evaluation.unknown_targets
+        print(
+            f"{evaluation.unknown_targets:,} of {evaluation.num_cases:,} targets are not in the catalogue and count as "
+            f"misses; over the other {num_known:,} NDCG@10 is {known_targets['ndcg@10']:.4f}",
+            file=sys.stderr,
+        )
 
 
 def _write_report(

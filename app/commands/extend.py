@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
-from app.cli.log_files import read_log
+from app.cli.log_files import read_item_file, read_log
 from app.commands.options.extend import ExtendOptions
 from models.artifact import MANIFEST, load_artifact, save_artifact
 from models.batch import History
@@ -21,7 +22,6 @@ from models.cold_start import (
     with_recounted_transitions,
 )
 from models.data.dataset import encode
-from models.data.items import read_items
 
 
 def run(arguments: ExtendOptions) -> int:
@@ -29,10 +29,11 @@ def run(arguments: ExtendOptions) -> int:
         raise ValueError(f"{arguments.out} already holds an artifact; choose another folder, or pass --overwrite")
     if arguments.no_new_items and not arguments.recount:
         raise ValueError("--no-new-items leaves nothing to do; add --recount, or leave it out")
-    items = None if arguments.items is None else read_items(arguments.items)
+    items = read_item_file(arguments.items, arguments)
     artifact = load_artifact(arguments.artifact, device="cpu")
     model, catalogue = artifact.predictor.model, artifact.catalogue
     log = read_log(arguments)
+    log.report_items(arguments.items, items)
     new_items = list_new_items(catalogue, log.events, items)
     if arguments.no_new_items:
         new_items = new_items.clear()
@@ -65,7 +66,8 @@ def run(arguments: ExtendOptions) -> int:
         metrics=artifact.manifest["figures"],
         details={name: artifact.manifest[name] for name in ("verdict", "split") if name in artifact.manifest},
     )
-    _report(placed, len(new_items), version, arguments)
+    result = _report(placed, len(new_items), version, arguments)
+    print(json.dumps(result | log.to_json()))
     return 0
 
 
@@ -74,7 +76,7 @@ def _list_histories(events: pl.DataFrame, catalogue: Catalogue) -> list[History]
     return [dataset.history(user) for user in range(dataset.num_users)]
 
 
-def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions) -> None:
+def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions) -> dict[str, Any]:
     by_events = sum(item.source == "events" for item in placed)
     by_categories, left_out = len(placed) - by_events, num_new - len(placed)
     print(f"{by_events:,} items placed by their events, {by_categories:,} by their categories, {left_out:,} left out")
@@ -83,5 +85,5 @@ def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: Ex
     if arguments.recount:
         print("transition memory counted again")
     print(f"artifact {version} in {arguments.out}")
-    result = {"artifact": str(arguments.out), "version": version, "by_events": by_events}
-    print(json.dumps(result | {"by_categories": by_categories, "left_out": left_out, "recounted": arguments.recount}))
+    result = {"artifact": str(arguments.out), "version": version, "by_events": by_events, "by_categories": by_categories}
+    return result | {"left_out": left_out, "recounted": arguments.recount}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 
-from app.cli.log_files import read_log
+from app.cli.log_files import UNKNOWN_ITEMS, read_log
 from app.commands.options.index import IndexOptions
 from models.artifact import load_artifact
 from models.data.dataset import encode
@@ -24,12 +24,14 @@ def run(arguments: IndexOptions) -> int:
             f"an index needs at least {arguments.min_items:,} items (got {artifact.catalogue.num_items:,}); "
             "smaller catalogues are scanned exactly within milliseconds, or lower --min-items"
         )
-    dataset = encode(read_log(arguments).events, artifact.catalogue)
+    log = read_log(arguments)
+    log.drop_unknown(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
+    dataset = encode(log.events, artifact.catalogue)
     users = np.linspace(0, dataset.num_users - 1, min(arguments.queries, dataset.num_users)).astype(int)
-    index = add_index(artifact, [dataset.history(user) for user in users])
+    index = add_index(artifact, [dataset.known_history(user) for user in users])
     if index is None:
         print("no index built: scores are not inner products, or sufficient recall costs as much as an exact scan")
     else:
         print(f"index built: nprobe {index['probes']} of {index['lists']} lists, recall@10 {index['recall@10']:.4f}")
-    print(json.dumps({"version": artifact.version, "index": index, "passed": index is not None}))
+    print(json.dumps({"version": artifact.version, "index": index, "passed": index is not None, **log.to_json()}))
     return 0 if index is not None else 1

@@ -24,6 +24,6 @@ def run(arguments: LoadOptions) -> int:
         f"{counts['stored']:,} events stored, {counts['duplicate']:,} duplicates, "
         f"{counts['late']:,} too old for a full history"
     )
-    result = {**counts, "bad_rows": log.report.bad_rows, "seconds": round(seconds, 2)}
+    result = {**counts, **log.to_json(), "seconds": round(seconds, 2)}
     print(json.dumps(result | {"events_per_s": round(sum(counts.values()) / max(seconds, 1e-9))}))
     return 0

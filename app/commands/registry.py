@@ -46,6 +46,7 @@ def _is_options_class(value: Any, module: str) -> bool:
 COMMANDS = {
     name: Command(name, group, summary)
     for name, group, summary in (
+        ("inspect", DATA, "show how a log would be read, its funnel and a sample, without training"),
         ("load", DATA, "bulk-load an interaction log into the history store"),
         ("dump", DATA, "export stored events as Parquet, to train on"),
         ("erase", DATA, "delete all data of a user and print a receipt"),

@@ -4,19 +4,21 @@ Started by torchrun, it is one of several ranks (docs/training/distributed.md).
 """
 
 import json
+import math
 import sys
 from typing import Any
 
 import torch
 
-from app.cli.log_files import read_log
+from app.cli.log_files import MIN_ITEM_EVENTS_OPTION, read_item_file, read_log
 from app.cli.split_arguments import choose_moment, describe_split
 from app.commands.model_arguments import build_model_config
 from app.commands.options.train import TrainOptions
 from models.artifact import MANIFEST
-from models.data.dataset import prepare_dataset
-from models.data.items import read_items
+from models.data.dataset import choose_min_item_events, prepare_dataset
+from models.data.splits import has_training_pairs
 from models.device import choose_device
+from models.evaluation.metrics import drop_nan
 from models.evaluation.report import format_metrics_table
 from models.presets import preset
 from models.ranks import Ranks
@@ -27,6 +29,9 @@ from models.training.options import CLOCKS, RunContext, TrainingOptions
 from models.training.pipeline import TRAINING_FOLDER, TrainingResult, train_artifact
 from models.training.run_record import find_other_option, write_run_record
 
+NO_PAIRS = (
+    "{} learns from the order of events, and no user has two events in the training part; training popular instead"
+)
 RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
 RECORDED_ARGUMENTS = ("preset", "embedding", "encoder", "head", "option", "dim", "intervals", "seed", "loss", "split")
@@ -50,12 +55,19 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
     shared = sorted((name, value) for name, value in vars(arguments).items() if name not in RANK_LOCAL_ARGUMENTS)
     ranks.assert_equal_across_ranks("options", str(shared))
     _check_folder(arguments, ranks)
-    items = None if arguments.items is None else read_items(arguments.items)
+    items = read_item_file(arguments.items, arguments)
     log = read_log(arguments)
+    log.report_items(arguments.items, items)
     moment_ms = choose_moment(arguments, log.events)
-    dataset = prepare_dataset(log.events, items, min_item_events=arguments.min_item_events, moment_ms=moment_ms)
+    least = arguments.min_item_events
+    least = choose_min_item_events(log.events.height) if least is None else least
+    dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
+    log.drop_unknown(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
+    if preset(arguments.preset).encoder.name != "none" and not has_training_pairs(dataset):
+        print(f"warning: {NO_PAIRS.format(arguments.preset)}", file=sys.stderr)
+        arguments.preset = "popular"
     advice = advise(dataset, options, preset(arguments.preset).max_len)
     config = build_model_config(arguments, advice.apply_to(preset(arguments.preset)))
     if config.encoder.name != "none":
@@ -81,8 +93,8 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
         "artifact": str(arguments.out),
         "version": trained.version,
         "preset": config.preset,
-        **trained.test.values,
-        "valid_ndcg@10": None if trained.best is None else trained.best.ndcg,
+        **drop_nan(trained.test.values),
+        "valid_ndcg@10": None if trained.best is None or math.isnan(trained.best.ndcg) else trained.best.ndcg,
         "test_users": trained.test.num_cases,
         "test_is_sample": trained.test.num_cases < trained.num_test_users,
         "epochs": trained.curve[-1].epoch if trained.curve else 0,
@@ -90,7 +102,7 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
         "clock": arguments.clock,
         "plan": trained.plan.to_json(),
         "bytes": trained.bytes_by_part,
-        "bad_rows": log.report.bad_rows,
+        **log.to_json(),
         **sizes,
         **describe_split(dataset),
         **assessment.to_json(),

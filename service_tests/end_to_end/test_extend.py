@@ -139,6 +139,6 @@ def test_model_with_item_rows_in_its_head_cannot_be_extended(
 ) -> None:
     log, model = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model"
     assert main(["train", str(log), "--out", str(model), "--preset", "cprec", *SMALL, "--epochs", "1"]) == 0
-    newer = write_log(tmp_path / "newer.csv", [*ROWS, ("u0", "new", 1_800_000_000)])
+    newer = write_log(tmp_path / "newer.csv", [*ROWS, ("u0", "new", 1_750_000_000)])
     assert main(["extend", str(model), str(newer), "--out", str(tmp_path / "out")]) == 1
     assert "does not support new items; train it again" in capsys.readouterr().err

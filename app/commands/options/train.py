@@ -127,6 +127,13 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
         bool, Option("do not filter seen items during evaluation, for logs with repeats", panel=TRAINING)
     ] = False
     min_item_events: Annotated[
-        int, Option("drop items with fewer events", non_negative_int, metavar="N", panel=TRAINING)
-    ] = 5
+        int | None,
+        Option(
+            "drop items with fewer events",
+            non_negative_int,
+            metavar="N",
+            default="5, or 1 for a log of fewer than 10,000 events",
+            panel=TRAINING,
+        ),
+    ] = None
     split: Annotated[Split | None, Option(SPLIT_HELP, panel=TRAINING)] = "leave-one-out"
