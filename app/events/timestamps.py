@@ -1,19 +1,17 @@
-"""Times of events as Unix milliseconds: numbers by their size, or RFC 3339 with an offset.
-
-A number is seconds below 1e11, milliseconds below 1e14, microseconds below 1e17, else nanoseconds. From March 1973 on
-the ranges do not overlap, and plain ranks (0, 1, 2, …) count as seconds.
-"""
+"""Times of events as Unix milliseconds: numbers by their size, as in files, or RFC 3339 with an offset."""
 
 import math
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM = 10**11, 10**14, 10**17
-MAX_FUTURE_MS = 24 * 3600 * 1000
-"""How far an event may be ahead of this clock; one further ahead would remain the newest of its history."""
+from models.event_times import MAX_FUTURE_MS, TOO_LARGE_FROM, scale_to_milliseconds
+
 EXPECTED = "must be a Unix time (seconds, or milli-, micro- or nanoseconds) or RFC 3339 such as 2023-11-14T22:13:20Z"
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _DATETIME: TypeAdapter[datetime] = TypeAdapter(datetime)
 
 
@@ -22,6 +20,8 @@ def parse_timestamp(value: object) -> int:
     if isinstance(value, datetime):
         return _convert_datetime(value, value.isoformat())
     if isinstance(value, str):
+        if _INTEGER.fullmatch(value):
+            return _convert_number(int(value))  # exact, where a float is not
         try:
             number = float(value)
         except ValueError:
@@ -38,15 +38,10 @@ def check_not_in_future(timestamp_ms: int, now_ms: int) -> None:
 
 
 def _convert_number(value: float) -> int:
-    size = abs(value)
-    if not size < math.inf:  # NaN too; math.isfinite raises OverflowError for large integers
+    if not abs(value) < math.inf:  # NaN too; math.isfinite raises OverflowError for large integers
         raise ValueError("must be a finite number")
-    if size < MILLISECONDS_FROM:
-        return round(value * 1000)
-    if size < MICROSECONDS_FROM:
-        return round(value)
-    divisor = 1000 if size < NANOSECONDS_FROM else 1_000_000
-    return value // divisor if isinstance(value, int) else round(value / divisor)
+    # The check of the range names what is wrong with a number beyond all units.
+    return scale_to_milliseconds(value) if abs(value) < TOO_LARGE_FROM else int(value // 10**6)
 
 
 def _parse_text(text: str) -> int:
@@ -59,4 +54,4 @@ def _parse_text(text: str) -> int:
 def _convert_datetime(time: datetime, text: str) -> int:
     if time.tzinfo is None:
         raise ValueError(f"{text[:40]!r} has no offset from UTC; append Z for UTC, or an offset such as +01:00")
-    return round(time.timestamp() * 1000)
+    return (time - _EPOCH) // timedelta(milliseconds=1)  # cut off, as in files
