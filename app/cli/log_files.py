@@ -1,7 +1,7 @@
 """Reading of interaction logs and items files, shared by all commands that take a log."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import polars as pl
 
 from app.cli.log_options import LogOptions, LogReadingOptions
 from models.data.bad_rows import ReadReport
-from models.data.funnel import Funnel, add_drop, measure_funnel
+from models.data.funnel import Funnel, add_drop, measure_funnel, select_items
 from models.data.interactions import Interactions, ReadOptions, parse_columns, read_interactions
 from models.data.items import match_items, read_items
 
@@ -27,10 +27,23 @@ class Log:
     funnel: Funnel
     options: ReadOptions
 
-    def drop_unknown(self, item_ids: Collection[str], rule: str, option: str = "") -> None:
-        """Note events of items that are not used, in the funnel and on standard error; the events stay."""
-        self.funnel = add_drop(self.funnel, self.events, item_ids, rule, option)
-        _print_lines(self.funnel.format_drops())
+    def report_dropped_items(self, item_ids: Collection[str], rule: str, option: str = "") -> None:
+        """Note events of other items in the funnel and on standard error; the events stay, as possible targets."""
+        self._add_drop(select_items(self.events, item_ids), rule, option)
+
+    def select_types(self, includes: Callable[[str | None], bool], rule: str, option: str = "") -> None:
+        """Drop events by their type."""
+        if "type" not in self.events.columns:
+            return
+        excluded = [name for name in self.events["type"].unique().to_list() if not includes(name)]
+        selected = self.events.filter(~pl.col("type").is_in(excluded).fill_null(False))
+        self._add_drop(selected, rule, option)
+        self.events = selected
+
+    def _add_drop(self, selected: pl.DataFrame, rule: str, option: str) -> None:
+        previous = len(self.funnel.drops)
+        self.funnel = add_drop(self.funnel, self.events, selected, rule, option)
+        _print_lines(self.funnel.format_drops()[previous:])
 
     def report_items(self, path: Path | None, items: pl.DataFrame | None) -> None:
         """State how many items of the log an items file describes, with a warning if there are none."""

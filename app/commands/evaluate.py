@@ -46,7 +46,7 @@ def run(arguments: EvaluateOptions) -> int:
         )
     log = read_log(arguments)
     moment_ms = choose_artifact_moment(arguments, log.events, artifact.manifest)
-    log.drop_unknown(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
+    log.report_dropped_items(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
     dataset = encode(log.events, artifact.catalogue, moment_ms=moment_ms)
     if not arguments.threads and artifact.predictor.device == "cpu":
         choose_threads(lambda: evaluate(artifact.predictor, dataset, arguments.part, limit=TIMED_USERS))

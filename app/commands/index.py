@@ -25,7 +25,7 @@ def run(arguments: IndexOptions) -> int:
             "smaller catalogues are scanned exactly within milliseconds, or lower --min-items"
         )
     log = read_log(arguments)
-    log.drop_unknown(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
+    log.report_dropped_items(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
     dataset = encode(log.events, artifact.catalogue)
     users = np.linspace(0, dataset.num_users - 1, min(arguments.queries, dataset.num_users)).astype(int)
     index = add_index(artifact, [dataset.known_history(user) for user in users])

@@ -8,7 +8,11 @@ from app.cli.load_histories import load_events
 from app.cli.log_files import read_log
 from app.commands.options.load import LoadOptions
 from app.environment import STORE_SETTINGS, load_settings
+from app.events.history_types import HistoryTypes
 from app.stores.session import check_store, redis_url
+
+TYPES_RULE = "NEXTUP_HISTORY_TYPES"
+TYPES_OPTION = "set it to the types that are choices of an item"
 
 
 def run(arguments: LoadOptions) -> int:
@@ -16,6 +20,7 @@ def run(arguments: LoadOptions) -> int:
     with redis_url(settings) as url:
         asyncio.run(check_store(url, settings))  # before the log is read
         log = read_log(arguments)
+        log.select_types(HistoryTypes(settings.history_types).includes, TYPES_RULE, TYPES_OPTION)
         started_at = time.monotonic()
         statuses = asyncio.run(load_events(url, settings, log.events))
     seconds = time.monotonic() - started_at

@@ -62,7 +62,7 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
     least = arguments.min_item_events
     least = choose_min_item_events(log.events.height) if least is None else least
     dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
-    log.drop_unknown(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
+    log.report_dropped_items(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
     sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
     print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
     if preset(arguments.preset).encoder.name != "none" and not has_training_pairs(dataset):

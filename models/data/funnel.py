@@ -117,19 +117,16 @@ def measure_funnel(events: pl.DataFrame, report: ReadReport) -> Funnel:
     )
 
 
-def add_drop(funnel: Funnel, events: pl.DataFrame, item_ids: Collection[str], rule: str, option: str = "") -> Funnel:
-    """Add the events whose item is not among these; the funnel stays if there are none."""
-    catalogue = pl.Series("item_id", list(item_ids), dtype=pl.String).to_frame()
-    removed = events.join(catalogue, on="item_id", how="anti")
-    if removed.is_empty():
+def add_drop(funnel: Funnel, events: pl.DataFrame, kept_events: pl.DataFrame, rule: str, option: str = "") -> Funnel:
+    """Add the events that a rule removes; the funnel stays if there are none."""
+    num_removed = events.height - kept_events.height
+    if not num_removed:
         return funnel
-    kept_users = events.join(catalogue, on="item_id", how="semi")["user_id"].n_unique()
-    drop = Drop(
-        rule,
-        removed.height,
-        removed["item_id"].n_unique(),
-        funnel.users - kept_users,
-        removed.height / events.height,
-        option,
-    )
+    items, users = (events[name].n_unique() - kept_events[name].n_unique() for name in ("item_id", "user_id"))
+    drop = Drop(rule, num_removed, items, users, num_removed / events.height, option)
     return replace(funnel, drops=(*funnel.drops, drop))
+
+
+def select_items(events: pl.DataFrame, item_ids: Collection[str]) -> pl.DataFrame:
+    """The events of these items."""
+    return events.join(pl.Series("item_id", list(item_ids), dtype=pl.String).to_frame(), on="item_id", how="semi")

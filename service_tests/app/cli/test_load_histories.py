@@ -124,3 +124,19 @@ def test_load_reports_the_funnel(url: str, tmp_path: Path, capsys: pytest.Captur
     assert result["funnel"]["duplicates"] == 1
     assert result["funnel"]["bad_reasons"] == {"no user_id": 1, "timestamp is more than a day in the future": 1}
     assert "read 4 rows of 1 file: 2 bad" in output.err
+
+
+def test_types_that_enter_no_history_are_not_loaded(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rule of `POST /events`."""
+    (tmp_path / "a.csv").write_text(
+        "user_id,item_id,timestamp,type\nu,i,1,buy\nu,j,2,impression\nu,k,3,\nv,l,4,dislike\n"
+    )
+    assert main(["load", str(tmp_path / "a.csv")]) == 0
+    output = capsys.readouterr()
+    result = json.loads(output.out.splitlines()[-1])
+    assert result["stored"] == 2
+    assert result["funnel"]["dropped"] == [{"rule": "NEXTUP_HISTORY_TYPES", "events": 2, "items": 2, "users": 1}]
+    assert "dropped by the rule NEXTUP_HISTORY_TYPES: 2 events (50.0%)" in output.err
+    assert [event.item_id for event in asyncio.run(read_histories(url))["u"]] == ["i", "k"]

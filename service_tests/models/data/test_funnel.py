@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.data.dataset import SMALL_LOG_EVENTS, choose_min_item_events
-from models.data.funnel import add_drop, measure_funnel
+from models.data.funnel import add_drop, measure_funnel, select_items
 from models.data.interactions import read_interactions
 
 
@@ -45,7 +45,8 @@ def test_funnel_counts_rows_events_and_repeats(tmp_path: Path) -> None:
 def test_rule_that_drops_events_is_stated_with_its_cost(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user_id,item_id,timestamp\nu,a,1\nu,b,2\nv,b,3\nw,c,4\n")
     log = read_interactions([tmp_path / "a.csv"])
-    funnel = add_drop(measure_funnel(log.events, log.report), log.events, ["a"], "--min-item-events 5", "lower it")
+    selected = select_items(log.events, ["a"])
+    funnel = add_drop(measure_funnel(log.events, log.report), log.events, selected, "--min-item-events 5", "lower it")
     (drop,) = funnel.drops
     assert (drop.events, drop.items, drop.users) == (3, 2, 2)
     assert funnel.format_drops() == [
@@ -53,7 +54,7 @@ def test_rule_that_drops_events_is_stated_with_its_cost(tmp_path: Path) -> None:
         "warning: the rule --min-item-events 5 drops 75% of the events; lower it",
     ]
     assert funnel.to_json()["first"] is None, "ranks are not times"
-    assert add_drop(funnel, log.events, ["a", "b", "c"], "none") is funnel
+    assert add_drop(funnel, log.events, select_items(log.events, ["a", "b", "c"]), "none") is funnel
 
 
 def test_small_logs_keep_all_items_by_default() -> None:
