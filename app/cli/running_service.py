@@ -1,15 +1,19 @@
-"""The running service that `nextup publish` talks to: which folder it serves, and the activation of a version."""
+"""The running service that commands talk to: its answers, the folder it serves, and the activation of a version."""
 
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 import httpx
 
+from app.cli.listening import format_url
 from app.redaction import redact_text
+from app.settings import Settings
 
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 5.0, 30.0
+ADDRESS_SETTINGS = ("host", "port", "unix_socket")
+"""Settings that `find_service` reads."""
 
 
 class NotRunning(Exception):
@@ -58,6 +62,28 @@ class RunningService:
             ) from None
         return Path(folder) if (folder := content.get("repository")) else None
 
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return the answer; ValueError if there is no service or it rejects the request."""
+        absent = f"no service answers at {self.name}; start one (`nextup serve`), pass --url, or load an --artifact"
+        if self._unix_socket is not None and not self._unix_socket.is_socket():
+            raise ValueError(absent)
+        with self._connect(ANSWER_TIMEOUT_S) as http:
+            try:
+                response = http.post(path, json=body)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                raise ValueError(absent) from error
+            except httpx.TransportError as error:
+                raise ValueError(f"{self.name} did not answer: {error!r}; check --url and the service's log") from error
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise ValueError(f"{self.name} requires an API key; pass --key (`nextup key` creates one)")
+        if response.status_code != httpx.codes.OK:
+            raise ValueError(f"{self.name} rejected the request: {response.status_code} {_extract_detail(response)}")
+        try:
+            answer: dict[str, Any] = dict(response.json())
+        except (ValueError, TypeError):
+            raise ValueError(f"{self.name} does not answer as a nextup service does; check --url") from None
+        return answer
+
     def activate(self, version: str, wait_s: float) -> ActivationResult:
         """Activate a version, waiting while the service loads another one; ValueError if it rejects the version."""
         deadline = time.monotonic() + wait_s
@@ -86,6 +112,15 @@ class RunningService:
         return httpx.Client(
             base_url=self._url, headers=self._headers, trust_env=False, timeout=timeout, transport=transport
         )
+
+
+def find_service(settings: Settings, *, url: str | None, key: str | None) -> RunningService:
+    """Return the service at `url`, else the one that the settings describe; it need not run."""
+    if url is not None:
+        return RunningService(url, key=key)
+    if settings.unix_socket is not None:
+        return RunningService("http://localhost", key=key, unix_socket=settings.unix_socket)
+    return RunningService(format_url(settings.host, settings.port), key=key)
 
 
 def check_url(url: str) -> None:

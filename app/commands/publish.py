@@ -7,8 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from app.cli.listening import format_url
-from app.cli.running_service import ActivationResult, NotRunning, RunningService
+from app.cli.running_service import ADDRESS_SETTINGS, ActivationResult, NotRunning, RunningService, find_service
 from app.commands.options.publish import PublishOptions
 from app.environment import load_settings
 from app.model_repository.publish import add_version, check_verdict, remove_old_versions
@@ -17,8 +16,8 @@ from app.settings import Settings
 
 
 def run(arguments: PublishOptions) -> int:
-    settings = load_settings(("artifact", "host", "port", "unix_socket"))
-    service = _find_service(arguments, settings)
+    settings = load_settings(("artifact", *ADDRESS_SETTINGS))
+    service = find_service(settings, url=arguments.url, key=arguments.key)
     folder, is_served = _choose_folder(arguments, settings, service)
     if not arguments.force and (note := check_verdict(folder, arguments.artifact)) is not None:
         print(note, file=sys.stderr)
@@ -35,15 +34,6 @@ def run(arguments: PublishOptions) -> int:
     removed = [] if arguments.keep is None else remove_old_versions(folder, arguments.keep, in_use)
     print(json.dumps({"version": stored.version, "folder": str(stored.folder), **activation, "removed": removed}))
     return 0
-
-
-def _find_service(arguments: PublishOptions, settings: Settings) -> RunningService:
-    """Return the service at --url, else the one that the settings describe."""
-    if arguments.url is not None:
-        return RunningService(arguments.url, key=arguments.key)
-    if settings.unix_socket is not None:
-        return RunningService("http://localhost", key=arguments.key, unix_socket=settings.unix_socket)
-    return RunningService(format_url(settings.host, settings.port), key=arguments.key)
 
 
 def _choose_folder(arguments: PublishOptions, settings: Settings, service: RunningService) -> tuple[Path, bool]:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 from app.cli.answers import format_items
-from app.cli.service_client import post_json
+from app.cli.running_service import ADDRESS_SETTINGS, find_service
 from app.commands.direct_answers import answer_directly
 from app.commands.options.recommend import RecommendOptions
 from app.environment import STORE_SETTINGS, load_settings
@@ -46,12 +47,12 @@ def _describe(arguments: RecommendOptions, answer: dict[str, Any]) -> str:
 
 
 def _ask_service(arguments: RecommendOptions) -> dict[str, Any]:
-    url = arguments.url or f"http://127.0.0.1:{load_settings(('port',)).port}"
+    service = find_service(load_settings(ADDRESS_SETTINGS), url=arguments.url, key=arguments.key)
     body: dict[str, Any] = {"k": arguments.k, "exclude_seen": not arguments.include_seen, "explain": True}
     # A history is sent alone, so that a user does not need to exist.
     source = {"user_id": arguments.user} if arguments.history is None else {"history": arguments.history}
     filters = {"categories": arguments.categories or [], "exclude": arguments.exclude or []}
-    return post_json(url, "/recommend", body | source | filters, arguments.key)
+    return service.post("/recommend", body | source | filters)
 
 
 def _ask_artifact(arguments: RecommendOptions) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def _ask_artifact(arguments: RecommendOptions) -> dict[str, Any]:
         exclude=item_keys(arguments.exclude or []),
         categories=tuple(arguments.categories or ()),
         times=stored.times if arguments.history is None else None,
+        request_time=int(time.time()),
     )
     top, items = answer_directly(arguments.artifact, query)
     reason = None

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from app.cli.answers import format_items
-from app.cli.service_client import post_json
+from app.cli.running_service import ADDRESS_SETTINGS, find_service
 from app.commands.direct_answers import answer_directly
 from app.commands.options.similar import SimilarOptions
 from app.environment import load_settings
@@ -26,10 +26,10 @@ def run(arguments: SimilarOptions) -> int:
 
 
 def _ask_service(arguments: SimilarOptions) -> dict[str, Any]:
-    url = arguments.url or f"http://127.0.0.1:{load_settings(('port',)).port}"
+    service = find_service(load_settings(ADDRESS_SETTINGS), url=arguments.url, key=arguments.key)
     body: dict[str, Any] = {"item_id": arguments.item, "k": arguments.k, "explain": True}
     filters = {"categories": arguments.categories or [], "exclude": arguments.exclude or []}
-    return post_json(url, "/similar", body | filters, arguments.key)
+    return service.post("/similar", body | filters)
 
 
 def _ask_artifact(arguments: SimilarOptions) -> dict[str, Any]:

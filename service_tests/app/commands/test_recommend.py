@@ -90,6 +90,14 @@ def test_port_of_the_environment_is_the_default(
     assert "the user has no stored history, so these are popular items" in notes
 
 
+def test_unix_socket_of_the_environment_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEXTUP_UNIX_SOCKET", str(tmp_path / "socket"))
+    assert main(["similar", "i3"]) == 1
+    assert f"no service answers at unix:{tmp_path}/socket" in capsys.readouterr().err
+
+
 def test_mistakes_name_the_cause(
     running: RunningService, tiny_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
