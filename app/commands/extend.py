@@ -85,5 +85,10 @@ def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: Ex
     if arguments.recount:
         print("transition memory counted again")
     print(f"artifact {version} in {arguments.out}")
-    result = {"artifact": str(arguments.out), "version": version, "by_events": by_events, "by_categories": by_categories}
+    result = {
+        "artifact": str(arguments.out),
+        "version": version,
+        "by_events": by_events,
+        "by_categories": by_categories,
+    }
     return result | {"left_out": left_out, "recounted": arguments.recount}
