@@ -27,18 +27,18 @@ class ProblemH11Protocol(_ProblemResponses, H11Protocol):
     """uvicorn's parser in Python."""
 
 
-def build_server_options(settings: Settings) -> dict[str, Any]:
-    """Build the options of `uvicorn.Config` that depend on the settings of the HTTP edge."""
-    return {"http": _choose_protocol(), "timeout_keep_alive": max(1, round(settings.keep_alive_s))}
-
-
-def _choose_protocol() -> type:
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-    except ImportError:  # a platform without httptools
-        return ProblemH11Protocol
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError:  # a platform without httptools
+    PROTOCOL: type = ProblemH11Protocol
+else:
 
     class ProblemHttpToolsProtocol(_ProblemResponses, HttpToolsProtocol):
-        """uvicorn's parser in C."""
+        """uvicorn's parser in C; a class of this module, because worker processes receive it pickled."""
 
-    return ProblemHttpToolsProtocol
+    PROTOCOL = ProblemHttpToolsProtocol
+
+
+def build_server_options(settings: Settings) -> dict[str, Any]:
+    """Build the options of `uvicorn.Config` that depend on the settings of the HTTP edge."""
+    return {"http": PROTOCOL, "timeout_keep_alive": max(1, round(settings.keep_alive_s))}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 
 import pytest
 import uvicorn
@@ -76,3 +77,8 @@ async def test_idle_connection_stays_open_as_long_as_the_setting(
 
 def test_default_outlasts_the_idle_timeout_of_load_balancers() -> None:
     assert build_server_options(Settings())["timeout_keep_alive"] >= 65
+
+
+def test_worker_processes_receive_the_options_pickled() -> None:
+    options = build_server_options(Settings())
+    assert pickle.loads(pickle.dumps(options)) == options
