@@ -66,6 +66,7 @@ def find_words(name: str, folder: Path) -> list[str]:
         "index": [artifact, log, "--min-items", "0"],
         "publish": [artifact, "--into", str(folder / "models")],
         "serve": ["--artifact", artifact, "--port", "0"],
+        "inspect": [log],
         "load": [log],
         "dump": ["--out", out],
         "erase": ["ada"],

@@ -36,6 +36,7 @@ def test_no_command_prints_a_secret_of_its_environment(tmp_path: Path) -> None:
         "extend": [str(artifact), str(log), "--out", str(tmp_path / "extended")],
         "index": [str(artifact), str(log), "--min-items", "0"],
         "publish": [str(artifact), "--into", str(tmp_path / "models"), "--key", TOKEN],
+        "inspect": [str(log)],
         "load": [str(log)],
         "dump": ["--out", str(tmp_path / "dump")],
         "erase": ["u1"],
