@@ -105,7 +105,7 @@ local function finish(new_trimmed_ids)
 end
 
 -- Fast path: one event that is the newest, as in almost every call.
-if #entries == ENTRY and events and retained > 0 and retained <= limit then
+if #entries == ENTRY and #records >= RECORD and events and retained > 0 and retained <= limit then
     local time, id, flags, tail, after = unpack('<i8c8BH', records)
     if time >= last and time > mark and after + tail == #records + 1 then
         if is_retained(id) or (flags % 2 == 1 and is_trimmed(id)) then

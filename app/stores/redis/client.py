@@ -126,7 +126,8 @@ class Script:
         return replies
 
 
-_SERVER_ERRORS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
+_OTHER_CAUSES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "records must come", "records and entries")
+"""In errors that the server or the arguments of the script cause, not the stored values."""
 
 
 def is_data_error(error: Exception) -> bool:
@@ -135,4 +136,4 @@ def is_data_error(error: Exception) -> bool:
         return False
     text = str(error)
     is_from_script = "WRONGTYPE" in text or "user_script" in text
-    return is_from_script and not any(code in text for code in _SERVER_ERRORS)
+    return is_from_script and not any(cause in text for cause in _OTHER_CAUSES)
