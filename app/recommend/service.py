@@ -11,13 +11,22 @@ A request past its deadline fails. Filters that exclude every item return no ite
 `popular` artifact are reported as "model" too.
 """
 
+import logging
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import DamagedHistory, HistoryBehind, InvalidRequest, ModelUnavailable, Overloaded, StoreUnavailable
+from app.errors import (
+    DamagedHistory,
+    HistoryBehind,
+    InvalidRequest,
+    ModelUnavailable,
+    Overloaded,
+    ServiceError,
+    StoreUnavailable,
+)
 from app.inference import Engine, Query, SimilarQuery, TopItems, compute_queue_s, find_popular_items
 from app.recommend.fast_schema import RecommendParams
 from app.recommend.schemas import SimilarRequest
@@ -28,6 +37,8 @@ from app.stores.results import EMPTY_HISTORY, StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH, get_recommendation_counter
 from app.telemetry.request_context import CURRENT_TRACE, Stage, generate_id
 from models.catalogue.item_key import ItemKeys, item_keys
+
+log = logging.getLogger("nextup")
 
 NO_ITEMS: ItemKeys = np.empty(0, dtype="<u8")
 
@@ -137,6 +148,11 @@ class RecommendService:
         except Overloaded:
             return find_popular_items(self._engine.servable, query), "overloaded"
         except ModelUnavailable:
+            return find_popular_items(self._engine.servable, query), "model_unavailable"
+        except ServiceError:
+            raise
+        except Exception:
+            log.exception("the model failed; popular items are served instead")
             return find_popular_items(self._engine.servable, query), "model_unavailable"
         queue_s = compute_queue_s(submitted_at, top)
         batch_started_at = submitted_at + queue_s  # each query reports the stages of its batch
