@@ -6,9 +6,11 @@ loop. Start it from the main thread: on Linux the server ends with the *thread* 
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
@@ -26,6 +28,8 @@ from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, end_with_parent
 ADDRESS_FILE = "address"
 """File in the data folder with the path of the socket, for other commands on the same data."""
 
+OTHERS = stat.S_IRWXO
+"""Permissions of other users of the machine, who must not read histories."""
 LOCK_WAIT_S = 3.0
 START_S = 60.0  # reading a large append-only file takes time
 STOP_S = 20.0
@@ -64,6 +68,8 @@ class EmbeddedRedis:
         folder = data_dir.resolve() / "redis"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # a folder of another user
+                folder.chmod(folder.stat().st_mode & ~OTHERS)
             lock = _acquire_lock(folder / "lock")
         except OSError as error:
             raise StoreUnavailable(
@@ -90,6 +96,7 @@ class EmbeddedRedis:
                 stderr=log,
                 # Ctrl-C reaches the whole foreground group; the server must outlive the service's last writes.
                 start_new_session=True,
+                umask=OTHERS | stat.S_IWGRP,
                 # The server holds the lock too, so that it is free only when both processes have ended.
                 pass_fds=(lock.fileno(),),
             )

@@ -123,3 +123,14 @@ def test_server_is_outside_the_foreground_process_group(tmp_path: Path) -> None:
         assert os.getpgid(server.pid) != os.getpgid(0)
         time.sleep(0.1)
         assert not has_ended(server.pid)
+
+
+def test_other_users_of_the_machine_cannot_read_histories(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir(mode=0o755)
+    with EmbeddedRedis.start(tmp_path) as redis:
+        asyncio.run(append_and_read(redis.url, "i1", 5))
+        paths = [redis.folder, *redis.folder.rglob("*.aof")]
+        assert len(paths) >= 2
+        assert [path for path in paths if path.stat().st_mode & stat.S_IRWXO] == []
+    with EmbeddedRedis.start(tmp_path) as redis:
+        assert asyncio.run(append_and_read(redis.url, "i2", 6)) == ["i1", "i2"]
