@@ -10,8 +10,15 @@ import dataclasses
 import numpy as np
 import torch
 
+from models.batch import NO_TIME
 from models.data.dataset import Dataset
-from models.data.splits import Cases, make_cases, select_case_times, select_training_histories
+from models.data.splits import (
+    Cases,
+    make_cases,
+    select_case_times,
+    select_request_times,
+    select_training_histories,
+)
 from models.progress import print_line
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
@@ -119,7 +126,11 @@ class _ModelReader:
         for rows in np.split(order, range(size, len(order), size)):
             histories = [cases.histories[row] for row in rows]
             times = select_case_times(self._dataset, "valid", cases.users[rows]) if model.reads_times else None
-            scores = model.scores(self._runner.encode(histories, times).hidden).float()
+            requests = None
+            if model.reads_request_times:  # every second case, as a model answers with and without them
+                requests = select_request_times(self._dataset, "valid", cases.users[rows])
+                requests[rows % 2 == 1] = NO_TIME
+            scores = model.scores(self._runner.encode(histories, times, requests).hidden).float()
             scores = scores.clamp_min(MIN_COUNT).log() if is_count else scores.clone()
             items = torch.from_numpy(candidates[rows]).to(self._device)
             scores[:, 0] = 0
