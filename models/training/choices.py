@@ -3,7 +3,7 @@
 - Loss: the largest number of negatives with which enough epochs fit; about a thousand learn as well per target as the
   full catalogue, and cost less.
 - Batch: as large as the options say, or smaller if too few steps would fit.
-- Schedule: a high learning rate, the higher the fewer steps fit, that decays linearly over the time or epochs.
+- Schedule: a high learning rate, the higher the fewer targets an item gets, that decays linearly over the time.
 - Validation: a few times per run, on a sample, in a small share of the time.
 """
 
@@ -17,8 +17,8 @@ from models.training.step_cost import FEW_NEGATIVES, StepCost
 PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epochs")
 """Options that a plan sets unless the user did."""
 
-LINEAR_RATE, RATE_STEPS, MAX_RATE_FACTOR = 2e-3, 4000, 4.0
-"""The learning rate of `RATE_STEPS` or more; with fewer it rises with the root of their share, up to a factor."""
+LINEAR_RATE, RATE_TARGETS, MAX_RATE_FACTOR = 2e-3, 200, 4.0
+"""The learning rate of `RATE_TARGETS` per item or more; with fewer it rises with their inverse root, up to a factor."""
 MAX_EPOCHS = 60
 """More epochs than this overfit on small logs; the run then ends before its limit."""
 MIN_EPOCHS = 30
@@ -60,7 +60,7 @@ def choose_options(
     epochs = min(fitting_epochs, choices.get("epochs", options.epochs))
     num_steps = epochs / fitting_epochs * train_s / cost.estimate_step_s(cells, negatives or num_items)
     if "learning_rate" in planned and choices.get("schedule", options.schedule) == "linear":
-        choices["learning_rate"] = choose_rate(num_steps)
+        choices["learning_rate"] = choose_rate(epochs * cost.epoch_targets / num_items)
     choices["warmup_steps"] = min(options.warmup_steps, max(1, int(WARMUP_SHARE * num_steps)))
     affordable = int(2 * VALIDATION_SHARE * stage_s / evaluation.estimate_seconds(MIN_VALIDATION_CASES))
     validations = max(1, min(MAX_VALIDATIONS, round(epochs), affordable))
@@ -70,9 +70,9 @@ def choose_options(
     return choices, epochs
 
 
-def choose_rate(num_steps: float) -> float:
-    """Choose a higher rate for fewer steps, rounded to two digits."""
-    factor = min(MAX_RATE_FACTOR, max(1.0, (RATE_STEPS / max(1.0, num_steps)) ** 0.5))
+def choose_rate(targets_per_item: float) -> float:
+    """Choose a higher rate where an item is rarely a target, so that its vector moves far enough; two digits."""
+    factor = min(MAX_RATE_FACTOR, max(1.0, (RATE_TARGETS / max(1.0, targets_per_item)) ** 0.5))
     return float(f"{LINEAR_RATE * factor:.1e}")
 
 
