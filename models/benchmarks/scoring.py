@@ -29,6 +29,7 @@ from models.text_table import format_number, format_text_table
 FORMS: dict[str, tuple[Part, str]] = {  # embedding and head
     "full": (Part("full"), "tied"),
     "codes": (Part("codes"), "tied"),
+    "byte-codes": (Part("codes", {"codebook": 256}), "tied"),
     "adaptive": (Part("codes"), "adaptive"),  # its head does not read the embedding, so a small one suffices
 }
 QUERIES = 200

@@ -7,7 +7,7 @@ from typing import Annotated
 from app.cli.arguments import csv_ints, csv_of, name_in, positive_int
 from app.cli.options import CommandOptions, Option
 
-FORM_NAMES = ("full", "codes", "adaptive")
+FORM_NAMES = ("full", "codes", "byte-codes", "adaptive")
 """The forms of models/benchmarks/scoring.py, which loads torch; a test compares them."""
 DIM = 64
 
