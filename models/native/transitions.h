@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "scan.h"
 #include "top.h"
@@ -27,26 +28,41 @@ struct Transitions {
 namespace {
 
 constexpr int LOOKBACK = 10, FEATURES = 8, MOST_FOLLOWERS = 64;
+constexpr int MOST_CANDIDATES = LOOKBACK * (MOST_FOLLOWERS + 1), MOST_SLOTS = 2048;
+// Relative error that scorers and this code may have against each other, and a share of a weight above its rounding.
+constexpr float SCORE_ERROR = 1e-4f, WEIGHT_SHARE = 0.999f;
+static_assert(MOST_SLOTS > MOST_CANDIDATES);
 
-// Candidates of one history, each item once, with the sums of their weights.
+// Candidates of one history, each item once, with the sums of their weights, in a hash table with linear probing.
 struct Candidates {
-    int64_t items[LOOKBACK * (MOST_FOLLOWERS + 1)];
-    float weights[LOOKBACK * (MOST_FOLLOWERS + 1)];
-    int count;
+    int64_t items[MOST_CANDIDATES];
+    float weights[MOST_CANDIDATES];
+    int16_t slots[MOST_SLOTS];  // positions in `items`, −1 where there is none
+    int count, mask;
 
-    void add(int64_t item, float weight) {
-        for (int i = 0; i < count; i++)
-            if (items[i] == item) {
-                weights[i] += weight;
-                return;
-            }
-        items[count] = item, weights[count++] = weight;
+    void clear(int most) {
+        count = 0;
+        int size = 64;
+        while (size < 2 * most && size < MOST_SLOTS) size *= 2;
+        mask = size - 1;
+        std::memset(slots, -1, size * sizeof(slots[0]));
     }
 
-    bool contains(int64_t item) const {
-        for (int i = 0; i < count; i++)
-            if (items[i] == item) return true;
-        return false;
+    // Slot of an item, or the one where it belongs.
+    int16_t& locate(int64_t item) {
+        uint32_t at = static_cast<uint32_t>(item) * 2654435761u >> 16 & mask;
+        while (slots[at] >= 0 && items[slots[at]] != item) at = (at + 1) & mask;
+        return slots[at];
+    }
+
+    void add(int64_t item, float weight) {
+        int16_t& slot = locate(item);
+        if (slot >= 0) {
+            weights[slot] += weight;
+        } else {
+            slot = static_cast<int16_t>(count);
+            items[count] = item, weights[count++] = weight;
+        }
     }
 };
 
@@ -110,20 +126,37 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
     }
 }
 
+// Product of a part of `hidden` with the centroid of its code.
+inline float multiply_piece(const Transitions& memory, int subspace, int code, int width, const float* hidden) {
+    const float* piece = memory.vectors + (static_cast<int64_t>(subspace) * memory.codebook_size + code) * width;
+    const float* part = hidden + subspace * width;
+    float total = piece[0] * part[0];
+    for (int i = 1; i < width; i++) total += piece[i] * part[i];
+    return total;
+}
+
 inline float score_item(const Transitions& memory, int64_t item, const float* hidden) {
     if (!memory.codes) return dot(memory.vectors + item * memory.dim, hidden, memory.dim);
     const int width = memory.dim / memory.num_subspaces;
     const uint8_t* bytes = memory.codes + item * memory.code_bytes;
-    float total = 0;
-    for (int j = 0; j < memory.num_subspaces; j++) {
+    float totals[4] = {};  // independent sums, as additions in one chain wait for each other
+    int j = 0;
+    for (; j + 4 <= memory.num_subspaces; j += 4) {
+        const uint8_t* group = bytes + j / 4 * 3;
+        const uint32_t packed = group[0] | group[1] << 8 | group[2] << 16;
+        for (int i = 0; i < 4; i++) {
+            const int code = memory.codes_are_packed ? packed >> (6 * i) & 63 : bytes[j + i];
+            totals[i] += multiply_piece(memory, j + i, code, width, hidden);
+        }
+    }
+    for (int i = 0; j < memory.num_subspaces; i++, j++) {
         const uint8_t* group = bytes + j / 4 * 3;
         const int code = memory.codes_are_packed
-                             ? (group[0] | group[1] << 8 | group[2] << 16) >> (6 * (j % 4)) & 63
+                             ? (group[0] | group[1] << 8 | group[2] << 16) >> (6 * i) & 63
                              : bytes[j];
-        const float* piece = memory.vectors + (static_cast<int64_t>(j) * memory.codebook_size + code) * width;
-        for (int i = 0; i < width; i++) total += piece[i] * hidden[j * width + i];
+        totals[i] += multiply_piece(memory, j, code, width, hidden);
     }
-    return total;
+    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
 }
 
 // Like is_eligible, for excluded items in any order.
@@ -135,28 +168,56 @@ inline bool passes_filter(const Queries& queries, int query, int64_t item) {
     return !is_excluded;
 }
 
+// Score of an item with a weight.
+inline float raise(const Transitions& memory, float log_normalizer, float model, float weight) {
+    const float gain = log_normalizer + std::log(weight) - memory.damping * memory.scale * model;
+    const float most = gain > 0 ? gain : 0;
+    return model + (most + std::log1p(std::exp(-std::fabs(gain)))) / memory.scale;
+}
+
+// Weight below which an item cannot reach `threshold`, if the model scores it at most `worst`; 0 if it always can.
+inline float find_least_weight(const Transitions& memory, float log_normalizer, float worst, float threshold) {
+    worst += SCORE_ERROR * (1 + std::fabs(worst));
+    if (memory.damping > 1 || threshold <= worst) return 0;  // the score must grow with that of the model
+    const float scale = memory.scale;
+    const float exponent = scale * (threshold - (1 - memory.damping) * worst) - log_normalizer;
+    return WEIGHT_SHARE * std::exp(exponent) * -std::expm1(scale * (worst - threshold));
+}
+
 // Replaces the top k of one query by that with bonuses; `scores` and `items` (k) are the result, `heap_…` memory.
+//
+// The model scores the other items at most as high as the last of a full top k, which excludes most followers.
 inline void rerank(const Transitions& memory, const Queries& queries, int query, const int64_t* newest,
                    int64_t length, const float* hidden, float* heap_scores, int64_t* heap_items, float* scores,
                    int64_t* items) {
     float estimates[2];
     estimate(memory, hidden, estimates);
     Candidates candidates;
-    candidates.count = 0;
+    candidates.clear(LOOKBACK * (memory.num_followers + 1));
     const float log_length = std::log(static_cast<float>(length < 50 ? length : 50));
     for (int distance = 1; distance <= LOOKBACK; distance++)
         if (newest[distance - 1])
             add_followers(memory, newest[distance - 1], distance, estimates[1], log_length, candidates);
     Top top = {heap_scores, heap_items, queries.k, 0};
-    for (int i = 0; i < queries.k; i++)
-        if (items[i] && !candidates.contains(items[i])) top.offer(scores[i], items[i]);
+    const bool is_full = items[queries.k - 1] != 0;
+    const float worst = scores[queries.k - 1];
+    for (int i = 0; i < queries.k; i++) {
+        if (!items[i]) continue;
+        const int16_t at = candidates.locate(items[i]);
+        if (at < 0) {
+            top.offer(scores[i], items[i]);
+        } else {
+            top.offer(raise(memory, estimates[0], scores[i], candidates.weights[at]), items[i]);
+            candidates.weights[at] = 0;
+        }
+    }
+    float least_weight = is_full ? find_least_weight(memory, estimates[0], worst, top.threshold()) : 0;
     for (int i = 0; i < candidates.count; i++) {
         const int64_t item = candidates.items[i];
-        if (!passes_filter(queries, query, item)) continue;
-        const float model = score_item(memory, item, hidden);
-        const float gain = estimates[0] + std::log(candidates.weights[i]) - memory.damping * memory.scale * model;
-        const float most = gain > 0 ? gain : 0;
-        top.offer(model + (most + std::log1p(std::exp(-std::fabs(gain)))) / memory.scale, item);
+        const float weight = candidates.weights[i];
+        if (weight <= least_weight || !passes_filter(queries, query, item)) continue;
+        top.offer(raise(memory, estimates[0], score_item(memory, item, hidden), weight), item);
+        if (is_full) least_weight = find_least_weight(memory, estimates[0], worst, top.threshold());
     }
     top.sort();
     for (int i = 0; i < queries.k; i++) scores[i] = heap_scores[i], items[i] = heap_items[i];

@@ -238,7 +238,7 @@ bool blocks_agree() {
 // Random rows of a transition memory, some followers outside the catalogue: the answer is filtered and in order.
 bool reranks_in_order() {
     Memory memory;
-    const int dim = choose({4, 16, 64}), units = choose({1, 32}), count = choose({1, 3, 8});
+    const int dim = choose({4, 16, 64}), units = choose({0, 1, 32}), count = choose({1, 3, 8});
     Transitions table = {};
     table.num_items = 1 + generator() % 500, table.num_followers = choose({1, 4, 8, 64});
     table.index_bytes = choose({2, 3, 4}), table.dim = dim, table.units = units;
@@ -250,7 +250,7 @@ bool reranks_in_order() {
     table.rows = fill_bytes((table.num_items + 1) * (table.num_followers * (table.index_bytes + 1) + 1));
     float* probabilities = memory.take<float>(256);
     for (int i = 0; i < 256; i++) probabilities[i] = static_cast<float>(i) / 256;
-    table.probabilities = probabilities, table.gate = memory.floats(36);
+    table.probabilities = probabilities, table.gate = memory.floats(2 * (LOOKBACK + FEATURES));
     table.normalizer_in = memory.floats(units * (dim + 1)), table.normalizer_out = memory.floats(2 * (units + 1));
     table.count_step = 0.08f, table.max_exponent = 12, table.scale = 0.7f, table.damping = 0.6f;
     if (generator() % 2) {
@@ -264,13 +264,14 @@ bool reranks_in_order() {
         table.vectors = memory.floats((table.num_items + 1) * dim);
     }
     const int k = 1 + static_cast<int>(generator() % table.num_items);
-    int64_t *items = memory.take<int64_t>(count * k), *newest = memory.take<int64_t>(count * 5);
+    int64_t *items = memory.take<int64_t>(count * k), *newest = memory.take<int64_t>(count * LOOKBACK);
     int64_t *lengths = memory.take<int64_t>(count), *starts = memory.take<int64_t>(count + 1);
     int64_t* excluded = memory.take<int64_t>(count);
     float* scores = memory.take<float>(count * k);
     for (int row = 0; row < count; row++) {
         lengths[row] = 1 + generator() % 80, starts[row] = row, excluded[row] = 1 + generator() % table.num_items;
-        for (int i = 0; i < 5; i++) newest[row * 5 + i] = i < lengths[row] ? 1 + generator() % table.num_items : 0;
+        for (int i = 0; i < LOOKBACK; i++)
+            newest[row * LOOKBACK + i] = i < lengths[row] ? 1 + generator() % table.num_items : 0;
         for (int i = 0; i < k; i++) {
             items[row * k + i] = i + 1 == excluded[row] ? 0 : i + 1;
             scores[row * k + i] = items[row * k + i] ? static_cast<float>(-i) : -INFINITY;
