@@ -5,7 +5,7 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TextFacts:
-    """Facts of a whole text that decide how it can be read; `counts` are those of the requested bytes."""
+    """Facts of a whole text that decide how it can be read; `counts` are those of the requested patterns."""
 
     lines: int
     has_quotes: bool
@@ -124,11 +124,14 @@ def split_lines(content: Content) -> pl.Series:
     )
 
 
-def scan_text(content: Content, counted_bytes: bytes = b"") -> TextFacts:
-    """Count lines and bytes, and find quotes and stray returns, in one pass."""
+def scan_text(content: Content, patterns: Sequence[bytes] = ()) -> TextFacts:
+    """Count lines and patterns, and find quotes and stray returns, in one pass.
+
+    A pattern of two bytes is also found across blocks.
+    """
     lines, returns, pairs, last, has_quotes = 0, 0, 0, b"", False
     has_lists = has_escapes = False
-    counts = [0] * len(counted_bytes)
+    counts = [0] * len(patterns)
     with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
         while block := stream.read(BLOCK_BYTES):
             lines += block.count(b"\n")
@@ -136,8 +139,8 @@ def scan_text(content: Content, counted_bytes: bytes = b"") -> TextFacts:
             if b"\r" in block or last == b"\r":
                 returns += block.count(b"\r")
                 pairs += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
-            for number, byte in enumerate(counted_bytes):
-                counts[number] += block.count(byte)
+            for number, pattern in enumerate(patterns):
+                counts[number] += block.count(pattern) + (len(pattern) == 2 and last + block[:1] == pattern)
             has_lists = has_lists or b"[" in block
             has_escapes = has_escapes or b"\\" in block
             last = block[-1:]

@@ -20,7 +20,8 @@ MAX_SHOWN_KEYS = 5
 OPTIONAL = ("type", "event_id", "recommendation", "identity")
 """Roles that any line may have under their default names, not only the first ones."""
 NUMBERS = ("timestamp", "offset_ms")
-OBJECT_BYTES = b"{"
+OBJECT_PATTERNS = (b"{", b'":')
+"""Begin of an object, and end of a key."""
 _ESCAPE = (
     r'\\(?:["\\/bfnrt]|u(?:[0-9a-cefA-CEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
     r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
@@ -45,9 +46,15 @@ def read_json(
     _check_nesting(file, objects, columns)
     hint = describe_rename(columns, keys, None, needs_time=needs_time)
     present = columns.find(file, keys, needs_time=needs_time, hint=hint)
+    facts = scan_text(content, OBJECT_PATTERNS)
+    if facts.counts[1] == facts.lines * len(present) == facts.lines * len(keys) and not facts.has_escapes:
+        # No other key can be in the text if every line has these, so that no search for the optional ones is needed.
+        rows = read_json_fast(content, {ROLES[role]: name for role, name in present.items()}, facts)
+        if rows is not None and not any(rows[ROLES[role]].null_count() for role in present):
+            return rows
     optional = {role: ROLES[role] for role in OPTIONAL if contains_bytes(content, f'"{ROLES[role]}"'.encode())}
     names = {ROLES[role]: name for role, name in (optional | present).items()}
-    rows = read_json_fast(content, names)
+    rows = read_json_fast(content, names, facts)
     rows = read_json_by_line(content, names) if rows is None else rows
     absent = [ROLES[role] for role in optional if role not in present and rows[ROLES[role]].null_count() == len(rows)]
     return rows.drop(absent)
@@ -65,10 +72,10 @@ def list_keys(objects: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in objects for key in row))
 
 
-def read_json_fast(content: Content, names: dict[str, str]) -> pl.DataFrame | None:
+def read_json_fast(content: Content, names: dict[str, str], facts: TextFacts | None = None) -> pl.DataFrame | None:
     """None unless every line is a plain object with ids that are surely strings or integers."""
     try:
-        facts = scan_text(content, OBJECT_BYTES)
+        facts = facts or scan_text(content, OBJECT_PATTERNS)
         if not _is_flat(facts) and not split_lines(content).str.contains(PLAIN_OBJECT).all():
             return None
         frame = pl.read_ndjson(content, schema=dict.fromkeys(names.values(), pl.String))
@@ -115,7 +122,7 @@ def _format_number(value: object) -> str:
 
 def _is_flat(facts: TextFacts) -> bool:
     """Whether the text has one object per line and no list or escape, without looking at its lines."""
-    return facts.counts == (facts.lines,) and not facts.has_lists and not facts.has_escapes
+    return facts.counts[0] == facts.lines and not facts.has_lists and not facts.has_escapes
 
 
 def _check_nesting(file: str, objects: Sequence[dict[str, Any]], columns: Columns) -> None:

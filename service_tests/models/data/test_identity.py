@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,3 +82,18 @@ def test_event_ids_decide_where_a_file_has_them(tmp_path: Path) -> None:
         ("v", "i", "x"),
         ("u", "i", None),
     ]
+
+
+@pytest.mark.parametrize(
+    "last",
+    ['{"user_id":"u","item_id":"i0","event_id":"x","timestamp":0}', '{"user_id":"u","item_id":"i0","event_id":"x"}'],
+)
+def test_event_id_of_a_late_line_is_read(tmp_path: Path, last: str) -> None:
+    """Also where the number of keys is that of a log without event ids."""
+    lines = [f'{{"user_id":"u","item_id":"i{n}","timestamp":{n}}}' for n in range(100)]
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join([*lines, last, '{"user_id":"u","item_id":"j","event_id":"x","timestamp":5}'])
+    )
+    events = read_interactions([tmp_path / "a.jsonl"]).events
+    assert events["event_id"].null_count() == 100
+    assert events.height == 101
