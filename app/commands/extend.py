@@ -73,7 +73,7 @@ def run(arguments: ExtendOptions) -> int:
 
 def _list_histories(events: pl.DataFrame, catalogue: Catalogue) -> list[History]:
     dataset = encode(events, catalogue)
-    return [dataset.history(user) for user in range(dataset.num_users)]
+    return [dataset.known_history(user) for user in range(dataset.num_users)]
 
 
 def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions) -> dict[str, Any]:

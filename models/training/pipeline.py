@@ -9,7 +9,7 @@ from models.artifact import MANIFEST, save_artifact
 from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
-from models.data.splits import make_cases, select_training_histories
+from models.data.splits import select_training_histories
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
@@ -68,7 +68,7 @@ def train_artifact(
     started_at = context.clock()
     trained_config = dataclasses.replace(config, transitions=0)  # the memory takes no part in the training itself
     model, curve, best = train_model(dataset, trained_config, plan.options, training_context)
-    if config.transitions and len(make_cases(dataset, "valid")):
+    if config.transitions:
         add_transitions(model, dataset, config.transitions, options, context)
     # All stages are trained; the weights do not change from here on.
     predictor = make_test_predictor(model, context)

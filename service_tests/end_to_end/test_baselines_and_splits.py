@@ -93,7 +93,7 @@ def test_targets_outside_the_catalogue_are_missed_and_reported(tmp_path: Path, c
     assert result["unknown_targets"] == 6
     assert result["segments"]["new items"] == {"cases": 6, "ndcg@10": 0.0, "hr@10": 0.0}
     assert run("evaluate", out, log) == 0
-    assert "6 targets are not in the catalogue and count as misses" in capsys.readouterr().err
+    assert "6 of 60 targets are not in the catalogue and count as misses" in capsys.readouterr().err
 
 
 def test_split_by_time_needs_real_times_and_an_artifact_trained_so(tmp_path: Path, capsys: Capture) -> None:

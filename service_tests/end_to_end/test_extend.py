@@ -73,8 +73,8 @@ def test_recount_adds_followers_of_new_events_and_keeps_everything_else(tmp_path
     """In the newer log i17 follows every i3 of 40 users, which it never did before; an unseen item stays out."""
     log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "recounted"
     assert main(["train", str(log), "--out", str(model), *SMALL]) == 0
-    later = [(f"v{user}", item, 1_800_000_000 + at) for user in range(40) for at, item in enumerate(("i3", "i17"))]
-    newer = write_log(tmp_path / "newer.csv", [*ROWS, *later, ("v0", "unseen", 1_900_000_000)])
+    later = [(f"v{user}", item, 1_750_000_000 + at) for user in range(40) for at, item in enumerate(("i3", "i17"))]
+    newer = write_log(tmp_path / "newer.csv", [*ROWS, *later, ("v0", "unseen", 1_760_000_000)])
     assert main(["extend", str(model), str(newer), "--recount", "--no-new-items", "--out", str(out)]) == 0
     before, after = load_artifact(model, device="cpu"), load_artifact(out, device="cpu")
     assert after.catalogue.item_ids == before.catalogue.item_ids
@@ -97,7 +97,7 @@ def test_recount_adds_followers_of_new_events_and_keeps_everything_else(tmp_path
 def test_recount_gives_new_items_followers(tmp_path: Path) -> None:
     log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "extended"
     assert main(["train", str(log), "--out", str(model), *SMALL]) == 0
-    newer = write_log(tmp_path / "newer.csv", [*ROWS, ("v", "new", 1_800_000_000), ("v", "i3", 1_800_000_001)])
+    newer = write_log(tmp_path / "newer.csv", [*ROWS, ("v", "new", 1_750_000_000), ("v", "i3", 1_750_000_001)])
     assert main(["extend", str(model), str(newer), "--recount", "--out", str(out)]) == 0
     extended = load_artifact(out, device="cpu")
     assert list_followers(extended, extended.catalogue.num_items) == [extended.catalogue.find_index("i3")]
