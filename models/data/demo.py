@@ -52,7 +52,7 @@ DEMO_USERS: dict[str, str] = {
     "gus": "tries the first part of everything and never continues",
 }
 
-HANDWRITTEN_START_MS = 1_775_066_400_000  # 2026-04-01 18:00 UTC, followed by one event per day
+HANDWRITTEN_START_MS = 1_743_530_400_000  # 2025-04-01 18:00 UTC, followed by one event per day
 DAY_MS = 24 * 3600 * 1000
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 BLOCK_USERS = 20_000
 BLOCK_EVENTS = 500_000  # expected events, if histories are long
 BLOCK_REMEMBERED = 4_000_000  # remembered items of all users of a block
-EPOCH_MS = 1_767_225_600_000  # 2026-01-01 UTC
+EPOCH_MS = 1_735_689_600_000  # 2025-01-01 UTC: readers reject times in the future
 SPAN_MS = 90 * 24 * 3600 * 1000
 MEAN_GAP_MS = 6 * 3600 * 1000
 MAX_REDRAWS = 4

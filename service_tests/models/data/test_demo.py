@@ -19,7 +19,7 @@ from models.data.demo import (
 from models.data.interactions import read_interactions
 from models.data.items import ITEM_SCHEMA, read_items
 
-SPRING_2026_ENDS_MS = 1_782_000_000_000
+SPRING_2025_ENDS_MS = 1_750_464_000_000
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,8 @@ def test_users_have_no_repeated_items_or_equal_times(log: pl.DataFrame) -> None:
     assert (log.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() > 0).all()
 
 
-def test_all_events_are_in_the_first_half_of_2026(log: pl.DataFrame) -> None:
-    assert log["timestamp"].is_between(1_767_225_600_000, SPRING_2026_ENDS_MS).all()
+def test_all_events_are_in_the_first_half_of_2025(log: pl.DataFrame) -> None:
+    assert log["timestamp"].is_between(1_735_689_600_000, SPRING_2025_ENDS_MS).all()
 
 
 def test_next_part_follows_as_often_as_configured(log: pl.DataFrame) -> None:
