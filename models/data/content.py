@@ -3,6 +3,7 @@
 import glob
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ Content = Path | bytes
 MAGIC: dict[Compression, bytes] = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK\x03\x04"}
 BYTE_ORDER_MARK = "\ufeff"
 BLOCK_BYTES = 1 << 20
+_SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\"?sep=.\"?\r?\n")
+"""First line by which spreadsheets state the separator; the separator is found without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,14 @@ def open_content(file: DataFile, encoding: str | None = None) -> Content:
     if actual != UTF_8:
         content = content.read_bytes() if isinstance(content, Path) else content
         content = decode_to_utf_8(str(file), content, actual)
-    if b"\r" in start and b"\n" not in start:  # line ends of old Macs
+        start = content[:SAMPLE_BYTES]
+    is_old = b"\r" in start and b"\n" not in start  # line ends of old Macs
+    separator_line = _SEPARATOR_LINE.match(start)
+    if is_old or separator_line:
         content = content.read_bytes() if isinstance(content, Path) else content
-        content = content.replace(b"\r", b"\n") if b"\n" not in content else content
+        content = content.replace(b"\r", b"\n") if is_old and b"\n" not in content else content
+        content = content[separator_line.end() :] if separator_line else content
+        content = b"\n" * bool(separator_line) + content  # a blank line, so that line numbers stay
     return content
 
 

@@ -26,7 +26,7 @@ DATE_DIGITS = "the digits of a date, not a Unix time; write it as 2023-11-14 or 
 
 ISO_TIME = (
     r"^(?<date>[0-9]{4}[-/][0-9]{2}[-/][0-9]{2})"
-    r"(?:[Tt ](?<time>[0-9]{2}:[0-9]{2})(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]+))?)?"
+    r"(?:[Tt ](?<time>[0-9]{1,2}:[0-9]{2})(?::(?<second>[0-9]{2})(?:[.,](?<fraction>[0-9]+))?)?"
     r"(?: ?(?:(?<zulu>[Zz]|UTC)|(?<sign>[+-])(?<hours>[01][0-9]|2[0-3])(?::?(?<minutes>[0-5][0-9]))?))?)?$"
 )
 

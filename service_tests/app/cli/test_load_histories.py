@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.cli.load_histories import BATCH_EVENTS, load_events, split_by_user
@@ -68,17 +69,44 @@ def test_equal_times_keep_the_order_of_the_log_across_parallel_batches(url: str)
         assert [event.item_id for event in histories[user]] == items
 
 
-def test_store_and_training_agree_on_identity_and_order(url: str, tmp_path: Path) -> None:
-    rows = ["u,a,20,,view", "u,b,10,,", "u,a,20,,buy", "u,c,20,x,", "u,d,30,x,", "v,a,20,x,", "u,e,20,,", "u,a,21,,"]
-    (tmp_path / "a.csv").write_text("\n".join(["user_id,item_id,timestamp,event_id,type", *rows, rows[0], rows[3]]))
+events_of_users = st.lists(
+    st.tuples(
+        st.sampled_from("uv"),
+        st.sampled_from("abc"),
+        st.integers(0, 3),
+        st.sampled_from([None, None, "x", "y"]),
+        st.sampled_from([None, "view", "buy"]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=events_of_users)
+def test_store_and_training_agree_on_identity_and_order(
+    url: str, tmp_path: Path, rows: list[tuple[str, str, int, str | None, str | None]]
+) -> None:
+    prefix = uuid4().hex
+    schema = {
+        "user_id": pl.String,
+        "item_id": pl.String,
+        "timestamp": pl.Int64,
+        "event_id": pl.String,
+        "type": pl.String,
+    }
+    named = [(prefix + user, *row) for user, *row in rows]
+    pl.DataFrame(named, schema=schema, orient="row").write_csv(tmp_path / "a.csv")
     log = read_interactions([tmp_path / "a.csv"])
     statuses = asyncio.run(load_events(url, Settings(), log.events))
     assert statuses == {"stored": log.events.height}, "the log has no duplicates left"
     histories = asyncio.run(read_histories(url))
-    expected = sort_events(log.events)
-    assert [
-        (event.item_id, event.timestamp_ms, event.type) for user in sorted(histories) for event in histories[user]
-    ] == (expected.select("item_id", "timestamp", "type").rows())
+    for (user,), expected in sort_events(log.events).group_by("user_id"):
+        stored_events = [(event.item_id, event.timestamp_ms) for event in histories[str(user)]]
+        assert stored_events == expected.select("item_id", "timestamp").rows()
+        dataset = prepare_dataset(log.events)
+        indices = dataset.history(dataset.user_ids.index(str(user))).tolist()
+        assert [dataset.catalogue.item_id(index) for index in indices] == [item for item, _ in stored_events]
 
 
 def test_dump_and_load_preserve_every_field(

@@ -190,6 +190,14 @@ def test_zip_with_one_data_file_is_read_and_others_are_refused(tmp_path: Path) -
         read_interactions([tmp_path / "two.zip"])
 
 
+@pytest.mark.parametrize("line", ["sep=;\r\n", "\ufeffsep=;\n", '"sep=;"\n'])
+def test_line_of_a_spreadsheet_about_its_separator_is_skipped(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.csv").write_text(line + format_rows(";") + "c;;1\n")
+    log = read_interactions([tmp_path / "a.csv"])
+    assert log.events.rows() == EVENTS
+    assert [row.line for row in log.report.examples] == [6]
+
+
 def test_old_line_ends_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv", format_rows(",").replace("\n", "\r")) == EVENTS
 
