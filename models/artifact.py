@@ -157,13 +157,13 @@ def load_artifact(folder: Path, *, device: str = "auto", native: bool = True) ->
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise ArtifactError(f"{folder} holds no artifact: {MANIFEST} is missing")
+        raise ArtifactError(f"{folder} holds no artifact: {MANIFEST} is missing; name a folder that nextup train wrote")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text())
         format_version, files = manifest["format"], dict(manifest["files"])
         str(manifest["version"] + manifest["preset"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error!r}") from error
+        raise ArtifactError(f"{path} is damaged: {error}; copy or export the artifact again") from error
     if format_version != FORMAT_VERSION:
         raise ArtifactError(f"{path} has format {format_version}; this version of nextup reads format {FORMAT_VERSION}")
     for name in REQUIRED_FILES:
@@ -171,9 +171,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             raise ArtifactError(f"{path} does not list {name}; export the artifact again")
     for name in (*REQUIRED_FILES, *({INDEX} & files.keys())):
         if not (folder / name).is_file():
-            raise ArtifactError(f"{folder / name} is missing")
+            raise ArtifactError(f"{folder / name} is missing; copy or export the artifact again")
         if describe_file(folder / name) != files[name]:
-            raise ArtifactError(f"{folder / name} does not match the manifest (size or sha256 differ)")
+            raise ArtifactError(f"{folder / name} does not match the manifest (size or sha256 differ); copy it again")
     return manifest
 
 
