@@ -77,7 +77,6 @@ def find_words(name: str, folder: Path) -> list[str]:
         "similar": ["i1", "--artifact", artifact],
         "vectors": [artifact, log, "--out", f"{out}.parquet"],
         "items": [artifact],
-        "inspect": [log],
         "demo": ["--out", out],
         "bench accuracy": ["--data", f"x={log}", "--presets", "popular", "--out", out],
         "bench baselines": ["--data", f"x={log}"],

@@ -49,7 +49,6 @@ def test_no_command_prints_a_secret_of_its_environment(tmp_path: Path) -> None:
         "vectors": [str(artifact), "--out", str(tmp_path / "vectors.parquet")],
         "items": [str(artifact)],
         "demo": ["--out", str(tmp_path / "demo")],
-        "inspect": [str(log)],
     }
     assert set(commands) == set(COMMANDS) - {"serve"}, "add the command here"
     variables = {
