@@ -31,6 +31,7 @@ class HealthMonitor:
         self._engine = engine
         self.draining = False
         self.store_problem: str | None = NOT_POLLED
+        self._usage_failed = False
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -54,11 +55,6 @@ class HealthMonitor:
         self.update_gauges()
         try:
             await self._store.ping()
-            usage = await self._store.read_usage()
-            STORE_MEMORY.set(usage.memory_bytes)
-            STORE_STARTUP_MEMORY.set(usage.startup_bytes)
-            STORE_MEMORY_LIMIT.set(usage.limit_bytes)
-            STORE_KEYS.set(usage.keys)
         except StoreUnavailable as error:
             if self.store_problem is None:  # one log line per outage, not one per request
                 log.warning("Redis stopped answering: %s", error.detail)
@@ -69,3 +65,19 @@ class HealthMonitor:
                 log.warning("Redis answers again")
             self.store_problem = None
             STORE_UP.set(1)
+            await self._read_usage()
+
+    async def _read_usage(self) -> None:
+        """Refresh the gauges of the store. Histories do not need INFO, so a user without it is no outage."""
+        try:
+            usage = await self._store.read_usage()
+        except StoreUnavailable as error:
+            if not self._usage_failed:
+                log.warning("the memory of Redis cannot be read, and its metrics stay as they are: %s", error.detail)
+            self._usage_failed = True
+            return
+        self._usage_failed = False
+        STORE_MEMORY.set(usage.memory_bytes)
+        STORE_STARTUP_MEMORY.set(usage.startup_bytes)
+        STORE_MEMORY_LIMIT.set(usage.limit_bytes)
+        STORE_KEYS.set(usage.keys)

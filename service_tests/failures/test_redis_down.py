@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from app.stores.redis.embedded import EmbeddedRedis
 
@@ -44,3 +45,21 @@ async def test_service_survives_an_outage_of_redis(service_with: Callable[..., A
             assert (await service.http.get("/readyz")).status_code == 200
     finally:
         redis.stop()
+
+
+async def test_redis_user_without_info_is_ready(
+    service_with: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedRedis.start(tmp_path / "redis") as redis:
+        with Redis.from_url(redis.url) as admin:
+            admin.execute_command("ACL SETUSER shop on >pw ~* +@all -info")
+        url = redis.url.replace("unix://", "unix://shop:pw@", 1)
+        async with service_with(redis_url=url) as service:
+            for _ in range(2):
+                await service.state["health_monitor"].poll()
+            assert (await service.http.get("/readyz")).status_code == 200
+            assert await service.read_metric("nextup_store_up") == 1
+            await service.post_events("u", "i7")
+            assert (await service.recommend(user_id="u"))["served_by"] == "model"
+    lines = [record.getMessage() for record in caplog.records if record.name == "nextup"]
+    assert len([line for line in lines if "the memory of Redis cannot be read" in line]) == 1
