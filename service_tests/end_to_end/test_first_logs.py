@@ -100,6 +100,7 @@ def test_inspect_reads_a_shop_export_and_prints_the_line_that_trains_on_it(
     words = [str(tmp_path / "orders.csv"), "--columns", columns, "--items", str(tmp_path / "products.csv")]
     result, errors = run(["inspect", *words], capsys)
     assert result["funnel"]["events"] == 120
+    assert f"--columns '{columns}'" in result["train"]
     assert "note: times without an offset are read as UTC" in errors
     assert "describes 7 of 7 items of the log" in errors
     trained, errors = run(["train", *words, "--out", str(tmp_path / "model"), "--preset", "popular"], capsys)

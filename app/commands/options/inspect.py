@@ -14,4 +14,4 @@ class InspectOptions(LogOptions):
 
     EXAMPLES = ("nextup inspect orders.csv", "nextup inspect orders.csv --items products.csv")
 
-    items: Annotated[Path | None, Option("titles and categories of items", metavar="FILE")] = None
+    items: Annotated[Path | None, Option("titles and categories of items", metavar="FILE", place="input_file")] = None
