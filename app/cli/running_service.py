@@ -60,6 +60,8 @@ class RunningService:
             raise ValueError(
                 f"{self.name} does not list models as a nextup service does{detail}; check --url"
             ) from None
+        if "repository" in content and content["repository"] is None:
+            raise ValueError(f"{self.name} accepts versions only from keys with the scope admin; pass another --key")
         return Path(folder) if (folder := content.get("repository")) else None
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ PUBLIC_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz", "/docs", "/redoc
 PUBLIC_FOLDERS = ("/docs/", "/redoc/")
 """Scripts and styles of the documentation pages."""
 METRICS_PATH = "/metrics"
+ADMIN = "nextup.admin"
+"""Entry of the ASGI scope: whether the key of a request has the scope admin."""
 _BEARER = "bearer "
 
 
@@ -60,10 +62,16 @@ class AuthMiddleware:
         required = get_required_scope(scope["method"], path)
         if not key.allows(required):
             raise Forbidden(f"API key {key.name!r} lacks scope {required!r}")
+        scope[ADMIN] = key.allows("admin")
         if (wait_s := self._keys.take_token(key)) > 0:
             REJECTED.labels("rate").inc()
             detail = f"API key {key.name!r} exceeds its rate limit of {key.rate:g} requests per second"
             raise TooManyRequests(detail, retry_after_s=wait_s)
+
+
+def is_admin(request: Request) -> bool:
+    """Whether the caller may administrate: by its key, or because the service has no keys."""
+    return bool(request.scope.get(ADMIN, True))
 
 
 def get_required_scope(method: str, path: str) -> str:

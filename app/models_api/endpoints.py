@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from app.errors import ModelUnavailable
+from app.http.auth import is_admin
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.http.routing import WholePathRoute
@@ -18,11 +19,12 @@ from app.models_api.schemas import Activation, Version, Versions
 router = APIRouter(tags=["models"], route_class=WholePathRoute)
 EngineDependency = Annotated[Engine, Depends(get_state("engine"))]
 Repository = Annotated[ModelRepository, Depends(get_state("repository"))]
+IsAdmin = Annotated[bool, Depends(is_admin)]
 Activator = Annotated[ModelActivator, Depends(get_state("activator"))]
 
 
 @router.get("/models", operation_id="list_models", responses=declare_errors(503))
-async def models(engine: EngineDependency, repository: Repository) -> Versions:
+async def models(engine: EngineDependency, repository: Repository, admin: IsAdmin) -> Versions:
     """List all versions of the repository, oldest first, and the one that serves.
 
     During an activation, workers switch one after another.
@@ -36,7 +38,7 @@ async def models(engine: EngineDependency, repository: Repository) -> Versions:
         models=sorted(versions, key=lambda version: version.created),
         active=servable.version,
         target_version=target or servable.version,
-        repository=str(repository.path.absolute()),
+        repository=str(repository.path.absolute()) if admin else None,
     )
 
 

@@ -55,7 +55,8 @@ class Versions(BaseModel):
     active: str = Field(description="version that serves in the worker that answered")
     target_version: str = Field(description="desired version; workers converge to it unless it fails to load")
     repository: str | None = Field(
-        default=None, description="folder of the versions on the service's machine; `nextup publish` copies into it"
+        default=None,
+        description="folder of the versions on the service's machine; null unless the key has the scope admin",
     )
 
 

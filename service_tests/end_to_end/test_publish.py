@@ -140,12 +140,14 @@ def test_version_is_copied_to_the_folder_that_the_running_service_names(tmp_path
     first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
     second = read_artifact_version(other)
-    key = run_and_parse(data, "key", "ops", "admin")
-    with run_service(data, "--artifact", str(repository), NEXTUP_API_KEYS=str(key["entry"])) as service:
+    key, reader = run_and_parse(data, "key", "ops", "admin"), run_and_parse(data, "key", "shop", "read")
+    entries = f"{key['entry']},{reader['entry']}"
+    with run_service(data, "--artifact", str(repository), NEXTUP_API_KEYS=entries) as service:
         publish = ["publish", str(other), "--url", service.url]
         for options, message in (
             ([], "refused to list its models: no API key"),
             (["--key", "s3cret"], "refused to list its models: unknown API key"),
+            (["--key", reader["key"]], "only from keys with the scope admin"),
             (["--key", key["key"], "--into", str(elsewhere)], f"serves {repository}, not --into {elsewhere}"),
         ):
             refused = run_nextup(data, *publish, *options)

@@ -65,6 +65,15 @@ async def test_call_requires_key_with_its_scope(
             assert f"lacks scope '{scope}'" in response.json()["detail"]
 
 
+async def test_only_callers_that_may_activate_learn_the_folder_of_the_versions(
+    guarded: Service, service: Service, settings: Settings
+) -> None:
+    for token, folder in ((READ, None), (ADMIN, str(settings.artifact))):
+        response = await guarded.http.get("/models", headers=build_bearer(token))
+        assert response.json()["repository"] == folder
+    assert (await service.http.get("/models")).json()["repository"] == str(settings.artifact), "without any keys"
+
+
 async def test_health_stays_open_and_metrics_require_their_own_key(guarded: Service) -> None:
     for path in ("/livez", "/readyz", "/healthz", "/", "/docs", "/openapi.json"):
         assert path in PUBLIC_PATHS
