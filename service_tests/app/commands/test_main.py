@@ -135,7 +135,8 @@ def test_options_may_stand_between_arguments() -> None:
         (
             ["bench", "score", "--forms", "code"],
             1,
-            "--forms takes values separated by commas, and each must be one of full, codes, adaptive (got 'code'); "
+            "--forms takes values separated by commas, and each must be one of full, codes, byte-codes, adaptive "
+            "(got 'code'); "
             "did you mean 'codes'?",
         ),
         ([*TRAIN, "--split-at", "noon"], 1, "--split-at must be Unix seconds or RFC 3339 (got 'noon')"),

@@ -36,7 +36,8 @@ def test_every_scorer_of_a_form_has_a_row(capsys: pytest.CaptureFixture[str]) ->
         (["--batches", "0"], "--batches takes values separated by commas, and each must be at least 1 (got 0)"),
         (
             ["--forms", "full,magic"],
-            "--forms takes values separated by commas, and each must be one of full, codes, adaptive (got 'magic')",
+            "--forms takes values separated by commas, and each must be one of full, codes, byte-codes, adaptive "
+            "(got 'magic')",
         ),
         (["--rounds", "0"], "--rounds must be at least 1 (got 0)"),
     ],
