@@ -36,6 +36,8 @@ class TextFacts:
     has_lists: bool
     has_escapes: bool
     """Whether there is a backslash."""
+    has_points: bool
+    is_ascii: bool
     last_byte: bytes
     counts: tuple[int, ...]
 
@@ -138,7 +140,8 @@ def scan_text(content: Content, patterns: Sequence[bytes] = ()) -> TextFacts:
     A pattern of two bytes is also found across blocks.
     """
     lines, returns, pairs, last, has_quotes = 0, 0, 0, b"", False
-    has_lists = has_escapes = False
+    has_lists = has_escapes = has_points = False
+    is_ascii = True
     counts = [0] * len(patterns)
     with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
         while block := stream.read(BLOCK_BYTES):
@@ -149,11 +152,15 @@ def scan_text(content: Content, patterns: Sequence[bytes] = ()) -> TextFacts:
                 pairs += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
             for number, pattern in enumerate(patterns):
                 counts[number] += block.count(pattern) + (len(pattern) == 2 and last + block[:1] == pattern)
+            has_points = has_points or b"." in block
+            is_ascii = is_ascii and block.isascii()
             has_lists = has_lists or b"[" in block
             has_escapes = has_escapes or b"\\" in block
             last = block[-1:]
     num_lines = lines + (last not in (b"", b"\n"))
-    return TextFacts(num_lines, has_quotes, returns != pairs, has_lists, has_escapes, last, tuple(counts))
+    return TextFacts(
+        num_lines, has_quotes, returns != pairs, has_lists, has_escapes, has_points, is_ascii, last, tuple(counts)
+    )
 
 
 def contains_bytes(content: Content, searched: bytes) -> bool:

@@ -17,18 +17,22 @@ from models.data.text_rows import RowFault, is_time_text, parse_rows
 CHUNK_ROWS = 100_000
 
 
-def read_delimited(content: Content, layout: TextLayout, names: dict[str, str]) -> pl.DataFrame:
+def read_delimited(
+    content: Content, layout: TextLayout, names: dict[str, str], facts: TextFacts | None = None
+) -> pl.DataFrame:
     """Return a String column per entry of `names` (column by result name), `line` from 1 and `fault`.
 
     `fault` is the reason why a row cannot be parsed, else null.
     """
-    frame = read_delimited_fast(content, layout, names)
+    frame = read_delimited_fast(content, layout, names, facts)
     return read_delimited_by_line(content, layout, names) if frame is None else frame
 
 
-def read_delimited_fast(content: Content, layout: TextLayout, names: dict[str, str]) -> pl.DataFrame | None:
+def read_delimited_fast(
+    content: Content, layout: TextLayout, names: dict[str, str], facts: TextFacts | None = None
+) -> pl.DataFrame | None:
     """None unless every line is a row with all cells."""
-    facts = scan_text(content)
+    facts = facts or scan_text(content)
     has_quotes = layout.is_quoted and facts.has_quotes
     starts_blank = not next(read_lines(content)).strip("\r\n")
     # polars overlooks an additional empty cell at the end of the text.

@@ -18,12 +18,9 @@ def is_id_type(dtype: pl.DataType) -> bool:
     return dtype.is_integer() or dtype.is_float() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
 
 
-def convert_ids(values: pl.Series, *, has_types: bool) -> pl.Series:
-    """Convert ids to String; `has_types` is False for delimited text, where `5.0` is the number 5."""
-    values = values.cast(pl.String)
-    if not has_types and values.str.ends_with(".0").any():
-        return values.str.replace(FLOAT_ID, "$1")
-    return values
+def convert_ids(values: pl.Series) -> pl.Series:
+    """Convert ids of delimited text, where `5.0` is the number 5."""
+    return values.str.replace(FLOAT_ID, "$1") if values.str.ends_with(".0").any() else values
 
 
 def convert_float_ids(values: pl.Series) -> pl.Series:
@@ -41,7 +38,7 @@ def find_float_id_faults(name: str) -> pl.Expr:
     return pl.when(~is_whole).then(pl.concat_str(pl.lit(f"{name} '"), x, pl.lit("' is not a whole number")))
 
 
-def has_sound_ids(values: pl.Series) -> bool:
+def has_sound_ids(values: pl.Series, *, is_ascii: bool = False) -> bool:
     """Whether all ids of a String column are certainly valid; cheaper than `find_id_faults`."""
     if values.is_empty() or values.null_count():
         return False
@@ -49,8 +46,7 @@ def has_sound_ids(values: pl.Series) -> bool:
     shortest, longest, total = sizes.min(), sizes.max(), sizes.sum()
     if not shortest or not isinstance(longest, int) or longest > MAX_ID_CHARS:
         return False
-    is_ascii = total == values.str.len_chars().sum()
-    return is_ascii or not values.str.contains(REPLACEMENT, literal=True).any()
+    return is_ascii or total == values.str.len_chars().sum() or not values.str.contains(REPLACEMENT, literal=True).any()
 
 
 def find_id_faults(name: str) -> pl.Expr:

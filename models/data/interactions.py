@@ -16,7 +16,7 @@ import polars as pl
 
 from models.data.bad_rows import MAX_EXAMPLES, BadInput, BadRow, ReadReport
 from models.data.columns import ROLES, Columns, parse_columns
-from models.data.content import open_content
+from models.data.content import open_content, scan_text
 from models.data.delimited import read_delimited
 from models.data.fields import convert_float_ids, convert_ids, find_float_id_faults, is_id_type
 from models.data.formats import DataFile, find_files
@@ -59,12 +59,14 @@ class RawRows:
     """Rows of a file before their values are checked.
 
     `frame` has `user_id` and `item_id` String, `timestamp` in its original type, `line` (from 1, in Parquet the row
-    number) and `fault` (not null for a row that cannot be parsed). `options` are those of the file's format.
+    number) and `fault` (not null for a row that cannot be parsed). `options` are those of the file's format. `is_ascii`
+    is True if no id can have a character that replaces an invalid one.
     """
 
     frame: pl.DataFrame
     options: ReadOptions
     notes: tuple[str, ...] = ()
+    is_ascii: bool = False
 
 
 def read_interactions(
@@ -90,7 +92,9 @@ def read_interactions(
     num_rows = 0
     for file in files:
         raw = read_rows(file, options)
-        checked = check_rows(str(file), raw.frame, raw.options, first_rank=num_rows, now_ms=now_ms)
+        checked = check_rows(
+            str(file), raw.frame, raw.options, first_rank=num_rows, now_ms=now_ms, is_ascii=raw.is_ascii
+        )
         examples.extend(
             BadRow(str(file), line, reason) for line, reason in checked.list_examples(MAX_EXAMPLES - len(examples))
         )
@@ -129,9 +133,11 @@ def read_rows(file: DataFile, options: ReadOptions) -> RawRows:
     needs_time = not options.file_order
     hint = describe_rename(columns, layout.header, layout.separator, needs_time=needs_time)
     names = columns.find(str(file), layout.header, needs_time=needs_time, hint=hint)
-    frame = read_delimited(content, layout, {ROLES[role]: name for role, name in names.items()})
-    ids = [convert_ids(frame[name], has_types=False).alias(name) for name in ("user_id", "item_id")]
-    return RawRows(frame.with_columns(ids), options, layout.describe(file))
+    facts = scan_text(content)
+    frame = read_delimited(content, layout, {ROLES[role]: name for role, name in names.items()}, facts)
+    if facts.has_points:  # only then an id can be a number with a fraction
+        frame = frame.with_columns(convert_ids(frame[name]).alias(name) for name in ("user_id", "item_id"))
+    return RawRows(frame, options, layout.describe(file), facts.is_ascii)
 
 
 def _read_parquet(file: DataFile, options: ReadOptions) -> RawRows:

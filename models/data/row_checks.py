@@ -46,8 +46,19 @@ class CheckedRows:
         return dict(self.bad_rows.group_by(kind).len().iter_rows())
 
 
-def check_rows(file: str, rows: pl.DataFrame, options: ReadOptions, *, first_rank: int, now_ms: int) -> CheckedRows:
-    """Check the rows of a file; with a log in file order, ranks from `first_rank` are the times."""
+def check_rows(
+    file: str,
+    rows: pl.DataFrame,
+    options: ReadOptions,
+    *,
+    first_rank: int,
+    now_ms: int,
+    is_ascii: bool = False,
+) -> CheckedRows:
+    """Check the rows of a file; with a log in file order, ranks from `first_rank` are the times.
+
+    `is_ascii` states that all text is ASCII, which saves a check.
+    """
     notes: tuple[str, ...] = ()
     if options.file_order:
         ranks = pl.int_range(first_rank, first_rank + rows.height, dtype=pl.Int64, eager=True)
@@ -59,7 +70,7 @@ def check_rows(file: str, rows: pl.DataFrame, options: ReadOptions, *, first_ran
     texts = [name for name in TEXTS if name in rows.columns]
     rows = rows.with_columns(pl.col(name).replace("", None) for name in texts)
     columns = [*IDS, *texts]
-    if _is_sound(rows, times, texts, now_ms):
+    if _is_sound(rows, times, texts, now_ms, is_ascii=is_ascii):
         return CheckedRows(rows.select(*IDS, times.alias("timestamp"), *texts), _make_bad_rows(rows), notes)
     value = rows["timestamp"].cast(pl.String)
     latest = now_ms + MAX_FUTURE_MS
@@ -95,7 +106,7 @@ def _parse_times(file: str, rows: pl.DataFrame, options: ReadOptions) -> ParsedT
     return ParsedTimes(parsed.milliseconds + offsets.fill_null(0), (*parsed.conventions, OFFSETS.format(repr(name))))
 
 
-def _is_sound(rows: pl.DataFrame, times: pl.Series, texts: list[str], now_ms: int) -> bool:
+def _is_sound(rows: pl.DataFrame, times: pl.Series, texts: list[str], now_ms: int, *, is_ascii: bool) -> bool:
     """Whether all rows are certainly valid; cheaper than the reasons."""
     if rows.is_empty() or rows["fault"].null_count() < len(rows) or times.null_count():
         return False
@@ -103,7 +114,7 @@ def _is_sound(rows: pl.DataFrame, times: pl.Series, texts: list[str], now_ms: in
     if (
         not isinstance(latest, int)
         or latest > now_ms + MAX_FUTURE_MS
-        or not all(has_sound_ids(rows[name]) for name in IDS)
+        or not all(has_sound_ids(rows[name], is_ascii=is_ascii) for name in IDS)
     ):
         return False
     if not texts:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from models.data.bad_rows import BadInput
 from models.data.columns import Columns
 from models.data.interactions import read_interactions
+from models.event_times import is_date_in_digits
 from service_tests.models.data.log_texts import KINDS, TEXT_KINDS, Event, compress, format_log, write_log
 
 IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd\0\r"), min_size=1, max_size=128)
 PLAIN_IDS = st.text("aé,|7 '☃", min_size=1, max_size=6)
-EVENTS = st.lists(
-    st.tuples(IDS | PLAIN_IDS, IDS | PLAIN_IDS, st.integers(0, 1_700_000_000)), min_size=1, max_size=12, unique=True
-)
+TIMES = st.integers(0, 1_700_000_000).filter(lambda number: not is_date_in_digits(number))
+EVENTS = st.lists(st.tuples(IDS | PLAIN_IDS, IDS | PLAIN_IDS, TIMES), min_size=1, max_size=12, unique=True)
 MALFORMED = {".csv": b'"a"b,c,1\n', ".tsv": b'"a"b\tc\t1\n', ".jsonl": b'{"user_id":\n'}
 
 SMALL: list[Event] = [("007", "b", 5), ("1", "a", 3), ("007", "a", 5), ("1", "b", 3)]
