@@ -19,7 +19,13 @@ def run(arguments: BenchScoreOptions) -> int:
         for items in arguments.items:
             for form in arguments.forms:
                 timings += measure_scorers(
-                    form, items, arguments.batches, arguments.rounds, arguments.dim, approximate=arguments.approximate
+                    form,
+                    items,
+                    arguments.batches,
+                    arguments.rounds,
+                    arguments.dim,
+                    approximate=arguments.approximate,
+                    transitions=arguments.transitions,
                 )
                 bar.advance(note=f"{form} {items:,}")
     text = format_scoring_table(timings)

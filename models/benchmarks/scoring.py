@@ -4,6 +4,8 @@ Hidden vectors and item vectors are normal. That is the worst case for approxima
 no neighborhoods, so for it items are drawn around √items centers and queries close to items.
 """
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +23,12 @@ from models.embeddings.codes import CodesEmbedding
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, make_approximate_scorer
 from models.scorers.ann.ivf import has_faiss
-from models.scorers.base import Scorer
+from models.scorers.base import Scorer, TopK
 from models.scorers.filter import Indices, ItemFilter
-from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers, time_batch
+from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers
+from models.scorers.transition_ranking import TransitionRanking
 from models.text_table import format_number, format_text_table
+from models.transitions.memory import LOOKBACK, TransitionMemory
 
 FORMS: dict[str, tuple[Part, str]] = {  # embedding and head
     "full": (Part("full"), "tied"),
@@ -56,11 +60,18 @@ class ScorerTiming:
 
 @torch.inference_mode()
 def measure_scorers(
-    form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool
+    form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool, transitions: int = 0
 ) -> list[ScorerTiming]:
-    """Time every scorer that supports the form at every batch size; histories exclude `NUM_EXCLUDED` items each."""
+    """Time every scorer that supports the form at every batch size; histories exclude `NUM_EXCLUDED` items each.
+
+    With `transitions` followers per item, each scorer is also timed with a random transition memory.
+    """
     model = build_random_model(form, items, dim)
-    scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
+    plain_scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
+    scorers: list[BenchmarkScorer] = [*plain_scorers]
+    if transitions:
+        ranking = make_random_ranking(model, transitions)
+        scorers += [ScorerWithMemory(scorer, ranking) for scorer in plain_scorers]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
     timings = _time_scorers(form, model, scorers, queries, rounds)
     if approximate and form != "adaptive" and has_faiss():
@@ -68,6 +79,43 @@ def measure_scorers(
         if (scorer := _build_approximate_scorer(model, near)) is not None:
             timings += _time_scorers(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
     return timings
+
+
+class ScorerWithMemory:
+    """A scorer followed by the candidates of a transition memory, whose rows count as its additional bytes."""
+
+    def __init__(self, scorer: Scorer, ranking: TransitionRanking) -> None:
+        self._scorer, self._ranking = scorer, ranking
+        self.name = f"{scorer.name} + memory"
+        self.nbytes = scorer.nbytes + ranking.nbytes
+
+    def describe(self) -> dict[str, str | bool | int | float]:
+        return self._scorer.describe()
+
+    def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        top = self._scorer.find_top_k(hidden, k, item_filter)
+        histories = item_filter.excluded
+        assert histories is not None
+        return self._ranking.rerank(top, histories, hidden, item_filter)
+
+
+BenchmarkScorer = Scorer | ScorerWithMemory
+
+
+def make_random_ranking(model: SequentialRecommender, num_followers: int) -> TransitionRanking:
+    """Random followers with falling probabilities, and weights as of a trained `blossom`."""
+    num_items = model.embedding.num_items
+    memory = TransitionMemory(num_items, model.config.dim, num_followers)
+    rng = np.random.default_rng(0)
+    followers = rng.integers(1, num_items + 1, (num_items + 1, num_followers))
+    shares = np.broadcast_to(0.2 / np.arange(1, num_followers + 1), followers.shape)
+    memory.store(followers, shares, rng.integers(5, 500, num_items + 1).astype(np.float64))
+    memory.gate[0, :LOOKBACK] = -torch.arange(1.0, LOOKBACK + 1).log() - 1
+    memory.damping.fill_(0.3)
+    memory.normalizer_out[0, 0] = 0.3 * math.log(num_items)
+    ranking = TransitionRanking(model, memory)
+    ranking.use_native()
+    return ranking
 
 
 def build_random_model(form: str, items: int, dim: int) -> SequentialRecommender:
@@ -108,7 +156,7 @@ def _build_approximate_scorer(model: SequentialRecommender, near: Tensor) -> Sco
 
 
 def _time_scorers(
-    form: str, model: SequentialRecommender, scorers: Sequence[Scorer], queries: dict[int, Tensor], rounds: int
+    form: str, model: SequentialRecommender, scorers: Sequence[BenchmarkScorer], queries: dict[int, Tensor], rounds: int
 ) -> list[ScorerTiming]:
     items = model.embedding.num_items
     weights_bytes = _count_bytes(model, "head") or _count_bytes(model, "embedding")
@@ -136,8 +184,10 @@ def _time_scorers(
     return timings
 
 
-def _time_scorer(scorer: Scorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> float:
-    return time_batch(scorer, hidden, min(K, items), ItemFilter(items, excluded))
+def _time_scorer(scorer: BenchmarkScorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> float:
+    started_at = time.perf_counter()
+    scorer.find_top_k(hidden, min(K, items), ItemFilter(items, excluded))
+    return time.perf_counter() - started_at
 
 
 def _count_bytes(model: SequentialRecommender, part: str) -> int:

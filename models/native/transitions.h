@@ -5,8 +5,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
+#include "candidates.h"
 #include "scan.h"
 #include "top.h"
 
@@ -27,44 +27,9 @@ struct Transitions {
 
 namespace {
 
-constexpr int LOOKBACK = 10, FEATURES = 8, MOST_FOLLOWERS = 64;
-constexpr int MOST_CANDIDATES = LOOKBACK * (MOST_FOLLOWERS + 1), MOST_SLOTS = 2048;
+constexpr int FEATURES = 8;
 // Relative error that scorers and this code may have against each other, and a share of a weight above its rounding.
 constexpr float SCORE_ERROR = 1e-4f, WEIGHT_SHARE = 0.999f;
-static_assert(MOST_SLOTS > MOST_CANDIDATES);
-
-// Candidates of one history, each item once, with the sums of their weights, in a hash table with linear probing.
-struct Candidates {
-    int64_t items[MOST_CANDIDATES];
-    float weights[MOST_CANDIDATES];
-    int16_t slots[MOST_SLOTS];  // positions in `items`, −1 where there is none
-    int count, mask;
-
-    void clear(int most) {
-        count = 0;
-        int size = 64;
-        while (size < 2 * most && size < MOST_SLOTS) size *= 2;
-        mask = size - 1;
-        std::memset(slots, -1, size * sizeof(slots[0]));
-    }
-
-    // Slot of an item, or the one where it belongs.
-    int16_t& locate(int64_t item) {
-        uint32_t at = static_cast<uint32_t>(item) * 2654435761u >> 16 & mask;
-        while (slots[at] >= 0 && items[slots[at]] != item) at = (at + 1) & mask;
-        return slots[at];
-    }
-
-    void add(int64_t item, float weight) {
-        int16_t& slot = locate(item);
-        if (slot >= 0) {
-            weights[slot] += weight;
-        } else {
-            slot = static_cast<int16_t>(count);
-            items[count] = item, weights[count++] = weight;
-        }
-    }
-};
 
 inline float dot(const float* a, const float* b, int count) {
     float sums[8] = {};
@@ -159,13 +124,15 @@ inline float score_item(const Transitions& memory, int64_t item, const float* hi
     return (totals[0] + totals[1]) + (totals[2] + totals[3]);
 }
 
-// Like is_eligible, for excluded items in any order.
-inline bool passes_filter(const Queries& queries, int query, int64_t item) {
-    if (queries.allow_masks && queries.allow_masks[query] && !queries.allow_masks[query][item]) return false;
-    bool is_excluded = false;
-    for (int64_t at = queries.excluded_starts[query]; at < queries.excluded_starts[query + 1]; at++)
-        is_excluded |= queries.excluded[at] == item;
-    return !is_excluded;
+// Sets the weights of filtered candidates to 0. Excluded items are looked up among the candidates, which are fewer.
+inline void drop_filtered(const Queries& queries, int query, Candidates& candidates) {
+    for (int64_t at = queries.excluded_starts[query]; at < queries.excluded_starts[query + 1]; at++) {
+        const int16_t position = candidates.locate(queries.excluded[at]);
+        if (position >= 0) candidates.weights[position] = 0;
+    }
+    if (!queries.allow_masks || !queries.allow_masks[query]) return;
+    for (int i = 0; i < candidates.count; i++)
+        if (!queries.allow_masks[query][candidates.items[i]]) candidates.weights[i] = 0;
 }
 
 // Score of an item with a weight.
@@ -198,13 +165,14 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
     for (int distance = 1; distance <= LOOKBACK; distance++)
         if (newest[distance - 1])
             add_followers(memory, newest[distance - 1], distance, estimates[1], log_length, candidates);
+    drop_filtered(queries, query, candidates);
     Top top = {heap_scores, heap_items, queries.k, 0};
     const bool is_full = items[queries.k - 1] != 0;
     const float worst = scores[queries.k - 1];
     for (int i = 0; i < queries.k; i++) {
         if (!items[i]) continue;
         const int16_t at = candidates.locate(items[i]);
-        if (at < 0) {
+        if (at < 0 || candidates.weights[at] == 0) {
             top.offer(scores[i], items[i]);
         } else {
             top.offer(raise(memory, estimates[0], scores[i], candidates.weights[at]), items[i]);
@@ -215,7 +183,7 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
     for (int i = 0; i < candidates.count; i++) {
         const int64_t item = candidates.items[i];
         const float weight = candidates.weights[i];
-        if (weight <= least_weight || !passes_filter(queries, query, item)) continue;
+        if (weight <= least_weight) continue;
         top.offer(raise(memory, estimates[0], score_item(memory, item, hidden), weight), item);
         if (is_full) least_weight = find_least_weight(memory, estimates[0], worst, top.threshold());
     }

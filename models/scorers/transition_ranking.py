@@ -34,6 +34,11 @@ class TransitionRanking:
         self._scale, self._damping = np.float32(memory.scale.item()), np.float32(memory.damping.item())
         self._reranker: Reranker | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory; scorers of a model count only their own tables."""
+        return sum(part.nbytes for part in self._memory.state_dict().values())
+
     def use_native(self) -> bool:
         """Use native code where the library supports the model, whose weights must not change any more."""
         library, table = load_library(), _get_item_table(self._model)

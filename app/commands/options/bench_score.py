@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from app.cli.arguments import csv_ints, csv_of, name_in, positive_int
+from app.cli.arguments import csv_ints, csv_of, int_in, name_in, positive_int
 from app.cli.options import CommandOptions, Option
+from models.config import MAX_TRANSITIONS
 
 FORM_NAMES = ("full", "codes", "byte-codes", "adaptive")
 """The forms of models/benchmarks/scoring.py, which loads torch; a test compares them."""
@@ -32,6 +33,14 @@ class BenchScoreOptions(CommandOptions):
     rounds: Annotated[int, Option("interleaved rounds per scorer", positive_int, metavar="N")] = 5
     threads: Annotated[int, Option("torch threads", positive_int, metavar="N")] = 1
     approximate: Annotated[bool, Option("also build an index and time the approximate scorer")] = False
+    transitions: Annotated[
+        int,
+        Option(
+            "also time every scorer with a transition memory of N followers per item",
+            int_in(0, MAX_TRANSITIONS),
+            metavar="N",
+        ),
+    ] = 0
     record: Annotated[
         Path | None, Option("write score.md and score.json to this folder", metavar="DIR", place="output_folder")
     ] = None
