@@ -24,6 +24,7 @@ def write_log(path: Path, rows: list[tuple[str, str, int]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["popular", "blossom"])
 @pytest.mark.parametrize("most_events", [1, 2, 3])
 def test_users_with_few_events_are_enough_for_a_model(
