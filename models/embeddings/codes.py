@@ -26,6 +26,8 @@ TRAINED = "trained"
 BYTE_CODEBOOKS = ((11_000, 256), (6_500, 128))
 """Least catalogue for a default codebook of more than 64; its codes take a byte instead of six bits."""
 LARGEST_BYTE_CATALOGUE = 65_535
+FEW_CODES_EXPONENT, MANY_CODES_EXPONENT = 1.0, 0.5
+"""Exponents of the counts that weigh the quantization errors of items, up to 64 codes and above."""
 LANES = 8
 CHUNK = 1 << 18
 
@@ -78,8 +80,9 @@ class CodesEmbedding(ItemEmbedding):
             self.set_codes(assign_codes(self.assignment, catalogue.num_items, histories, *size))
 
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
-        # Popular items get smaller errors; the square root leaves rare items some weight.
-        weights = torch.from_numpy(catalogue.counts).float().clamp_min(1).sqrt()
+        # Popular items get smaller errors; where there are codes enough, the root leaves rare items more weight.
+        exponent = FEW_CODES_EXPONENT if self.codebook_size <= packing.MAX_CODES else MANY_CODES_EXPONENT
+        weights = torch.from_numpy(catalogue.counts).float().clamp_min(1) ** exponent
         codes, codebooks = quantize_vectors(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
         self.set_codes(codes)
         with torch.no_grad():
