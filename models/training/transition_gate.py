@@ -5,7 +5,7 @@ their followers, differ from the model, so that the model's normalizer and the s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.batch import History
 from models.data.splits import Cases
+from models.evaluation.metrics import ndcg
 from models.transitions.memory import LOOKBACK, NEVER, NUM_FEATURES, TransitionMemory
 from models.transitions.mixing import MAX_EXPONENT, Followers
 
@@ -23,6 +24,8 @@ INITIAL_REPEAT = -4.0
 """Logarithm of the weight of a repeated item before fitting."""
 MAX_ITERATIONS = 60
 FLOOR = 1e-30
+TOP = 10
+"""Cutoff of the NDCG that chooses the scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +43,20 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model on some cases at some scales of its scores: (N,) `targets` and (N, U) `candidates` are scores.
+    """A model on some cases: scores of `targets` (N,), of `candidates` (N, U), and of the best eligible items.
 
-    `log_all` (N, S) and `log_eligible` (N, S) are the logarithms of the sums over the catalogue, and over the items
-    that an evaluation does not filter.
+    `top_items` and `top_scores` are (N, TOP). `log_sums` (N, S) are the logarithms of the sums over the eligible items
+    of the exponentials of the scores, at each scale.
     """
 
     targets: Tensor
     candidates: Tensor
-    log_all: Tensor
-    log_eligible: Tensor
+    top_items: Tensor
+    top_scores: Tensor
+    log_sums: Tensor
 
     def select(self, rows: NDArray[np.int64]) -> "ModelView":
-        return ModelView(self.targets[rows], self.candidates[rows], self.log_all[rows], self.log_eligible[rows])
+        return ModelView(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,24 @@ class GateFitter:
     """
 
     def __init__(
-        self, followers: Followers, candidates: Candidates, cases: Cases, *, with_damping: bool, with_repeats: bool
+        self,
+        followers: Followers,
+        candidates: Candidates,
+        cases: Cases,
+        view: ModelView,
+        *,
+        with_damping: bool,
+        with_repeats: bool,
     ) -> None:
+        self._view = view
         self._probabilities = torch.from_numpy(followers.probabilities)
         self._features = torch.from_numpy(followers.features)
         self._slots = torch.from_numpy(candidates.slots)
         self._is_eligible = torch.from_numpy(candidates.is_eligible)
         self._is_target = torch.from_numpy(candidates.items == cases.targets[:, None]) & self._is_eligible
+        is_top_candidate = (view.top_items.numpy()[:, :, None] == candidates.items[:, None, :]).any(-1)
+        is_top_target = view.top_items.numpy() == cases.targets[:, None]
+        self._is_top_rival = torch.from_numpy(~(is_top_candidate | is_top_target))
         self._with_damping, self._with_repeats = with_damping, with_repeats
         shares = 1 / torch.arange(1, LOOKBACK + 1)
         self._prior = torch.zeros(2 * (LOOKBACK + NUM_FEATURES) + 1)
@@ -111,27 +126,27 @@ class GateFitter:
         self._prior[LOOKBACK + NUM_FEATURES : 2 * LOOKBACK + NUM_FEATURES] = INITIAL_REPEAT
         self._weights = nn.Parameter(self._prior.clone())
 
-    def fit(self, view: ModelView, column: int, scale: float) -> GateFit:
-        """Fit to the view's scale in this column; the prior has a standard deviation of 1 for each weight."""
-        log_all = view.log_all[:, column]
-        model_candidates = scale * view.candidates - log_all[:, None]
-        model_targets = scale * view.targets - log_all
-        log_eligible = view.log_eligible[:, column] - log_all
-        middle = log_all.mean()
+    def fit(self, column: int, scale: float, rows: NDArray[np.int64]) -> GateFit:
+        """Fit to these cases at the view's scale in this column; the prior of each weight has a deviation of 1."""
+        view = self._view.select(rows)
+        log_sums, middle = view.log_sums[:, column], self._view.log_sums[:, column].mean()
+        model_candidates = scale * view.candidates - log_sums[:, None]
+        model_targets = scale * view.targets - log_sums
         bonus_scores = scale * view.candidates - middle
-        count = len(log_all)
+        probabilities, features, slots = self._probabilities[rows], self._features[rows], self._slots[rows]
+        is_eligible, is_target = self._is_eligible[rows], self._is_target[rows]
 
         def compute_likelihood() -> Tensor:
-            gains = self._compute_log_weights() - self._get_damping() * bonus_scores
-            raised = model_candidates + nn.functional.softplus(gains)
-            added = torch.where(self._is_eligible, raised.exp() - model_candidates.exp(), 0).sum(1)
-            best = torch.where(self._is_target, raised, -torch.inf).amax(1)
-            targets = torch.where(self._is_target.any(1), best, model_targets)
-            return (targets - (log_eligible.exp() + added).clamp_min(FLOOR).log()).mean()
+            log_weights = self._compute_log_weights(probabilities, features, slots, is_target.shape[1])
+            raised = model_candidates + nn.functional.softplus(log_weights - self._get_damping() * bonus_scores)
+            added = torch.where(is_eligible, raised.exp() - model_candidates.exp(), 0).sum(1)
+            best = torch.where(is_target, raised, -torch.inf).amax(1)
+            targets = torch.where(is_target.any(1), best, model_targets)
+            return (targets - added.log1p()).mean()
 
         def compute_loss() -> Tensor:
             optimizer.zero_grad()
-            loss = (self._weights - self._prior).square().sum() / (2 * count) - compute_likelihood()
+            loss = (self._weights - self._prior).square().sum() / (2 * len(rows)) - compute_likelihood()
             loss.backward()
             return loss
 
@@ -142,9 +157,23 @@ class GateFitter:
                 self._make_gate(),
                 float(self._get_damping()),
                 float(middle),
-                float((model_targets - log_eligible).mean()),
+                float(model_targets.mean()),
                 float(compute_likelihood()),
             )
+
+    @torch.no_grad()
+    def compute_ndcg(self, fit: GateFit, scale: float) -> float:
+        """Compute NDCG@10 of all cases with the newest weights, which `fit` has."""
+        scores = scale * self._view.candidates
+        log_weights = self._compute_log_weights(
+            self._probabilities, self._features, self._slots, self._is_target.shape[1]
+        )
+        raised = scores + nn.functional.softplus(log_weights - fit.damping * (scores - fit.log_normalizer))
+        best = torch.where(self._is_target, raised, -torch.inf).amax(1)
+        targets = torch.where(self._is_target.any(1), best, scale * self._view.targets)[:, None]
+        rivals = ((raised > targets) & self._is_eligible).sum(1)
+        rivals += ((scale * self._view.top_scores > targets) & self._is_top_rival).sum(1)
+        return ndcg(rivals.numpy(), TOP)
 
     def _get_damping(self) -> Tensor:
         return self._weights[-1].sigmoid() if self._with_damping else torch.ones(())
@@ -155,12 +184,11 @@ class GateFitter:
             gate[1, :LOOKBACK], gate[1, LOOKBACK:] = NEVER, 0
         return gate
 
-    def _compute_log_weights(self) -> Tensor:
-        """Logarithm of the weight of each candidate: (N, U)."""
+    def _compute_log_weights(self, probabilities: Tensor, features: Tensor, slots: Tensor, count: int) -> Tensor:
+        """Logarithm of the weight of each candidate: (N, count)."""
         gate = self._make_gate()
-        exponents = self._features @ gate[:, LOOKBACK:].T + gate[:, :LOOKBACK].T
+        exponents = features @ gate[:, LOOKBACK:].T + gate[:, :LOOKBACK].T
         weights = exponents.clamp(-MAX_EXPONENT, MAX_EXPONENT).exp()
-        columns = [0] * (self._probabilities.shape[-1] - 1) + [1]
-        cells = (weights[..., columns] * self._probabilities).flatten(1)
-        sums = cells.new_zeros(self._is_target.shape).scatter_add(1, self._slots, cells)
-        return sums.clamp_min(FLOOR).log()
+        columns = [0] * (probabilities.shape[-1] - 1) + [1]
+        cells = (weights[..., columns] * probabilities).flatten(1)
+        return cells.new_zeros(len(cells), count).scatter_add(1, slots, cells).clamp_min(FLOOR).log()
