@@ -1,6 +1,7 @@
 """`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table."""
 
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ LOG_FILE = "log.txt"
 def run(arguments: BenchAccuracyOptions) -> int:
     split_options = ["--split", "time"] if arguments.split == "time" else []
     runs = build_grid(
-        [BenchmarkLog.parse(text) for text in arguments.data],
+        _parse_logs(arguments.data, arguments.log_options),
         _parse_models(arguments.presets, arguments.variant),
         arguments.seeds,
         arguments.out,
@@ -93,6 +94,20 @@ def _store_result(run: TrainingRun) -> bool:
     )
     run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
+
+
+def _parse_logs(data: Sequence[str], log_options: Sequence[str]) -> list[BenchmarkLog]:
+    """Parse the logs with their options; ValueError for options of a log that is not in the data."""
+    options: dict[str, tuple[str, ...]] = {}
+    for text in log_options:
+        name, _, words = text.partition("=")
+        options[name] = tuple(shlex.split(words))
+        if not options[name]:
+            raise ValueError(f"--log-options must be NAME=OPTIONS with at least one option (got {text!r})")
+    logs = [BenchmarkLog.parse(text, options.get(text.partition("=")[0], ())) for text in data]
+    if unknown := set(options) - {log.name for log in logs}:
+        raise ValueError(f"--log-options: {min(unknown)!r} is no name of --data")
+    return logs
 
 
 def _parse_models(presets: str, variants: Sequence[str]) -> list[ModelVariant]:

@@ -21,6 +21,7 @@ from models.evaluation.metrics import TargetRanks, compute_ndcg_gains, hit_rate,
 from models.presets import preset
 
 RESULT_FILE, RANKS_FILE = "result.json", "places.npy"
+SIZES = ("input_bytes", "output_bytes", "transition_bytes", "middle_bytes")
 METRICS: dict[str, Callable[[TargetRanks, int], float]] = {"ndcg@10": ndcg, "hr@10": hit_rate, "mrr@10": mrr}
 
 
@@ -31,15 +32,17 @@ class BenchmarkLog:
     name: str
     log: Path
     items: Path | None
+    options: tuple[str, ...] = ()
+    """`nextup train` options of every run on this log."""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, options: tuple[str, ...] = ()) -> Self:
         """Parse `NAME=LOG` or `NAME=LOG,ITEMS`; ValueError for anything else or a missing file."""
         name, _, paths = text.partition("=")
         log, _, items = paths.partition(",")
         if not name or not log:
             raise ValueError(f"--data must be NAME=LOG or NAME=LOG,ITEMS (got {text!r})")
-        parsed = cls(name, Path(log), Path(items) if items else None)
+        parsed = cls(name, Path(log), Path(items) if items else None, options)
         for path in (parsed.log, parsed.items):
             if path is not None and not path.exists():
                 raise ValueError(f"--data {name}: {path} does not exist")
@@ -85,7 +88,15 @@ class TrainingRun:
         """Arguments of `nextup` that reproduce this run."""
         items = ["--items", str(self.log.items)] if self.log.items else []
         run_options = ["--preset", self.model.preset, "--seed", str(self.seed), "--out", str(self.folder)]
-        return ["train", str(self.log.log), *items, *run_options, *self.model.options, *self.train_options]
+        return [
+            "train",
+            str(self.log.log),
+            *items,
+            *run_options,
+            *self.log.options,
+            *self.model.options,
+            *self.train_options,
+        ]
 
     @property
     def keep_seen(self) -> bool:
@@ -136,14 +147,22 @@ def build_rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
 
 
 def format_markdown(table: Sequence[dict[str, Any]]) -> str:
-    head = "data | model | NDCG@10 | HR@10 | MRR@10 | against the first | input | output | middle | minutes | seeds"
+    head = (
+        "data | model | NDCG@10 | HR@10 | MRR@10 | against the first | markov | over the better of both | input | "
+        "output | transitions | middle | minutes | seeds"
+    )
     lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
     for row in table:
         metrics = [_format_spread(row[name], row[f"{name}_sd"]) for name in METRICS]
         gap = "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**row["difference"]) if row["difference"] else ""
-        sizes = [f"{row[name] / 1000:,.0f} kB" for name in ("input_bytes", "output_bytes", "middle_bytes")]
+        markov = row["baselines"].get("markov")
+        rivals = [
+            f"{markov:.4f}" if markov is not None else "",
+            f"{row['gain']:+.1%}" if row["gain"] is not None else "",
+        ]
+        sizes = [f"{row[name] / 1000:,.0f} kB" for name in SIZES]
         effort = [f"{row['minutes']:.0f}", str(len(row["seeds"]))]
-        cells = [row["data"], f"`{row['model']}`", *metrics, gap, *sizes, *effort]
+        cells = [row["data"], f"`{row['model']}`", *metrics, gap, *rivals, *sizes, *effort]
         lines.append(f"| {' | '.join(cells)} |")
     commands = [f"    {command}" for row in table for command in row["commands"]]
     return "\n".join(
@@ -166,6 +185,7 @@ def _build_row(runs: Sequence[TrainingRun]) -> dict[str, Any]:
         **spreads,
         "input_bytes": sizes["embedding"],
         "output_bytes": sizes["head"] or 0,
+        "transition_bytes": sizes.get("transitions", 0),
         "middle_bytes": sizes["encoder"],
         "minutes": fmean(result["seconds"] for result in results) / 60,
         "epochs": [result["epochs"] for result in results],
@@ -184,10 +204,20 @@ def _compute_gains(runs: Sequence[TrainingRun]) -> NDArray[np.float64]:
 def _compare(
     runs: Sequence[TrainingRun], baseline_runs: Sequence[TrainingRun], baseline: NDArray[np.float64]
 ) -> dict[str, Any]:
+    """Compare with the first model, and with the better of it and the Markov chain of the same training."""
     if runs is baseline_runs or runs[0].model == baseline_runs[0].model:
-        return {"difference": None}
-    difference = bootstrap_difference(_compute_gains(runs), baseline)
-    return {"difference": {"mean": difference.mean, "low": difference.low, "high": difference.high}}
+        return {"difference": None, "gain": None}
+    gains = _compute_gains(runs)
+    difference = bootstrap_difference(gains, baseline)
+    rivals = [float(baseline.mean()), *(row["ndcg@10"] for row in _list_markov(runs))]
+    return {
+        "difference": {"mean": difference.mean, "low": difference.low, "high": difference.high},
+        "gain": float(gains.mean()) / max(rivals) - 1 if max(rivals) > 0 else None,
+    }
+
+
+def _list_markov(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
+    return [row for row in runs[0].load_result().get("baselines", []) if row["name"] == "markov"]
 
 
 def _format_spread(mean: float, deviation: float | None) -> str:

@@ -31,6 +31,10 @@ class BenchAccuracyOptions(CommandOptions):
             repeat=True,
         ),
     ] = field(default_factory=list)
+    log_options: Annotated[
+        list[str],
+        Option("`nextup train` options of every run on one log; repeatable", metavar="'NAME=OPTIONS'", repeat=True),
+    ] = field(default_factory=list)
     seeds: Annotated[list[int], Option("comma-separated", csv_of(non_negative_int), metavar="N,…")] = field(
         default_factory=lambda: [1]
     )

@@ -37,6 +37,9 @@ def test_grid_is_trained_once_and_reported(log: Path, tmp_path: Path, capsys: py
     assert gap["low"] <= gap["mean"] <= gap["high"]
     assert gap["mean"] == pytest.approx(sasrec["ndcg@10"] - popular["ndcg@10"])
     assert sasrec["ndcg@10_sd"] > 0
+    better = max(popular["ndcg@10"], sasrec["baselines"]["markov"])
+    assert sasrec["gain"] == pytest.approx(sasrec["ndcg@10"] / better - 1)
+    assert f"| {sasrec['baselines']['markov']:.4f} | {sasrec['gain']:+.1%} |" in table.with_suffix(".md").read_text()
     assert sasrec["commands"][1].startswith(f"nextup train {log} --preset sasrec --seed 2 --out")
     assert json.loads(table.with_suffix(".json").read_text()) == report["rows"]
     assert "| walk | `sasrec` |" in table.with_suffix(".md").read_text()
@@ -48,6 +51,17 @@ def test_grid_is_trained_once_and_reported(log: Path, tmp_path: Path, capsys: py
 
     assert main([*command, "--seed", "9"]) == 0
     assert "walk sasrec 1: result of another command is reused: nextup train" in capsys.readouterr().err
+
+
+def test_options_of_a_log_apply_to_its_runs_only(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", f"walk={log}", "--data", f"repeats={log}", "--log-options", "repeats=--keep-seen"]
+    command = ["bench", "accuracy", *data, "--presets", "popular", "--out", str(tmp_path / "runs"), *OPTIONS]
+    assert main(command) == 0
+    walk, repeats = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert "--keep-seen" not in walk["commands"][0]
+    assert "--keep-seen" in repeats["commands"][0]
+    assert main([*command[:6], "--log-options", "other=--keep-seen", *command[8:]]) == 1
+    assert "--log-options: 'other' is no name of --data" in capsys.readouterr().err
 
 
 def test_failed_run_is_named_and_the_others_are_reported(
