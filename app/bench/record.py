@@ -68,7 +68,7 @@ def write_record(folder: Path, name: str, text: str, result: dict[str, Any], fac
         json.dumps({**provenance, "machine": facts, "result": result}, indent=1) + "\n"
     )
     lines = [f"- {key}: {value}" for key, value in {**provenance, **facts}.items()]
-    page = [f"# nextup bench {name}", "", "```", text.rstrip(), "```", "", *lines]
+    page = [f"# nextup bench {name}", "", "```text", text.rstrip(), "```", "", *lines]
     (folder / f"{name}.md").write_text("\n".join(page) + "\n")
 
 
