@@ -1,28 +1,21 @@
 """Runs the commands of the README, unchanged, on a demo log."""
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from models.data.demo import write_demo
+from service_tests.support.code_blocks import find_code_block
 from service_tests.support.nextup_process import ROOT, run_nextup, run_service
 
 README = (ROOT / "README.md").read_text()
-BLOCKS: list[str] = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def find_block(text: str) -> str:
-    """Find the only code block that contains the text."""
-    (block,) = (block for block in BLOCKS if text in block)
-    return block
-
-
-def parse_commands(block: str) -> list[list[str]]:
-    """Split a code block into the words of each command; a backslash continues a line."""
-    return [shlex.split(line, comments=True) for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+def parse_commands(text: str) -> list[list[str]]:
+    """Split the only code block that contains the text into the words of each command."""
+    return find_code_block("README.md", text).split_commands()
 
 
 def run_curl(words: list[str], url: str) -> str:
@@ -34,7 +27,7 @@ def run_curl(words: list[str], url: str) -> str:
 def test_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"install", "lint", "check", "test", "coverage", "bench", "train", "serve"} <= targets
-    assert {words[1] for words in parse_commands(find_block("make serve"))} <= targets
+    assert {words[1] for words in parse_commands("make serve")} <= targets
 
 
 @pytest.mark.process
@@ -43,7 +36,7 @@ def test_commands_for_a_custom_log_work(tmp_path: Path) -> None:
     (tmp_path / "interactions.parquet").rename(tmp_path / "log.parquet")
     serve_options = None
     requests: list[list[str]] = []
-    for words in parse_commands(find_block(".venv/bin/nextup train")):
+    for words in parse_commands(".venv/bin/nextup train"):
         if words[0] == "curl":
             requests.append(words)
             continue
@@ -60,8 +53,7 @@ def test_commands_for_a_custom_log_work(tmp_path: Path) -> None:
         event_response, response = (run_curl(words, service.url) for words in requests)
         assert '"stored":1' in event_response
         assert '"items":[{' in response
-        demo_blocks = [block for block in BLOCKS if "ada" in block]
-        (curl,) = (words for block in demo_blocks for words in parse_commands(block) if words[0] == "curl")
+        (curl,) = (words for words in parse_commands("ada") if words[0] == "curl")
         assert '"served_by":"model"' in run_curl(curl, service.url)
 
 
