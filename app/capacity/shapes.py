@@ -3,14 +3,14 @@
 Which tensors a worker memory-maps follows the same rule as loading an artifact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from models.artifact import MIN_MMAP_BYTES
 from models.build import build_uninitialized_model
-from models.config import ModelConfig
-from models.embeddings.codes import CodesEmbedding
+from models.config import ModelConfig, Part
+from models.embeddings.codes import CodesEmbedding, choose_codebook_size
 from models.indexing import MIN_INDEX_ITEMS
 from models.scorers.ann.indexes import IndexEstimate, estimate_index
 from models.scorers.selection import ScorerEstimate, estimate_scorers
@@ -57,6 +57,9 @@ class ModelShape:
 
 def compute_shape(config: ModelConfig, items: int) -> ModelShape:
     """Compute the shape of a model without categories; ValueError for parts that do not fit together."""
+    if config.embedding.name == "codes":
+        options = {"codebook": choose_codebook_size(items), **config.embedding.options}
+        config = replace(config, embedding=Part("codes", options))
     with torch.device("meta"):
         model = build_uninitialized_model(config, items)
     scorers = estimate_scorers(model)

@@ -21,7 +21,7 @@ struct Queries {
 
 // The same catalogue in blocks of 64 items, laid out as described in models/native/scan_blocks.h.
 //
-// A codebook of more than 64 centroids is cut into 64 groups of four: blocks hold the groups of items, `codes` the codes.
+// A codebook of more than 64 centroids is cut into 64 groups of four: blocks hold groups of items, `codes` the codes.
 struct Blocks {
     const uint8_t* blocks;  // (num_blocks, num_subspaces, 48)
     const int32_t* items;   // (num_blocks · 64): the item in each slot, 0 for none; null if slot i holds item i

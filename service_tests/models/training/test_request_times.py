@@ -33,7 +33,7 @@ def make_return_log(users: int = 80, length: int = 14) -> Dataset:
 
 def test_model_learns_from_the_time_of_the_next_event(tmp_path: Path) -> None:
     dataset = make_return_log()
-    config = dataclasses.replace(tiny_config("blossom"), periods=4, request_times=True)
+    config = dataclasses.replace(tiny_config("blossom"), periods=4, request_times=True, transitions=0)
     options = TrainingOptions(epochs=40, batch_cells=256, learning_rate=1e-2, warmup_steps=5, keep_seen=True)
     train_artifact(dataset, config, options, RunContext(torch.device("cpu"), tmp_path))
     predictor = load_artifact(tmp_path, device="cpu").predictor
