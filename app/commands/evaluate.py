@@ -14,7 +14,7 @@ from models.artifact import Artifact, load_artifact
 from models.data.dataset import UNKNOWN_ITEM, encode
 from models.data.splits import make_cases
 from models.evaluation.baselines import rank_baselines
-from models.evaluation.comparison import compare_with_baselines, list_json
+from models.evaluation.comparison import Comparison, compare_with_baselines, list_json
 from models.evaluation.diversity import compute_diversity
 from models.evaluation.evaluate import Evaluation, compute_metrics, evaluate
 from models.evaluation.metrics import drop_nan
@@ -25,7 +25,7 @@ from models.evaluation.report import (
     make_report_tables,
     render_html_report,
 )
-from models.evaluation.segments import compute_segments
+from models.evaluation.segments import Segments, compute_segments
 from models.threads import choose_threads
 
 MIN_BASELINE_S = 60.0
@@ -74,14 +74,8 @@ def run(arguments: EvaluateOptions) -> int:
         baselines = rank_baselines(dataset, cases, keep_seen=arguments.keep_seen, max_seconds=max_seconds)
         comparison = compare_with_baselines(dataset, cases, baselines, evaluation, artifact.preset)
     candidates = "the full catalogue" if arguments.sampled is None else f"{arguments.sampled} random negatives"
-    print(f"{evaluation.part} of {evaluation.num_cases:,} users against {candidates}:")
-    print(format_metrics_table(evaluation.values))
-    print(format_segments(segments))
     warning = None if comparison is None else comparison.describe()
-    if comparison is not None:
-        print(f"against baselines, {comparison.format_table()}")
-    if warning is not None:
-        print(f"warning: {warning}", file=sys.stderr)
+    _print_tables(evaluation, candidates, segments, comparison, warning)
     _print_notes(evaluation, known_targets, arguments.keep_seen)
     if arguments.report is not None:
         tables = make_report_tables(segments, comparison, [] if warning is None else [warning])
@@ -110,6 +104,18 @@ def run(arguments: EvaluateOptions) -> int:
     }
     print(json.dumps(result))
     return 0
+
+
+def _print_tables(
+    evaluation: Evaluation, candidates: str, segments: Segments, comparison: Comparison | None, warning: str | None
+) -> None:
+    print(f"{evaluation.part} of {evaluation.num_cases:,} users against {candidates}:")
+    print(format_metrics_table(evaluation.values))
+    print(format_segments(segments))
+    if comparison is not None:
+        print(f"against baselines, {comparison.format_table()}")
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _print_notes(evaluation: Evaluation, known_targets: dict[str, float], keep_seen: bool) -> None:
