@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 COMMON_NAMES = {
     "user": (
-        "user_id user userid uid customer_id customer customerid client_id clientid visitor_id visitorid visitor "
+        "user_id user userid uid customer_id customer customerid customer_no client_id clientid visitor_id "
+        "visitorid visitor "
         "user_pseudo_id account_id member_id person_id buyer_id session_id sessionid session reviewerid shopper email"
     ),
     "item": (

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from models.data.bad_rows import BadInput
 from models.data.column_names import suggest_columns
+from models.printable import to_printable
 
 OPTION = "--columns user=…,item=…,time=…"
 ROLES = {
@@ -125,7 +126,7 @@ def format_option(names: Mapping[str, str]) -> str:
 
 
 def _format_name(name: str) -> str:
-    printable = "".join(character if character.isprintable() else "\ufffd" for character in name)
+    printable = to_printable(name)
     short = printable if len(printable) <= MAX_SHOWN_CHARACTERS else printable[:MAX_SHOWN_CHARACTERS] + "…"
     return f'"{short}"' if "," in short else short
 

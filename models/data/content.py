@@ -1,14 +1,15 @@
 """Open the uncompressed content of data files, as UTF-8 where it is text."""
 
+import codecs
 import glob
 import gzip
 import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import polars as pl
 
@@ -21,25 +22,12 @@ Content = Path | bytes
 MAGIC: dict[Compression, bytes] = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK\x03\x04"}
 BYTE_ORDER_MARK = "\ufeff"
 BLOCK_BYTES = 1 << 20
+START_BYTES = 1 << 18
+"""Size of the beginning of a file, which has its header."""
+EMPTY = "the file is empty; remove it, or export it again"
+READ_ERRORS = (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, pl.exceptions.PolarsError)
 _SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\"?sep=.\"?\r?\n")
 """First line by which spreadsheets state the separator; the separator is found without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextFacts:
-    """Facts of a whole text that decide how it can be read; `counts` are those of the requested patterns."""
-
-    lines: int
-    has_quotes: bool
-    has_stray_returns: bool
-    """Whether a return is not part of a line end."""
-    has_lists: bool
-    has_escapes: bool
-    """Whether there is a backslash."""
-    has_points: bool
-    is_ascii: bool
-    last_byte: bytes
-    counts: tuple[int, ...]
 
 
 def open_content(file: DataFile, encoding: str | None = None) -> Content:
@@ -55,13 +43,42 @@ def open_content(file: DataFile, encoding: str | None = None) -> Content:
         content = content.read_bytes() if isinstance(content, Path) else content
         content = decode_to_utf_8(str(file), content, actual)
         start = content[:SAMPLE_BYTES]
-    is_old = b"\r" in start and b"\n" not in start  # line ends of old Macs
-    separator_line = _SEPARATOR_LINE.match(start)
-    if is_old or separator_line:
-        content = content.read_bytes() if isinstance(content, Path) else content
-        content = content.replace(b"\r", b"\n") if is_old and b"\n" not in content else content
-        content = content[separator_line.end() :] if separator_line else content
-        content = b"\n" * bool(separator_line) + content  # a blank line, so that line numbers stay
+    if _is_regular(start):
+        return content
+    return _regularize(content.read_bytes() if isinstance(content, Path) else content)
+
+
+def read_start(file: DataFile, encoding: str | None = None) -> bytes | None:
+    """Return the first lines in UTF-8 without reading the whole file; None where only the whole file can be read."""
+    if file.content is not None or file.compression == ".zst":
+        return None
+    try:
+        with _open_stream(file) as stream:
+            start = stream.read(START_BYTES)
+    except READ_ERRORS:
+        open_content(file, encoding)  # describes the error
+        return None
+    if not start:
+        raise BadInput(f"{file}: {EMPTY}")
+    is_whole = len(start) < START_BYTES
+    actual = encoding or detect_encoding(str(file), start[:SAMPLE_BYTES])
+    if actual != UTF_8:
+        text = codecs.getincrementaldecoder(actual)("replace").decode(start)
+        start = text.removeprefix(BYTE_ORDER_MARK).encode("utf-8", "replace")
+    start = start if _is_regular(start) else _regularize(start)
+    return start if is_whole else start[: start.rfind(b"\n") + 1] or None
+
+
+def _is_regular(start: bytes) -> bool:
+    return not (b"\r" in start and b"\n" not in start) and not _SEPARATOR_LINE.match(start)
+
+
+def _regularize(content: bytes) -> bytes:
+    """Replace line ends of old Macs, and a line that states the separator by a blank one: line numbers stay."""
+    if b"\n" not in content:
+        content = content.replace(b"\r", b"\n")
+    if (separator_line := _SEPARATOR_LINE.match(content)) is not None:
+        content = b"\n" + content[separator_line.end() :]
     return content
 
 
@@ -73,25 +90,45 @@ def _decompress(file: DataFile) -> Content:
     try:
         with file.path.open("rb") as stream:
             start = stream.read(4)
+        _check_compression(file, start)
         content: Content = file.path
-        if not file.compression and glob.has_magic(str(file)):
-            content = file.path.read_bytes()  # polars would expand the name as a glob
-        if file.compression == ".gz":
-            content = gzip.decompress(file.path.read_bytes())
-        elif file.compression == ".zst":
+        if file.compression == ".zst":
             content = _decompress_zst(file)
-        elif file.compression == ".zip":
-            with zipfile.ZipFile(file.path) as archive:
-                content = archive.read(file.member)
-    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
-        raise BadInput(f"{file}: cannot be read: {error}") from error
-    if not start or not content:
-        raise BadInput(f"{file}: the file is empty")
+        elif file.compression or glob.has_magic(str(file)):  # polars would expand the name as a glob
+            with _open_stream(file) as stream:
+                content = stream.read()
+    except READ_ERRORS as error:
+        raise describe_unreadable(file, error) from error
+    if not content:
+        raise BadInput(f"{file}: {EMPTY}")
+    return content
+
+
+def describe_unreadable(file: DataFile, error: Exception) -> BadInput:
+    """Describe an error of reading a file in one line with what to do about it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return BadInput(f"{file}: cannot be read: {error.strerror}; check the path and its permissions")
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return BadInput(f"{file}: cannot be read: {reason}; the file is cut or damaged, so copy it again")
+
+
+def _check_compression(file: DataFile, start: bytes) -> None:
+    """BadInput if the content, by its first bytes, is compressed in another way than the name says."""
+    if not start:
+        raise BadInput(f"{file}: {EMPTY}")
     actual = next((ending for ending, magic in MAGIC.items() if start.startswith(magic)), "")
     if actual != file.compression:
         compression = f"{actual} data" if actual else f"not {file.compression} data"
         raise BadInput(f"{file}: the content is {compression}, unlike its name; rename the file")
-    return content
+
+
+def _open_stream(file: DataFile) -> IO[bytes]:
+    """Open the decompressed bytes of a file that is not `.zst`."""
+    if file.compression == ".gz":
+        return cast("IO[bytes]", gzip.open(file.path))
+    if file.compression == ".zip":
+        return zipfile.ZipFile(file.path).open(file.member)  # closing the member closes the archive
+    return file.path.open("rb")
 
 
 def _decompress_zst(file: DataFile) -> bytes:
@@ -131,35 +168,6 @@ def split_lines(content: Content) -> pl.Series:
         )
         .to_series()
         .fill_null("")
-    )
-
-
-def scan_text(content: Content, patterns: Sequence[bytes] = ()) -> TextFacts:
-    """Count lines and patterns, and find quotes and stray returns, in one pass.
-
-    A pattern of two bytes is also found across blocks.
-    """
-    lines, returns, pairs, last, has_quotes = 0, 0, 0, b"", False
-    has_lists = has_escapes = has_points = False
-    is_ascii = True
-    counts = [0] * len(patterns)
-    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            lines += block.count(b"\n")
-            has_quotes = has_quotes or b'"' in block
-            if b"\r" in block or last == b"\r":
-                returns += block.count(b"\r")
-                pairs += block.count(b"\r\n") + (last == b"\r" and block.startswith(b"\n"))
-            for number, pattern in enumerate(patterns):
-                counts[number] += block.count(pattern) + (len(pattern) == 2 and last + block[:1] == pattern)
-            has_points = has_points or b"." in block
-            is_ascii = is_ascii and block.isascii()
-            has_lists = has_lists or b"[" in block
-            has_escapes = has_escapes or b"\\" in block
-            last = block[-1:]
-    num_lines = lines + (last not in (b"", b"\n"))
-    return TextFacts(
-        num_lines, has_quotes, returns != pairs, has_lists, has_escapes, has_points, is_ascii, last, tuple(counts)
     )
 
 

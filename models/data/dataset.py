@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from models.batch import NO_TIME, PADDING, History, Times
 from models.catalogue.catalogue import Catalogue
+from models.data.held_out import (
+    HELD_OUT_EVENTS,
+    TARGET_FLAG,
+    WEIGHT,
+    HeldOut,
+    find_held_out,
+    select_split_events,
+)
 from models.data.identity import sort_events
+from models.data.item_ranks import build_catalogue
+from models.data.target_weights import Weights
 from models.times import to_stored_times
 
 UNKNOWN_ITEM = PADDING
@@ -18,9 +28,6 @@ UNKNOWN_ITEM = PADDING
 MIN_ITEM_EVENTS = 5
 SMALL_LOG_EVENTS = 10_000
 """Logs with fewer events keep all items by default."""
-
-HELD_OUT_EVENTS = 2
-"""Held-out events per user: the last one is the test target, the one before it the validation target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,8 @@ class Dataset:
     parallel to `items`; None if unknown. `time_split` is None for leave-one-out. Held-out events may be of
     `UNKNOWN_ITEM`, other events are not. `num_log_events` (num_users,) are events of the log, known or not, which
     decide the users that can be evaluated; None if there are no unknown ones. `unknown_targets` counts users whose last
-    event in the log is of an item outside the catalogue.
+    event in the log is of an item outside the catalogue. `weights` are those of the events as targets of the loss; None
+    if all are equal. `held_out` are the targets where only events of one type are held out.
     """
 
     catalogue: Catalogue
@@ -56,6 +64,8 @@ class Dataset:
     time_split: TimeSplit | None = None
     unknown_targets: int = 0
     num_log_events: NDArray[np.int64] | None = None
+    weights: Weights | None = None
+    held_out: HeldOut | None = None
 
     @property
     def num_users(self) -> int:
@@ -81,6 +91,10 @@ class Dataset:
         yield self.offsets.tobytes()
         if self.time_split is not None:
             yield self.time_split.num_before.tobytes()
+        if self.held_out is not None:
+            yield from (self.held_out.test.tobytes(), self.held_out.valid.tobytes())
+        if self.weights is not None:
+            yield self.weights.tobytes()
         if with_times and self.times is not None:
             yield self.times.tobytes()
         yield "\n".join(self.catalogue.item_ids).encode()
@@ -99,7 +113,8 @@ def prepare_dataset(
     no leakage from the test split.
 
     Args:
-        events: user_id, item_id (String) and timestamp (Int64), in file order.
+        events: user_id, item_id (String) and timestamp (Int64), in file order; WEIGHT (Float32) and TARGET_FLAG
+            (Boolean) where types matter (models/data/event_types.py).
         items: item_id, title, categories; items without a row have no title. Rows without events are ignored.
         min_item_events: items with fewer events are dropped, with their events. A split by time counts only events
             before the moment. By default `choose_min_item_events`.
@@ -113,15 +128,7 @@ def prepare_dataset(
     frequent = past_events.filter(pl.len().over("item_id") >= min_item_events)
     if frequent.is_empty():
         raise ValueError(f"no item has {min_item_events} or more events; lower --min-item-events")
-    # Without the test targets, which are after the moment, one event of a user is held out.
-    num_held_out = HELD_OUT_EVENTS if moment_ms is None else HELD_OUT_EVENTS - 1
-    ranked = _rank_items(frequent, items, num_held_out)
-    catalogue = Catalogue(
-        item_ids=ranked["item_id"].to_list(),
-        counts=ranked["count"].to_numpy().astype(np.int64),
-        titles=ranked["title"].to_list(),
-        categories=[names or [] for names in ranked["categories"].to_list()],
-    )
+    catalogue = build_catalogue(frequent, items, moment_ms)
     return encode(ordered, catalogue, moment_ms=moment_ms, with_unknown_targets=False)
 
 
@@ -140,11 +147,14 @@ def encode(
     ones, as in published evaluations on filtered logs.
     """
     ranked = pl.DataFrame({"item_id": list(catalogue.item_ids)}).with_row_index("index", offset=1)
-    ordered = sort_events(events.select("user_id", "item_id", "timestamp"))
+    optional = [name for name in (TARGET_FLAG, WEIGHT) if name in events.columns]
+    ordered = sort_events(events.select("user_id", "item_id", "timestamp", *optional))
     indexed = ordered.join(ranked, on="item_id", how="left", maintain_order="left")
     num_unknown = indexed["index"].null_count()
     if num_unknown == len(indexed):
         raise ValueError("the log has no item of this catalogue; check that log and artifact belong together")
+    if TARGET_FLAG in optional:
+        return _split_by_type(catalogue, indexed, moment_ms, with_unknown_targets=with_unknown_targets)
     if moment_ms is not None:
         return _split_by_time(catalogue, indexed, moment_ms)
     if not num_unknown:
@@ -175,9 +185,7 @@ def _build_with_unknown_targets(catalogue: Catalogue, indexed: pl.DataFrame, unk
 def _split_by_time(catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int) -> Dataset:
     """Keep each user's known events before the moment, and the first event after it, known or not."""
     is_past = pl.col("timestamp") < moment_ms
-    past_events = indexed.filter(is_past & pl.col("index").is_not_null())
-    if past_events.is_empty():
-        raise ValueError("the log has no event of a known item before the moment of the split; choose a later one")
+    past_events = _select_past_events(indexed, moment_ms)
     targets = indexed.filter(~is_past).unique("user_id", keep="first", maintain_order=True)
     kept_targets = targets.join(past_events, on="user_id", how="semi", maintain_order="left").fill_null(UNKNOWN_ITEM)
     counts = past_events.group_by("user_id", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
@@ -188,6 +196,34 @@ def _split_by_time(catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int) 
     return _build_dataset(catalogue, events, time_split=time_split, unknown_targets=num_unknown)
 
 
+def _select_past_events(indexed: pl.DataFrame, moment_ms: int) -> pl.DataFrame:
+    past_events = indexed.filter((pl.col("timestamp") < moment_ms) & pl.col("index").is_not_null())
+    if past_events.is_empty():
+        raise ValueError("the log has no event of a known item before the moment of the split; choose a later one")
+    return past_events
+
+
+def _split_by_type(
+    catalogue: Catalogue, indexed: pl.DataFrame, moment_ms: int | None, *, with_unknown_targets: bool
+) -> Dataset:
+    """Hold out only events with TARGET_FLAG (models/data/held_out.py)."""
+    selected, num_unknown = select_split_events(indexed, moment_ms, with_unknown_targets=with_unknown_targets)
+    time_split = None
+    if moment_ms is not None:
+        past_events = _select_past_events(indexed, moment_ms)
+        counts = past_events.group_by("user_id", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
+        later_targets = indexed.filter((pl.col("timestamp") >= moment_ms) & pl.col(TARGET_FLAG))
+        without_history = later_targets.join(past_events, on="user_id", how="anti")["user_id"].n_unique()
+        time_split = TimeSplit(moment_ms, counts, without_history)
+    return _build_dataset(
+        catalogue,
+        selected.with_columns(pl.col("index").fill_null(UNKNOWN_ITEM)),
+        unknown_targets=num_unknown,
+        time_split=time_split,
+        held_out=find_held_out(selected, moment_ms),
+    )
+
+
 def _build_dataset(
     catalogue: Catalogue,
     events: pl.DataFrame,
@@ -195,6 +231,7 @@ def _build_dataset(
     unknown_targets: int,
     time_split: TimeSplit | None = None,
     num_log_events: NDArray[np.int64] | None = None,
+    held_out: HeldOut | None = None,
 ) -> Dataset:
     """`events` have user_id, index (of the item) and timestamp (ms), sorted by user and time."""
     users = events.group_by("user_id", maintain_order=True).len()
@@ -207,17 +244,6 @@ def _build_dataset(
         time_split=time_split,
         unknown_targets=unknown_targets,
         num_log_events=num_log_events,
+        weights=events[WEIGHT].to_numpy().astype(np.float32) if WEIGHT in events.columns else None,
+        held_out=held_out,
     )
-
-
-def _rank_items(ordered: pl.DataFrame, items: pl.DataFrame | None, num_held_out: int) -> pl.DataFrame:
-    """Rank items by descending training count, then id: item_id, count, title, categories, index."""
-    length, position = pl.len().over("user_id"), pl.int_range(pl.len()).over("user_id")
-    is_training = (length <= HELD_OUT_EVENTS) | (position < length - num_held_out)
-    counts = ordered.with_columns(training=is_training).group_by("item_id").agg(count=pl.col("training").sum())
-    ranked = counts.sort(["count", "item_id"], descending=[True, False]).with_row_index("index", offset=1)
-    if items is None:
-        no_categories = pl.lit(None, dtype=pl.List(pl.String))
-        return ranked.with_columns(title=pl.lit(None, dtype=pl.String), categories=no_categories)
-    descriptions = items.select("item_id", "title", "categories").unique("item_id", keep="first", maintain_order=True)
-    return ranked.join(descriptions, on="item_id", how="left", maintain_order="left")

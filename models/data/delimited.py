@@ -10,8 +10,9 @@ from itertools import islice
 
 import polars as pl
 
-from models.data.content import Content, TextFacts, read_lines, scan_text, split_lines
+from models.data.content import Content, read_lines, split_lines
 from models.data.layouts import TextLayout
+from models.data.text_facts import TextFacts, is_fully_quoted, scan_text
 from models.data.text_rows import RowFault, is_time_text, parse_rows
 
 CHUNK_ROWS = 100_000
@@ -40,9 +41,13 @@ def read_delimited_fast(
     if facts.has_stray_returns or starts_blank or ends_open or (has_quotes and layout.is_padded):
         return None
     try:
-        if has_quotes and not split_lines(content).str.contains(_build_grammar(layout)).all():
+        separator, width = layout.separator.encode(), len(layout.header)
+        is_plain = has_quotes and len(separator) == 1 and is_fully_quoted(content, separator, width)
+        if has_quotes and not is_plain and not split_lines(content).str.contains(_build_grammar(layout)).all():
             return None
         cells = _split_cells(content, layout, facts, has_quotes=has_quotes)
+        if cells is not None and is_plain and cells[f"c{width - 1}"].null_count():
+            return None  # a line has fewer cells, and another one more
     except (OSError, pl.exceptions.PolarsError):
         return None
     if cells is None:

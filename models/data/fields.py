@@ -15,7 +15,24 @@ FLOAT_ID = r"^(-?[0-9]+)\.0$"
 
 
 def is_id_type(dtype: pl.DataType) -> bool:
-    return dtype.is_integer() or dtype.is_float() or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+    return (
+        dtype.is_integer()
+        or is_fraction_type(dtype)
+        or isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+    )
+
+
+def is_fraction_type(dtype: pl.DataType) -> bool:
+    """Whether values are numbers that may have a fraction, which an id has not."""
+    return dtype.is_float() or dtype.is_decimal()
+
+
+def convert_id_column(values: pl.Series) -> pl.Series:
+    """Convert a typed column to String; see `find_number_id_faults` for numbers with a fraction."""
+    if values.dtype.is_float():
+        return convert_float_ids(values)
+    text = values.cast(pl.String)
+    return text.str.replace(r"\.0+$", "") if values.dtype.is_decimal() else text
 
 
 def convert_ids(values: pl.Series) -> pl.Series:
@@ -31,8 +48,8 @@ def convert_float_ids(values: pl.Series) -> pl.Series:
     return digits.zip_with(is_whole.fill_null(False), numbers.cast(pl.String))
 
 
-def find_float_id_faults(name: str) -> pl.Expr:
-    """Expression for the fault of each id in a column that `convert_float_ids` converted."""
+def find_number_id_faults(name: str) -> pl.Expr:
+    """Expression for the fault of each id in a column of a type with fractions, after its conversion."""
     x = pl.col(name)
     is_whole = x.str.contains(r"^-?[0-9]+$")
     return pl.when(~is_whole).then(pl.concat_str(pl.lit(f"{name} '"), x, pl.lit("' is not a whole number")))

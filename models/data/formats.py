@@ -114,7 +114,9 @@ def _list_folder(folder: Path) -> list[DataFile]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     files = [file for path in paths if (file := _parse_supported_name(path)) is not None]
     if not files:
-        raise BadInput(f"{folder}: no file of a supported format in this folder ({', '.join(SUFFIXES)})")
+        folders = any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+        advice = f"; its subfolders are not read, name them: '{folder}/**/*.csv'" if folders else ""
+        raise BadInput(f"{folder}: no file of a supported format in this folder ({', '.join(SUFFIXES)}){advice}")
     return files
 
 
@@ -144,12 +146,15 @@ def _find_zip_member(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
     except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: cannot be read as a zip archive: {error}") from error
+        raise BadInput(
+            f"{path}: cannot be read as a zip archive: {error}; it is cut or damaged, so copy it again"
+        ) from error
     visible = [name for name in names if not Path(name).name.startswith(".") and not name.startswith("__MACOSX")]
     members = [name for name in visible if Path(name.lower()).suffix in SUFFIXES]
     if len(members) != 1:
         listed = ", ".join(visible[:MAX_SHOWN_MEMBERS]) + (", …" if len(visible) > MAX_SHOWN_MEMBERS else "")
-        raise BadInput(f"{path}: the archive has {len(members)} data files ({listed}); unpack it and name the log")
+        contents = f"{len(members)} data files ({listed})" if visible else "no files"
+        raise BadInput(f"{path}: the archive has {contents}; unpack it and name the log")
     return members[0]
 
 

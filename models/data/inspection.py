@@ -10,14 +10,17 @@ from models.data.bad_rows import BadInput
 from models.data.column_names import suggest_columns
 from models.data.columns import REQUIRED, Columns, format_option
 from models.data.content import open_content
-from models.data.dataset import HELD_OUT_EVENTS, MIN_ITEM_EVENTS, choose_min_item_events
+from models.data.dataset import MIN_ITEM_EVENTS, choose_min_item_events
+from models.data.file_columns import read_parquet_names
 from models.data.formats import DataFile, find_files
 from models.data.funnel import LARGE_SHARE, Funnel
+from models.data.held_out import HELD_OUT_EVENTS
 from models.data.interactions import Interactions, read_interactions
 from models.data.json_rows import list_keys, sample_objects
 from models.data.layouts import detect_layout, find_time_columns, suggest_numbers
 from models.data.public_formats import suggest_format
 from models.data.read_options import ReadOptions
+from models.data.time_formats import OPTION, UnknownTimes
 from models.data.time_split import format_moment
 from models.times import FIRST_SECOND
 
@@ -49,16 +52,29 @@ def read_with_suggestions(sources: Sequence[Path], options: ReadOptions, *, stri
     BadInput, that of the first try, if no suggestion helps.
     """
     try:
-        return Attempt(read_interactions(sources, options=options, strict=strict), options)
+        return _attempt(sources, options, "", strict=strict)
     except BadInput as error:
         if options.columns is not None or options.format is not None:
             raise
         for changed, words in _list_attempts(find_files(sources), options):
             try:
-                return Attempt(read_interactions(sources, options=changed, strict=strict), changed, words)
-            except BadInput:
-                continue
+                return _attempt(sources, changed, words, strict=strict)
+            except BadInput as inner:
+                if isinstance(inner, UnknownTimes):  # the columns exist, and the order of day and month is open
+                    raise BadInput(f"{inner} in addition to {words}") from None
         raise error from None
+
+
+def _attempt(sources: Sequence[Path], options: ReadOptions, words: str, *, strict: bool) -> Attempt:
+    """Read a log, if necessary with the only format that fits its times."""
+    try:
+        return Attempt(read_interactions(sources, options=options, strict=strict), options, words)
+    except UnknownTimes as error:
+        if len(error.formats) != 1:
+            raise
+        changed = replace(options, time_format=error.formats[0])
+        words = f"{words} {OPTION} '{error.formats[0]}'".strip()
+        return Attempt(read_interactions(sources, options=changed, strict=strict), changed, words)
 
 
 def sample_events(events: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -93,7 +109,10 @@ def suggest_training_options(events: pl.DataFrame, funnel: Funnel) -> list[Sugge
 def _list_attempts(files: Sequence[DataFile], options: ReadOptions) -> list[tuple[ReadOptions, str]]:
     if not files:
         return []
-    header, separator = _read_header(files[0], options)
+    try:
+        header, separator = _read_header(files[0], options)
+    except BadInput:
+        return []
     attempts: list[tuple[ReadOptions, str]] = []
     if (name := suggest_format(header, separator, find_time_columns(header))) is not None:
         attempts.append((replace(options, format=name), f"--format {name}"))
@@ -111,7 +130,7 @@ def _list_attempts(files: Sequence[DataFile], options: ReadOptions) -> list[tupl
 def _read_header(file: DataFile, options: ReadOptions) -> tuple[list[str], str | None]:
     """Column names, and the separator of delimited text."""
     if file.format == "parquet":
-        return list(pl.scan_parquet(file.path, glob=False).collect_schema()), None
+        return read_parquet_names(file), None
     content = open_content(file, options.encoding)
     if file.format == "json":
         return list_keys(sample_objects(str(file), content)), None

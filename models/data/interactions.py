@@ -5,7 +5,6 @@ Bad rows are skipped, counted and reported with file, line and reason, or stop t
 them.
 """
 
-import io
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,17 +15,23 @@ import polars as pl
 
 from models.data.bad_rows import MAX_EXAMPLES, BadInput, BadRow, ReadReport
 from models.data.columns import ROLES, Columns, parse_columns
-from models.data.content import open_content, scan_text
+from models.data.content import open_content
 from models.data.delimited import read_delimited
-from models.data.fields import convert_float_ids, convert_ids, find_float_id_faults, is_id_type
+from models.data.fields import convert_id_column, convert_ids, find_number_id_faults, is_fraction_type
+from models.data.file_columns import (
+    check_header,
+    describe_unreadable_parquet,
+    find_json_columns,
+    find_parquet_columns,
+    find_text_columns,
+)
 from models.data.formats import DataFile, find_files
 from models.data.identity import drop_duplicates
-from models.data.json_rows import list_keys, read_json, sample_objects
-from models.data.layouts import describe_rename, detect_layout
-from models.data.public_formats import find_layout
+from models.data.json_rows import read_json, sample_objects
 from models.data.read_options import ReadOptions
 from models.data.row_checks import check_rows
-from models.data.time_values import is_time_type
+from models.data.text_facts import scan_text
+from models.data.time_formats import UnknownTimes, describe_time_formats, find_time_formats
 
 __all__ = [
     "BadInput",
@@ -85,13 +90,17 @@ def read_interactions(
     options = options or ReadOptions(columns)
     now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     files = find_files(sources)
+    for file in files[1:]:  # the first file is about to be read
+        check_header(file, options)
     parts: list[pl.DataFrame] = []
     examples: list[BadRow] = []
     reasons: Counter[str] = Counter()
     notes: dict[str, None] = {}
     num_rows = 0
+    first_times = pl.Series(dtype=pl.String)
     for file in files:
         raw = read_rows(file, options)
+        first_times = raw.frame["timestamp"] if "timestamp" in raw.frame.columns and not parts else first_times
         checked = check_rows(
             str(file), raw.frame, raw.options, first_rank=num_rows, now_ms=now_ms, is_ascii=raw.is_ascii
         )
@@ -109,12 +118,20 @@ def read_interactions(
         len(files), num_rows, num_rows - num_valid, tuple(examples), dict(reasons.most_common()), notes=tuple(notes)
     )
     if not num_valid:
-        names = ", ".join(map(str, files[:MAX_SHOWN_FILES])) + (", …" if len(files) > MAX_SHOWN_FILES else "")
-        examples_text = f": {report.format_examples()}" if examples else ""
-        raise BadInput(f"{names or 'no input files'}: no valid row among {num_rows:,}{examples_text}")
+        formats = () if options.time_format is not None or options.file_order else find_time_formats(first_times)
+        raise _explain_no_valid_row(files, report, formats)
     events = pl.concat(parts, how="diagonal") if len(parts) > 1 else parts[0]
     distinct = drop_duplicates(events)
     return Interactions(distinct, replace(report, duplicates=events.height - distinct.height))
+
+
+def _explain_no_valid_row(files: Sequence[DataFile], report: ReadReport, formats: tuple[str, ...]) -> BadInput:
+    """Build the error; `formats` are those that fit the times of the log."""
+    names = ", ".join(map(str, files[:MAX_SHOWN_FILES])) + (", …" if len(files) > MAX_SHOWN_FILES else "")
+    examples = f": {report.format_examples()}" if report.examples else ""
+    problem = f"no valid row among {report.rows:,}" if report.rows else "the log has no rows; check its export"
+    text = f"{names or 'no input files'}: {problem}{examples}{describe_time_formats(formats)}"
+    return UnknownTimes(text, formats) if formats else BadInput(text)
 
 
 def read_rows(file: DataFile, options: ReadOptions) -> RawRows:
@@ -123,16 +140,9 @@ def read_rows(file: DataFile, options: ReadOptions) -> RawRows:
         return _read_parquet(file, options)
     content = open_content(file, options.encoding)
     if file.format == "json":
-        objects = sample_objects(str(file), content)
-        options = _apply_format(file, list_keys(objects), options)
-        columns = options.columns or Columns()
-        frame = read_json(str(file), content, columns, objects, needs_time=not options.file_order)
-        return RawRows(frame, options)
-    layout, options = detect_layout(file, content, options)
-    columns = options.columns or Columns()
-    needs_time = not options.file_order
-    hint = describe_rename(columns, layout.header, layout.separator, needs_time=needs_time)
-    names = columns.find(str(file), layout.header, needs_time=needs_time, hint=hint)
+        options, names = find_json_columns(file, sample_objects(str(file), content), options)
+        return RawRows(read_json(content, names), options)
+    layout, options, names = find_text_columns(file, content, options)
     facts = scan_text(content)
     frame = read_delimited(content, layout, {ROLES[role]: name for role, name in names.items()}, facts)
     if facts.has_points:  # only then an id can be a number with a fraction
@@ -141,40 +151,14 @@ def read_rows(file: DataFile, options: ReadOptions) -> RawRows:
 
 
 def _read_parquet(file: DataFile, options: ReadOptions) -> RawRows:
+    scan, options, names = find_parquet_columns(file, options)
     try:
-        source = file.path if file.content is None else io.BytesIO(file.content)
-        scan = pl.scan_parquet(source, glob=False)
-        schema = scan.collect_schema()
-        present = list(schema)
-        options = _apply_format(file, present, options)
-        columns, needs_time = options.columns or Columns(), not options.file_order
-        hint = describe_rename(columns, present, None, needs_time=needs_time)
-        names = columns.find(str(file), present, needs_time=needs_time, hint=hint)
-        for role in ("user", "item"):
-            if not is_id_type(schema[names[role]]):
-                raise BadInput(
-                    f"{file}: column {names[role]!r} is {schema[names[role]]}; ids must be strings or integers"
-                )
-        if needs_time and not is_time_type(schema[names["time"]]):
-            raise BadInput(f"{file}: column {names['time']!r} is {schema[names['time']]}, which is not a time type")
         frame = scan.select([pl.col(name).alias(ROLES[role]) for role, name in names.items()]).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise BadInput(f"{file}: cannot be read: {error}") from error
-    faults = [find_float_id_faults(name) for name in ("user_id", "item_id") if frame[name].dtype.is_float()]
+        raise describe_unreadable_parquet(file, error) from error
+    faults = [find_number_id_faults(name) for name in ("user_id", "item_id") if is_fraction_type(frame[name].dtype)]
     texts = [name for name in frame.columns if name not in ("timestamp", "offset_ms")]
-    converted = [
-        (convert_float_ids(frame[name]) if frame[name].dtype.is_float() else frame[name].cast(pl.String)).alias(name)
-        for name in texts
-    ]
-    rows = frame.with_columns(converted)
+    rows = frame.with_columns(convert_id_column(frame[name]).alias(name) for name in texts)
     lines = pl.int_range(1, 1 + frame.height, dtype=pl.Int64, eager=True).alias("line")
     fault = pl.coalesce(*faults) if faults else pl.lit(None, pl.String)
     return RawRows(rows.with_columns(lines, fault=fault), options)
-
-
-def _apply_format(file: DataFile, header: list[str], options: ReadOptions) -> ReadOptions:
-    """Take the columns from the format; only files with named columns come here."""
-    if options.format is None or options.columns is not None:
-        return options
-    public = find_layout(options.format, str(file), header, None)
-    return replace(options, columns=public.columns, file_order=options.file_order or public.has_order_only)

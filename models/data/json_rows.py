@@ -8,46 +8,38 @@ from typing import Any
 import polars as pl
 
 from models.data.bad_rows import BadInput
-from models.data.columns import ROLES, Columns
-from models.data.content import Content, TextFacts, contains_bytes, read_lines, scan_text, split_lines
+from models.data.columns import ROLES, Columns, format_names
+from models.data.content import Content, contains_bytes, read_lines, split_lines
 from models.data.delimited import collect_rows
 from models.data.fields import parse_json_id, replace_lone_surrogates
+from models.data.json_grammar import PLAIN_OBJECT
 from models.data.layouts import describe_rename
+from models.data.text_facts import TextFacts, scan_text
 from models.data.text_rows import RowFault, parse_json_lines
 
 SAMPLE_LINES = 64
-MAX_SHOWN_KEYS = 5
 OPTIONAL = ("type", "event_id", "recommendation", "identity")
 """Roles that any line may have under their default names, not only the first ones."""
 NUMBERS = ("timestamp", "offset_ms")
-OBJECT_PATTERNS = (b"{", b'":')
-"""Begin of an object, and end of a key."""
-_ESCAPE = (
-    r'\\(?:["\\/bfnrt]|u(?:[0-9a-cefA-CEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}'
-    r"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))"
-)
-_TEXT = rf'"(?:[^"\\\x00-\x1f]|{_ESCAPE})*"'
-_NUMBER = r"(?:0|-?[1-9][0-9]{0,17})(?:\.[0-9]{1,9})?"
-_VALUE = rf"(?:{_TEXT}|{_NUMBER}|true|false|null)"
-PLAIN_OBJECT = (
-    rf"^[ \t]*\{{[ \t]*{_TEXT}[ \t]*:[ \t]*{_VALUE}(?:[ \t]*,[ \t]*{_TEXT}[ \t]*:[ \t]*{_VALUE})*[ \t]*\}}[ \t]*$"
-)
-"""A flat object without lone surrogates, exponents and huge numbers: a line that all parsers read alike."""
-DOUBTFUL_ID = r"^(?:true|false|-0.*|-?[0-9]+\.[0-9]+|-?[0-9]+(?:\.[0-9]+)?[eE].*|-?[0-9]{18,})$"
+OBJECT_PATTERNS = (b"{", b'":', b'" ', b'"\t')
+"""Begin of an object, end of a key, and blanks that may be between a key and its colon."""
+DOUBTFUL_ID = r"^(?:true|false|-0.*|-?[0-9]+\.[0-9]+|-?[0-9]+(?:\.[0-9]+)?[eE].*|-?[0-9]{18,}|[\[{].*)$"
 """How polars writes an id that is neither a string nor an integer, or a number that it may not keep."""
-DOUBTFUL_TIME = r"[eE]|[0-9]{18}|\.[0-9]{10}"
+DOUBTFUL_TIME = r"[eE\[{]|[0-9]{18}|\.[0-9]{10}"
 
 
-def read_json(
-    file: str, content: Content, columns: Columns, objects: Sequence[dict[str, Any]], *, needs_time: bool
-) -> pl.DataFrame:
-    """Return String columns under the names of ROLES, `line` and `fault`; `objects` are those of `sample_objects`."""
+def find_keys(file: str, columns: Columns, objects: Sequence[dict[str, Any]], *, needs_time: bool) -> dict[str, str]:
+    """Return the key of each role; `objects` are those of `sample_objects`. BadInput if one is missing."""
     keys = list_keys(objects) if objects else list(columns.names)
     _check_nesting(file, objects, columns)
     hint = describe_rename(columns, keys, None, needs_time=needs_time)
-    present = columns.find(file, keys, needs_time=needs_time, hint=hint)
+    return columns.find(file, keys, needs_time=needs_time, hint=hint)
+
+
+def read_json(content: Content, present: dict[str, str]) -> pl.DataFrame:
+    """Return String columns under the names of ROLES, `line` and `fault`; `present` are those of `find_keys`."""
     facts = scan_text(content, OBJECT_PATTERNS)
-    if facts.counts[1] == facts.lines * len(present) == facts.lines * len(keys) and not facts.has_escapes:
+    if facts.counts[1:] == (facts.lines * len(present), 0, 0) and not facts.has_escapes:
         # No other key can be in the text if every line has these, so that no search for the optional ones is needed.
         rows = read_json_fast(content, {ROLES[role]: name for role, name in present.items()}, facts)
         if rows is not None and not any(rows[ROLES[role]].null_count() for role in present):
@@ -64,7 +56,7 @@ def sample_objects(file: str, content: Content) -> list[dict[str, Any]]:
     """The objects of the first lines; BadInput if the file is an array."""
     objects = [row for _, row in islice(parse_json_lines(read_lines(content)), SAMPLE_LINES) if isinstance(row, dict)]
     if not objects and next(read_lines(content)).lstrip().startswith("["):
-        raise BadInput(f"{file}: the file is a JSON array; write one object per line")
+        raise BadInput(f"{file}: the file is a JSON array; write one object per line: jq -c '.[]'")
     return objects
 
 
@@ -126,12 +118,18 @@ def _is_flat(facts: TextFacts) -> bool:
 
 
 def _check_nesting(file: str, objects: Sequence[dict[str, Any]], columns: Columns) -> None:
-    """BadInput for objects that have no item themselves, but a list of events."""
+    """BadInput for objects that have no item themselves, but a list of events, or an object with the item."""
     for row in objects:
         for key, value in row.items():
             if columns.item not in row and isinstance(value, list) and value and isinstance(value[0], dict):
-                inner = ", ".join(list(value[0])[:MAX_SHOWN_KEYS])
+                others = [name for name in row if name != key]
+                shared = f", each with the other fields of its object ({format_names(others)})" if others else ""
                 raise BadInput(
-                    f"{file}: {key!r} has nested events ({inner}); write one event per line, each with the other "
-                    f"fields of its object ({', '.join([name for name in row if name != key][:MAX_SHOWN_KEYS])})"
+                    f"{file}: {key!r} has nested events ({format_names(list(value[0]))}); write one event per "
+                    f"line{shared}"
+                )
+            if columns.item not in row and isinstance(value, dict) and columns.item in value:
+                raise BadInput(
+                    f"{file}: {columns.item!r} is inside {key!r} ({format_names(list(value))}); write its fields at "
+                    f"the top level: jq -c '.{key}'"
                 )

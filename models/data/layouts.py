@@ -68,6 +68,8 @@ def detect_layout(file: DataFile, content: Content, options: ReadOptions) -> tup
     layouts = [layout for separator in candidates if (layout := _read_layout(lines, separator)) is not None]
     if not layouts:
         raise BadInput(f"{file}: no header: the file has no rows")
+    if options.separator is not None and len(layouts[0].header) == 1:
+        raise BadInput(f"{file}: the first line has no {layouts[0].label}; leave out --separator to detect it")
     columns = options.columns or Columns()
     if options.format is not None:
         layout, public = _find_public_layout(file, layouts, options.format)
@@ -126,7 +128,10 @@ def describe_rename(columns: Columns, header: Sequence[str], separator: str | No
     order = ""
     if needs_time and names["time"] == "…":
         del names["time"]
-        order = "; no column looks like a time: if rows are in the order of events, add --order file"
+        order = (
+            "; no column looks like a time: if rows are in the order of events, add --order file, "
+            "else name the column with time=…"
+        )
     return f" (rename with {format_option(names)}{other}){order}"
 
 

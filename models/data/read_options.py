@@ -6,6 +6,7 @@ from models.data.bad_rows import BadInput
 from models.data.columns import Columns
 from models.data.encodings import check_encoding
 from models.data.public_formats import list_layouts
+from models.data.time_formats import check_time_format
 from models.data.time_values import UTC, check_timezone
 
 SEPARATOR_NAMES = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
@@ -25,6 +26,7 @@ class ReadOptions:
     separator: str | None = None
     encoding: str | None = None
     timezone: str = field(default=UTC)
+    time_format: str | None = None
     file_order: bool = False
 
     def __post_init__(self) -> None:
@@ -33,6 +35,8 @@ class ReadOptions:
         if self.encoding is not None:
             object.__setattr__(self, "encoding", check_encoding(self.encoding))
         check_timezone(self.timezone)
+        if self.time_format is not None:
+            check_time_format(self.time_format)
         if self.separator is not None:
             object.__setattr__(self, "separator", parse_separator(self.separator))
 

@@ -85,7 +85,7 @@ def check_rows(
             if name == IDENTITY_NAME
         ),
         pl.when(value.is_null() | (value == "")).then(pl.lit("no timestamp")),
-        pl.when(times.is_null()).then(time_fault + pl.lit(EXPECTED_TIME)),
+        pl.when(times.is_null()).then(time_fault + pl.lit(_describe_expected_time(options))),
         pl.when((times > latest) & _find_date_digit_rows(value, times, latest)).then(time_fault + pl.lit(DATE_DIGITS)),
         pl.when(times > latest).then(time_fault + pl.lit("more than a day in the future")),
     )
@@ -96,14 +96,18 @@ def check_rows(
 
 
 def _parse_times(file: str, rows: pl.DataFrame, options: ReadOptions) -> ParsedTimes:
-    parsed = parse_times(rows["timestamp"], options.timezone)
-    if (digits := find_date_digits(rows["timestamp"], parsed.milliseconds)) is not None:
+    parsed = parse_times(rows["timestamp"], options.timezone, options.time_format)
+    if options.time_format is None and (digits := find_date_digits(rows["timestamp"], parsed.milliseconds)) is not None:
         raise BadInput(f"{file}: the times, such as {digits}, are {DATE_DIGITS}")
     if "offset_ms" not in rows.columns:
         return parsed
     offsets = rows["offset_ms"].cast(pl.Float64, strict=False).round().cast(pl.Int64, strict=False)
     name = (options.columns.offset if options.columns is not None else None) or "offset_ms"
     return ParsedTimes(parsed.milliseconds + offsets.fill_null(0), (*parsed.conventions, OFFSETS.format(repr(name))))
+
+
+def _describe_expected_time(options: ReadOptions) -> str:
+    return EXPECTED_TIME if options.time_format is None else f"not in the format {options.time_format!r}"
 
 
 def _is_sound(rows: pl.DataFrame, times: pl.Series, texts: list[str], now_ms: int, *, is_ascii: bool) -> bool:

@@ -21,4 +21,6 @@ def sample_users(dataset: Dataset, limit: int) -> Dataset:
         items=dataset.items[events],
         times=None if dataset.times is None else dataset.times[events],
         num_log_events=None if dataset.num_log_events is None else dataset.num_log_events[users],
+        weights=None if dataset.weights is None else dataset.weights[events],
+        held_out=None if dataset.held_out is None else dataset.held_out.select(users),
     )

@@ -6,6 +6,8 @@ three events are used for training only. A target may be an unknown item; a hist
 By time (`Dataset.time_split`): the test target is each user's first event after a moment, and the validation target the
 last event before it, for users with three or more events before it. All other events before the moment are for
 training, and no event after it is in any history or count.
+
+By type (`Dataset.held_out`): only events of one type are targets (models/data/held_out.py).
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import NO_TIME, History, Times
-from models.data.dataset import HELD_OUT_EVENTS, UNKNOWN_ITEM, Dataset
+from models.data.dataset import UNKNOWN_ITEM, Dataset
+from models.data.held_out import HELD_OUT_EVENTS
+from models.data.target_weights import Weights
 
 SplitPart = Literal["valid", "test"]
 
@@ -53,9 +57,40 @@ def select_training_times(dataset: Dataset) -> list[Times]:
     return [dataset.history_times(user)[:end] for user, end in enumerate(ends)]
 
 
-def has_training_pairs(dataset: Dataset) -> bool:
-    """Whether any user has two training events, so that a sequence model can learn from their order."""
-    return bool((_count_training_events(dataset) > 1).any())
+def select_training_weights(dataset: Dataset) -> list[Weights] | None:
+    """The weights of `select_training_histories` as targets; None if all are equal."""
+    if dataset.weights is None:
+        return None
+    starts, counts = dataset.offsets[:-1].tolist(), _count_training_events(dataset).tolist()
+    return [dataset.weights[start : start + count] for start, count in zip(starts, counts, strict=True)]
+
+
+def list_known_histories(dataset: Dataset) -> list[History]:
+    """List the whole history of every user without unknown items, held-out events included."""
+    return [dataset.known_history(user) for user in range(dataset.num_users)]
+
+
+def select_known_weights(dataset: Dataset) -> list[Weights] | None:
+    """The weights of `list_known_histories` as targets; None if all are equal."""
+    if dataset.weights is None:
+        return None
+    is_known = dataset.items != UNKNOWN_ITEM
+    spans = list(zip(dataset.offsets[:-1].tolist(), dataset.offsets[1:].tolist(), strict=True))
+    return [dataset.weights[start:end][is_known[start:end]] for start, end in spans]
+
+
+def count_training_targets(dataset: Dataset) -> int:
+    """Count the events of the training part that a sequence model learns from: with an event before, and a weight."""
+    counts = np.maximum(_count_training_events(dataset) - 1, 0)
+    if dataset.weights is None:
+        return int(counts.sum())
+    sums = np.concatenate(([0], np.cumsum(dataset.weights > 0)))
+    firsts = np.minimum(dataset.offsets[:-1] + 1, dataset.offsets[1:])
+    return int((sums[firsts + counts] - sums[firsts]).sum())
+
+
+def count_cases(dataset: Dataset, part: SplitPart) -> int:
+    return int((_find_targets(dataset, part) >= 0).sum())
 
 
 def make_cases(dataset: Dataset, part: SplitPart) -> Cases:
@@ -64,7 +99,7 @@ def make_cases(dataset: Dataset, part: SplitPart) -> Cases:
     users = np.flatnonzero(positions >= 0)
     return Cases(
         users=users,
-        histories=[dataset.history(user)[: _find_history_end(dataset, user, positions)] for user in users.tolist()],
+        histories=[dataset.history(user)[_select_history(dataset, user, positions)] for user in users.tolist()],
         targets=dataset.items[dataset.offsets[users] + positions[users]],
     )
 
@@ -72,13 +107,16 @@ def make_cases(dataset: Dataset, part: SplitPart) -> Cases:
 def select_case_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> list[Times]:
     """The times of these users' histories in `make_cases`."""
     positions = _find_targets(dataset, part)
-    return [dataset.history_times(user)[: _find_history_end(dataset, user, positions)] for user in users.tolist()]
+    return [dataset.history_times(user)[_select_history(dataset, user, positions)] for user in users.tolist()]
 
 
-def _find_history_end(dataset: Dataset, user: int, positions: NDArray[np.int64]) -> int:
-    """End of the history of a case; only the event before a target can be unknown."""
+def _select_history(dataset: Dataset, user: int, positions: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """Select the events of the history of a case; only another target can be unknown, and it is left out."""
     end = int(positions[user])
-    return end - 1 if dataset.items[dataset.offsets[user] + end - 1] == UNKNOWN_ITEM else end
+    if dataset.held_out is not None:
+        start = dataset.offsets[user]
+        return np.flatnonzero(dataset.items[start : start + end] != UNKNOWN_ITEM)
+    return slice(end - 1 if dataset.items[dataset.offsets[user] + end - 1] == UNKNOWN_ITEM else end)
 
 
 def select_request_times(dataset: Dataset, part: SplitPart, users: NDArray[np.int64]) -> Times:
@@ -92,6 +130,8 @@ def select_request_times(dataset: Dataset, part: SplitPart, users: NDArray[np.in
 
 def _find_targets(dataset: Dataset, part: SplitPart) -> NDArray[np.int64]:
     """Position of every user's target in the history, −1 for a user without a case: (num_users,)."""
+    if dataset.held_out is not None:
+        return dataset.held_out.test if part == "test" else dataset.held_out.valid
     lengths = np.diff(dataset.offsets)
     if dataset.time_split is None:
         positions = lengths - (1 if part == "test" else 2)
@@ -109,6 +149,8 @@ def _find_targets(dataset: Dataset, part: SplitPart) -> NDArray[np.int64]:
 
 def _count_training_events(dataset: Dataset) -> NDArray[np.int64]:
     """Count every user's training events, which are the oldest ones: (num_users,)."""
+    if dataset.held_out is not None:
+        return dataset.held_out.num_training
     lengths = np.diff(dataset.offsets)
     if dataset.time_split is None:
         is_held_out = (lengths if dataset.num_log_events is None else dataset.num_log_events) > HELD_OUT_EVENTS

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from models.data.bad_rows import BadInput
+from models.data.time_formats import parse_by_format
 from models.event_times import (
     MICROSECONDS_FROM,
     MILLISECONDS_FROM,
@@ -47,6 +48,8 @@ def is_time_type(dtype: pl.DataType) -> bool:
 
 def check_timezone(name: str) -> str:
     """Return the name of a time zone; BadInput if it is not known."""
+    if not name:
+        raise BadInput("--timezone is empty; use a name such as Europe/Berlin")
     try:
         pl.Series([0]).cast(pl.Datetime("ms")).dt.replace_time_zone(name)
     except pl.exceptions.PolarsError as error:
@@ -59,10 +62,13 @@ def to_milliseconds(values: pl.Series, timezone: str = UTC) -> pl.Series:
     return parse_times(values, timezone).milliseconds
 
 
-def parse_times(values: pl.Series, timezone: str = UTC) -> ParsedTimes:
-    """Convert a column of times of any type that `is_time_type` accepts."""
+def parse_times(values: pl.Series, timezone: str = UTC, time_format: str | None = None) -> ParsedTimes:
+    """Convert a column of times of any type that `is_time_type` accepts; only text is read by a format."""
     dtype = values.dtype
     assert is_time_type(dtype), dtype
+    if time_format is not None and isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        parsed = parse_times(parse_by_format(values.cast(pl.String), time_format), timezone)
+        return ParsedTimes(parsed.milliseconds, (f"times are read by the format {time_format!r}", *parsed.conventions))
     if isinstance(dtype, pl.Date):
         return ParsedTimes(_localize(values.cast(pl.Datetime("ms")), timezone), (_describe_dates(timezone),))
     if isinstance(dtype, pl.Datetime):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import polars as pl
@@ -113,6 +114,14 @@ def test_items_of_a_public_format_are_read(tmp_path: Path) -> None:
 def test_items_file_follows_the_id_rule_of_logs(tmp_path: Path) -> None:
     (tmp_path / "i.csv").write_text("item_id,title\n5.0,A\n1.5,B\n")
     assert read_items(tmp_path / "i.csv")["item_id"].to_list() == ["5", "1.5"]
+
+
+def test_parquet_is_read_from_standard_input_and_nan_is_an_empty_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    pl.DataFrame({"item_id": [1, 2], "title": [3.0, math.nan], "category": [math.nan, 4.5]}).write_parquet(content)
+    content.seek(0)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content))
+    assert read_items("-").rows() == [("1", "3.0", []), ("2", None, ["4.5"])]
 
 
 def test_items_file_that_matches_nothing_is_a_warning_with_both_ids(tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def test_log_without_times_is_refused_and_read_in_file_order_on_request(tmp_path
         '"User-ID";"ISBN";"Title"\n"b";"00X";"é"\n"a";"01X";""\n"b";"02X";""\n"b";"00X";""\n'.encode("latin-1")
     )
     with pytest.raises(
-        BadInput, match="no column looks like a time: if rows are in the order of events, add --order file"
+        BadInput,
+        match=r"no column looks like a time: if rows are in the order of events, add --order file, "
+        r"else name the column with time=…$",
     ):
         read_interactions([path])
     log = read_interactions([path], options=ReadOptions(Columns("User-ID", "ISBN"), file_order=True))

@@ -42,6 +42,51 @@ def test_every_epoch_has_the_newest_window_of_every_user_once(lengths: list[int]
 
 
 @settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+    epoch=st.integers(1, 3),
+    seed=st.integers(0, 99),
+    last_only=st.booleans(),
+)
+def test_targets_of_weight_zero_are_none_and_every_other_event_has_its_weight(
+    lengths: list[int], epoch: int, seed: int, last_only: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    histories = [np.arange(1, length + 1) + 100 * user for user, length in enumerate([3, *lengths])]
+    weights = [rng.choice(np.array([0, 0.5, 3], dtype=np.float32), len(history)) for history in histories]
+    weights[0][-1] = 0.5
+    weight_of = dict(zip(np.concatenate(histories).tolist(), np.concatenate(weights).tolist(), strict=True))
+    batches = TrainingBatches(
+        histories, max_len=MAX_LEN, batch_cells=40, seed=seed, weights=weights, last_only=last_only
+    )
+    trained = set()
+    for plan in batches.plan_epoch(epoch):
+        batch = batches.build_batch(plan)
+        assert batch.weights is not None
+        row_sums = []
+        for items, targets, row in zip(batch.sequences.items, batch.targets, batch.weights, strict=True):
+            ends = items[items > 0] + 1
+            assert row[: len(ends)].tolist() == [weight_of[end] for end in ends.tolist()]
+            assert targets.tolist() == [
+                end if weight else 0 for end, weight in zip((items + 1).tolist(), row, strict=True)
+            ]
+            trained |= set(targets[targets > 0].tolist())
+            row_sums.append(float(row[len(ends) - 1] if last_only else row.sum()))
+        assert min(row_sums) > 0, "no window without a target"
+        assert batches.sum_weights(plan) == pytest.approx(sum(row_sums))
+    firsts = {int(history[0]) for history in histories}
+    possible = {item for item, weight in weight_of.items() if weight and item not in firsts}
+    newest = {int(end) for history in histories for end in [max((i for i in history if i in possible), default=0)]}
+    assert newest - {0} <= trained <= possible
+
+
+def test_log_without_any_target_is_refused() -> None:
+    histories, weights = [np.arange(1, 5)], [np.array([1, 0, 0, 0], dtype=np.float32)]
+    with pytest.raises(ValueError, match="with a weight above 0"):
+        TrainingBatches(histories, max_len=MAX_LEN, batch_cells=40, seed=0, weights=weights)
+
+
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=20), epoch=st.integers(1, 3))
 def test_times_of_a_batch_match_its_items(lengths: list[int], epoch: int) -> None:
     histories = [np.arange(1, length + 1) + 100 * user for user, length in enumerate([2, *lengths])]
