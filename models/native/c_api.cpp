@@ -103,9 +103,9 @@ int nextup_scan_blocks(const Blocks* table, int number, const Queries* queries, 
 
 // Adds bonuses of a transition memory to the top k of each query, in place: scores and items (count, k).
 //
-// `newest` (count, 5) are the newest items of each history, the newest first, 0 past its start; `lengths` (count) are
-// at least 1, and `hidden` (count, dim). Excluded items may be in any order; lookup tables are not read. Returns 0, or
-// without computing anything BAD_HISTORY or BAD_ITEM.
+// `newest` (count, LOOKBACK) are the newest items of each history, the newest first, 0 past its start; `lengths`
+// (count) are at least 1, and `hidden` (count, dim). Excluded items may be in any order; lookup tables are not read.
+// Returns 0, or without computing anything BAD_HISTORY or BAD_ITEM.
 int nextup_rerank(const Transitions* memory, const Queries* queries, const int64_t* newest, const int64_t* lengths,
                   const float* hidden, float* scores, int64_t* items) {
     for (int64_t at = 0; at < int64_t{queries->count} * LOOKBACK; at++)
@@ -114,8 +114,10 @@ int nextup_rerank(const Transitions* memory, const Queries* queries, const int64
         if (lengths[query] < 1) return BAD_HISTORY;
     std::vector<float> heap_scores(queries->k);
     std::vector<int64_t> heap_items(queries->k);
+    prefetch_rows(*memory, newest);
     for (int query = 0; query < queries->count; query++) {
         const int64_t at = int64_t{query} * queries->k;
+        if (query + 1 < queries->count) prefetch_rows(*memory, newest + (query + 1) * LOOKBACK);
         rerank(*memory, *queries, query, newest + query * LOOKBACK, lengths[query],
                hidden + int64_t{query} * memory->dim, heap_scores.data(), heap_items.data(), scores + at, items + at);
     }

@@ -85,10 +85,7 @@ class Reranker:
     ) -> None:
         """Change the top k in `scores` and `items` (B, k), which are contiguous, in place."""
         count = len(histories)
-        newest = np.zeros((count, LOOKBACK), dtype=np.int64)
-        for row, history in zip(newest, histories, strict=True):
-            tail = history[: -LOOKBACK - 1 : -1]
-            row[: len(tail)] = tail
+        newest = _lay_out_newest(histories)
         lengths = np.array([len(history) for history in histories], dtype=np.int64)
         starts = np.zeros(count + 1, dtype=np.int64)
         excluded_items = NO_ITEMS
@@ -105,3 +102,14 @@ class Reranker:
             k=items.shape[1],
         )
         self._library.rerank(self._memory, queries, newest, lengths, np.ascontiguousarray(hidden), scores, items)
+
+
+def _lay_out_newest(histories: Sequence[Indices]) -> Indices:
+    """Return (B, LOOKBACK) the newest items of each history, the newest first, 0 past its start."""
+    tails = [history[-LOOKBACK:] for history in histories]
+    if all(len(tail) == LOOKBACK for tail in tails):  # an assignment per row costs more than all other steps
+        return np.ascontiguousarray(np.concatenate(tails).reshape(-1, LOOKBACK)[:, ::-1], dtype=np.int64)
+    newest = np.zeros((len(tails), LOOKBACK), dtype=np.int64)
+    for row, tail in zip(newest, tails, strict=True):
+        row[: len(tail)] = tail[::-1]
+    return newest

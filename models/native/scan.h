@@ -34,8 +34,12 @@ struct Blocks {
 
 namespace {
 
+inline bool is_allowed(const Queries& queries, int query, int64_t item) {
+    return !queries.allow_masks || !queries.allow_masks[query] || queries.allow_masks[query][item];
+}
+
 inline bool is_eligible(const Queries& queries, int query, int64_t item) {
-    if (queries.allow_masks && queries.allow_masks[query] && !queries.allow_masks[query][item]) return false;
+    if (!is_allowed(queries, query, item)) return false;
     int64_t low = queries.excluded_starts[query], high = queries.excluded_starts[query + 1];
     while (low < high) {
         const int64_t middle = (low + high) / 2;

@@ -40,7 +40,8 @@ inline void score_hits(const Blocks& table, const Queries& queries, int64_t numb
         const int slot = __builtin_ctzll(hits);
         const int64_t at = number * BLOCK_ITEMS + slot;
         const int64_t item = table.items ? table.items[at] : at;
-        if (item == 0 || item > table.num_items) continue;
+        // A mask that allows few items keeps the threshold low: most hits are of items that it does not allow.
+        if (item == 0 || item > table.num_items || !is_allowed(queries, reader.query, item)) continue;
         // Most hits fail this comparison, and a search among excluded items would take longer than the score.
         const float score = block_score(table, block, slot, item, reader.products);
         if (!(score >= reader.top->threshold()) || !is_eligible(queries, reader.query, item)) continue;

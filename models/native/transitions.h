@@ -9,36 +9,14 @@
 #include "candidates.h"
 #include "scan.h"
 #include "top.h"
-
-// `vectors` are (num_items + 1, dim); with `codes` the codebooks (num_subspaces · codebook_size, dim / num_subspaces).
-struct Transitions {
-    const uint8_t* rows;          // (num_items + 1, row bytes), laid out as in models/transitions/memory.py
-    const float* probabilities;   // (256) of each byte
-    const float* gate;            // (2, LOOKBACK + FEATURES): followers, repeats
-    const float* normalizer_in;   // (units, dim + 1), the bias last
-    const float* normalizer_out;  // (2, units + 1)
-    const float* vectors;
-    const uint8_t* codes;         // (num_items + 1, code_bytes); null: `vectors` is the full table
-    int64_t num_items;
-    int32_t num_followers, index_bytes, dim, units;
-    int32_t num_subspaces, codebook_size, code_bytes, codes_are_packed;
-    float count_step, max_exponent, scale, damping;
-};
+#include "transition_scores.h"
 
 namespace {
 
 constexpr int FEATURES = 8;
 // Relative error that scorers and this code may have against each other, and a share of a weight above its rounding.
 constexpr float SCORE_ERROR = 1e-4f, WEIGHT_SHARE = 0.999f;
-
-inline float dot(const float* a, const float* b, int count) {
-    float sums[8] = {};
-    int i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (int j = 0; j < 8; j++) sums[j] += a[i + j] * b[i + j];
-    for (; i < count; i++) sums[0] += a[i] * b[i];
-    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
+constexpr float LOG_2 = 0.7f;  // rounded up: the largest value of log(1 + exp(−x)) for x ≥ 0
 
 // Estimates log Z and the largest log-probability of the model.
 inline void estimate(const Transitions& memory, const float* hidden, float* estimates) {
@@ -91,39 +69,6 @@ inline void add_followers(const Transitions& memory, int64_t item, int distance,
     }
 }
 
-// Product of a part of `hidden` with the centroid of its code.
-inline float multiply_piece(const Transitions& memory, int subspace, int code, int width, const float* hidden) {
-    const float* piece = memory.vectors + (static_cast<int64_t>(subspace) * memory.codebook_size + code) * width;
-    const float* part = hidden + subspace * width;
-    float total = piece[0] * part[0];
-    for (int i = 1; i < width; i++) total += piece[i] * part[i];
-    return total;
-}
-
-inline float score_item(const Transitions& memory, int64_t item, const float* hidden) {
-    if (!memory.codes) return dot(memory.vectors + item * memory.dim, hidden, memory.dim);
-    const int width = memory.dim / memory.num_subspaces;
-    const uint8_t* bytes = memory.codes + item * memory.code_bytes;
-    float totals[4] = {};  // independent sums, as additions in one chain wait for each other
-    int j = 0;
-    for (; j + 4 <= memory.num_subspaces; j += 4) {
-        const uint8_t* group = bytes + j / 4 * 3;
-        const uint32_t packed = group[0] | group[1] << 8 | group[2] << 16;
-        for (int i = 0; i < 4; i++) {
-            const int code = memory.codes_are_packed ? packed >> (6 * i) & 63 : bytes[j + i];
-            totals[i] += multiply_piece(memory, j + i, code, width, hidden);
-        }
-    }
-    for (int i = 0; j < memory.num_subspaces; i++, j++) {
-        const uint8_t* group = bytes + j / 4 * 3;
-        const int code = memory.codes_are_packed
-                             ? (group[0] | group[1] << 8 | group[2] << 16) >> (6 * i) & 63
-                             : bytes[j];
-        totals[i] += multiply_piece(memory, j, code, width, hidden);
-    }
-    return (totals[0] + totals[1]) + (totals[2] + totals[3]);
-}
-
 // Sets the weights of filtered candidates to 0. Excluded items are looked up among the candidates, which are fewer.
 inline void drop_filtered(const Queries& queries, int query, Candidates& candidates) {
     for (int64_t at = queries.excluded_starts[query]; at < queries.excluded_starts[query + 1]; at++) {
@@ -135,10 +80,11 @@ inline void drop_filtered(const Queries& queries, int query, Candidates& candida
         if (!queries.allow_masks[query][candidates.items[i]]) candidates.weights[i] = 0;
 }
 
-// Score of an item with a weight.
-inline float raise(const Transitions& memory, float log_normalizer, float model, float weight) {
+// Score of an item with a weight, or −inf if that is certainly less than `threshold`.
+inline float raise(const Transitions& memory, float log_normalizer, float model, float weight, float threshold) {
     const float gain = log_normalizer + std::log(weight) - memory.damping * memory.scale * model;
     const float most = gain > 0 ? gain : 0;
+    if (model + (most + LOG_2) / memory.scale < threshold) return -__builtin_inff();
     return model + (most + std::log1p(std::exp(-std::fabs(gain)))) / memory.scale;
 }
 
@@ -165,6 +111,7 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
     for (int distance = 1; distance <= LOOKBACK; distance++)
         if (newest[distance - 1])
             add_followers(memory, newest[distance - 1], distance, estimates[1], log_length, candidates);
+    for (int i = 0; i < candidates.count; i++) prefetch_item(memory, candidates.items[i]);
     drop_filtered(queries, query, candidates);
     Top top = {heap_scores, heap_items, queries.k, 0};
     const bool is_full = items[queries.k - 1] != 0;
@@ -175,7 +122,7 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
         if (at < 0 || candidates.weights[at] == 0) {
             top.offer(scores[i], items[i]);
         } else {
-            top.offer(raise(memory, estimates[0], scores[i], candidates.weights[at]), items[i]);
+            top.offer(raise(memory, estimates[0], scores[i], candidates.weights[at], top.threshold()), items[i]);
             candidates.weights[at] = 0;
         }
     }
@@ -184,7 +131,9 @@ inline void rerank(const Transitions& memory, const Queries& queries, int query,
         const int64_t item = candidates.items[i];
         const float weight = candidates.weights[i];
         if (weight <= least_weight) continue;
-        top.offer(raise(memory, estimates[0], score_item(memory, item, hidden), weight), item);
+        const float score = raise(memory, estimates[0], score_item(memory, item, hidden), weight, top.threshold());
+        if (score < top.threshold()) continue;
+        top.offer(score, item);
         if (is_full) least_weight = find_least_weight(memory, estimates[0], worst, top.threshold());
     }
     top.sort();
