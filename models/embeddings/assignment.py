@@ -90,8 +90,8 @@ def quantize_vectors(vectors: Tensor, weights: Tensor, num_subspaces: int, codeb
 
 
 def estimate_quantization_s(num_items: int) -> float:
-    """Estimate the seconds of `quantize_vectors` for 64 features and 256 codes on one thread, rounded up."""
-    return 1.0 + 1e-4 * min(num_items, SAMPLE) + 1e-5 * num_items
+    """Estimate the seconds of codes for 64 features on one thread, with their refinement, rounded up."""
+    return 1.0 + 1.5e-4 * min(num_items, SAMPLE) + 3e-5 * num_items
 
 
 def compute_item_vectors(num_items: int, histories: Sequence[History], dim: int) -> Tensor:

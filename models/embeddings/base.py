@@ -38,6 +38,15 @@ class ItemEmbedding(nn.Module, ABC):
         """Approximate trained vectors (num_items + 1, dim) as closely as the form allows; row 0 is padding."""
         raise NotImplementedError(f"{type(self).__name__} does not start from trained vectors")
 
+    @property
+    def is_refinable(self) -> bool:
+        """Whether `refine` improves an approximation."""
+        return False
+
+    def refine(self, vectors: Tensor, catalogue: Catalogue, moments: Tensor) -> None:
+        """Improve the approximation of `vectors` for hidden vectors with these second moments (dim, dim)."""
+        raise NotImplementedError(f"{type(self).__name__} has no refinement")
+
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         """Compute, per name in the state dict, the rows (n, …) to append for n new items with these neighbours."""
         raise NotImplementedError(f"{type(self).__name__} does not support new items")

@@ -20,6 +20,7 @@ from models.catalogue.catalogue import Catalogue
 from models.embeddings import packing
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes, compute_digits, quantize_vectors
 from models.embeddings.base import ItemEmbedding, Neighbours
+from models.embeddings.code_refinement import refine_codes
 
 TRAINED = "trained"
 """The assignment that quantizes the vectors of a trained full table."""
@@ -27,7 +28,10 @@ BYTE_CODEBOOKS = ((11_000, 256), (6_500, 128))
 """Least catalogue for a default codebook of more than 64; its codes take a byte instead of six bits."""
 LARGEST_BYTE_CATALOGUE = 65_535
 FEW_CODES_EXPONENT, MANY_CODES_EXPONENT = 1.0, 0.5
-"""Exponents of the counts that weigh the quantization errors of items, up to 64 codes and above."""
+"""Exponents of the counts that weigh quantization errors: up to 64 codes without refinement, and otherwise."""
+MAX_REFINED_ITEMS = 1_000_000
+"""Largest catalogue whose codes are refined: the time grows with the items."""
+MAX_BYTE_CODES = 256
 LANES = 8
 CHUNK = 1 << 18
 
@@ -49,8 +53,8 @@ class CodesEmbedding(ItemEmbedding):
         splits = max(1, dim // 2) if splits is None else splits
         if dim % splits:
             raise ValueError(f"splits must divide dim {dim} (got {splits})")
-        if not 1 <= codebook <= 256:
-            raise ValueError(f"codebook must be from 1 to 256 (got {codebook})")
+        if not 1 <= codebook <= MAX_BYTE_CODES:
+            raise ValueError(f"codebook must be from 1 to {MAX_BYTE_CODES} (got {codebook})")
         if assignment not in (TRAINED, *ASSIGNMENTS):
             raise ValueError(f"assignment must be one of {', '.join((TRAINED, *ASSIGNMENTS))} (got {assignment!r})")
         self.num_items, self.dim = num_items, dim
@@ -80,13 +84,28 @@ class CodesEmbedding(ItemEmbedding):
             self.set_codes(assign_codes(self.assignment, catalogue.num_items, histories, *size))
 
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
-        # Popular items get smaller errors; where there are codes enough, the root leaves rare items more weight.
-        exponent = FEW_CODES_EXPONENT if self.codebook_size <= packing.MAX_CODES else MANY_CODES_EXPONENT
-        weights = torch.from_numpy(catalogue.counts).float().clamp_min(1) ** exponent
+        weights = self._weigh_errors(catalogue)
         codes, codebooks = quantize_vectors(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
+        self._store(codes, codebooks)
+
+    @property
+    def is_refinable(self) -> bool:
+        return self.codebook_size < self.num_items <= MAX_REFINED_ITEMS
+
+    def refine(self, vectors: Tensor, catalogue: Catalogue, moments: Tensor) -> None:
+        weights, codes, codebooks = self._weigh_errors(catalogue), self.codes()[1:], self.pieces.weight.detach()
+        self._store(*refine_codes(vectors[1:].detach().float(), weights, codes, codebooks, moments))
+
+    def _weigh_errors(self, catalogue: Catalogue) -> Tensor:
+        """Give popular items smaller errors; with codes enough, the root leaves rare items more weight."""
+        are_few = self.codebook_size <= packing.MAX_CODES and not self.is_refinable
+        exponent = FEW_CODES_EXPONENT if are_few else MANY_CODES_EXPONENT
+        return torch.from_numpy(catalogue.counts).float().clamp_min(1) ** exponent
+
+    @torch.no_grad()
+    def _store(self, codes: Tensor, codebooks: Tensor) -> None:
         self.set_codes(codes)
-        with torch.no_grad():
-            self.pieces.weight.copy_(codebooks)
+        self.pieces.weight.copy_(codebooks)
 
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         item_codes = self.codes()
@@ -117,6 +136,15 @@ class CodesEmbedding(ItemEmbedding):
         sums = torch.cat([F.embedding_bag(chunk, rows, mode="sum")[:, : len(flat)] for chunk in chunks])
         sums = sums.index_fill(0, sums.new_tensor([PADDING], dtype=torch.int64), 0.0)
         return sums.T.contiguous().unflatten(0, hidden.shape[:-1]) if hidden.ndim > 1 else sums[:, 0]
+
+    def check_buffers(self) -> None:
+        """ValueError for a code that is not in the codebook."""
+        if self.codebook_size == (packing.MAX_CODES if self.is_packed else MAX_BYTE_CODES):
+            return  # all values are codes
+        for stored_codes in self.kept.split(CHUNK):
+            highest = int(self._unpack(stored_codes).max()) if stored_codes.numel() else 0
+            if highest >= self.codebook_size:
+                raise ValueError(f"kept holds code {highest} of a codebook with {self.codebook_size} codes")
 
     def _unpack(self, stored_codes: Tensor) -> Tensor:
         return packing.unpack(stored_codes) if self.is_packed else stored_codes.long()

@@ -125,6 +125,11 @@ class CompositionalEmbedding(ItemEmbedding):
         with torch.no_grad():
             self.rows.weight.copy_(rows)
 
+    def check_buffers(self) -> None:
+        """ValueError for a code without a row in its base table."""
+        if self.starts_from_full_table and (highest := int(self.codes.max())) >= self.bases[0]:
+            raise ValueError(f"codes holds row {highest} of base tables with {self.bases[0]} rows")
+
     def forward(self, batch: SequenceBatch) -> Tensor:
         """(B, T) items → (B, T, dim): h̃_i = MLP([h_i ; r_i]), LSAN (CIKM 2021), section 3.1."""
         context = self.compute_context(batch)

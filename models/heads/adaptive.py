@@ -34,9 +34,10 @@ class AdaptiveHead(ScoringHead):
         targets: Tensor,
         embedding: ItemEmbedding,  # noqa: ARG002  (not tied)
         negatives: Negatives | None,  # noqa: ARG002
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Compute the exact loss over the catalogue, which the tree makes affordable; negatives are ignored."""
-        return self.tree.cross_entropy(hidden, targets)
+        return self.tree.cross_entropy(hidden, targets, weights=weights)
 
     def find_top_k(self, hidden: Tensor, count: int) -> BestItems:
         """Find the `count` most probable items per row of (B, dim), skipping blocks that cannot contain one."""

@@ -52,9 +52,17 @@ class ScoringHead(nn.Module, ABC):
 
     @abstractmethod
     def cross_entropy(
-        self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        embedding: ItemEmbedding,
+        negatives: Negatives | None,
+        weights: Tensor | None = None,
     ) -> Tensor:
-        """The mean loss of (N, dim) positions with (N,) targets, over the catalogue or against negatives only."""
+        """The mean loss of (N, dim) positions with (N,) targets, over the catalogue or against negatives only.
+
+        (N,) `weights` above 0 weigh the positions in the mean.
+        """
 
     def gbce(
         self,
@@ -62,6 +70,7 @@ class ScoringHead(nn.Module, ABC):
         targets: Tensor,  # noqa: ARG002
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: UniformNegatives,  # noqa: ARG002
+        weights: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """The mean gBCE (models/layers/calibrated_binary_cross_entropy.py) of the same positions and targets.
 

@@ -34,10 +34,13 @@ class DenseHead(ScoringHead):
         targets: Tensor,
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: Negatives | None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         hidden, rows = self._fold_bias(hidden)
         if negatives is None:
-            return candidate_cross_entropy(hidden, rows, rows[targets - 1], collisions=targets - 1)
+            return candidate_cross_entropy(
+                hidden, rows, rows[targets - 1], collisions=targets - 1, token_weights=weights
+            )
         return candidate_cross_entropy(
             hidden,
             rows[negatives.items - 1],
@@ -45,6 +48,7 @@ class DenseHead(ScoringHead):
             collisions=negatives.find(targets) if negatives.is_sorted else targets,
             ids=None if negatives.is_sorted else negatives.items,
             bias=-negatives.log_expected,
+            token_weights=weights,
         )
 
     def gbce(
@@ -53,6 +57,7 @@ class DenseHead(ScoringHead):
         targets: Tensor,
         embedding: ItemEmbedding,  # noqa: ARG002
         negatives: UniformNegatives,
+        weights: Tensor | None = None,
     ) -> Tensor:
         hidden, rows = self._fold_bias(hidden)
         return calibrated_binary_cross_entropy(
@@ -62,6 +67,7 @@ class DenseHead(ScoringHead):
             collisions=targets,
             ids=negatives.items,
             beta=negatives.beta,
+            token_weights=weights,
         )
 
     def _fold_bias(self, hidden: Tensor) -> tuple[Tensor, Tensor]:

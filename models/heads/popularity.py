@@ -17,10 +17,20 @@ class PopularityHead(ScoringHead):
         del dim
         self.register_buffer("counts", torch.zeros(num_items + 1))
 
+    def check_buffers(self) -> None:
+        """ValueError for a negative count."""
+        if float(self.counts.min()) < 0:
+            raise ValueError("counts must not be negative")
+
     def scores(self, hidden: Tensor, embedding: ItemEmbedding) -> Tensor:  # noqa: ARG002
         return self.counts.expand(*hidden.shape[:-1], -1)
 
     def cross_entropy(
-        self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        embedding: ItemEmbedding,
+        negatives: Negatives | None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         raise NotImplementedError("the popularity head is fitted by counting, not trained")

@@ -22,12 +22,19 @@ class TiedHead(ScoringHead):
         return torch.einsum("bd,bcd->bc", hidden, vectors)
 
     def cross_entropy(
-        self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: Negatives | None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        embedding: ItemEmbedding,
+        negatives: Negatives | None,
+        weights: Tensor | None = None,
     ) -> Tensor:
         if negatives is None:
             table = embedding.table()
             # Padding is not a candidate: without row 0, all indices are lower by one.
-            return candidate_cross_entropy(hidden, table[1:], table[targets], collisions=targets - 1)
+            return candidate_cross_entropy(
+                hidden, table[1:], table[targets], collisions=targets - 1, token_weights=weights
+            )
         # The sum over negatives / (K · probability) is an unbiased estimate of the sum over the catalogue, so the
         # negatives are corrected and the target is not.
         rows = embedding.table(torch.cat((negatives.items, targets)))
@@ -38,11 +45,25 @@ class TiedHead(ScoringHead):
             collisions=negatives.find(targets) if negatives.is_sorted else targets,
             ids=None if negatives.is_sorted else negatives.items,
             bias=-negatives.log_expected,
+            token_weights=weights,
         )
 
-    def gbce(self, hidden: Tensor, targets: Tensor, embedding: ItemEmbedding, negatives: UniformNegatives) -> Tensor:
+    def gbce(
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        embedding: ItemEmbedding,
+        negatives: UniformNegatives,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         count = len(negatives.items)
         rows = embedding.table(torch.cat((negatives.items, targets)))
         return calibrated_binary_cross_entropy(
-            hidden, rows[:count], rows[count:], collisions=targets, ids=negatives.items, beta=negatives.beta
+            hidden,
+            rows[:count],
+            rows[count:],
+            collisions=targets,
+            ids=negatives.items,
+            beta=negatives.beta,
+            token_weights=weights,
         )

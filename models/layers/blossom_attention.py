@@ -94,6 +94,8 @@ class BlossomAttention(nn.Module):
             )
             return selected, attend_to_short_term(query, key, value, positions, self.short_window)
         long_mask = build_long_term_mask(importance, positions, length, self.block, self.blocks_chosen)
-        short_mask = build_short_term_mask(positions, length, self.short_window)[..., None, :, :]
+        short_mask = build_short_term_mask(positions, length, self.short_window)
+        if short_mask.ndim == 3:  # positions of each history
+            short_mask = short_mask[:, None]
         long_term = attend_in_groups(query, key, value, long_mask, importance, self.block)
         return long_term, attend_in_groups(query, key, value, short_mask, None, self.block)

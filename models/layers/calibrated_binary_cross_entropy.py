@@ -33,9 +33,10 @@ def calibrated_binary_cross_entropy(
     collisions: Tensor,
     ids: Tensor,
     beta: float,
+    token_weights: Tensor | None = None,
     max_cells: int = MAX_CELLS,
 ) -> Tensor:
-    """Compute the mean of L over tokens; all tokens share the negatives, whereas the paper samples k per token.
+    """Compute the mean of L over tokens, weighted or not; all share the negatives (the paper samples k per token).
 
     Args:
         hidden: (N, D), one row per token.
@@ -44,13 +45,14 @@ def calibrated_binary_cross_entropy(
         collisions: (N,) int64, the target of each token; a negative equal to the target is excluded from its sum.
         ids: (k,) int64, the item of each negative.
         beta: power of the positives, from `compute_positive_power`.
+        token_weights: (N,) weights of the tokens in the mean, with a sum above 0; no gradient.
         max_cells: maximum number of scores in one chunk; a chunk has at least one token.
 
     Returns:
         a scalar, differentiable with respect to hidden, negatives and target_rows.
 
     """
-    inputs = (hidden, negatives, target_rows, collisions, ids, beta, max_cells)
+    inputs = (hidden, negatives, target_rows, collisions, ids, beta, token_weights, max_cells)
     loss: Tensor = _CalibratedBinaryCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
     return loss
 
@@ -66,6 +68,7 @@ class _CalibratedBinaryCrossEntropy(torch.autograd.Function):
         collisions: Tensor,
         ids: Tensor,
         beta: float,
+        token_weights: Tensor | None,
         max_cells: int,
     ) -> Tensor:
         exact = torch.promote_types(hidden.dtype, torch.float32)  # half precision is not accurate enough for sums
@@ -80,14 +83,22 @@ class _CalibratedBinaryCrossEntropy(torch.autograd.Function):
             positive = (h.double() * target.double()).sum(-1)
             scores = (h @ negatives.T).to(exact)
             scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
-            total -= beta * F.logsigmoid(positive).sum() + F.logsigmoid(-scores).sum(dtype=torch.float64)
+            if token_weights is None:
+                total -= beta * F.logsigmoid(positive).sum() + F.logsigmoid(-scores).sum(dtype=torch.float64)
+            else:
+                logs = beta * F.logsigmoid(positive) + F.logsigmoid(-scores).sum(-1, dtype=torch.float64)
+                total -= (logs * token_weights[rows]).sum()
             push = scores.sigmoid_().to(hidden.dtype)  # the gradient of −log(1 − σ(s⁻))
             pull = (-beta * (-positive).sigmoid())[:, None].to(hidden.dtype)  # the gradient of −β log σ(s⁺)
+            if token_weights is not None:
+                shares = token_weights[rows, None].to(hidden.dtype)
+                push, pull = push * shares, pull * shares
             grad_hidden[rows] = push @ negatives + pull * target
             grad_negatives += push.T @ h
             grad_targets[rows] = pull * h
         ctx.save_for_backward(grad_hidden, grad_negatives.to(negatives.dtype), grad_targets)
-        ctx.terms = len(hidden) * (len(negatives) + 1)
+        weight_sum = len(hidden) if token_weights is None else float(token_weights.sum())
+        ctx.terms = weight_sum * (len(negatives) + 1)
         mean: Tensor = total / ctx.terms
         return mean.to(exact)
 
@@ -96,4 +107,4 @@ class _CalibratedBinaryCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scale = grads[0] / ctx.terms
         hidden, negatives, target_rows = ctx.saved_tensors
-        return hidden * scale, negatives * scale, target_rows * scale, None, None, None, None
+        return hidden * scale, negatives * scale, target_rows * scale, None, None, None, None, None

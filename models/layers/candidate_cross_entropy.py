@@ -23,9 +23,10 @@ def candidate_cross_entropy(
     collisions: Tensor,
     ids: Tensor | None = None,
     bias: Tensor | None = None,
+    token_weights: Tensor | None = None,
     max_cells: int = MAX_CELLS,
 ) -> Tensor:
-    """Compute the mean over tokens of −log( e^t / (e^t + Σ_c e^s_c) ).
+    """Compute the mean, or the weighted mean, over tokens of −log( e^t / (e^t + Σ_c e^s_c) ).
 
     t = h·target row, and s_c = h·candidate c + bias_c.
 
@@ -36,15 +37,26 @@ def candidate_cross_entropy(
         collisions: (N,) int64, the target of each token; a candidate equal to the target is excluded from the sum.
         ids: (C,) int64, the candidate of each row; without it row c is candidate c, and −1 excludes none.
         bias: (C,) added to the scores of the candidates (the log-Q correction); no gradient.
+        token_weights: (N,) weights of the tokens in the mean, float32, with a sum above 0; no gradient.
         max_cells: maximum number of scores in one chunk; a chunk has at least one token.
 
     Returns:
         a scalar, differentiable with respect to hidden, candidates and target_rows.
 
     """
-    inputs = (hidden, candidates, target_rows, collisions, ids, bias, max_cells)
+    inputs = (hidden, candidates, target_rows, collisions, ids, bias, token_weights, max_cells)
     loss: Tensor = _CandidateCrossEntropy.apply(*inputs)  # type: ignore[no-untyped-call]
     return loss
+
+
+def _mask_collisions(scores: Tensor, collisions: Tensor, ids: Tensor | None) -> None:
+    """Write −inf in place where a candidate is the target of its row; `collisions` (step, 1) are columns or ids."""
+    if ids is None:
+        columns = collisions.clamp_min(0)
+        unchanged = scores.gather(1, columns)
+        scores.scatter_(1, columns, unchanged.masked_fill_(collisions >= 0, -torch.inf))
+    else:
+        scores.masked_fill_(collisions == ids, -torch.inf)
 
 
 class _CandidateCrossEntropy(torch.autograd.Function):
@@ -58,6 +70,7 @@ class _CandidateCrossEntropy(torch.autograd.Function):
         collisions: Tensor,
         ids: Tensor | None,
         bias: Tensor | None,
+        token_weights: Tensor | None,
         max_cells: int,
     ) -> Tensor:
         tokens = len(hidden)
@@ -74,32 +87,32 @@ class _CandidateCrossEntropy(torch.autograd.Function):
             scores = (h @ candidates.T).float()
             if bias is not None:
                 scores += bias
-            if ids is None:
-                columns = collisions[rows, None].clamp_min(0)
-                unchanged = scores.gather(1, columns)
-                scores.scatter_(1, columns, unchanged.masked_fill_(collisions[rows, None] >= 0, -torch.inf))
-            else:
-                scores.masked_fill_(collisions[rows, None] == ids, -torch.inf)
+            _mask_collisions(scores, collisions[rows, None], ids)
             # One pass of exp over the chunk; the softmax's factor 1 / sum is applied to the smaller (step, D) operands.
             top = torch.maximum(scores.amax(-1), target_score)
             weights = scores.sub_(top[:, None]).exp_()
             target_weight = (target_score - top).exp()
             weight_sum = weights.sum(-1) + target_weight
-            total += (weight_sum.log() + top - target_score).sum()
+            losses = weight_sum.log() + top - target_score
+            total += (losses if token_weights is None else losses * token_weights[rows]).sum()
             if needs_grad:
                 weights = weights.to(hidden.dtype)
                 inverse_sum = (1.0 / weight_sum)[:, None].to(hidden.dtype)
                 error = (target_weight / weight_sum - 1.0)[:, None].to(hidden.dtype)  # of the target's score
+                if token_weights is not None:
+                    shares = token_weights[rows, None].to(hidden.dtype)
+                    inverse_sum, error = inverse_sum * shares, error * shares
                 grad_hidden[rows] = (weights @ candidates).mul_(inverse_sum).addcmul_(error, target)
                 grad_candidates.add_(weights.T @ (h * inverse_sum))
                 grad_targets[rows] = error * h
         ctx.save_for_backward(grad_hidden, grad_candidates.to(candidates.dtype), grad_targets)
-        ctx.tokens = tokens
-        return total / tokens
+        ctx.weight_sum = tokens if token_weights is None else float(token_weights.sum())
+        mean: Tensor = total / ctx.weight_sum
+        return mean
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cuda")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        scale = grads[0] / ctx.tokens
+        scale = grads[0] / ctx.weight_sum
         hidden, candidates, target_rows = ctx.saved_tensors
-        return hidden * scale, candidates * scale, target_rows * scale, None, None, None, None
+        return hidden * scale, candidates * scale, target_rows * scale, None, None, None, None, None

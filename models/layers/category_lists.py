@@ -51,6 +51,12 @@ class CategoryLists(nn.Module):
             self.lists[index] = FILLER
             self.lists[index, : len(row)] = torch.tensor(row, dtype=self.lists.dtype)
 
+    def check_buffers(self) -> None:
+        """ValueError for a category without a vector."""
+        low, high = (int(bound) for bound in self.lists.aminmax())
+        if low < 0 or high >= self.num_rows:
+            raise ValueError(f"lists holds rows from {low} to {high} of a table with {self.num_rows} rows")
+
     def average_vectors(self, items: Tensor, vectors: Tensor) -> Tensor:
         """(…,) items and (num_rows, D) vectors → (…, D): mean of the vectors of each item's categories."""
         numbers = self.lists[items].long().flatten(0, -2)

@@ -34,6 +34,11 @@ class PeriodEmbedding(nn.Module):
             quantiles = np.quantile(real, shares, method="higher")
             self.boundaries.copy_(torch.from_numpy(quantiles))
 
+    def check_buffers(self) -> None:
+        """ValueError for boundaries that decrease."""
+        if bool((self.boundaries.diff() < 0).any()):
+            raise ValueError("boundaries must not decrease")
+
     def find_periods(self, times: Tensor) -> Tensor:
         """(…) times → (…) periods; NO_PERIOD without a real time."""
         return (torch.bucketize(times, self.boundaries, right=True) + 1).masked_fill(~is_real(times), NO_PERIOD)

@@ -29,6 +29,11 @@ class RequestEmbedding(nn.Module):
         self.periods = nn.Embedding(num_periods + 1, dim) if num_periods else None
         self.register_buffer("longest", torch.tensor(NUM_INTERVALS - 1))
 
+    def check_buffers(self) -> None:
+        """ValueError for an interval class without a vector."""
+        if not 0 <= int(self.longest) < NUM_INTERVALS:
+            raise ValueError(f"longest must be from 0 to {NUM_INTERVALS - 1} (got {int(self.longest)})")
+
     def fit(self, times: Sequence[Times]) -> None:
         """Find the longest class of intervals that is not rare."""
         numbers = compute_intervals(torch.from_numpy(np.concatenate(times).astype(np.int64))[None])[0]

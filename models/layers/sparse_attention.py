@@ -61,7 +61,7 @@ def attend_in_groups(
 ) -> Tensor:
     """Attend with `query` (B, G, H/G, Q, d) to `key` and `value` (B, G, T, d) where `mask` is set.
 
-    `mask` is (B, G, Q, T), with 1 for B and G where they do not matter.
+    `mask` is (B, G, Q, T), or (Q, T) where B and G do not matter, which saves a copy per group and history.
 
     `importance` (B, G, Q, J) of blocks of `block` keys, or None. It changes no value, but a selected key's logit passes
     its gradient to the importance of the key's block. Selection alone would never train the summaries.
@@ -81,8 +81,7 @@ def attend_in_groups(
         value = F.pad(value, (0, blocks))
     flat = query.flatten(0, 1)
     key, value = (each.flatten(0, 1)[:, None].expand(-1, heads, -1, -1) for each in (key, value))
-    is_shared = mask.shape[:2] == (1, 1)
-    flat_mask = mask if is_shared else mask.expand(batch, groups, -1, -1).flatten(0, 1)[:, None]
+    flat_mask = mask if mask.ndim == 2 else mask.expand(batch, groups, -1, -1).flatten(0, 1)[:, None]
     mixed = F.scaled_dot_product_attention(flat, key, value, attn_mask=flat_mask, scale=scale)
     out: Tensor = mixed[..., :width].unflatten(0, (batch, groups))
     return out

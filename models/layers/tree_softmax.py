@@ -53,8 +53,10 @@ class TreeSoftmax(nn.Module):
         tails = (tokens[..., j, None] + self.compute_tail(hidden, j) for j in range(len(self.tails)))
         return torch.cat((items, *tails), dim=-1)
 
-    def cross_entropy(self, hidden: Tensor, targets: Tensor, max_cells: int = MAX_CELLS) -> Tensor:
-        """Mean of −log p over (N, dim) positions with (N,) targets, 1 to num_items; a scalar.
+    def cross_entropy(
+        self, hidden: Tensor, targets: Tensor, max_cells: int = MAX_CELLS, weights: Tensor | None = None
+    ) -> Tensor:
+        """Mean, weighted by (N,) `weights`, of −log p over (N, dim) positions with (N,) targets, 1 to num_items.
 
         First level: the label of a target in a tail is the tail's token. Second level: only the positions whose
         target is in tail j are multiplied with A^j and B^j. No tensor of scores has more than `max_cells` cells.
@@ -62,18 +64,34 @@ class TreeSoftmax(nn.Module):
         head = self.ends[0]
         block = (targets[:, None] > self.starts).sum(-1)  # 0 is the first
         labels = torch.where(block == 0, targets - 1, head - 1 + block)
-        loss = self._compute_part(hidden, self.first.weight, labels, max_cells)
+        loss = self._compute_part(hidden, self.first.weight, labels, max_cells, weights)
         for j, start in enumerate(self.ends[:-1]):
             inside = (block == j + 1).nonzero().squeeze(-1)
             if len(inside):
                 narrow = F.linear(hidden[inside], self.narrow[j])
                 tail_loss = self._compute_part(
-                    narrow, self.tails[j].get_parameter("weight"), targets[inside] - start - 1, max_cells
+                    narrow,
+                    self.tails[j].get_parameter("weight"),
+                    targets[inside] - start - 1,
+                    max_cells,
+                    None if weights is None else weights[inside],
                 )
-                loss = loss + tail_loss * (len(inside) / len(targets))
+                loss = loss + tail_loss * _compute_share(inside, targets, weights)
         return loss
 
-    def _compute_part(self, hidden: Tensor, weight: Tensor, labels: Tensor, max_cells: int) -> Tensor:
+    def _compute_part(
+        self, hidden: Tensor, weight: Tensor, labels: Tensor, max_cells: int, weights: Tensor | None
+    ) -> Tensor:
         return candidate_cross_entropy(
-            hidden, weight, F.embedding(labels, weight), collisions=labels, max_cells=max_cells
+            hidden,
+            weight,
+            F.embedding(labels, weight),
+            collisions=labels,
+            token_weights=weights,
+            max_cells=max_cells,
         )
+
+
+def _compute_share(inside: Tensor, targets: Tensor, weights: Tensor | None) -> float:
+    """Share of the positions `inside` in the mean over all targets."""
+    return len(inside) / len(targets) if weights is None else float(weights[inside].sum() / weights.sum())

@@ -46,6 +46,31 @@ def test_loss_equals_a_case_computed_by_hand() -> None:
     assert loss.item() == pytest.approx(-(0.5 * math.log(3 / 4) + math.log(1 / 2) + math.log(1 / 4)) / 3)
 
 
+@settings(deadline=None, max_examples=30)
+@given(tokens=st.integers(1, 9), max_cells=st.integers(1, 60), seed=st.integers(0, 1000))
+def test_weighted_value_and_gradients_are_those_of_the_weighted_mean(tokens: int, max_cells: int, seed: int) -> None:
+    leaves, targets, ids = sample_inputs(tokens, 4, 5, seed)
+    weights = torch.rand(tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.01
+    collide = targets[:, None] == ids
+    expected = (
+        torch.stack(
+            [
+                weight * compute_plain([leaves[0][[row]], leaves[1], leaves[2][[row]]], collide[[row]], 0.3)
+                for row, weight in enumerate(weights)
+            ]
+        ).sum()
+        / weights.sum()
+    )
+    loss = calibrated_binary_cross_entropy(
+        *leaves, collisions=targets, ids=ids, beta=0.3, token_weights=weights, max_cells=max_cells
+    )
+    torch.testing.assert_close(loss, expected)
+    for gradient, expected_gradient in zip(
+        torch.autograd.grad(loss, leaves), torch.autograd.grad(expected, leaves), strict=True
+    ):
+        torch.testing.assert_close(gradient, expected_gradient)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     tokens=st.integers(1, 9),
