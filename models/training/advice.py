@@ -6,6 +6,7 @@ Rules of thumb from the runs in models/LOG.md. They use the training part only.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ DROPOUT = ((50.0, 0.2), (15.0, 0.3), (0.0, 0.5))
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Suggested sizes: `sizes` are ModelConfig fields, `reasons` are lines that `nextup train` prints."""
+    """Suggested sizes: `sizes` are ModelConfig fields, `reasons` are lines for these, then for other choices."""
 
     sizes: dict[str, Any]
     reasons: list[str]
@@ -32,6 +33,11 @@ class Advice:
     def apply_to(self, config: ModelConfig) -> ModelConfig:
         """Set the suggested sizes; a popularity model has none."""
         return config if config.encoder.name == "none" else dataclasses.replace(config, **self.sizes)
+
+    def list_reasons(self, config: ModelConfig) -> list[str]:
+        """List the reasons without those of sizes that `config` does not take."""
+        is_taken = [getattr(config, name) == size for name, size in self.sizes.items()]
+        return [*compress(self.reasons, is_taken), *self.reasons[len(is_taken) :]]
 
 
 def advise(dataset: Dataset, options: TrainingOptions, max_len_limit: int) -> Advice:

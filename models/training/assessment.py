@@ -9,18 +9,18 @@ from models.data.splits import make_cases
 from models.evaluation.baselines import rank_baselines
 from models.evaluation.comparison import Comparison, compare_with_baselines, list_json
 from models.evaluation.evaluate import Evaluation
-from models.evaluation.segments import Segments, compute_segments
+from models.evaluation.quality import Quality, compute_quality
 from models.training.checkpoint import EpochRecord
 from models.training.convergence import Convergence, assess_convergence
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingAssessment:
-    """Comparison with the baselines, convergence, and metrics of groups of cases."""
+    """Comparison with the baselines, convergence, and the quality of the evaluation."""
 
     comparison: Comparison | None = None
     convergence: Convergence = field(default_factory=lambda: assess_convergence(()))
-    segments: Segments = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
     unmeasured: str | None = None
     """Why nothing could be evaluated."""
 
@@ -53,7 +53,7 @@ class TrainingAssessment:
             "beats_baselines": None if self.comparison is None else self.comparison.beats_baselines,
             "converged": self.convergence.is_converged,
             "minutes_to_converge": self.convergence.minutes,
-            "segments": self.segments,
+            **self.quality.to_json(),
         }
 
 
@@ -68,11 +68,11 @@ def assess_training(
 ) -> TrainingAssessment:
     """Rank the users of the test evaluation by the baselines, within about `max_seconds` of `clock`, and compare."""
     if not test.num_cases:
-        return TrainingAssessment(None, assess_convergence(curve), {}, test.describe_unmeasured())
+        return TrainingAssessment(None, assess_convergence(curve), Quality(), test.describe_unmeasured())
     cases = make_cases(dataset, "test").spread(test.num_cases)
     baselines = rank_baselines(dataset, cases, keep_seen=keep_seen, max_seconds=max_seconds, clock=clock)
     return TrainingAssessment(
         compare_with_baselines(dataset, cases, baselines, test, preset),
         assess_convergence(curve),
-        compute_segments(test.target_ranks, cases, dataset.catalogue.counts),
+        compute_quality(dataset, cases, test),
     )

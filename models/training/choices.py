@@ -11,10 +11,10 @@ from collections.abc import Collection
 from typing import Any
 
 from models.evaluation.speed import EvaluationSpeed
-from models.training.options import TrainingOptions
+from models.training.options import InitialVectors, TrainingOptions
 from models.training.step_cost import FEW_NEGATIVES, StepCost
 
-PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epochs")
+PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epochs", "initial_vectors")
 """Options that a plan sets unless the user did."""
 
 LINEAR_RATE, RATE_TARGETS, MAX_RATE_FACTOR = 2e-3, 200, 4.0
@@ -28,6 +28,8 @@ MIN_STEPS = 2000
 MIN_BATCH_SPEED = 0.7
 """… or until the targets per second fall below this share."""
 BATCH_DIVISORS = (1, 2, 4)
+MAX_COUNTED_EPOCHS, MAX_COUNTING_SHARE = 10, 0.1
+"""Initial vectors from counts: most epochs of a run that has them, and their largest share of the limit."""
 WARMUP_SHARE = 0.1
 VALIDATION_SHARE = 0.05
 MAX_VALIDATIONS = 10
@@ -68,6 +70,11 @@ def choose_options(
     choices["validation_cases"] = min(options.validation_cases, max(MIN_VALIDATION_CASES, cases))
     choices["validate_every"] = max(1, round(epochs / validations))
     return choices, epochs
+
+
+def choose_initial_vectors(epochs: float, time_share: float) -> InitialVectors:
+    """Choose counts for a short run, if the given share of the time suffices for them."""
+    return "counts" if epochs <= MAX_COUNTED_EPOCHS and time_share <= MAX_COUNTING_SHARE else "random"
 
 
 def choose_rate(targets_per_item: float) -> float:

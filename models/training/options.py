@@ -27,6 +27,8 @@ DECAY_SHARE = 0.4
 """Last part of a run over which a linear schedule lowers the learning rate."""
 
 Schedule = Literal["plateau", "linear"]
+InitialVectors = Literal["random", "counts"]
+CategoryVectors = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class TrainingOptions:
     LOSSES; `calibration` is the t of gBCE and unused by the softmax. `max_minutes` limit a stage, validation included;
     `nextup train` derives them from the time for the whole run. `validate_every` is in epochs.
     `fused` takes faster forms of optimizer, dropout and negatives, with other rounding and other random draws.
+    `initial_vectors` are those of a full table: random, or factors of co-occurrence counts.
+    `category_vectors` gives the items of a category a common vector in the first of two stages; auto = where possible.
     `keeps_start` validates the initial weights as epoch 0, and keeps them unless an epoch is better.
     """
 
@@ -62,6 +66,8 @@ class TrainingOptions:
     validation_cases: int = 20_000
     validate_every: int = 1
     fused: bool = False
+    initial_vectors: InitialVectors = "random"
+    category_vectors: CategoryVectors = "auto"
     keeps_start: bool = False
     keep_seen: bool = False
     checkpoint_minutes: float = 5.0
@@ -71,6 +77,8 @@ class TrainingOptions:
             raise ValueError(f"averaging must be in [0, 1) (got {self.averaging})")
         if self.schedule not in ("plateau", "linear"):
             raise ValueError(f"schedule must be 'plateau' or 'linear' (got {self.schedule!r})")
+        if self.initial_vectors not in ("random", "counts"):
+            raise ValueError(f"initial_vectors must be 'random' or 'counts' (got {self.initial_vectors!r})")
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)} (got {self.loss!r})")
         if not 0 <= self.calibration <= 1:

@@ -1,18 +1,23 @@
 """From a prepared dataset to an artifact that can serve: train, evaluate on the test split, export."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from models.artifact import MANIFEST, save_artifact
+from models.artifact import save_artifact
 from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
+from models.data.funnel import Funnel
 from models.data.splits import select_training_histories
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
+from models.manifest import MANIFEST
 from models.progress import print_line
 from models.training.assessment import TrainingAssessment, assess_training
 from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
@@ -20,7 +25,7 @@ from models.training.disk_space import check_disk_space
 from models.training.options import RunContext, TrainingOptions
 from models.training.plan import PLAN_FILE, TrainingPlan
 from models.training.planning import choose_test_limit, count_test_users, make_plan, make_test_predictor
-from models.training.report import write_training_report
+from models.training.report import TrainingReport, write_training_report
 from models.training.run_record import RUN_FILE
 from models.training.stages import train_model
 from models.training.transitions import add_transitions
@@ -49,12 +54,20 @@ class TrainingResult:
 
 
 def train_artifact(
-    dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext, *, overwrite: bool = False
+    dataset: Dataset,
+    config: ModelConfig,
+    options: TrainingOptions,
+    context: RunContext,
+    *,
+    overwrite: bool = False,
+    details: Mapping[str, Any] | None = None,
+    funnel: Funnel | None = None,
 ) -> TrainingResult:
     """Train `config` on `dataset` and export a verified artifact to the context's folder, on the first rank only.
 
-    `max_minutes` cover everything since the context's start, evaluation and export included. ValueError, before
-    training starts, if the folder already holds an artifact and `overwrite` is False.
+    `max_minutes` cover everything since the context's start, evaluation and export included. `details` are further
+    entries of the manifest; `funnel` is for the report. ValueError, before training starts, if the folder already holds
+    an artifact and `overwrite` is False.
     """
     folder, ranks = context.folder, context.ranks
     if (folder / MANIFEST).exists() and not overwrite:
@@ -78,9 +91,7 @@ def train_artifact(
     version = ""
     assessment = TrainingAssessment()
     if ranks.is_first:
-        time_limit = compute_time_limit(context.clock() - started_at)
-        if plan.limit_s is not None:
-            time_limit = min(time_limit, plan.limit_s - context.compute_spent_s())
+        time_limit = _compute_assessment_limit(plan, context, started_at)
         assessment = assess_training(
             dataset, test, config.preset, options.keep_seen, curve, time_limit, clock=context.clock
         )
@@ -90,16 +101,37 @@ def train_artifact(
             dataset.catalogue,
             golden_histories=_select_golden_histories(dataset),
             metrics=test.values if test.num_cases else {},
-            details=assessment.make_manifest_entries(dataset),
+            details={**assessment.make_manifest_entries(dataset), **(details or {})},
         )
-        write_training_report(folder / TRAINING_FOLDER, config, dataset, version, test, curve, assessment)
-        for name in (CHECKPOINT_FILE, PLAN_FILE, RUN_FILE):
-            for path in (folder / TRAINING_FOLDER).rglob(name):
-                path.unlink()
+        num_users, has_time = count_test_users(dataset), _make_time_check(plan, context)
+        report = TrainingReport(version, dataset, test, num_users, curve, assessment, predictor, funnel, has_time)
+        write_training_report(folder / TRAINING_FOLDER, report)
+        _remove_checkpoints(folder / TRAINING_FOLDER)
     # Other ranks learn from the broadcast whether the export succeeded.
     return TrainingResult(
         ranks.broadcast_object(version), test, count_test_users(dataset), curve, best, bytes_by_part, assessment, plan
     )
+
+
+def _compute_assessment_limit(plan: TrainingPlan, context: RunContext, started_at: float) -> float:
+    """Compute the seconds that the assessment may take, within what is left of the run's time."""
+    limit_s = compute_time_limit(context.clock() - started_at)
+    return limit_s if plan.limit_s is None else min(limit_s, plan.limit_s - context.compute_spent_s())
+
+
+def _make_time_check(plan: TrainingPlan, context: RunContext) -> Callable[[], bool]:
+    """Make a check that the first rank's time is not over; always true without a limit."""
+    limit_s = plan.limit_s
+    if limit_s is None:
+        return lambda: True
+    return lambda: context.clock() - context.started_at < limit_s
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    """Remove what only a resumed run needs."""
+    for name in (CHECKPOINT_FILE, PLAN_FILE, RUN_FILE):
+        for path in folder.rglob(name):
+            path.unlink()
 
 
 def _select_golden_histories(dataset: Dataset) -> list[History]:

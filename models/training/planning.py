@@ -11,15 +11,19 @@ import torch
 
 from models.build import build_model, complete_config
 from models.config import ModelConfig, Part
-from models.data.dataset import HELD_OUT_EVENTS, Dataset
+from models.data.dataset import Dataset
+from models.data.held_out import HELD_OUT_EVENTS
+from models.data.splits import count_cases
 from models.embeddings.assignment import estimate_quantization_s
+from models.embeddings.full import FullEmbedding
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.speed import EvaluationSpeed, measure_evaluation
 from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.runners.choice import choose_runner
 from models.threads import choose_threads
-from models.training.choices import choose_options
+from models.training.choices import choose_initial_vectors, choose_options
+from models.training.initial_vectors import estimate_initial_vectors_s
 from models.training.options import FIRST_STAGE_SHARE, RunContext, TrainingOptions
 from models.training.plan import TrainingPlan, apply_choices, load_choices, save_choices
 from models.training.step_cost import StepCost, StepTimer
@@ -30,13 +34,15 @@ MIN_TEST_CASES = 200
 """Smallest sample of the final evaluation, even if it exceeds the limit."""
 EVALUATION_SHARE = 0.1
 """Largest share of the limit that is reserved for the final evaluation."""
+MIN_EVALUATION_SHARE = 0.02
+"""Share of the limit that the final evaluation may use in any case: a sample saves less than it costs in certainty."""
 EVALUATION_MARGIN = 1.5
 """Factor on the measured time of an evaluation, for other processes and longer histories."""
 EXPORT_S, EXPORT_ITEM_S = 2.0, 4e-5
 """Time to write artifact and report: fixed, and per item."""
 BASELINES_SHARE = 0.1
 """Largest share of the limit that is reserved for the baselines; they count as part of the export."""
-TRANSITIONS_S, TRANSITIONS_EVENT_S, TRANSITIONS_SHARE = 15.0, 3e-6, 0.2
+TRANSITIONS_S, TRANSITIONS_EVENT_S, TRANSITIONS_SHARE = 6.0, 3e-6, 0.2
 """Time to fit a transition memory and to count each event, and their largest share of the limit."""
 MIN_TRAINING_S = 0.01
 TIMING_SHARE, MAX_TIMING_S = 0.015, 2.0
@@ -64,17 +70,18 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
             dataset, dataclasses.replace(config, embedding=Part("full")) if is_staged else config, options, context
         )
     spent_s = context.compute_spent_s()
-    transitions_s = 0.0
-    if config.transitions:
-        transitions_s = min(TRANSITIONS_SHARE * limit_s, TRANSITIONS_S + TRANSITIONS_EVENT_S * len(dataset.items))
+    transitions_s = TRANSITIONS_S + TRANSITIONS_EVENT_S * len(dataset.items) if config.transitions else 0.0
+    transitions_s = min(TRANSITIONS_SHARE * limit_s, transitions_s)
     training_s = max(MIN_TRAINING_S, limit_s - spent_s - transitions_s - evaluation_s - export_s)
     expected_epochs = None
     if cost is not None:
-        stage_s = training_s
-        if is_staged:
-            stage_s = min(FIRST_STAGE_SHARE * training_s, training_s - estimate_quantization_s(num_items))
-        stage_s = max(MIN_TRAINING_S, stage_s)
+        stage_s = _compute_first_stage_s(training_s, num_items) if is_staged else training_s
         choices, expected_epochs = choose_options(cost, options, num_items, stage_s, speed, context.planned)
+        if has_full_table(model):
+            initial_s = estimate_initial_vectors_s(len(dataset.items), num_items)
+            choices["initial_vectors"] = choose_initial_vectors(expected_epochs, initial_s / limit_s)
+            if apply_choices(options, choices, context).initial_vectors == "counts":
+                training_s = max(MIN_TRAINING_S, training_s - initial_s)
         choices = context.ranks.broadcast_object(choices)
         save_choices(context, choices)
     return TrainingPlan(
@@ -90,6 +97,15 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
         cost,
         expected_epochs,
     )
+
+
+def _compute_first_stage_s(training_s: float, num_items: int) -> float:
+    return max(MIN_TRAINING_S, min(FIRST_STAGE_SHARE * training_s, training_s - estimate_quantization_s(num_items)))
+
+
+def has_full_table(model: SequentialRecommender) -> bool:
+    """Whether a full table of item vectors is trained, if only in the first of two stages."""
+    return model.embedding.starts_from_full_table or isinstance(model.embedding, FullEmbedding)
 
 
 def make_evaluation_predictor(model: SequentialRecommender, context: RunContext) -> Predictor:
@@ -116,6 +132,8 @@ def measure_test(
 
 
 def count_test_users(dataset: Dataset) -> int:
+    if dataset.held_out is not None:
+        return count_cases(dataset, "test")
     return int((dataset.offsets[1:] - dataset.offsets[:-1] > HELD_OUT_EVENTS).sum())
 
 
@@ -127,8 +145,9 @@ def choose_test_limit(
         return TEST_CASES
     speed = measure_test(predictor, dataset, options, context)
     # A run that is resumed has used time before; what it has reserved is left.
-    remaining_s = max(plan.limit_s - context.compute_spent_s() - plan.export_s, 0.0)
-    return min(TEST_CASES, max(MIN_TEST_CASES, speed.count_cases_in(remaining_s / EVALUATION_MARGIN)))
+    remaining_s = (plan.limit_s - context.compute_spent_s() - plan.export_s) / EVALUATION_MARGIN
+    budget_s = max(remaining_s, MIN_EVALUATION_SHARE * plan.limit_s)
+    return min(TEST_CASES, max(MIN_TEST_CASES, speed.count_cases_in(budget_s)))
 
 
 def _measure_steps(dataset: Dataset, config: ModelConfig, options: TrainingOptions, context: RunContext) -> StepCost:

@@ -3,48 +3,92 @@
 import io
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
-from models.config import ModelConfig
+from models.artifact import count_uncompressed_bytes
 from models.data.dataset import Dataset
+from models.data.funnel import Funnel
+from models.data.splits import make_cases
 from models.evaluation.evaluate import Evaluation
 from models.evaluation.metrics import drop_nan
-from models.evaluation.report import make_report_tables, render_html_report
+from models.predictor import Predictor
+from models.reports.model_report import ModelReport, build_model_page
+from models.reports.page import write_page
+from models.reports.training_section import make_point
+from models.runners.choice import choose_runner
 from models.training.assessment import TrainingAssessment
 from models.training.checkpoint import EpochRecord
 
 
-def write_training_report(
-    folder: Path,
-    config: ModelConfig,
-    dataset: Dataset,
-    version: str,
-    test: Evaluation,
-    curve: list[EpochRecord],
-    assessment: TrainingAssessment,
-) -> None:
-    """Write the report; an empty `curve` leaves out curve.png and log.jsonl."""
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """Results of a finished training; `predictor` was its evaluator, whose model is on the CPU by now.
+
+    `has_time` is asked before each part that a run with a time limit can do without.
+    """
+
+    version: str
+    dataset: Dataset
+    test: Evaluation
+    num_test_users: int
+    curve: Sequence[EpochRecord]
+    assessment: TrainingAssessment
+    predictor: Predictor
+    funnel: Funnel | None
+    has_time: Callable[[], bool]
+
+
+def write_training_report(folder: Path, report: TrainingReport) -> None:
+    """Write the report; without epochs there is no curve.png and no log.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
-    picture = plot_curve(curve, f"{config.preset}, {version}") if curve else None
-    if picture is not None:
-        (folder / "curve.png").write_bytes(picture)
-        (folder / "log.jsonl").write_text("".join(json.dumps(drop_nan(asdict(record))) + "\n" for record in curve))
-    facts = {
-        "version": version,
-        "preset": config.preset,
-        "events": f"{len(dataset.items):,}",
-        "users": f"{dataset.num_users:,}",
-        "items": f"{dataset.catalogue.num_items:,}",
-        "epochs": str(len(curve)),
-        "test cases": f"{test.num_cases:,}",
-    }
-    tables = make_report_tables(assessment.segments, assessment.comparison, assessment.warnings)
-    page = render_html_report(f"nextup: {config.preset}", test.values, facts, picture, tables)
-    (folder / "report.html").write_text(page)
+    preset = report.predictor.config.preset
+    if report.curve:
+        (folder / "curve.png").write_bytes(plot_curve(report.curve, f"{preset}, {report.version}"))
+        lines = (json.dumps(drop_nan(asdict(record))) + "\n" for record in report.curve)
+        (folder / "log.jsonl").write_text("".join(lines))
+    write_page(folder / "report.html", build_model_page(_to_model_report(report)))
+
+
+def _to_model_report(report: TrainingReport) -> ModelReport:
+    config, assessment = report.predictor.config, report.assessment
+    bytes_by_part = report.predictor.count_model_bytes() | {"catalogue": report.dataset.catalogue.nbytes}
+    return ModelReport(
+        config.preset,
+        report.version,
+        report.dataset,
+        make_cases(report.dataset, "test").spread(report.test.num_cases),
+        report.test,
+        assessment.quality,
+        bytes_by_part,
+        count_uncompressed_bytes(config, report.dataset.catalogue.num_items, bytes_by_part["encoder"]),
+        assessment.comparison,
+        report.funnel,
+        [make_point(**asdict(record)) for record in report.curve],
+        _make_cpu_predictor(report.predictor),
+        assessment.warnings,
+        {
+            "embedding": config.embedding.name,
+            "encoder": config.encoder.name,
+            "head": config.head.name,
+            "vector size": str(config.dim),
+            "longest history": str(config.max_len),
+            "test cases": f"{report.test.num_cases:,} of {report.num_test_users:,}",
+        },
+        has_time=report.has_time,
+    )
+
+
+def _make_cpu_predictor(predictor: Predictor) -> Predictor:
+    """The same predictor on a CPU; after a training on a GPU a new one, as the export moved the weights."""
+    if predictor.device == "cpu":
+        return predictor
+    device = torch.device("cpu")
+    return Predictor(predictor.model, device, choose_runner(predictor.model, device))
 
 
 def plot_curve(curve: Sequence[EpochRecord], title: str) -> bytes:

@@ -6,6 +6,7 @@ vectors lose less accuracy than codes chosen from the log, and the second stage 
 """
 
 import dataclasses
+import logging
 
 import torch
 
@@ -15,11 +16,17 @@ from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.data.splits import select_training_histories, select_training_times
 from models.embeddings.assignment import estimate_quantization_s
+from models.embeddings.full import FullEmbedding
 from models.heads.popularity import PopularityHead
 from models.recommender import SequentialRecommender
+from models.training.category_table import CategoryTable
 from models.training.checkpoint import EpochRecord, check_resumable, compute_fingerprint
+from models.training.hidden_moments import compute_hidden_moments
+from models.training.initial_vectors import compute_initial_vectors
 from models.training.options import RunContext, TrainingOptions
 from models.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 FULL_TABLE_FOLDER = "full"
 """Subfolder for the checkpoint of the first stage."""
@@ -36,11 +43,13 @@ def train_model(
     torch.manual_seed(options.seed)
     model = build_model(complete_config(config, catalogue), catalogue.num_items)
     fit_times(model, dataset)
+    check_category_vectors(model, catalogue, options)
     if isinstance(model.head, PopularityHead):
         fit_popularity(model, model.head, catalogue)
         return model, [], None
     model.embedding.fit(catalogue, select_training_histories(dataset))
     if not model.embedding.starts_from_full_table:
+        start_vectors(model, dataset, options, context)
         trainer = _train_stage(model, dataset, options, context)
         return model, trainer.curve, trainer.best_record
     if context.resume:  # of another run: refused here rather than after the whole first stage
@@ -48,10 +57,13 @@ def train_model(
     torch.manual_seed(options.seed)
     full = build_model(dataclasses.replace(config, embedding=Part("full")), catalogue.num_items)
     fit_times(full, dataset)
+    start_vectors(full, dataset, options, context)
+    share_category_vectors(full, catalogue, options)
     first_options = options.to_first_stage(estimate_quantization_s(catalogue.num_items))
     first = _train_stage(full, dataset, first_options, context.in_subfolder(FULL_TABLE_FOLDER))
     started_at = context.clock()
     transfer_weights(model, full.cpu(), catalogue)
+    refine_embedding(model, full, dataset)
     # Of an earlier run that is resumed, too: the clock alone would count this run only.
     spent_s = context.ranks.broadcast_object(first.state.trained_s + context.clock() - started_at)
     second = _train_stage(model, dataset, options.to_second_stage(spent_s), context)
@@ -72,11 +84,35 @@ def transfer_weights(model: SequentialRecommender, full: SequentialRecommender, 
             part.load_state_dict(full_part.state_dict())
 
 
+def refine_embedding(model: SequentialRecommender, full: SequentialRecommender, dataset: Dataset) -> None:
+    """Fit the compressed table to the scores of the full model, where the embedding can be."""
+    if model.embedding.is_refinable:
+        moments = compute_hidden_moments(full, dataset)
+        model.embedding.refine(full.embedding.table(), dataset.catalogue, moments)
+
+
 def fit_times(model: SequentialRecommender, dataset: Dataset) -> None:
     """Set the buffers of the layers that read times to those of the training events."""
     for part in (model.periods, model.requests):
         if part is not None:
             part.fit(select_training_times(dataset))
+
+
+def start_vectors(
+    model: SequentialRecommender, dataset: Dataset, options: TrainingOptions, context: RunContext
+) -> None:
+    """Replace the random vectors of a full table where the options say so; other ranks receive them from the first."""
+    if options.initial_vectors == "counts" and isinstance(model.embedding, FullEmbedding) and context.ranks.is_first:
+        with torch.no_grad():
+            model.embedding.vectors.weight.copy_(compute_initial_vectors(dataset, model.config.dim, options.seed))
+
+
+def share_category_vectors(model: SequentialRecommender, catalogue: Catalogue, options: TrainingOptions) -> None:
+    """Add vectors of categories to those of the items where there are any, unless the options forbid it."""
+    if options.category_vectors != "off" and has_categories(catalogue):
+        assert isinstance(model.embedding, FullEmbedding)
+        log.info("items of a category share a vector in the first stage (--category-vectors)")
+        model.embedding = CategoryTable(model.embedding, catalogue.categories)
 
 
 def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
@@ -85,6 +121,20 @@ def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue
     with torch.no_grad():
         for vectors in model.embedding.parameters():
             vectors.zero_()
+
+
+def check_category_vectors(model: SequentialRecommender, catalogue: Catalogue, options: TrainingOptions) -> None:
+    """ValueError where category vectors are required, but there is no first stage, or no category."""
+    if options.category_vectors != "on":
+        return
+    if not model.embedding.starts_from_full_table:
+        raise ValueError("--category-vectors on needs a preset that compresses a trained table, such as blossom")
+    if not has_categories(catalogue):
+        raise ValueError("--category-vectors on needs items with categories; pass --items with a categories column")
+
+
+def has_categories(catalogue: Catalogue) -> bool:
+    return len(catalogue.categories.numbers) > 0
 
 
 def _train_stage(

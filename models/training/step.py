@@ -56,9 +56,12 @@ class TrainingStep:
         local_plan = plan[self._ranks.shard]
         if len(local_plan):  # a batch may have fewer rows than there are ranks
             batch = self._batches.build_batch(local_plan)
+            weights = None if batch.weights is None else batch.weights.to(self._device)
             with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-                mean = self._model.loss(batch.sequences.to(self._device), batch.targets.to(self._device), negatives)
-            loss = mean * (self._count_targets(local_plan) / self._count_targets(plan))
+                mean = self._model.loss(
+                    batch.sequences.to(self._device), batch.targets.to(self._device), negatives, weights
+                )
+            loss = mean * (self._batches.sum_weights(local_plan) / self._batches.sum_weights(plan))
             loss.backward()
         total = self._gradients.reduce(loss)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_norm)
@@ -72,10 +75,6 @@ class TrainingStep:
             for weight in self._model.parameters():
                 digest.update(weight.detach().cpu().numpy().tobytes())
             self._ranks.assert_equal_across_ranks("weights (different kinds of processors?)", digest.hexdigest())
-
-    def _count_targets(self, plan: BatchPlan) -> int:
-        """Count the targets that the model's loss averages over."""
-        return self._batches.count_targets(plan) if self._model.encoder.causal else len(plan)
 
 
 class GradientSum:

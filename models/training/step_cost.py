@@ -11,8 +11,9 @@ import numpy as np
 
 from models.build import build_model
 from models.config import ModelConfig
-from models.data.dataset import HELD_OUT_EVENTS, Dataset
+from models.data.dataset import Dataset
 from models.data.sampling import sample_users
+from models.data.splits import count_training_targets
 from models.training.options import RunContext, TrainingOptions
 from models.training.trainer import Trainer
 
@@ -84,7 +85,7 @@ class StepTimer:
     ) -> None:
         self._dataset, self._options, self._context = sample_users(dataset, SAMPLE_USERS), options, context
         self._budget_s = budget_s
-        self._epoch_targets = max(1, int(np.maximum(np.diff(dataset.offsets) - HELD_OUT_EVENTS - 1, 0).sum()))
+        self._epoch_targets = max(1, count_training_targets(dataset))
         self._model = build_model(config, dataset.catalogue.num_items)
 
     def make_trainer(self, **changes: int) -> Trainer:

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.data.dataset import Dataset
 from models.data.sequences import TrainingBatches
-from models.data.splits import select_training_histories, select_training_times
+from models.data.splits import select_training_histories, select_training_times, select_training_weights
 from models.evaluation.evaluate import evaluate
 from models.layers.fast_forms import use_fast_forms
 from models.predictor import Predictor
@@ -56,6 +56,8 @@ class Trainer:
             batch_cells=options.batch_cells,
             seed=options.seed,
             times=select_training_times(dataset) if model.reads_times else None,
+            weights=select_training_weights(dataset),
+            last_only=not model.encoder.causal,
         )
         self._fingerprint = compute_fingerprint(model, dataset, options)
         context.ranks.assert_equal_across_ranks("data, model or options", f"{self._fingerprint} {options}")

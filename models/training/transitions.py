@@ -19,6 +19,7 @@ from models.data.splits import (
     select_case_times,
     select_request_times,
     select_training_histories,
+    select_training_weights,
 )
 from models.progress import print_line
 from models.recommender import SequentialRecommender
@@ -52,7 +53,7 @@ def add_transitions(
     model.config = dataclasses.replace(model.config, transitions=num_followers)
     memory = TransitionMemory(model.embedding.num_items, model.config.dim, num_followers)
     if context.ranks.is_first:
-        fill_memory(memory, select_training_histories(dataset))
+        fill_memory(memory, select_training_histories(dataset), select_training_weights(dataset))
         _fit(model.eval(), memory, dataset, context.device, keep_seen=options.keep_seen)
     model.transitions = memory.to(context.device)
     context.ranks.broadcast_(model.transitions.state_dict().values())

@@ -1,5 +1,7 @@
 """Sizes suggested by a log, and the linear schedule."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,14 @@ def test_suggested_sizes_follow_history_lengths(lengths: list[int], max_len: int
 def test_reasons_mention_the_loss() -> None:
     assert "full softmax, 60 items" in advise(make_dataset([6]), TrainingOptions(), 200).reasons[2]
     assert "30 negatives per batch" in advise(make_dataset([6]), TrainingOptions(num_negatives=30), 200).reasons[2]
+
+
+def test_size_that_is_set_has_no_reason() -> None:
+    advice = advise(make_dataset([6]), TrainingOptions(), 200)
+    suggested = advice.apply_to(preset("sasrec"))
+    assert advice.list_reasons(suggested) == advice.reasons
+    assert advice.list_reasons(dataclasses.replace(suggested, max_len=2048)) == advice.reasons[1:]
+    assert advice.list_reasons(dataclasses.replace(suggested, dropout=0.1)) == [advice.reasons[0], *advice.reasons[2:]]
 
 
 def test_advice_does_not_change_the_popularity_preset() -> None:

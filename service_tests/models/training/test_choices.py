@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from models.evaluation.speed import EvaluationSpeed
 from models.training.choices import (
+    MAX_COUNTED_EPOCHS,
+    MAX_COUNTING_SHARE,
     MAX_EPOCHS,
     MIN_BATCH_SPEED,
     MIN_EPOCHS,
     MIN_STEPS,
     PLANNABLE,
     choose_batch_cells,
+    choose_initial_vectors,
     choose_negatives,
     choose_options,
     choose_rate,
@@ -55,6 +58,12 @@ def test_noisy_timing_does_not_choose_the_full_catalogue() -> None:
     """A timing under load may show no cost of a score."""
     cost = dataclasses.replace(COST, score_s=0.0)
     assert choose_negatives(cost, 4096, 40_000, 40) == 1024
+
+
+def test_short_run_starts_from_counts_unless_they_take_too_long() -> None:
+    assert choose_initial_vectors(MAX_COUNTED_EPOCHS, MAX_COUNTING_SHARE) == "counts"
+    assert choose_initial_vectors(MAX_COUNTED_EPOCHS + 1, MAX_COUNTING_SHARE) == "random"
+    assert choose_initial_vectors(MAX_COUNTED_EPOCHS, 2 * MAX_COUNTING_SHARE) == "random"
 
 
 @given(COSTS, SECONDS)

@@ -47,13 +47,17 @@ def make_ragged_log(users: int = 50) -> Dataset:
 
 @dataclass(frozen=True)
 class Case:
-    """A training setup; `irregular` freezes the embedding and adds a weight without a gradient."""
+    """A training setup; `irregular` freezes the embedding and adds a weight without a gradient.
+
+    `weighted` gives the events weights, of which a third are 0.
+    """
 
     preset: str
     form: str | None = None
     negatives: int | None = None
     loss: str = "softmax"
     irregular: bool = False
+    weighted: bool = False
 
     def make_trainer(self, folder: Path, ranks: Ranks, dropout: float = 0.0, **changes: Any) -> Trainer:
         torch.manual_seed(1 + 10 * ranks.rank)  # ranks start from different weights, so they must be broadcast
@@ -68,7 +72,11 @@ class Case:
             model.embedding.requires_grad_(False)
             model.spare = nn.Parameter(torch.ones(3, 3))
         options = dataclasses.replace(OPTIONS, num_negatives=self.negatives, loss=self.loss, **changes)
-        return Trainer(model, make_ragged_log(), options, RunContext(CPU, folder, ranks))
+        dataset = make_ragged_log()
+        if self.weighted:
+            weights = np.random.default_rng(1).choice(np.array([0, 0.3, 2], np.float32), len(dataset.items))
+            dataset = dataclasses.replace(dataset, weights=weights)
+        return Trainer(model, dataset, options, RunContext(CPU, folder, ranks))
 
     def __str__(self) -> str:
         parts = (
@@ -76,6 +84,7 @@ class Case:
             self.form,
             self.negatives and f"{self.loss}-{self.negatives}",
             self.irregular and "irregular",
+            self.weighted and "weighted",
         )
         return "-".join(str(part) for part in parts if part)
 
@@ -86,6 +95,8 @@ CASES = [
     Case("lsan", form="prefix"),
     Case("sasrec", irregular=True),
     Case("cprec", irregular=True),
+    Case("sasrec", weighted=True),
+    Case("lsan", form="prefix", weighted=True),
 ]
 
 

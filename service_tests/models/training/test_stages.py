@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.build import build_model
 from models.config import ModelConfig, Part
+from models.data.splits import select_training_histories
+from models.runners.choice import choose_runner
 from models.training.options import MIN_STAGE_MINUTES, RunContext, TrainingOptions
-from models.training.stages import FULL_TABLE_FOLDER, train_model, transfer_weights
+from models.training.stages import FULL_TABLE_FOLDER, refine_embedding, train_model, transfer_weights
 from models.training.trainer import Trainer
 from service_tests.models.training.test_trainer import CPU, OPTIONS, have_same_weights, make_cyclic_log
 
@@ -109,3 +112,22 @@ def test_transfer_copies_the_encoder_weights(tmp_path: Path) -> None:
     )
     transfer_weights(model, full, make_cyclic_log().catalogue)
     assert all(torch.equal(a, b) for a, b in zip(model.encoder.parameters(), full.encoder.parameters(), strict=True))
+
+
+def test_refined_codes_score_like_the_full_table_they_come_from(tmp_path: Path) -> None:
+    data = make_cyclic_log()
+    config = dataclasses.replace(CODES, embedding=Part("codes", {"splits": 8, "codebook": 8}))
+    full, _, _ = train_model(
+        data, dataclasses.replace(CODES, embedding=Part("full")), OPTIONS, RunContext(CPU, tmp_path)
+    )
+    model = build_model(config, data.catalogue.num_items)
+    transfer_weights(model, full, data.catalogue)
+    hidden = choose_runner(full.eval(), CPU).encode(select_training_histories(data)).hidden
+
+    @torch.no_grad()
+    def measure_error() -> float:
+        return float((model.scores(hidden) - full.scores(hidden))[:, 1:].square().mean())
+
+    before = measure_error()
+    refine_embedding(model, full, data)
+    assert measure_error() < 0.9 * before

@@ -12,6 +12,7 @@ from models.artifact import load_artifact
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.training.choices import PLANNABLE
+from models.training.initial_vectors import estimate_initial_vectors_s
 from models.training.options import RunContext, TrainingOptions
 from models.training.pipeline import train_artifact
 from models.training.plan import PLAN_FILE, load_choices
@@ -72,11 +73,16 @@ def test_run_ends_within_its_limit(config: ModelConfig, tmp_path: Path, capsys: 
     assert plan["training_s"] + plan["evaluation_s"] + plan["export_s"] + plan["spent_s"] == pytest.approx(30, abs=0.5)
 
 
+def read_report(folder: Path) -> str:
+    return (folder / "training" / "report.html").read_text()
+
+
 def test_exhausted_limit_still_gives_an_artifact_evaluated_on_a_sample(tmp_path: Path) -> None:
     options = TrainingOptions(max_minutes=1e-6, batch_cells=128)
     trained = train_artifact(make_large_log(users=250), FULL, options, RunContext(CPU, tmp_path))
     assert (trained.test.num_cases, trained.num_test_users) == (MIN_TEST_CASES, 250)
     assert load_artifact(tmp_path, device="cpu").version == trained.version
+    assert "0 of 10 users are shown. The time of --max-minutes is used up." in read_report(tmp_path)
 
 
 def test_run_without_a_limit_is_not_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +102,40 @@ def test_library_options_are_not_changed_by_a_limit(tmp_path: Path) -> None:
     plan = make_plan(make_cyclic_log(), FULL, options, RunContext(CPU, tmp_path))
     assert dataclasses.replace(plan.options, max_minutes=1.0) == options
     assert plan.training_s < 60
+
+
+@pytest.mark.parametrize("config", [FULL, CODES], ids=["one stage", "two stages"])
+def test_short_run_starts_from_counts_and_reserves_their_time(config: ModelConfig, tmp_path: Path) -> None:
+    plans = [
+        make_plan(
+            make_large_log(users=400),
+            config,
+            TrainingOptions(max_minutes=0.5, batch_cells=128),
+            make_context(tmp_path / str(tick), TickingClock(tick)),
+        )
+        for tick in (1e-3, 0.3)
+    ]
+    assert [plan.options.initial_vectors for plan in plans] == ["random", "counts"], "many epochs fit with a fast clock"
+    total_s = plans[1].spent_s + plans[1].training_s + plans[1].evaluation_s + plans[1].export_s
+    assert total_s < 30 - 0.9 * estimate_initial_vectors_s(3600, NUM_ITEMS)
+
+
+def test_initial_vectors_set_by_the_caller_are_used(tmp_path: Path) -> None:
+    context = dataclasses.replace(
+        make_context(tmp_path, TickingClock(1e-3)), planned=frozenset({*PLANNABLE} - {"initial_vectors"})
+    )
+    plan = make_plan(make_large_log(), FULL, TrainingOptions(max_minutes=1.0), context)
+    assert plan.options.initial_vectors == "random"
+
+
+def test_table_that_no_stage_trains_in_full_is_not_replaced(tmp_path: Path) -> None:
+    data = make_cyclic_log()
+    config = dataclasses.replace(FULL, embedding=Part("codes", {"splits": 8, "codebook": 16, "assignment": "digits"}))
+    weights = [
+        train_model(data, config, TrainingOptions(epochs=1, initial_vectors=kind), RunContext(CPU, tmp_path / kind))[0]
+        for kind in ("random", "counts")
+    ]
+    assert have_same_weights(*weights)
 
 
 class Killed(Exception):
