@@ -2,10 +2,9 @@
 
 Items of the history itself can be candidates, too, where users repeat items; that takes no bytes per item.
 
-A row of `rows` has, for F followers, the bytes of their catalogue indices (lowest bytes of all followers first), a byte
-for each probability, and a byte for the number of transitions that were counted. Probabilities and counts are on
-logarithmic scales, which keep two digits of large and small ones alike. Everything is a buffer: gradients of the model
-do not reach it, and it is stored with the weights.
+`codec.py` has the layout of a row of `rows`. Probabilities and counts are on logarithmic scales, which keep two digits
+of large and small ones alike. Everything is a buffer: gradients of the model do not reach it, and it is stored with the
+weights.
 """
 
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from models.transitions.codec import PROBABILITY_STEP, count_index_bytes, pack_indices, unpack_indices
 
 COUNTED_STEPS = 5
 """Steps within which an item counts as a follower."""
@@ -26,13 +27,11 @@ NEVER = -1e4
 NUM_FEATURES = 8
 """Features of an item's weight in addition to its distance (models/transitions/mixing.py)."""
 
-PROBABILITY_STEP, COUNT_STEP = 0.04, 0.08
-_CODES = np.arange(256, dtype=np.float32)
-PROBABILITIES: NDArray[np.float32] = np.where(_CODES > 0, np.exp(PROBABILITY_STEP * (_CODES - 255)), 0).astype(
-    np.float32
-)
-"""Probability of each code: 0, then 4e-5 to 1 in steps of 4 %."""
-LOG_COUNTS: NDArray[np.float32] = COUNT_STEP * _CODES
+CHECKED_ROWS = 1 << 18
+"""Rows whose items are checked at once, which bounds the memory of the check."""
+
+COUNT_STEP = 0.08
+LOG_COUNTS: NDArray[np.float32] = COUNT_STEP * np.arange(256, dtype=np.float32)
 """log(1 + count) of each code; the largest is seven hundred million."""
 
 
@@ -55,7 +54,7 @@ class TransitionMemory(nn.Module):
 
     def __init__(self, num_items: int, dim: int, num_followers: int) -> None:
         super().__init__()
-        self.num_items, self.num_followers = num_items, num_followers
+        self.num_items, self.num_followers, self.dim = num_items, num_followers, dim
         self.index_bytes = count_index_bytes(num_items)
         width = num_followers * (self.index_bytes + 1) + 1
         self.register_buffer("rows", torch.zeros(num_items + 1, width, dtype=torch.uint8))
@@ -69,6 +68,10 @@ class TransitionMemory(nn.Module):
         """Convert a memory of an earlier layout: five distances, no repeats, no damping, and a network."""
         gate = state_dict.get(f"{prefix}gate")
         if gate is not None and gate.dim() == 1:
+            if not NUM_FEATURES < len(gate) <= LOOKBACK + NUM_FEATURES:
+                raise ValueError(
+                    f"{prefix}gate has {len(gate)} weights, at most {LOOKBACK + NUM_FEATURES} are possible"
+                )
             converted = torch.full((2, LOOKBACK + NUM_FEATURES), NEVER)
             converted[0, : len(gate) - NUM_FEATURES] = gate[:-NUM_FEATURES]
             converted[0, LOOKBACK:] = gate[-NUM_FEATURES:]
@@ -77,9 +80,23 @@ class TransitionMemory(nn.Module):
             state_dict[f"{prefix}damping"] = torch.ones(1)
         for name in ("normalizer_in", "normalizer_out"):
             weights = state_dict.get(prefix + name)
-            if weights is not None and weights.shape != getattr(self, name).shape:
+            if weights is not None and weights.dim() == 2 and weights.shape != getattr(self, name).shape:
                 self.register_buffer(name, torch.zeros_like(weights))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def check_buffers(self) -> None:
+        """ValueError for a follower that is not in the catalogue, and for weights of the mixture of another form."""
+        if not float(self.scale) > 0:
+            raise ValueError(f"scale must be above 0 (got {float(self.scale):g})")
+        hidden_units = len(self.normalizer_in)
+        shapes = tuple(self.normalizer_in.shape), tuple(self.normalizer_out.shape)
+        if shapes != ((hidden_units, self.dim + 1), (NUM_ESTIMATES, hidden_units + 1)):
+            raise ValueError(f"normalizer has the shapes {shapes}, which do not fit together")
+        split = self.num_followers * self.index_bytes
+        for rows in self.rows.cpu().split(CHECKED_ROWS):
+            highest = int(unpack_indices(rows[:, :split].numpy(), self.num_followers).max(initial=0))
+            if highest > self.num_items:
+                raise ValueError(f"rows holds item {highest:,} of a catalogue with {self.num_items:,} items")
 
     def store(
         self, followers: NDArray[np.int64], probabilities: NDArray[np.float64], counts: NDArray[np.float64]
@@ -99,21 +116,3 @@ class TransitionMemory(nn.Module):
         packed = pack_indices(followers, count_index_bytes(num_items))
         extended = np.concatenate((packed, rows[:, split:]), axis=1)
         return torch.from_numpy(np.pad(extended, ((0, num_items - self.num_items), (0, 0))))
-
-
-def count_index_bytes(num_items: int) -> int:
-    """Count the bytes of the largest index: two up to 65,535 items, then three, then four."""
-    return max(2, (num_items.bit_length() + 7) // 8)
-
-
-def pack_indices(indices: NDArray[np.int64], num_bytes: int) -> NDArray[np.uint8]:
-    """(…, F) indices → (…, num_bytes · F) uint8, the lowest bytes of all indices first."""
-    return np.concatenate([(indices >> (8 * byte) & 255).astype(np.uint8) for byte in range(num_bytes)], axis=-1)
-
-
-def unpack_indices(packed: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
-    """(…, num_bytes · count) uint8 → (…, count)"""
-    indices = packed[..., :count].astype(np.int64)
-    for byte in range(1, packed.shape[-1] // count):
-        indices |= packed[..., byte * count : (byte + 1) * count].astype(np.int64) << (8 * byte)
-    return indices

@@ -17,14 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import History
-from models.transitions.memory import (
-    LOG_COUNTS,
-    LOOKBACK,
-    NUM_FEATURES,
-    PROBABILITIES,
-    TransitionMemory,
-    unpack_indices,
-)
+from models.transitions.codec import PROBABILITIES, unpack_indices
+from models.transitions.memory import LOG_COUNTS, LOOKBACK, NUM_FEATURES, TransitionMemory
 
 Floats = NDArray[np.float32]
 MAX_EXPONENT = 12.0

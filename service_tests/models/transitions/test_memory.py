@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.transitions.codec import count_index_bytes, pack_indices, unpack_indices
 from models.transitions.counting import count_transitions, fill_memory
-from models.transitions.memory import COUNTED_STEPS, TransitionMemory, count_index_bytes, pack_indices, unpack_indices
+from models.transitions.memory import COUNTED_STEPS, TransitionMemory
 from models.transitions.mixing import TransitionMixer
 
 NUM_ITEMS = 9
@@ -37,6 +38,35 @@ def test_counts_are_sums_over_all_pairs_for_every_size_of_part(histories: list[l
     actual = {(source, follower): weight for source, follower, weight in counted.rows()}
     assert actual.keys() == expected.keys()
     assert all(actual[pair] == pytest.approx(weight) for pair, weight in expected.items())
+
+
+@settings(deadline=None, max_examples=60)
+@given(histories=histories_of, part_events=st.integers(1, 40))
+def test_undirected_counts_are_sums_of_both_directions(histories: list[list[int]], part_events: int) -> None:
+    counted = count_transitions(to_arrays(histories), directed=False, part_events=part_events)
+    expected: dict[tuple[int, int], float] = defaultdict(float)
+    for (source, follower), weight in count_directly(histories).items():
+        expected[min(source, follower), max(source, follower)] += weight
+    actual = {(source, follower): weight for source, follower, weight in counted.rows()}
+    assert actual == {pair: pytest.approx(weight) for pair, weight in expected.items()}
+
+
+@settings(deadline=None, max_examples=60)
+@given(histories=histories_of, part_events=st.integers(1, 40), seed=st.integers(0, 99))
+def test_weighted_counts_are_sums_of_the_weights_of_the_followers(
+    histories: list[list[int]], part_events: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = [rng.choice(np.array([0, 0.25, 2], dtype=np.float32), len(history)) for history in histories]
+    expected: dict[tuple[int, int], float] = defaultdict(float)
+    for history, row in zip(histories, weights, strict=True):
+        for start, source in enumerate(history):
+            for end in range(start + 1, min(len(history), start + 1 + COUNTED_STEPS)):
+                if row[end] > 0:
+                    expected[source, history[end]] += float(row[end]) / (end - start)
+    counted = count_transitions(to_arrays(histories), part_events=part_events, weights=weights)
+    actual = {(source, follower): weight for source, follower, weight in counted.rows()}
+    assert actual == {pair: pytest.approx(weight) for pair, weight in expected.items()}
 
 
 @settings(deadline=None, max_examples=60)
