@@ -14,6 +14,9 @@ from torch import Tensor
 
 from models.batch import PADDING
 
+DENSE_SHARE = 0.5
+"""An index, whose recall is measured without masks, serves masks that allow at least this share of the items."""
+
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -40,6 +43,17 @@ class ItemFilter:
         """Rows that have an allow mask."""
         return [row for row, mask in enumerate(self.allow_masks or ()) if mask is not None]
 
+    @property
+    def sparse_rows(self) -> list[int]:
+        """Rows whose mask allows less than DENSE_SHARE of the items."""
+        counts: dict[int, int] = {}  # rows may share a mask
+        for mask in self.allow_masks or ():
+            if mask is not None and id(mask) not in counts:
+                counts[id(mask)] = int(np.count_nonzero(mask))
+        masks = enumerate(self.allow_masks or ())
+        least = DENSE_SHARE * self.num_items
+        return [row for row, mask in masks if mask is not None and counts[id(mask)] < least]
+
     def select_rows(self, rows: Sequence[int]) -> "ItemFilter":
         excluded, allow_masks = self.excluded, self.allow_masks
         return ItemFilter(
@@ -55,7 +69,7 @@ class ItemFilter:
         """
         lowest, end = _get_lowest(scores), first + scores.shape[1]
         for row in self.masked_rows:
-            mask = self._masks[row].to(scores.device)[first:end]
+            mask = self._get_mask(row, scores.device)[first:end]
             scores[row, : len(mask)].masked_fill_(~mask, lowest)
         items, rows = self._excluded_by_item
         start, stop = np.searchsorted(self._excluded_items, (first, end))
@@ -77,7 +91,7 @@ class ItemFilter:
         scores.masked_fill_((items == PADDING) | (items > self.num_items), -torch.inf)
         for row in self.masked_rows:
             lines = (rows == row).nonzero().squeeze(-1)
-            is_allowed = self._masks[row].to(scores.device)[items[lines].clamp_max(self.num_items)]
+            is_allowed = self._get_mask(row, scores.device)[items[lines].clamp_max(self.num_items)]
             scores[lines] = scores[lines].masked_fill(~is_allowed, -torch.inf)
         excluded_items, excluded_rows = (part.to(scores.device) for part in self._excluded_by_item)
         if len(excluded_items):
@@ -104,10 +118,17 @@ class ItemFilter:
             is_eligible &= numbers[positions] != candidates
         return is_eligible
 
+    def _get_mask(self, row: int, device: torch.device) -> Tensor:
+        """Return the mask of a row on a device, where rows that share a mask share the copy."""
+        mask = (self.allow_masks or ())[row]
+        assert mask is not None
+        if id(mask) not in self._masks_on_device:
+            self._masks_on_device[id(mask)] = torch.from_numpy(mask).to(device)
+        return self._masks_on_device[id(mask)]
+
     @cached_property
-    def _masks(self) -> list[Tensor]:
-        no_mask = torch.empty(0, dtype=torch.bool)
-        return [no_mask if mask is None else torch.from_numpy(mask) for mask in self.allow_masks or ()]
+    def _masks_on_device(self) -> dict[int, Tensor]:
+        return {}
 
     @cached_property
     def _excluded_by_item(self) -> tuple[Tensor, Tensor]:

@@ -19,9 +19,10 @@ from models.native.library import load_library
 from models.native.reranker import ItemTable, MemoryArrays, Reranker
 from models.recommender import SequentialRecommender
 from models.scorers.base import TopK
-from models.scorers.filter import ItemFilter
-from models.transitions.memory import COUNT_STEP, PROBABILITIES, TransitionMemory
-from models.transitions.mixing import MAX_EXPONENT, TransitionMixer
+from models.scorers.filter import Indices, ItemFilter
+from models.transitions.codec import PROBABILITIES
+from models.transitions.memory import COUNT_STEP, TransitionMemory
+from models.transitions.mixing import MAX_EXPONENT, Floats, TransitionMixer
 
 
 class TransitionRanking:
@@ -56,13 +57,7 @@ class TransitionRanking:
             return TopK(torch.from_numpy(items), torch.from_numpy(scores))
         items, bonuses = self._mixer.compute_bonuses(self._mixer.find_followers(histories, hidden.cpu().numpy()))
         model_scores = self._model.score_items(hidden, torch.from_numpy(items).to(hidden.device)).float().cpu().numpy()
-        if self._model.head.scores_are_counts:
-            scores = model_scores + np.exp(bonuses)
-        else:
-            # As a sum with a term of at least 0, so that rounding cannot lower a score.
-            with np.errstate(invalid="ignore"):  # padding: −inf minus −inf
-                gains = bonuses - self._damping * self._scale * model_scores
-            scores = model_scores + np.logaddexp(0, np.nan_to_num(gains, nan=-np.inf)) / self._scale
+        scores = self._mix(model_scores, bonuses)
         scores = np.where(item_filter.find_eligible(items), scores, -np.inf)
         top_items, top_scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         is_follower = (top_items[:, :, None] == items[:, None, :]).any(-1)
@@ -72,6 +67,23 @@ class TransitionRanking:
         scores = np.take_along_axis(scores, order, axis=-1)
         items = np.where(np.isneginf(scores), PADDING, np.take_along_axis(items, order, axis=-1))
         return TopK(torch.from_numpy(items), torch.from_numpy(scores.astype(np.float32, copy=False)))
+
+    def add_bonuses(self, scores: Floats, items: Indices, histories: Sequence[History], hidden: Tensor) -> Floats:
+        """Return the scores (B, K) of `items` (K,) after each history, with the bonuses of those that are followers."""
+        followers, bonuses = self._mixer.compute_bonuses(self._mixer.find_followers(histories, hidden.cpu().numpy()))
+        is_follower = followers[:, None, :] == items[None, :, None]  # each follower of a history is there once
+        return self._mix(scores, np.where(is_follower, bonuses[:, None, :], -np.inf).max(-1))
+
+    def _mix(self, model_scores: Floats, bonuses: Floats) -> Floats:
+        mixed: Floats
+        if self._model.head.scores_are_counts:
+            mixed = model_scores + np.exp(bonuses)
+        else:
+            # As a sum with a term of at least 0, so that rounding cannot lower a score.
+            with np.errstate(invalid="ignore"):  # padding: −inf minus −inf
+                gains = bonuses - self._damping * self._scale * model_scores
+            mixed = model_scores + np.logaddexp(0, np.nan_to_num(gains, nan=-np.inf)) / self._scale
+        return mixed
 
 
 def _get_item_table(model: SequentialRecommender) -> ItemTable | None:

@@ -38,6 +38,12 @@ def choose_num_lists(num_items: int) -> int:
     return 1 << max(2, round(math.log2(LISTS_PER_ROOT * math.sqrt(num_items))))
 
 
+def check_index_numbers(nprobe: int, num_lists: int, recall: float) -> None:
+    """ValueError for an nprobe or a recall that no index has."""
+    if not 1 <= nprobe <= num_lists or not 0 <= recall <= 1:
+        raise ValueError(f"probes {nprobe} and recall {recall:g} do not fit {num_lists} lists")
+
+
 def sample_training_vectors(vectors: ItemVectors, num_lists: int) -> Tensor:
     """Sample (S, width) item vectors for k-means."""
     generator = torch.Generator().manual_seed(SEED)

@@ -17,6 +17,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.calibration import choose_num_lists
 from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
 from models.scorers.ann.ivf_pq import IvfPqIndex, IvfPqScorer, build_ivf_pq, make_exact_scorer
+from models.scorers.ann.ivf_pq_checks import check_ivf_pq
 from models.scorers.base import IndexInfo, Scorer
 from models.scorers.exact.native_blocks import get_six_bit_embedding
 from models.scorers.filter import Indices
@@ -44,9 +45,12 @@ def choose_index_kind(model: SequentialRecommender) -> type[Index] | None:
 def build_index(
     model: SequentialRecommender, hidden: Tensor, exact: Scorer, *, excluded: Sequence[Indices] | None = None
 ) -> Index | None:
-    """Return None where no index fits, or where the target recall costs as much as an exact scan."""
-    kind = choose_index_kind(model)
-    if kind is None:
+    """Return None where no index fits, or where the target recall costs as much as an exact scan.
+
+    A catalogue with fewer items than lists, below 16, has no index: k-means needs an item per list.
+    """
+    kind, vectors = choose_index_kind(model), get_item_vectors(model)
+    if kind is None or vectors is None or vectors.num_items < choose_num_lists(vectors.num_items):
         return None
     build = build_ivf_pq if kind is IvfPqIndex else build_ivf
     return build(model, hidden, exact, excluded=excluded)
@@ -79,6 +83,14 @@ def make_approximate_scorer(model: SequentialRecommender, index: Index, fallback
 def make_exact_index_scorer(model: SequentialRecommender, index: Index) -> Scorer | None:
     """Return an exact scorer that reads the index file and takes no extra memory; None where there is none."""
     return make_exact_scorer(model, index) if isinstance(index, IvfPqIndex) else None
+
+
+def check_index(index: Index, model: SequentialRecommender) -> None:
+    """ValueError unless the index holds each item of the model once, and all its arrays fit together."""
+    if isinstance(index, IvfPqIndex):
+        check_ivf_pq(index, model)
+    else:
+        index.check(model)
 
 
 def load_index(path: Path, info: IndexInfo, *, native: bool = True) -> Index | None:

@@ -2,8 +2,8 @@
 
 For full tables and catalogues of a million items and more. The index stores one byte per dimension (SQ8); its lists
 stay in the mapped file, so that all workers share one copy. faiss is the optional extra `ann`, imported when an index
-is built or read. Histories with an allow mask, or whose lists hold too few eligible items, go to an exact scorer, so
-that k eligible items are returned, as by any other scorer.
+is built or read. Histories whose mask allows few items, or whose lists hold too few eligible items, go to an exact
+scorer, so that k eligible items are returned, as by any other scorer.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from models.scorers.ann.calibration import (
     MIN_RECALL,
     SEED,
     calibrate_nprobe,
+    check_index_numbers,
     choose_num_lists,
     sample_training_vectors,
 )
@@ -65,6 +66,33 @@ class IvfIndex:
         lists, nprobe, queries = (int(info[name]) for name in ("lists", "probes", "queries"))
         return cls(index, lists, nprobe, float(info["recall@10"]), queries)
 
+    def check(self, model: SequentialRecommender) -> None:
+        """ValueError unless the lists hold each item of the model once, and all sizes are the model's."""
+        vectors = get_item_vectors(model)
+        if vectors is None:
+            return
+        index, lists = self.index, self.index.invlists
+        sizes = index.d, index.ntotal, index.nlist, lists.nlist, lists.code_size, index.quantizer.ntotal
+        expected = vectors.width, vectors.num_items, self.lists, self.lists, vectors.width, self.lists
+        if sizes != expected:
+            raise ValueError(f"it has the sizes {sizes}, the model expects {expected}")
+        check_index_numbers(self.nprobe, self.lists, self.recall)
+        faiss = import_faiss()
+        is_in_list = torch.zeros(vectors.num_items + 1, dtype=torch.bool)
+        num_used = 0
+        for number in range(self.lists):
+            if not (size := lists.list_size(number)):
+                continue
+            num_used += size
+            if num_used > vectors.num_items:
+                break
+            items = torch.from_numpy(faiss.rev_swig_ptr(lists.get_ids(number), size))
+            if not 1 <= int(items.min()) <= int(items.max()) <= vectors.num_items:
+                raise ValueError(f"list {number} holds items outside the catalogue")
+            is_in_list[items] = True
+        if num_used != vectors.num_items or not bool(is_in_list[1:].all()):
+            raise ValueError("its lists must hold each item once")
+
     def find_candidates(self, query: Tensor, count: int) -> Tensor:
         """(B, width) → (B, count) items, 0 where the probed lists hold fewer."""
         faiss = import_faiss()
@@ -99,11 +127,11 @@ class IvfScorer(ApproximateScorer):
         shape = (len(hidden), k)
         top = TopK(torch.full(shape, PADDING, dtype=torch.int64), torch.full(shape, -torch.inf))
         query = self._vectors.to_query(hidden.float()).contiguous()
-        masked = item_filter.masked_rows
-        remaining = [row for row in range(len(hidden)) if row not in masked]
+        sparse = set(item_filter.sparse_rows)
+        remaining = [row for row in range(len(hidden)) if row not in sparse]
         for ahead in (FIRST_CANDIDATES, MORE_CANDIDATES):
             remaining = self._fill_settled_rows(top, query, item_filter, remaining, ahead)
-        if rows := masked + remaining:
+        if rows := sorted(sparse) + remaining:
             exact = self._fallback.find_top_k(hidden[rows], k, item_filter.select_rows(rows))
             top.indices[rows], top.values[rows] = exact
         return top
@@ -117,7 +145,8 @@ class IvfScorer(ApproximateScorer):
         byte per dimension. So the eligible candidates are correct if they are enough, however many are excluded.
         """
         k, rows_filter = top.indices.shape[1], item_filter.select_rows(rows)
-        count = k + SPARE_CANDIDATES + min(ahead, rows_filter.max_excluded)
+        has_masks = bool(rows_filter.masked_rows)
+        count = k + SPARE_CANDIDATES + (ahead if has_masks else min(ahead, rows_filter.max_excluded))
         if not rows or 2 * count > self._vectors.num_items:
             return rows
         rows_query = query[rows]
@@ -127,7 +156,7 @@ class IvfScorer(ApproximateScorer):
         rows_filter.mask_blocks(scores, torch.arange(len(rows)).repeat_interleave(count), items.flatten())
         scores = scores.view(-1, count)
         values, columns = select_top_k(scores, k)
-        enough = k if rows_filter.max_excluded <= ahead else k + SPARE_CANDIDATES
+        enough = k if rows_filter.max_excluded <= ahead and not has_masks else k + SPARE_CANDIDATES
         is_settled = (scores > -torch.inf).sum(-1) >= enough
         settled_rows = torch.tensor(rows)[is_settled]
         top.indices[settled_rows], top.values[settled_rows] = items.gather(-1, columns)[is_settled], values[is_settled]

@@ -1,8 +1,8 @@
 """Approximate scorer over IVF lists of six-bit product-quantization codes, scanned by native code.
 
 The index holds only codes, in blocks; its file is mapped, so that all workers share one copy. Items of the probed lists
-get their exact scores, however many are excluded. Histories with an allow mask, or whose lists hold too few items, go
-to an exact scorer, so that k eligible items are returned, as by any other scorer.
+get their exact scores, however many are excluded. Histories whose mask allows few items, or whose lists hold too few
+items, go to an exact scorer, so that k eligible items are returned, as by any other scorer.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -73,7 +74,10 @@ class IvfPqIndex:
 
         Raises KeyError or ValueError for a file or info of another kind.
         """
-        arrays = load_file(path)
+        try:
+            arrays = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"it is not a safetensors file ({error})") from error
         nprobe, queries, recall = int(info["probes"]), int(info["queries"]), float(info["recall@10"])
         return cls(**{name: arrays[name] for name in ARRAYS}, nprobe=nprobe, recall=recall, queries=queries)
 
@@ -101,11 +105,15 @@ class IvfPqScorer(ApproximateScorer):
         query = hidden.float()
         lookup_tables = build_lookup_tables(self._embedding, query)
         result = self._scanner.find_top_k(
-            lookup_tables, k, lists=self._select_lists(query), excluded=item_filter.excluded
+            lookup_tables,
+            k,
+            lists=self._select_lists(query),
+            excluded=item_filter.excluded,
+            allow_masks=item_filter.allow_masks,
         )
         indices, values = map(torch.from_numpy, result)
         too_few = (indices[:, -1] == 0).nonzero().squeeze(-1).tolist()
-        if rows := sorted({*item_filter.masked_rows, *too_few}):
+        if rows := sorted({*item_filter.sparse_rows, *too_few}):
             exact = self._fallback.find_top_k(hidden[rows], k, item_filter.select_rows(rows))
             indices[rows], values[rows] = exact.indices, exact.values
         return TopK(indices, values)
@@ -156,7 +164,7 @@ def build_ivf_pq(
     starts, items = _lay_out_slots(list_of_item)
     num_lists = len(starts) - 1
     centres, radii = _compute_centroids(vectors, list_of_item, num_lists)
-    index = IvfPqIndex(centres, radii, starts, items, _pack_slots(embedding, items), 1, 0.0, len(hidden))
+    index = IvfPqIndex(centres, radii, starts, items, pack_slots(embedding, items), 1, 0.0, len(hidden))
     return calibrate_nprobe(
         index,
         lambda candidate: IvfPqScorer.from_index(model, candidate, exact),
@@ -210,6 +218,6 @@ def _compute_centroids(vectors: ItemVectors, list_of_item: Tensor, num_lists: in
     return centroids, radii / sizes
 
 
-def _pack_slots(embedding: CodesEmbedding, items: Tensor) -> Tensor:
+def pack_slots(embedding: CodesEmbedding, items: Tensor) -> Tensor:
     parts = (packing.unpack(embedding.kept[slots.long()]) for slots in items.split(CHUNK_ITEMS))
     return torch.cat([torch.from_numpy(pack_blocks(codes.to(torch.uint8).numpy())) for codes in parts])

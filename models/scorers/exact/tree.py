@@ -1,7 +1,7 @@
 """Exact search of the adaptive head: tails of its tree that cannot hold one of the best items are skipped.
 
-Asks the head for as many extra items as are excluded, then drops the excluded ones. A history with an allow mask goes
-to `plain`, because the mask may filter most of the head's answer.
+Asks the head for as many extra items as are excluded, then drops the excluded ones. A history whose mask allows few
+items goes to `plain`, because the mask may filter most of the head's answer.
 """
 
 from typing import Self
@@ -16,6 +16,9 @@ from models.scorers.base import Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.order import select_top_k
+
+MASKED_CANDIDATES = 64
+"""Candidates beyond 2 k where a mask allows most of the items."""
 
 
 class TreeScorer(Scorer):
@@ -38,7 +41,9 @@ class TreeScorer(Scorer):
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         count = k + item_filter.max_excluded + 1
-        if item_filter.masked_rows or 2 * count > item_filter.num_items:
+        if item_filter.masked_rows:
+            count += k + MASKED_CANDIDATES
+        if item_filter.sparse_rows or 2 * count > item_filter.num_items:
             return self._fallback.find_top_k(hidden, k, item_filter)
         candidates = self._head.find_top_k(hidden, count)
         rows = torch.arange(len(hidden), device=hidden.device).repeat_interleave(count)

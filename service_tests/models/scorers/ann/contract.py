@@ -14,10 +14,19 @@ from torch import Tensor
 
 from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import Index, load_index, make_approximate_scorer
-from models.scorers.base import Scorer
+from models.scorers.base import ApproximateScorer, Scorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from service_tests.contracts.test_scorers import make_filter
+
+
+class ForbiddenScorer(ApproximateScorer):
+    """Fails on every call."""
+
+    name = "forbidden"
+
+    def find_top_k(self, hidden: torch.Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        raise AssertionError(f"{len(hidden)} histories went to the exact scorer")
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,10 @@ class AnnCase:
     def plain(self) -> Scorer:
         return PlainScorer(self.model)
 
-    def open_scorer(self, nprobe: int | None = None) -> Scorer:
-        """Open the index, with another nprobe than the calibrated one if given."""
+    def open_scorer(self, nprobe: int | None = None, fallback: Scorer | None = None) -> Scorer:
+        """Open the index, with another nprobe than the calibrated one, or another exact scorer, if given."""
         index = dataclasses.replace(self.index, nprobe=self.index.nprobe if nprobe is None else nprobe)
-        scorer = make_approximate_scorer(self.model, index, self.plain)
+        scorer = make_approximate_scorer(self.model, index, fallback or self.plain)
         assert scorer is not None
         return scorer
 
@@ -95,6 +104,16 @@ class AnnScorerContract:
         no_filter = ItemFilter(case.num_items)
         many = one_list.find_top_k(queries, 1_000, no_filter)
         assert torch.equal(many.indices, case.plain.find_top_k(queries, 1_000, no_filter).indices)
+
+    def test_mask_that_allows_most_items_is_served_by_the_index(self, case: AnnCase) -> None:
+        """Unavailable items are masks that all histories share; an exact scan for each would be slow."""
+        mask = np.random.default_rng(2).random(case.num_items + 1) < 0.8
+        queries = case.queries[:40]
+        item_filter = ItemFilter(case.num_items, None, [mask] * len(queries))
+        top = case.open_scorer(fallback=ForbiddenScorer()).find_top_k(queries, 10, item_filter)
+        assert mask[top.indices.numpy()].all()
+        expected = case.plain.find_top_k(queries, 10, item_filter)
+        assert compute_recall(expected.indices, top.indices) >= case.index.recall - 0.03
 
     def test_loaded_index_is_mapped_and_returns_the_same_items(self, case: AnnCase, tmp_path: Path) -> None:
         case.index.save(tmp_path / "index")

@@ -12,13 +12,12 @@ import torch
 from models.config import Part
 from models.recommender import SequentialRecommender
 from models.scorers.ann.ivf import IvfIndex, IvfScorer, build_ivf, has_faiss
-from models.scorers.base import ApproximateScorer, TopK
 from models.scorers.exact.plain import PlainScorer
 from models.scorers.filter import ItemFilter
 from models.scorers.selection import BATCHES, select_plain_scorer
 from models.scorers.vectors import ItemVectors
 from service_tests.contracts.test_scorers import DIM, make_model
-from service_tests.models.scorers.ann.contract import AnnCase, AnnScorerContract, compute_recall
+from service_tests.models.scorers.ann.contract import AnnCase, AnnScorerContract, ForbiddenScorer, compute_recall
 
 pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
 NUM_ITEMS = 5_000
@@ -60,15 +59,6 @@ def case(index: IvfIndex) -> AnnCase:
 
 class TestIvfScorer(AnnScorerContract):
     rtol, atol = 1.3e-6, 1e-5
-
-
-class ForbiddenScorer(ApproximateScorer):
-    """Fails on every call."""
-
-    name = "forbidden"
-
-    def find_top_k(self, hidden: torch.Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        raise AssertionError(f"{len(hidden)} histories went to the exact scorer")
 
 
 def test_long_histories_are_answered_from_the_lists(index: IvfIndex) -> None:
