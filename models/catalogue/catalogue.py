@@ -33,8 +33,13 @@ class Catalogue:
         untitled: NDArray[np.bool_] | None = None,
         keys: KeyIndex | None = None,
     ) -> None:
-        if not len(item_ids) == len(counts) == len(titles) == len(categories):
-            raise ValueError("a catalogue needs one count, title and category list per item")
+        lengths = {len(item_ids), len(counts), len(titles), len(categories)}
+        if untitled is not None:
+            lengths.add(len(untitled))
+        if keys is not None:
+            lengths |= {len(keys.keys), len(keys.indices)}
+        if len(lengths) > 1:
+            raise ValueError("a catalogue needs one count, title, category list and key per item")
         if not len(item_ids):
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):

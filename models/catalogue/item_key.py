@@ -17,7 +17,12 @@ KEY_BYTES = 8
 
 def item_key(item_id: str) -> bytes:
     """Hash an item id to eight bytes, little endian when read as a number."""
-    return blake2b(item_id.encode(), digest_size=KEY_BYTES).digest()
+    return hash_item_id(item_id.encode())
+
+
+def hash_item_id(encoded_id: bytes | memoryview) -> bytes:
+    """Hash an item id that is UTF-8 already."""
+    return blake2b(encoded_id, digest_size=KEY_BYTES).digest()
 
 
 def item_keys(item_ids: Iterable[str]) -> ItemKeys:
