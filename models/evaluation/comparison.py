@@ -1,6 +1,6 @@
 """Compare a model with the baselines on the same users: a table with intervals, and a verdict.
 
-The verdict is part of the manifest; `nextup publish` rejects a model that does not beat its best baseline.
+The verdict is part of the manifest; `nextup publish` rejects a model that is surely worse than its best baseline.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ from models.evaluation.metrics import TargetRanks, compute_ndcg_gains
 from models.text_table import format_text_table
 
 CUTOFF = 10
+MIN_VERDICT_USERS = 6
+"""Users below which no difference is certain: with five, all worse by chance has a probability of 3 %."""
 RESAMPLES = 1_000
 """Resamples of an interval; fewer than in a published table, because every training computes ten of them."""
 
@@ -69,6 +71,13 @@ class Comparison:
             return None
         return self.model.gap.mean > 0
 
+    @property
+    def is_worse_than_baselines(self) -> bool | None:
+        """Whether the model is behind the best baseline by more than the uncertainty; None as in `beats_baselines`."""
+        if self.model is None or self.model.gap is None or self.beats_baselines is None:
+            return None
+        return self.num_users >= MIN_VERDICT_USERS and self.model.gap.high < 0
+
     def format_table(self) -> str:
         head, rows = self.make_table()
         return f"{self.num_users:,} of {self.num_cases:,} users:\n{format_text_table(head, rows)}"
@@ -94,16 +103,20 @@ class Comparison:
         if model is None or model.gap is None or self.beats_baselines is None:
             return None
         figures = f"NDCG@10 {model.ndcg.mean:.4f} against {best.ndcg.mean:.4f}, {format_difference(model.gap)}"
-        if not self.beats_baselines:
-            return f"{model.name} does not beat the baseline {best.name}: {figures}"
+        if self.is_worse_than_baselines:
+            return f"{model.name} is worse than the baseline {best.name}: {figures}"
+        if model.gap.mean == 0:
+            return f"{model.name} is level with the baseline {best.name}: {figures}"
         if model.gap.low <= 0:
-            return f"{model.name} is ahead of the baseline {best.name} by less than the uncertainty: {figures}"
+            side = "ahead of" if self.beats_baselines else "behind"
+            return f"{model.name} is {side} the baseline {best.name} by less than the uncertainty: {figures}"
         return None
 
     def make_verdict(self) -> dict[str, Any]:
         """Build the manifest's entry; `passed` is None for popularity itself."""
+        is_worse = self.is_worse_than_baselines
         return {
-            "passed": self.beats_baselines,
+            "passed": None if is_worse is None else not is_worse,
             "metric": f"ndcg@{CUTOFF}",
             "model": None if self.model is None else self.model.ndcg.mean,
             "best_baseline": self.best_baseline.name,

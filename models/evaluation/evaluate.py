@@ -46,7 +46,7 @@ class Evaluation:
             return None
         return (
             f"the {self.part} metrics were not measured: no user has three events, or an event on both sides of the "
-            "split; collect more events per user"
+            "split, or an event of the --target-type after two others; collect more events per user"
         )
 
 
@@ -82,20 +82,14 @@ def evaluate(
             histories = [cases.histories[row] for row in rows]
             times = select_case_times(dataset, part, cases.users[rows]) if predictor.reads_times else None
             requests = select_request_times(dataset, part, cases.users[rows]) if request_times else None
-            allow_masks = None
-            if sampled is not None:
-                allow_masks = [
-                    _make_sampled_mask(rng, dataset.history(user), target, sampled, predictor.num_items)
-                    for user, target in zip(cases.users[rows].tolist(), cases.targets[rows].tolist(), strict=True)
-                ]
-            seen_items = None if keep_seen or sampled is not None else histories
+            masks = _make_sampled_masks(rng, dataset, cases, rows, sampled, predictor.num_items)
             top = predictor.top_k(
                 histories,
                 CUTOFFS[-1],
                 times=times,
                 request_times=requests,
-                excluded=seen_items,
-                allow_masks=allow_masks,
+                excluded=None if keep_seen or sampled is not None else histories,
+                allow_masks=masks,
             ).indices
             recommended[rows, : top.shape[1]] = top
             target_ranks[rows] = metrics.rank_targets(top, cases.targets[rows])
@@ -125,6 +119,23 @@ def compute_metrics(
 
 def _count_repeats(cases: Cases) -> int:
     return sum(bool(np.any(history == target)) for history, target in zip(cases.histories, cases.targets, strict=True))
+
+
+def _make_sampled_masks(
+    rng: np.random.Generator,
+    dataset: Dataset,
+    cases: Cases,
+    rows: NDArray[np.int64],
+    sampled: int | None,
+    num_items: int,
+) -> list[NDArray[np.bool_]] | None:
+    """Allow the target of each case and `sampled` random negatives; None for the full catalogue."""
+    if sampled is None:
+        return None
+    return [
+        _make_sampled_mask(rng, dataset.history(user), target, sampled, num_items)
+        for user, target in zip(cases.users[rows].tolist(), cases.targets[rows].tolist(), strict=True)
+    ]
 
 
 def _make_sampled_mask(

@@ -64,21 +64,23 @@ def test_scores_are_ordered_and_compared_with_the_best_baseline() -> None:
     assert "weak" in table
 
 
-def test_model_that_is_not_better_fails_with_the_difference() -> None:
+def test_model_that_is_worse_fails_with_the_difference() -> None:
     dataset = make_walks(300)
     verdict = compare(dataset, with_ranks(evaluate(POPULAR, dataset, "test"), 3), "weak").make_verdict()
     assert (verdict["passed"], verdict["best_baseline"], verdict["users"]) == (False, "markov", 300)
     assert verdict["difference"]["high"] < 0
-    assert verdict["message"].startswith("weak does not beat the baseline markov: NDCG@10 0.4307 against ")
+    assert verdict["message"].startswith("weak is worse than the baseline markov: NDCG@10 0.4307 against ")
 
 
-def test_model_that_is_equal_fails_and_one_that_is_better_passes() -> None:
+def test_model_that_is_equal_passes_with_a_warning_and_one_that_is_better_without() -> None:
     dataset = make_walks(300)
     evaluation = evaluate(POPULAR, dataset, "test")
     cases = make_cases(dataset, "test")
     results = rank_baselines(dataset, cases)
     equal = dataclasses.replace(evaluation, target_ranks=results.target_ranks["markov"])
-    assert compare(dataset, equal).make_verdict()["passed"] is False
+    comparison = compare(dataset, equal)
+    assert (comparison.beats_baselines, comparison.make_verdict()["passed"]) == (False, True)
+    assert str(comparison.describe()).startswith("model is level with the baseline markov: NDCG@10 ")
     worse_markov = np.where(np.arange(300) % 2, results.target_ranks["markov"], 9)
     weakened = {name: np.maximum(ranks, worse_markov) for name, ranks in results.target_ranks.items()}
     baselines = dataclasses.replace(results, target_ranks=weakened)
@@ -96,6 +98,24 @@ def test_lead_within_the_uncertainty_passes_with_a_warning() -> None:
     comparison = compare_with_baselines(dataset, cases, results, evaluation, "model")
     assert comparison.beats_baselines is True
     assert "by less than the uncertainty" in str(comparison.describe())
+
+
+def test_deficit_within_the_uncertainty_passes_with_a_warning() -> None:
+    dataset = make_walks(300)
+    ranks = rank_baselines(dataset, make_cases(dataset, "test")).target_ranks["markov"].copy()
+    ranks[:1] = 20
+    comparison = compare(dataset, dataclasses.replace(evaluate(POPULAR, dataset, "test"), target_ranks=ranks))
+    assert (comparison.beats_baselines, comparison.make_verdict()["passed"]) == (False, True)
+    assert "is behind the baseline markov by less than the uncertainty" in str(comparison.describe())
+
+
+@pytest.mark.parametrize(("num_users", "passes"), [(5, True), (6, False)])
+def test_few_users_decide_nothing(num_users: int, passes: bool) -> None:
+    dataset = make_walks(300)
+    cases = make_cases(dataset, "test")
+    results = rank_baselines(dataset, cases, max_users=num_users)
+    evaluation = with_ranks(evaluate(POPULAR, dataset, "test"), 15)
+    assert compare_with_baselines(dataset, cases, results, evaluation, "weak").make_verdict()["passed"] is passes
 
 
 def test_popularity_itself_has_no_verdict() -> None:

@@ -13,7 +13,8 @@ from models.batch import History, Times
 from models.data.dataset import Dataset
 from models.data.splits import SplitPart
 from models.evaluation.evaluate import evaluate
-from models.predictor import Predictor, RankedItems
+from models.predictor import Predictor
+from models.scorers.ranked_items import RankedItems
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
 CATALOGUE = tiny_catalogue(30)
