@@ -1,9 +1,11 @@
 """Registry of model parts and construction of models. A new part is one file and one line here."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import inf, prod
 from typing import Any
 
+import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -28,6 +30,9 @@ from models.heads.popularity import PopularityHead
 from models.heads.tied import TiedHead
 from models.layers.block import initialize_weights
 from models.recommender import SequentialRecommender
+
+SIZED_FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange)
+"""Functions with which parts create their tensors; an arange counts by its end."""
 
 EMBEDDINGS: Mapping[str, type[ItemEmbedding]] = {
     "full": FullEmbedding,
@@ -63,14 +68,18 @@ def build_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
     return model
 
 
-def build_uninitialized_model(config: ModelConfig, num_items: int) -> SequentialRecommender:
+def build_uninitialized_model(
+    config: ModelConfig, num_items: int, *, max_cells: int | None = None, max_tensors: int | None = None
+) -> SequentialRecommender:
     """Build a model with uninitialized weights, to be replaced by assignment of loaded ones.
+
+    ValueError as soon as it creates more than `max_cells` numbers or `max_tensors` tensors, whatever the config says.
 
     The system does not allocate memory before it is written; filling tables of ten million items, only to discard
     them, takes seconds and gigabytes. The meta device is no alternative: its first use imports a compiler, 1 s and
     40 MB.
     """
-    with _SkipInit():
+    with _SkipInit(max_cells, max_tensors):
         return _assemble(config, num_items)
 
 
@@ -82,13 +91,31 @@ def _assemble(config: ModelConfig, num_items: int) -> SequentialRecommender:
 
 
 class _SkipInit(TorchFunctionMode):
-    """While this mode is active, torch's layers do not initialize their weights."""
+    """While this mode is active, torch's layers do not initialize their weights, and new tensors are counted."""
+
+    def __init__(self, max_cells: int | None, max_tensors: int | None) -> None:
+        super().__init__()
+        self._cells = inf if max_cells is None else max_cells
+        self._tensors = inf if max_tensors is None else max_tensors
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         keywords = kwargs or {}
         if func in (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_):
             return args[0] if args else keywords["tensor"]
+        if func in SIZED_FACTORIES:
+            self._count(prod(_list_sizes(args, keywords)))
         return func(*args, **keywords)
+
+    def _count(self, cells: int) -> None:
+        self._cells -= cells
+        self._tensors -= 1
+        if self._cells < 0 or self._tensors < 0:
+            raise ValueError("it describes a model with more weights than the file of the weights has")
+
+
+def _list_sizes(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Sequence[int]:
+    size = keywords.get("size", args[0] if args and isinstance(args[0], Sequence) else args)
+    return [each for each in size if isinstance(each, int)]
 
 
 def complete_config(config: ModelConfig, catalogue: Catalogue) -> ModelConfig:
@@ -104,5 +131,5 @@ def _build_part(kind: str, parts: Mapping[str, Any], part: Part, *sizes: float) 
         raise ValueError(f"unknown {kind} {part.name!r}; choose from {', '.join(sorted(parts))}")
     try:
         return parts[part.name](*sizes, **part.options)
-    except TypeError as error:
+    except (TypeError, ArithmeticError) as error:
         raise ValueError(f"{kind} {part.name!r} does not take these options: {error}") from error

@@ -106,8 +106,12 @@ def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours
     return extended
 
 
-def with_recounted_transitions(model: SequentialRecommender, histories: Sequence[History]) -> SequentialRecommender:
-    """Copy the model with the followers in these histories; all weights stay, those of the mixture included.
+def with_recounted_transitions(
+    model: SequentialRecommender, histories: Sequence[History], weights: Sequence[NDArray[np.float32]] | None = None
+) -> SequentialRecommender:
+    """Copy the model with the followers in these histories; all weights of the model stay, those of the mixture, too.
+
+    `weights` are those of the events as targets, parallel to the histories; None if all are equal.
 
     ValueError if the model has no transition memory.
     """
@@ -116,7 +120,7 @@ def with_recounted_transitions(model: SequentialRecommender, histories: Sequence
     recounted = build_model(model.config, model.embedding.num_items)
     recounted.load_state_dict(model.state_dict())
     assert recounted.transitions is not None
-    fill_memory(recounted.transitions, histories)
+    fill_memory(recounted.transitions, histories, weights)
     return recounted
 
 

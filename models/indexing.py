@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.artifact import INDEX, MANIFEST, Artifact, describe_file, replace_atomically, write_manifest
+from models.artifact import INDEX, Artifact, describe_file, replace_atomically, write_manifest
 from models.batch import History
+from models.manifest import MANIFEST
 from models.scorers.base import IndexInfo
 
 MIN_INDEX_ITEMS = 1_000_000

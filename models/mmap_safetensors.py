@@ -22,13 +22,30 @@ def mmap_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     Pages are shared by all processes that map the file and copied on write. Do not change the file in place while an
     array is in use.
     """
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         start = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+        if start > len(data):
+            raise ValueError("its header extends past the end of the file")
         header = json.loads(data[LENGTH_BYTES:start])
         header.pop("__metadata__", None)
         return {name: _make_array(data, start, entry) for name, entry in header.items()}
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise ValueError(f"{path} is not a valid safetensors file: {error!r}") from error
+
+
+def mmap_array(path: Path, name: str) -> NDArray[np.generic] | None:
+    """Map one array of a file that may also have tensors of other types; None if there is none with this name.
+
+    ValueError if the file is not a safetensors file.
+    """
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        start = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+        entry = json.loads(data[LENGTH_BYTES:start]).get(name)
+        return None if entry is None else _make_array(data, start, entry)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is not a valid safetensors file: {error!r}") from error
 

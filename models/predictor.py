@@ -1,6 +1,7 @@
 """The only scoring path, used by evaluation, benchmarks, golden outputs and the service.
 
-Takes histories as catalogue indices and returns ranked items.
+Takes histories as catalogue indices and returns ranked items. It is longer than 250 lines because every path from
+histories to the top k is here: in one call, or encoded once and searched several times, as rules need (ADR-0070).
 """
 
 import time
@@ -11,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.batch import History, Times
 from models.oom_batching import AdaptiveBatchSize
@@ -20,6 +22,7 @@ from models.runners.torch_runner import TorchRunner
 from models.scorers.ann.indexes import Index, build_index, make_exact_index_scorer
 from models.scorers.exact.cosine import CosineScan
 from models.scorers.filter import Indices, ItemFilter, Mask
+from models.scorers.ranked_items import RankedItems, concatenate
 from models.scorers.selection import ScorerSelection, select_plain_scorer, select_scorers
 from models.scorers.transition_ranking import TransitionRanking
 
@@ -27,16 +30,12 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class RankedItems:
-    """`indices` (B, k), 0 past the last eligible item, and `scores` (B, k), descending, −inf there.
+class EncodedHistories:
+    """Histories with their hidden vectors (B, dim), which can be searched again and again."""
 
-    `encode_s` and `score_s`: seconds of the two stages. `padding_ratio`: share of encoded cells that held no item.
-    """
-
-    indices: Indices
-    scores: NDArray[np.float32]
+    histories: Sequence[History]
+    hidden: Tensor
     encode_s: float
-    score_s: float
     padding_ratio: float
 
 
@@ -103,7 +102,59 @@ class Predictor:
                 _slice(allow_masks, rows),
             ),
         )
-        return parts[0] if len(parts) == 1 else _concatenate(parts)
+        return concatenate(parts)
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        histories: Sequence[History],
+        *,
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> EncodedHistories:
+        """Encode histories for several searches; arguments as in `top_k`."""
+        parts = self._batch_size.run(
+            len(histories),
+            lambda rows: self._encode(
+                histories[rows], _slice(times, rows), None if request_times is None else request_times[rows]
+            ),
+        )
+        if len(parts) == 1:
+            return parts[0]
+        hidden = torch.cat([part.hidden for part in parts])
+        padding_ratio = float(np.mean([part.padding_ratio for part in parts]))
+        return EncodedHistories(histories, hidden, sum(part.encode_s for part in parts), padding_ratio)
+
+    @torch.inference_mode()
+    def search(
+        self,
+        encoded: EncodedHistories,
+        rows: Sequence[int],
+        k: int,
+        excluded: Sequence[Indices],
+        allow_masks: Sequence[Mask | None],
+    ) -> RankedItems:
+        """Find the k best items after the history of each of `rows`, which may repeat; arguments as in `top_k`."""
+        histories, hidden = encoded.histories, encoded.hidden
+        if list(rows) != list(range(len(histories))):
+            histories = [histories[row] for row in rows]
+            hidden = hidden[torch.from_numpy(np.array(rows)).to(hidden.device)]
+        parts = self._batch_size.run(
+            len(rows),
+            lambda part: self._search(
+                EncodedHistories(histories[part], hidden[part], 0.0, encoded.padding_ratio),
+                k,
+                ItemFilter(self.num_items, excluded[part], allow_masks[part]),
+            ),
+        )
+        return concatenate(parts)
+
+    @torch.inference_mode()
+    def get_vectors(self, items: Indices) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of items, whose cosines are their similarities."""
+        rows = torch.from_numpy(items).to(self.torch_device)
+        vectors: NDArray[np.float32] = self.model.embedding.table(rows).float().cpu().numpy()
+        return vectors
 
     def _find_top_k(
         self,
@@ -114,20 +165,28 @@ class Predictor:
         excluded: Sequence[Indices] | None,
         allow_masks: Sequence[Mask | None] | None,
     ) -> RankedItems:
+        encoded = self._encode(histories, times, request_times)
+        return self._search(encoded, k, ItemFilter(self.num_items, excluded, allow_masks))
+
+    def _encode(
+        self, histories: Sequence[History], times: Sequence[Times] | None, request_times: Times | None
+    ) -> EncodedHistories:
         started_at = time.perf_counter()
         encoded = self.runner.encode(
             histories, times if self.reads_times else None, request_times if self.reads_request_times else None
         )
         self._synchronize()
-        encoded_at = time.perf_counter()
-        item_filter = ItemFilter(self.num_items, excluded, allow_masks)
+        return EncodedHistories(histories, encoded.hidden, time.perf_counter() - started_at, encoded.padding_ratio)
+
+    def _search(self, encoded: EncodedHistories, k: int, item_filter: ItemFilter) -> RankedItems:
+        started_at = time.perf_counter()
         scorer = self._selection.get_scorer(len(encoded.hidden))
         top = scorer.find_top_k(encoded.hidden, min(k, self.num_items), item_filter)
         if self._transitions is not None:
-            top = self._transitions.rerank(top, histories, encoded.hidden, item_filter)
+            top = self._transitions.rerank(top, encoded.histories, encoded.hidden, item_filter)
         indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
-        score_s = time.perf_counter() - encoded_at
-        return RankedItems(indices, scores, encoded_at - started_at, score_s, encoded.padding_ratio)
+        score_s = time.perf_counter() - started_at
+        return RankedItems(indices, scores, encoded.encode_s, score_s, encoded.padding_ratio)
 
     @torch.inference_mode()
     def find_similar(
@@ -148,6 +207,25 @@ class Predictor:
         top = self._cosine_scan.find_top_k(rows, min(k, self.num_items), item_filter)
         indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         return RankedItems(indices, scores, 0.0, time.perf_counter() - started_at, 0.0)
+
+    @torch.inference_mode()
+    def score_items(
+        self,
+        histories: Sequence[History],
+        items: Indices,
+        *,
+        times: Sequence[Times] | None = None,
+        request_times: Times | None = None,
+    ) -> NDArray[np.float32]:
+        """Score the same items (K,) after each history: (B, K), as `top_k` scores them."""
+        encoded = self.runner.encode(
+            histories, times if self.reads_times else None, request_times if self.reads_request_times else None
+        )
+        rows = torch.from_numpy(items).to(self.torch_device).expand(len(histories), -1)
+        scores: NDArray[np.float32] = self.model.score_items(encoded.hidden, rows).float().cpu().numpy()
+        if self._transitions is not None:
+            scores = self._transitions.add_bonuses(scores, items, histories, encoded.hidden)
+        return scores
 
     @property
     def scoring(self) -> dict[str, object]:
@@ -218,13 +296,3 @@ class Predictor:
 
 def _slice(rows: Sequence[Row] | None, part: slice) -> Sequence[Row] | None:
     return None if rows is None else rows[part]
-
-
-def _concatenate(parts: Sequence[RankedItems]) -> RankedItems:
-    return RankedItems(
-        np.concatenate([part.indices for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        sum(part.encode_s for part in parts),
-        sum(part.score_s for part in parts),
-        float(np.mean([part.padding_ratio for part in parts])),
-    )

@@ -97,8 +97,14 @@ class SequentialRecommender(nn.Module):
         """(B, dim) and (B, C) items → (B, C): the columns of `scores` of these items."""
         return self.head.score_items(hidden, items, self.embedding)
 
-    def loss(self, batch: SequenceBatch, targets: Tensor, negatives: Negatives | UniformNegatives | None) -> Tensor:
-        """Mean cross-entropy, or gBCE against uniform negatives.
+    def loss(
+        self,
+        batch: SequenceBatch,
+        targets: Tensor,
+        negatives: Negatives | UniformNegatives | None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Mean cross-entropy, or gBCE against uniform negatives; weighted where `weights` (B, T) are given.
 
         `targets` (B, T): the item after each position, 0 where there is no target. A causal encoder learns from every
         target, any other only from the last one, because the earlier targets are in its input.
@@ -108,6 +114,8 @@ class SequentialRecommender(nn.Module):
         if not self.encoder.causal:
             last = batch.lengths[:, None] - 1
             supervised &= last == last.new_tensor(range(targets.shape[1]))
+        rows = hidden[supervised], targets[supervised], self.embedding
+        row_weights = None if weights is None else weights[supervised]
         if isinstance(negatives, UniformNegatives):
-            return self.head.gbce(hidden[supervised], targets[supervised], self.embedding, negatives)
-        return self.head.cross_entropy(hidden[supervised], targets[supervised], self.embedding, negatives)
+            return self.head.gbce(*rows, negatives, row_weights)
+        return self.head.cross_entropy(*rows, negatives, row_weights)

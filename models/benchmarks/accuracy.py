@@ -93,9 +93,9 @@ class TrainingRun:
             str(self.log.log),
             *items,
             *run_options,
+            *self.train_options,
             *self.log.options,
             *self.model.options,
-            *self.train_options,
         ]
 
     @property

@@ -6,7 +6,7 @@ no neighborhoods, so for it items are drawn around √items centers and queries 
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -24,7 +24,7 @@ from models.recommender import SequentialRecommender
 from models.scorers.ann.indexes import build_index, make_approximate_scorer
 from models.scorers.ann.ivf import has_faiss
 from models.scorers.base import Scorer, TopK
-from models.scorers.filter import Indices, ItemFilter
+from models.scorers.filter import ItemFilter, Mask
 from models.scorers.selection import EXACT_SCORERS, NUM_EXCLUDED, K, select_scorers
 from models.scorers.transition_ranking import TransitionRanking
 from models.text_table import format_number, format_text_table
@@ -60,12 +60,22 @@ class ScorerTiming:
 
 @torch.inference_mode()
 def measure_scorers(
-    form: str, items: int, batches: Sequence[int], rounds: int, dim: int, *, approximate: bool, transitions: int = 0
+    form: str,
+    items: int,
+    batches: Sequence[int],
+    rounds: int,
+    dim: int,
+    *,
+    approximate: bool,
+    transitions: int = 0,
+    mask_share: float | None = None,
 ) -> list[ScorerTiming]:
     """Time every scorer that supports the form at every batch size; histories exclude `NUM_EXCLUDED` items each.
 
-    With `transitions` followers per item, each scorer is also timed with a random transition memory.
+    With `transitions` followers per item, each scorer is also timed with a random transition memory. With `mask_share`,
+    all histories share a random mask that allows this share of the items.
     """
+    mask = None if mask_share is None else np.random.default_rng(1).random(items + 1) < mask_share
     model = build_random_model(form, items, dim)
     plain_scorers = [scorer for kind in EXACT_SCORERS if (scorer := kind.for_model(model)) is not None]
     scorers: list[BenchmarkScorer] = [*plain_scorers]
@@ -73,11 +83,11 @@ def measure_scorers(
         ranking = make_random_ranking(model, transitions)
         scorers += [ScorerWithMemory(scorer, ranking) for scorer in plain_scorers]
     queries = {size: torch.randn(size, dim, generator=torch.Generator().manual_seed(size)) for size in batches}
-    timings = _time_scorers(form, model, scorers, queries, rounds)
+    timings = _time_scorers(form, model, scorers, queries, rounds, mask)
     if approximate and form != "adaptive" and has_faiss():
         near = cluster_items(model)
         if (scorer := _build_approximate_scorer(model, near)) is not None:
-            timings += _time_scorers(form, model, [scorer], {size: near[:size] for size in batches}, rounds)
+            timings += _time_scorers(form, model, [scorer], {size: near[:size] for size in batches}, rounds, mask)
     return timings
 
 
@@ -156,7 +166,12 @@ def _build_approximate_scorer(model: SequentialRecommender, near: Tensor) -> Sco
 
 
 def _time_scorers(
-    form: str, model: SequentialRecommender, scorers: Sequence[BenchmarkScorer], queries: dict[int, Tensor], rounds: int
+    form: str,
+    model: SequentialRecommender,
+    scorers: Sequence[BenchmarkScorer],
+    queries: dict[int, Tensor],
+    rounds: int,
+    mask: Mask | None,
 ) -> list[ScorerTiming]:
     items = model.embedding.num_items
     weights_bytes = _count_bytes(model, "head") or _count_bytes(model, "embedding")
@@ -164,7 +179,8 @@ def _time_scorers(
     for size, hidden in queries.items():
         rng = np.random.default_rng(size)
         excluded = [rng.integers(1, items + 1, NUM_EXCLUDED) for _ in range(size)]
-        runs = {scorer.name: partial(_time_scorer, scorer, hidden, items, excluded) for scorer in scorers}
+        item_filter = partial(ItemFilter, items, excluded, None if mask is None else [mask] * size)
+        runs = {scorer.name: partial(_time_scorer, scorer, hidden, items, item_filter) for scorer in scorers}
         seconds_by_scorer = run_interleaved(runs, rounds + 1)  # the first round is a warm-up
         for scorer in scorers:
             ms = [1e3 * seconds for seconds in seconds_by_scorer[scorer.name][1:]]
@@ -184,9 +200,9 @@ def _time_scorers(
     return timings
 
 
-def _time_scorer(scorer: BenchmarkScorer, hidden: Tensor, items: int, excluded: Sequence[Indices]) -> float:
+def _time_scorer(scorer: BenchmarkScorer, hidden: Tensor, items: int, make_filter: Callable[[], ItemFilter]) -> float:
     started_at = time.perf_counter()
-    scorer.find_top_k(hidden, min(K, items), ItemFilter(items, excluded))
+    scorer.find_top_k(hidden, min(K, items), make_filter())
     return time.perf_counter() - started_at
 
 

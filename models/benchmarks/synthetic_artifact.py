@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.artifact import INDEX, MANIFEST, load_artifact, save_artifact
+from models.artifact import INDEX, load_artifact, save_artifact
 from models.benchmarks.synthetic_model import make_synthetic_model
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
@@ -20,6 +20,7 @@ from models.data.dataset import encode
 from models.data.synthetic import SyntheticLogConfig, generate_log
 from models.golden import NUM_GOLDEN_HISTORIES
 from models.indexing import add_index
+from models.manifest import MANIFEST
 from models.presets import preset
 
 USERS = 20_000

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from app.commands.main import main
-from models.artifact import ArtifactError, load_artifact, save_artifact
-from models.embeddings.codes import CodesEmbedding
+from models.artifact import ArtifactError, load_artifact
 from models.native.library import load_library
 from models.scorers.ann.ivf import has_faiss
-from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
+from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.clustered_artifacts import NUM_ITEMS, write_clustered_artifact
 
 pytestmark = pytest.mark.skipif(not has_faiss(), reason="faiss is not installed: pip install 'nextup[ann]'")
-NUM_ITEMS = 600
 KINDS = [("sasrec", "inverted lists", "ivf")]
 if load_library() is not None:
     KINDS.append(("blossom", "lists of codes", "native lists"))
@@ -26,27 +24,10 @@ if load_library() is not None:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    rows = [(f"u{n % 50}", f"i{item}", n) for n, item in enumerate(rng.integers(1, NUM_ITEMS + 1, 400))]
+    rows = [(f"u{n % 50}", f"i{item}", n) for n, item in enumerate([1, *rng.integers(1, NUM_ITEMS + 1, 400)])]
     path = tmp_path / "log.parquet"
     pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(path)
     return path
-
-
-def write_clustered_artifact(folder: Path, preset: str) -> Path:
-    """Place items around twenty centroids."""
-    catalogue = tiny_catalogue(NUM_ITEMS)
-    model = tiny_model(tiny_config(preset), catalogue)
-    rng = np.random.default_rng(0)
-    centroids = rng.normal(size=(20, model.config.dim)).astype(np.float32)
-    around = torch.from_numpy(centroids[rng.integers(0, 20, NUM_ITEMS)])
-    with torch.no_grad():
-        table = model.embedding.table()
-        if isinstance(model.embedding, CodesEmbedding):
-            model.embedding.approximate(torch.nn.functional.pad(0.1 * table[1:] + around, (0, 0, 1, 0)), catalogue)
-        else:
-            table[1:] = 0.1 * table[1:] + around
-    save_artifact(folder, model, catalogue, golden_histories=[np.array([1, 2])], metrics={})
-    return folder
 
 
 @pytest.mark.parametrize(("preset", "kind", "scorer"), KINDS)
@@ -83,6 +64,19 @@ def test_small_catalogue_is_rejected(log: Path, tmp_path: Path, capsys: pytest.C
     folder = write_tiny_artifact(tmp_path / "artifact", num_items=NUM_ITEMS)
     assert main(["index", str(folder), str(log)]) == 1
     assert "1,000,000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_items", [1, 3, 8, 15])
+@pytest.mark.parametrize("preset", ["sasrec", "blossom"])
+def test_catalogue_with_fewer_items_than_lists_gets_no_index(
+    num_items: int, preset: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_tiny_artifact(tmp_path / "artifact", preset=preset, num_items=num_items)
+    assert main(["index", str(folder), str(log), "--min-items", "0"]) == 1
+    output = capsys.readouterr()
+    assert "no index built: there are fewer than 16 items" in output.out
+    assert "faiss" not in output.err
+    assert "nextup: error" not in output.err
 
 
 def test_model_without_inner_products_gets_no_index(

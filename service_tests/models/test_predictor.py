@@ -75,6 +75,21 @@ def test_filters_do_not_affect_other_histories_of_the_batch() -> None:
     assert not together.indices[2].any()
 
 
+def test_encoded_histories_are_searched_in_any_order_and_repeatedly() -> None:
+    rng = np.random.default_rng(4)
+    histories = [rng.integers(1, NUM_ITEMS + 1, length) for length in (3, 1, 9)]
+    rows, masks = [2, 0, 2, 1], [rng.random(NUM_ITEMS + 1) < 0.5 for _ in range(4)]
+    excluded = [rng.integers(1, NUM_ITEMS + 1, 4) for _ in rows]
+    encoded = PREDICTOR.encode(histories)
+    top = PREDICTOR.search(encoded, rows, 7, excluded, masks)
+    for row, history in enumerate(rows):
+        alone = PREDICTOR.top_k([histories[history]], 7, excluded=[excluded[row]], allow_masks=[masks[row]])
+        assert np.array_equal(top.indices[row], alone.indices[0])
+        np.testing.assert_allclose(top.scores[row], alone.scores[0], rtol=1e-4, atol=1e-5)
+    whole = PREDICTOR.search(encoded, range(3), 7, excluded[:3], [None] * 3)
+    assert np.array_equal(whole.indices, PREDICTOR.top_k(histories, 7, excluded=excluded[:3]).indices)
+
+
 def test_similar_items_have_the_largest_cosine_and_exclude_the_item() -> None:
     table = PREDICTOR.model.embedding.table().detach()[1:]
     unit = torch.nn.functional.normalize(table)

@@ -54,12 +54,15 @@ def test_grid_is_trained_once_and_reported(log: Path, tmp_path: Path, capsys: py
 
 
 def test_options_of_a_log_apply_to_its_runs_only(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = ["--data", f"walk={log}", "--data", f"repeats={log}", "--log-options", "repeats=--keep-seen"]
+    data = ["--data", f"walk={log}", "--data", f"repeats={log}", "--log-options", "repeats=--keep-seen --dim 8"]
     command = ["bench", "accuracy", *data, "--presets", "popular", "--out", str(tmp_path / "runs"), *OPTIONS]
     assert main(command) == 0
     walk, repeats = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
     assert "--keep-seen" not in walk["commands"][0]
     assert "--keep-seen" in repeats["commands"][0]
+    folders = [tmp_path / "runs" / name / "popular-1" for name in ("walk", "repeats")]
+    configs = [json.loads((folder / "config.json").read_text()) for folder in folders]
+    assert [config["dim"] for config in configs] == [16, 8], "an option of a log prevails over one of all runs"
     assert main([*command[:6], "--log-options", "other=--keep-seen", *command[8:]]) == 1
     assert "--log-options: 'other' is no name of --data" in capsys.readouterr().err
 

@@ -1,0 +1,170 @@
+"""How often items that were hidden from the training are recommended when they are the true next item.
+
+    python -m models.benchmarks.new_items LOG ITEMS --out FOLDER
+
+Hides a share of the items, trains on the remaining log with `nextup train` (skipped if FOLDER has the model already),
+places the hidden items by their categories or by their first events, and asks for the last event of every user. Targets
+are counted in two groups: hidden items, of which a model alone finds none, and the items of the training, for what new
+items cost them. The last line is a JSON object, with figures by the number of events of each hidden item.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from models.artifact import load_artifact
+from models.batch import History
+from models.catalogue.catalogue import Catalogue
+from models.new_items import ExtendedPredictor, ItemNeighbours, PlacedItems, place_items
+from models.predictor import Predictor
+
+MAX_NEIGHBOURS = 20
+"""As the service places items: the most popular of those that share most categories."""
+MAX_COOCCURRING, MIN_COOCCURRENCE, WINDOW = 5, 5.0, 3
+"""As the service places items by events."""
+NUM_EVENTS = (0, 10, 100)
+MAX_TRAINED_CASES = 2000
+BATCH = 32
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("log", type=Path, help="interactions with user_id, item_id and timestamp, as Parquet")
+    parser.add_argument("items", type=Path, help="items with item_id and genres or categories, as Parquet")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training log and the model")
+    parser.add_argument("--share", type=float, default=0.05, help="share of the items that is hidden")
+    parser.add_argument("--minutes", type=float, default=6.0, help="time of the training")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    items = pl.read_parquet(arguments.items).rename({"genres": "categories"}, strict=False)
+    items = items.select(pl.col("item_id").cast(pl.String), "title", "categories")
+    log = pl.read_parquet(arguments.log).with_columns(pl.col("item_id").cast(pl.String))
+    log = log.sort("user_id", "timestamp", maintain_order=True)
+    ids = log["item_id"].unique().sort()
+    hidden = ids.sample(int(arguments.share * len(ids)), seed=0).to_list()
+    _train(log.filter(~pl.col("item_id").is_in(hidden)), items, arguments.out, arguments.minutes)
+    artifact = load_artifact(arguments.out / "model", device="cpu")
+    categories = dict(zip(items["item_id"].to_list(), items["categories"].to_list(), strict=True))
+    described = {
+        item: near for item in hidden if (near := _find_neighbours(artifact.catalogue, categories.get(item, [])))
+    }
+    histories = _encode(log, artifact.catalogue, list(described))
+    figures = {}
+    for num_events in NUM_EVENTS:
+        cooccurring = _find_cooccurring(histories, artifact.catalogue.num_items, num_events)
+        numbered = enumerate(described.values(), start=artifact.catalogue.num_items + 1)
+        placed = place_items(artifact.predictor, [cooccurring.get(index, near) for index, near in numbered])
+        assert placed is not None, "the preset has inner products"
+        figures[f"{num_events} events"] = _measure(artifact.predictor, placed, histories)
+    print(json.dumps(figures))
+    return 0
+
+
+def _train(log: pl.DataFrame, items: pl.DataFrame, folder: Path, minutes: float) -> None:
+    if (folder / "model").is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    log.write_parquet(folder / "train.parquet")
+    items.write_parquet(folder / "items.parquet")
+    paths = [str(folder / "train.parquet"), "--items", str(folder / "items.parquet"), "--out", str(folder / "model")]
+    options = ["--preset", "sasrec", "--max-minutes", str(minutes)]
+    command = [sys.executable, "-m", "app.commands.main", "train", *paths, *options]
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own arguments
+
+
+def _find_neighbours(catalogue: Catalogue, categories: Sequence[str]) -> ItemNeighbours | None:
+    members = [indices for name in categories if (indices := catalogue.find_category_items(name)) is not None]
+    if not members:
+        return None
+    indices, counts = np.unique(np.concatenate(members), return_counts=True)
+    nearest = indices[counts == counts.max()][:MAX_NEIGHBOURS].astype(np.int64)
+    return nearest, np.ones(len(nearest), dtype=np.float32)
+
+
+def _find_cooccurring(histories: Sequence[History], num_trained: int, num_events: int) -> dict[int, ItemNeighbours]:
+    """Find the strongest items before the first events of each new item, which are not the last ones of users."""
+    counts: Counter[int] = Counter()
+    weights: dict[int, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+    for history in histories:
+        for position in np.flatnonzero(history[:-1] > num_trained).tolist():
+            item = int(history[position])
+            if counts[item] < num_events:
+                counts[item] += 1
+                for distance, near in enumerate(history[max(0, position - WINDOW) : position][::-1].tolist(), start=1):
+                    if near <= num_trained:
+                        weights[item][near] += 1 / distance
+    strongest = {item: sorted(near.items(), key=lambda pair: (-pair[1], pair[0])) for item, near in weights.items()}
+    return {
+        item: (
+            np.array([index for index, _ in pairs[:MAX_COOCCURRING]], dtype=np.int64),
+            np.array([weight for _, weight in pairs[:MAX_COOCCURRING]], dtype=np.float32),
+        )
+        for item, pairs in strongest.items()
+        if sum(weights[item].values()) >= MIN_COOCCURRENCE
+    }
+
+
+def _encode(log: pl.DataFrame, catalogue: Catalogue, new_ids: Sequence[str]) -> list[History]:
+    """Encode the events of each user; new items follow the catalogue, and other unknown ones are dropped."""
+    indices = {item_id: index for index, item_id in enumerate([*catalogue.item_ids, *new_ids], start=1)}
+    known = log.with_columns(index=pl.col("item_id").replace_strict(indices, default=None)).drop_nulls("index")
+    groups = known.group_by("user_id", maintain_order=True).agg("index")["index"]
+    return [np.array(group, dtype=np.int64) for group in groups.to_list() if len(group) > 1]
+
+
+def _measure(predictor: Predictor, placed: PlacedItems, histories: Sequence[History]) -> dict[str, float]:
+    num_trained = predictor.num_items
+    trained_cases = [history for history in histories if history[-1] <= num_trained]
+    trained_cases = trained_cases[:: max(1, len(trained_cases) // MAX_TRAINED_CASES)]
+    alone = _rank(predictor, placed, trained_cases, with_new=False)
+    together = _rank(predictor, placed, trained_cases, with_new=True)
+    new_cases = [history for history in histories if history[-1] > num_trained]
+    new = _rank(predictor, placed, new_cases, with_new=True)
+    targets = np.array([history[-1] for history in trained_cases])[:, None]
+    new_targets = np.array([history[-1] for history in new_cases])[:, None]
+    figures = {
+        "new_items": float(len(placed)),
+        "new_targets": float(len(new)),
+        "share_of_targets": len(new_cases) / len(histories),
+        "share_of_answered_items": float((together[:, :10] > num_trained).mean()),
+    }
+    for k in (10, 20):
+        figures[f"new_hr@{k}"] = float((new[:, :k] == new_targets).any(1).mean())
+        figures[f"trained_hr@{k}"] = float((together[:, :k] == targets).any(1).mean())
+        figures[f"trained_hr@{k}_without_new_items"] = float((alone[:, :k] == targets).any(1).mean())
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _rank(predictor: Predictor, placed: PlacedItems, histories: Sequence[History], *, with_new: bool) -> History:
+    """Rank 20 items after all events but the last of each history; without new items in answers and histories, or with.
+
+    Histories of new items alone are read from their substitutes in either case.
+    """
+    num_trained = predictor.num_items
+    extended = ExtendedPredictor(predictor, placed)
+    mask = np.ones(extended.num_items + 1, dtype=bool)
+    mask[num_trained + 1 :] = with_new
+    tops = []
+    for start in range(0, len(histories), BATCH):
+        part = [history[:-1] for history in histories[start : start + BATCH]]
+        read = []
+        for history in part:
+            trained = history[history <= num_trained]
+            substituted = np.where(
+                history > num_trained, placed.substitutes[np.maximum(history - num_trained - 1, 0)], history
+            )
+            read.append(substituted if with_new or not len(trained) else trained)
+        tops.append(extended.top_k(read, 20, excluded=part, allow_masks=[mask] * len(part)).indices)
+    return np.concatenate(tops)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
