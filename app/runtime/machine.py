@@ -6,6 +6,7 @@ from pathlib import Path
 
 UNKNOWN_MEMORY_BYTES = 8_000_000_000
 """Assumed where the system does not report its memory."""
+DEFAULT_FILE_LIMIT = 1024
 
 
 def has_gpu(device: str) -> bool:
@@ -17,6 +18,16 @@ def count_cores() -> int:
     """Count the cores of the process's affinity, limited by its control group's quota, rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(count, read_cpu_quota(count)))
+
+
+def read_file_limit() -> int:
+    """Read how many files and sockets this process may have open."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return DEFAULT_FILE_LIMIT
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
 
 def read_memory_limit(group: Path = Path("/sys/fs/cgroup/memory.max")) -> int:

@@ -69,3 +69,13 @@ def run_module(module: str, arguments: Sequence[str] = (), *, timeout_s: float, 
         output = process.stderr.decode(errors="replace")[-MAX_ERROR_CHARACTERS:].strip()
         raise ChildFailed(f"{module} ended with status {process.returncode}; the end of its output:\n{output}")
     return process.stdout
+
+
+def write_output(content: bytes) -> None:
+    """Write the whole of `content` to standard output, as a module run by `run_module` does.
+
+    With PYTHONUNBUFFERED, `sys.stdout.buffer` is a raw file: a write to a pipe that a stop signal or a frozen
+    container interrupts is then cut short, and the process still ends with status 0.
+    """
+    with open(sys.stdout.fileno(), "wb", closefd=False) as output:
+        output.write(content)
