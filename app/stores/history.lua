@@ -1,237 +1,385 @@
--- Appends events of ONE user to their history, in one atomic step. Reads the fixed fields of a record (records.py) and
--- the size of an entry (entries.py), not the tail of a record. All reads and decisions come before the first write, so
--- an error changes nothing.
---
--- KEYS  items, events, trimmed ids
--- ARGV  max events, lifetime ms (0 = none), lifetime of trimmed ids ms, max trimmed, max trimmed ids (keys.py),
---       entries (12 bytes each), records in event-time order, 1 if the caller waits for replicas, else 0
--- Returns the version before the call and one letter per event: s(tored), d(uplicate), l(ate).
--- The version after an event is the version before the call plus the number of s up to it.
---
--- Why two values: `items` is all that a recommendation reads, so a batch of users is one MGET of small strings.
--- Why append in place and cut off later: rewriting a full history per event would write some 30 KB per event to the
--- append-only file. So the oldest events stay as trimmed (the headers count them) until an eighth of the value is.
-local NONE = -4611686018427387904 -- -2^62, no watermark: older than any time
-local HEAD, RECORD, ENTRY = 28, 19, 12
-local limit, lifetime, trimmed_ids_lifetime = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_trimmed, max_trimmed_ids = tonumber(ARGV[4]), tonumber(ARGV[5])
-local entries, records, waits = ARGV[6], ARGV[7], ARGV[8]
-local unpack, pack, find, sub = struct.unpack, struct.pack, string.find, string.sub
-
--- The stored state.
-local version, trimmed, retained, mark, last, first = 0, 0, 0, NONE, NONE, HEAD
-local head = redis.call('GETRANGE', KEYS[1], 0, 15)
-local events = redis.call('GET', KEYS[2])
-local items_size = redis.call('STRLEN', KEYS[1])
-if items_size >= 16 then
-    version, trimmed = unpack('<I8I4', head)
-end
-if events and #events >= HEAD then
-    mark, last, trimmed, retained, first = unpack('<i8i8I4I4I4', events)
-end
-if not events or items_size ~= 16 + ENTRY * (trimmed + retained) then
-    -- A new user, entries of another size, or one of the two values was evicted and cannot be rebuilt from the other:
-    -- start with an empty history, but never go back a version.
-    trimmed, retained, mark, last, first, events = 0, 0, NONE, NONE, HEAD, nil
+-- The last part of the script that newest_event.lua begins: events that are not simply appended.
+local function encode_header()
+    return pack(HEADER, version, retained, used, FORMAT, forgets, start, capacity, ids, last, first, mark)
 end
 
-local function items_header()
-    return pack('<I8I4I4', version, trimmed, ENTRY)
+local function read_seen()
+    seen = call('GET', seen_key)
+    if not seen or sub(seen, 1, 1) ~= SEEN_FORMAT or #seen < SEEN_HEAD + ID * ids then
+        seen, ids, forgets = nil, 0, 1 -- the identities have expired
+    end
 end
-local function events_header()
-    return pack('<i8i8I4I4I4', mark, last, trimmed, retained, first)
+
+-- The identity of an event while none is stored.
+local function get_default_id()
+    return forgets == 1 and FORGOTTEN or NO_ID
 end
 
 -- Returns for a call that stores nothing. Its events may have been stored by an earlier call whose write has not reached
 -- the replicas. WAIT covers only writes of the same connection, so this repeats a write that changes nothing.
 local function return_unchanged(codes)
-    if waits == '1' and items_size >= 16 then
-        redis.call('SETRANGE', KEYS[1], 0, head)
+    if waits == '1' and head ~= '' then
+        call('SETRANGE', items_key, 0, head)
     end
-    return {version, codes}
+    return {version, codes, 0}
 end
 
-local trimmed_ids, trimmed_id_set -- read only if an event has an event_id; indexed only for many events
-local function is_trimmed(id)
-    if not trimmed_ids then
-        trimmed_ids = redis.call('GET', KEYS[3]) or ''
-        if #entries > ENTRY * 32 then
-            trimmed_id_set = {}
-            for at = 1, #trimmed_ids, 8 do
-                trimmed_id_set[sub(trimmed_ids, at, at + 7)] = true
-            end
+-- Returns an error if the log does not take another entry.
+local function check_log()
+    if log == 'reject' and source == '' and call('XLEN', log_key) >= max_log_entries then
+        return redis.error_reply('LOGFULL the event log holds ' .. max_log_entries .. ' entries or more '
+            .. '(NEXTUP_EVENT_LOG_MAX_ENTRIES), so no event is accepted; check that the archiver runs')
+    end
+end
+
+local function log_records(joined)
+    call('XADD', log_key, '*', 'u', user, 'r', joined)
+end
+
+local function drop_log_entries()
+    if log == 'drop' and call('XLEN', log_key) > max_log_entries then
+        return call('XTRIM', log_key, 'MAXLEN', '~', max_log_entries)
+    end
+    return 0
+end
+
+-- Cuts identities of trimmed events off if there are too many, and writes `seen` with new room.
+local function write_seen(text)
+    forgets = 0
+    if ids - retained > max_trimmed_ids + limit then
+        text = SEEN_FORMAT .. sub(text, SEEN_HEAD + 1 + ID * (ids - retained - max_trimmed_ids))
+        ids = retained + max_trimmed_ids
+    end
+    call('SET', seen_key, pad(text, SEEN_HEAD + ID * plan_capacity(SEEN_HEAD, ID, ids, 2)), 'KEEPTTL')
+end
+
+-- Whether an entry at the end, at the time `last`, is the same event; nil if there are too many entries of this time to
+-- decide from the end of the value.
+local function has_twin_at_end(key, id)
+    local from = max(start, used - MAX_TIES)
+    local slots = call('GETRANGE', items_key, HEAD + SLOT * from, HEAD + SLOT * used - 1)
+    if #slots ~= SLOT * (used - from) then
+        return nil
+    end
+    for back = 1, used - from do
+        local other, gap = unpack('<c8I4', slots, #slots - SLOT * back + 1)
+        if gap == GAP then
+            return false
         end
-    end
-    if trimmed_id_set then
-        return trimmed_id_set[id]
-    end
-    local at = find(trimmed_ids, id, 1, true)
-    while at and at % 8 ~= 1 do
-        at = find(trimmed_ids, id, at + 1, true)
-    end
-    return at
-end
-
-local function is_retained(id)
-    if not find(events, id, first + 1, true) then
-        return false -- the common case; a match may span fields, so it is checked record by record
-    end
-    local at, size = first + 1, #events
-    while at <= size do
-        local _, record_id, _, tail, after = unpack('<i8c8BH', events, at)
-        if record_id == id then
+        local id_at = SEEN_HEAD + ID * (ids - back) + 1
+        if other == key and is_twin(id, ids > 0 and sub(seen, id_at, id_at + ID - 1) or get_default_id()) then
             return true
+        elseif gap > 0 then
+            return false
         end
-        at = after + tail
     end
-    return false
-end
-
-local function finish(new_trimmed_ids)
-    if new_trimmed_ids ~= '' then
-        local size = redis.call('APPEND', KEYS[3], new_trimmed_ids)
-        if size > 8 * (max_trimmed_ids + limit) then
-            redis.call('SET', KEYS[3], redis.call('GETRANGE', KEYS[3], -8 * max_trimmed_ids, -1))
-        end
-        redis.call('PEXPIRE', KEYS[3], trimmed_ids_lifetime)
-    end
-    for i = 1, 2 do
-        if lifetime > 0 then
-            redis.call('PEXPIRE', KEYS[i], lifetime)
-        else
-            redis.call('PERSIST', KEYS[i])
-        end
+    if from == start then
+        return false
     end
 end
 
--- Fast path: one event that is the newest, as in almost every call.
-if #entries == ENTRY and #records >= RECORD and events and retained > 0 and retained <= limit then
-    local time, id, flags, tail, after = unpack('<i8c8BH', records)
-    if time >= last and time > mark and after + tail == #records + 1 then
-        if is_retained(id) or (flags % 2 == 1 and is_trimmed(id)) then
+-- Appends one event that is the newest, where newest_event.lua does not: a value is full, `seen` begins, or times are
+-- equal. Returns nothing if it does not apply.
+local function append_newest()
+    local time, long_id, flags, tail, after = unpack('<i8c8BH', records)
+    if time < last or time <= mark or after + tail ~= #records + 1 then
+        return
+    end
+    local id = shorten_id(long_id, flags)
+    if ids > 0 then
+        read_seen()
+        if seen and id ~= NO_ID and find_id(seen, id) then
             return return_unchanged('d')
         end
-        local new_trimmed_id = ''
-        version, last, retained = version + 1, time, retained + 1
-        if retained > limit then
-            local old_time, old_id, old_flags, old_tail, old_after = unpack('<i8c8BH', events, first + 1)
-            mark, trimmed, retained, first = math.max(mark, old_time), trimmed + 1, limit, old_after + old_tail - 1
-            new_trimmed_id = old_flags % 2 == 1 and old_id or ''
+    end
+    if time == last then
+        local has_twin = has_twin_at_end(keys, id)
+        if has_twin == nil then
+            return
+        elseif has_twin then
+            return return_unchanged('d')
         end
-        if trimmed > max_trimmed then
-            local old_records = sub(events, first + 1)
-            local old_entries = redis.call('GETRANGE', KEYS[1], 16 + ENTRY * trimmed, -1)
-            trimmed, first = 0, HEAD
-            redis.call('SET', KEYS[1], items_header() .. old_entries .. entries)
-            redis.call('SET', KEYS[2], events_header() .. old_records .. records)
-        else
-            redis.call('SETRANGE', KEYS[1], 0, items_header())
-            redis.call('APPEND', KEYS[1], entries)
-            redis.call('SETRANGE', KEYS[2], 0, events_header())
-            redis.call('APPEND', KEYS[2], records)
+    end
+    local next_gap
+    if retained == limit then
+        local next_slot = call('GETRANGE', items_key, HEAD + SLOT * (start + 1), HEAD + SLOT * (start + 2) - 1)
+        next_gap = retained > 1 and #next_slot == SLOT and unpack('<I4', next_slot, KEY + 1)
+        if not next_gap or next_gap == GAP then
+            return
         end
-        finish(new_trimmed_id)
-        return {version - 1, 's'}
+    end
+    local refusal = check_log()
+    if refusal then
+        return refusal
+    end
+    local entry, before, from = encode_entry(keys, time, last), ids, used
+    local old_retained, grows = retained, used + #entry / SLOT > capacity
+    if grows then
+        items = call('GET', items_key)
+        assert(#items == HEAD + SLOT * capacity, 'the stored history is damaged')
+    end
+    if log ~= 'off' then
+        log_records(records)
+    end
+    version, last, used = version + 1, time, used + #entry / SLOT
+    if next_gap then
+        mark, first, start = first, first + next_gap, start + 1
+    else
+        retained = retained + 1
+    end
+    if id ~= NO_ID and ids == 0 then
+        ids = old_retained + 1
+        write_seen(SEEN_FORMAT .. rep(get_default_id(), old_retained) .. id)
+    elseif ids > 0 then
+        ids = ids + 1
+        if #seen < SEEN_HEAD + ID * ids or ids - retained > max_trimmed_ids + limit then
+            write_seen(sub(seen, 1, SEEN_HEAD + ID * before) .. id)
+        elseif id ~= NO_ID then
+            call('SETRANGE', seen_key, SEEN_HEAD + ID * before, id)
+        end
+    end
+    if grows then
+        local slots = sub(items, HEAD + SLOT * start + 1, HEAD + SLOT * from) .. entry
+        used, start = used - start, 0
+        capacity = plan_capacity(HEAD, SLOT, used, retained < limit and 2 or floor(used / 16))
+        call('SET', items_key, pad(encode_header() .. slots, HEAD + SLOT * capacity), 'KEEPTTL')
+    else
+        call('SETRANGE', items_key, HEAD + SLOT * from, entry)
+        call('SETRANGE', items_key, 0, encode_header())
+    end
+    renew(items_key, lifetime)
+    if id ~= NO_ID then
+        renew(seen_key, ids_lifetime)
+    end
+    return {version - 1, 's', drop_log_entries()}
+end
+
+if format == FORMAT and #keys == KEY and #records >= 19 and retained > 0 and retained <= limit and source == '' then
+    local reply = append_newest()
+    if reply then
+        return reply
+    end
+end
+
+-- The events of a merge are accepted once, and only while the target holds them (merges.py).
+if token then
+    local state = call('HGET', KEYS[5], '<' .. token)
+    if not state or sub(state, 1, 1) ~= 's' then
+        return {state and find(state, '^[af]') and -3 or -2}
     end
 end
 
 -- General case: decide event by event, but move bytes only once, in one merge at the end.
-local time, id, flags, offset, known = {}, {}, {}, {}, {} -- of the retained events
-if events then
-    local at, size, n = first + 1, #events, 0
-    while at <= size do
-        n = n + 1
-        local tail, after
-        offset[n] = at
-        time[n], id[n], flags[n], tail, after = unpack('<i8c8BH', events, at)
-        known[id[n]] = true
-        at = after + tail
+if format ~= FORMAT then
+    local state
+    state, old_records = convert_old_history(
+        call('GET', items_key), call('GET', KEYS[4]), call('GET', seen_key) or '')
+    version, retained, used, ids = state.version, state.retained, state.used, state.slots
+    last, mark, items, seen = state.last, state.mark, state.items, state.seen
+    assert(version < 2 ^ 53, 'the stored history is damaged')
+elseif head ~= '' then
+    items = call('GET', items_key)
+    assert(#items == HEAD + SLOT * capacity, 'the stored history is damaged')
+    if ids > 0 then
+        read_seen()
     end
-    assert(n == retained and at == size + 1, 'the stored history is damaged')
-    offset[n + 1] = at
+else -- a new user, or `items` was evicted: what is left identifies trimmed events
+    seen = call('GET', seen_key)
+    if seen and sub(seen, 1, 1) == SEEN_FORMAT then
+        ids = floor((#seen - SEEN_HEAD) / ID)
+        while ids > 0 and sub(seen, SEEN_HEAD + ID * (ids - 1) + 1, SEEN_HEAD + ID * ids) == NO_ID do
+            ids = ids - 1
+        end
+    end
 end
-local new_time, new_id, new_flags, new_from, new_to, new_entry = {}, {}, {}, {}, {}, {} -- of the accepted events
--- The oldest event of the history is the older of the first old and the first new one that are not trimmed.
-local old, old_from, new, new_from_index = retained, 1, 0, 1
-local new_trimmed_ids, trimmed_now, codes, stored = {}, {}, {}, 0
 
-local function oldest_is_old()
-    return old_from <= old and (new_from_index > new or time[old_from] <= new_time[new_from_index])
+local key, time, place = {}, {}, {} -- of the retained events; `place` is the first byte of the slot
+local old, old_ids = retained, ids
+local latest, earlier = {}, {} -- by item key the last event, and by event the one before it of the same item
+do
+    local t, i = last, retained
+    for slot = used, start + 1, -1 do
+        local from = HEAD + SLOT * (slot - 1) + 1
+        local k, gap = unpack('<c8I4', items, from)
+        if gap == GAP then
+            t = unpack('<i8', k)
+        else
+            key[i], time[i], place[i] = k, t, from
+            t, i = t - gap, i - 1
+        end
+    end
+    assert(i == 0, 'the stored history is damaged')
+    for i = 1, old do
+        earlier[i], latest[key[i]] = latest[key[i]], i
+    end
+end
+
+local function get_old_id(i)
+    if old_ids == 0 then
+        return get_default_id()
+    end
+    local from = SEEN_HEAD + ID * (old_ids - old + i - 1) + 1
+    return sub(seen, from, from + ID - 1)
+end
+
+-- Events that the call adds are numbered after the old ones.
+local new, new_from, old_from, stored, has_new_id = old, old + 1, 1, 0, false
+local id, new_ids, trimmed_ids = {}, {}, {}
+local id_set
+if old_ids > 0 and #keys > KEY * 32 then
+    id_set = {}
+    for from = SEEN_HEAD + 1, SEEN_HEAD + ID * old_ids, ID do
+        id_set[sub(seen, from, from + ID - 1)] = true
+    end
+end
+
+local function is_known_id(i)
+    if i == NO_ID or i == FORGOTTEN then
+        return false
+    end
+    return new_ids[i] or (old_ids > 0 and ((id_set and id_set[i]) or (not id_set and find_id(seen, i))))
+end
+
+local function has_twin(k, t, short)
+    local i = latest[k]
+    while i do
+        if time[i] == t and (i > old and i >= new_from or i <= old and i >= old_from) then
+            if is_twin(short, i > old and id[i] or get_old_id(i)) then
+                return true
+            end
+        end
+        i = earlier[i]
+    end
+end
+
+-- The oldest event of the history is the older of the first old and the first new one that are not trimmed.
+local function find_oldest()
+    local is_old = old_from <= old and (new_from > new or time[old_from] <= time[new_from])
+    return is_old and old_from or new_from
 end
 
 local function trim()
-    local t, i, f
-    if oldest_is_old() then
-        t, i, f = time[old_from], id[old_from], flags[old_from]
-        old_from = old_from + 1
+    local i = find_oldest()
+    trimmed_ids[#trimmed_ids + 1] = i <= old and get_old_id(i) or id[i]
+    mark, retained = max(mark, time[i]), retained - 1
+    if i <= old then
+        old_from = i + 1
     else
-        t, i, f = new_time[new_from_index], new_id[new_from_index], new_flags[new_from_index]
-        new_from_index = new_from_index + 1
-    end
-    mark, retained, known[i] = math.max(mark, t), retained - 1, nil
-    if f % 2 == 1 then
-        new_trimmed_ids[#new_trimmed_ids + 1], trimmed_now[i] = i, true
+        new_from = i + 1
     end
 end
 
 while retained > limit do
     trim() -- the limit was lowered
 end
-local at, size, count, before = 1, #records, 0, NONE
-while at <= size do
-    local t, i, f, tail, after = unpack('<i8c8BH', records, at)
-    local code = 's'
-    count = count + 1
-    assert(t >= before, 'records must come in event-time order')
-    if known[i] or (f % 2 == 1 and (trimmed_now[i] or is_trimmed(i))) then
+local codes, logged, count, at, before = {}, {}, 0, 1, NONE
+while at <= #records do
+    local t, long_id, flags, tail, after = unpack('<i8c8BH', records, at)
+    local k, short, code = sub(keys, KEY * count + 1, KEY * count + KEY), shorten_id(long_id, flags), 's'
+    assert(t >= before and #k == KEY, t < before and 'records must come in event-time order' or 'records and keys differ')
+    if is_known_id(short) or has_twin(k, t, short) then
         code = 'd'
-    elseif t <= mark then
-        code = 'l'
-    elseif retained >= limit then
-        local oldest = oldest_is_old() and time[old_from] or new_time[new_from_index]
-        if t < oldest then
-            code = 'l' -- it would be trimmed immediately
+    elseif t <= mark or (retained >= limit and t < time[find_oldest()]) then
+        code = 'l' -- or it would be trimmed immediately
+    else
+        new, stored, retained = new + 1, stored + 1, retained + 1
+        key[new], time[new], id[new], earlier[new], latest[k] = k, t, short, latest[k], new
+        if short ~= NO_ID then
+            new_ids[short], has_new_id = true, true
         end
-    end
-    if code == 's' then
-        new, stored, retained, known[i] = new + 1, stored + 1, retained + 1, true
-        new_time[new], new_id[new], new_flags[new] = t, i, f
-        new_from[new], new_to[new], new_entry[new] = at, after + tail - 1, ENTRY * (count - 1) + 1
         if retained > limit then
             trim()
         end
     end
-    codes[count], before, at = code, t, after + tail
+    count, at, before = count + 1, after + tail, t
+    codes[count] = code
+    if code ~= 'd' then
+        logged[#logged + 1] = sub(records, at - tail - 19, at - 1)
+    end
 end
-assert(at == size + 1 and #entries == ENTRY * count, 'records and entries do not match')
-if stored == 0 then
-    return return_unchanged(table.concat(codes))
+assert(at == #records + 1 and #keys == KEY * count, 'records and keys differ')
+codes = table.concat(codes)
+local converts = format ~= FORMAT and (stored > 0 or count == 0)
+
+-- The first writes: the event log.
+if source ~= '' then
+    logged = {}
+    call('HSET', KEYS[5], '<' .. token, 'a' .. source)
+elseif (#logged > 0 or converts) and check_log() then
+    return check_log()
+end
+if log ~= 'off' then
+    if converts and old_records ~= '' then
+        for _, part in ipairs(split_records(old_records, MAX_LOG_BYTES)) do
+            log_records(part)
+        end
+    end
+    if #logged > 0 then
+        for _, part in ipairs(split_records(table.concat(logged), MAX_LOG_BYTES)) do
+            log_records(part)
+        end
+    end
+    if source ~= '' then
+        call('XADD', log_key, '*', 'u', user, 'c', 'receive', 'w', source, 't', token)
+    end
+end
+if stored == 0 and not converts then
+    if log ~= 'off' and #logged > 0 then
+        return {version, codes, drop_log_entries()}
+    end
+    return return_unchanged(codes)
 end
 
-local entry_parts, event_parts, parts = {}, {}, 0
-local old_entries = events and sub(redis.call('GET', KEYS[1]), 17 + ENTRY * trimmed) or ''
-local function put_old(to) -- a run of retained events, up to and with `to`
+local entry_parts, id_parts, parts, previous = {}, {}, 0, nil
+local function put(from, to) -- a run of old events, or one new event
+    parts = parts + 1
+    entry_parts[parts] = encode_entry(key[from], time[from], previous)
+    first = previous and first or time[from]
+    if from <= old then
+        if to > from then -- the previous event of all but the first is unchanged
+            entry_parts[parts] = entry_parts[parts] .. sub(items, place[from] + SLOT, place[to] + SLOT - 1)
+        end
+        local id_from = SEEN_HEAD + ID * (old_ids - old + from - 1) + 1
+        id_parts[parts] = old_ids > 0 and sub(seen, id_from, id_from + ID * (to - from + 1) - 1)
+            or rep(get_default_id(), to - from + 1)
+    else
+        id_parts[parts] = id[from]
+    end
+    previous = time[to]
+end
+for n = new_from, new do
+    local to = old_from - 1
+    while to < old and time[to + 1] <= time[n] do
+        to = to + 1
+    end
     if to >= old_from then
-        parts = parts + 1
-        entry_parts[parts] = sub(old_entries, ENTRY * (old_from - 1) + 1, ENTRY * to)
-        event_parts[parts] = sub(events, offset[old_from], offset[to + 1] - 1)
+        put(old_from, to)
         old_from = to + 1
     end
+    put(n, n)
 end
-local upto = old_from - 1
-for n = new_from_index, new do
-    while upto < old and time[upto + 1] <= new_time[n] do
-        upto = upto + 1
+if old_from <= old then
+    put(old_from, old)
+end
+last, version, start = previous or NONE, version + stored, 0
+if old_ids > 0 or has_new_id then
+    local trimmed = old_ids > 0 and sub(seen, SEEN_HEAD + 1, SEEN_HEAD + ID * (old_ids - old)) or ''
+    local text = trimmed .. table.concat(trimmed_ids) .. table.concat(id_parts)
+    ids = #text / ID
+    write_seen(SEEN_FORMAT .. text)
+    if has_new_id or converts then
+        renew(seen_key, ids_lifetime)
     end
-    put_old(upto)
-    parts = parts + 1
-    entry_parts[parts] = sub(entries, new_entry[n], new_entry[n] + ENTRY - 1)
-    event_parts[parts] = sub(records, new_from[n], new_to[n])
 end
-last = math.max(last, new_time[new])
-put_old(old)
-version, trimmed, first = version + stored, 0, HEAD
-redis.call('SET', KEYS[1], items_header() .. table.concat(entry_parts))
-redis.call('SET', KEYS[2], events_header() .. table.concat(event_parts))
-finish(table.concat(new_trimmed_ids))
-return {version - stored, table.concat(codes)}
+local slots = table.concat(entry_parts)
+used = #slots / SLOT
+capacity = plan_capacity(HEAD, SLOT, used, retained < limit and 2 or floor(used / 16))
+call('SET', items_key, pad(encode_header() .. slots, HEAD + SLOT * capacity), 'KEEPTTL')
+renew(items_key, lifetime)
+if converts then
+    call('DEL', KEYS[4])
+    if ids == 0 then
+        call('DEL', seen_key)
+    end
+end
+return {version - stored, codes, drop_log_entries(), converts and old_records or nil}

@@ -8,7 +8,8 @@ limits and cancellation.
 import asyncio
 from collections.abc import Sequence
 
-from app.batching.batcher import Batcher, BatchObserver
+from app.batching.batcher import Batcher
+from app.batching.observer import BatchObserver
 from app.errors import DamagedHistory, Draining
 from app.stores.keys import build_items_key
 from app.stores.redis.client import ConcurrencyLimiter

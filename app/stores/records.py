@@ -3,6 +3,9 @@
     record = time i64 ms | identity 8 bytes | flags u8 | tail length u16 | tail
     tail   = [u16 length, type] [u16 length, recommendation id] item id        (the first two only if flagged)
 
+A position is a suffix of the recommendation id, a NUL and digits, if flagged: a process of an earlier release, which
+does not know the flag, reads the item id all the same.
+
 history.lua reads the 19 bytes before the tail; only this module reads the tail.
 """
 
@@ -18,7 +21,8 @@ RECORD = struct.Struct("<q8sBH")
 # retained record u32.
 EVENTS_HEADER = struct.Struct("<qqIII")
 
-HAS_EVENT_ID, HAS_TYPE, HAS_RECOMMENDATION = 1, 2, 4
+HAS_EVENT_ID, HAS_TYPE, HAS_RECOMMENDATION, HAS_POSITION = 1, 2, 4, 8
+MAX_POSITION = 10_000
 MAX_TEXT_CHARACTERS = 128
 IDENTITY_BYTES = 8
 MAX_TIMESTAMP_MS = 2**53  # a Lua number is a double and silently rounds larger times
@@ -37,6 +41,8 @@ class NewEvent:
     recommendation_id: str | None = None
     identity: bytes | None = None
     """The hash of an event_id that is itself not known, as of an event that was dumped."""
+    position: int | None = None
+    """Place of the item in the answer, from 1 to MAX_POSITION; in the event log, not in the history."""
     record: bytes = field(init=False, repr=False, compare=False)
     """The encoded event. Encoding is the validation, so it happens once, here."""
 
@@ -54,6 +60,7 @@ class HistoryEvent:
     recommendation_id: str | None
     identity: bytes | None = field(default=None, compare=False)
     """The hash of the event_id; None without one."""
+    position: int | None = None
 
 
 def compute_identity(event: NewEvent) -> bytes:
@@ -76,9 +83,10 @@ def _encode_record(event: NewEvent) -> bytes:
     if event.type is not None:
         flags |= HAS_TYPE
         tail += _encode_prefixed(event.type, "type")
-    if event.recommendation_id is not None:
+    if event.recommendation_id is not None or event.position is not None:
         flags |= HAS_RECOMMENDATION
-        tail += _encode_prefixed(event.recommendation_id, "recommendation_id")
+        tail += _encode_prefixed(event.recommendation_id or "", "recommendation_id", _encode_position(event.position))
+        flags |= HAS_POSITION if event.position is not None else 0
     tail += _encode_text(event.item_id, "item_id", MAX_TEXT_CHARACTERS)
     return RECORD.pack(event.timestamp_ms, compute_identity(event), flags, len(tail)) + tail
 
@@ -91,13 +99,16 @@ def decode_records(records: bytes) -> Iterator[HistoryEvent]:
         offset += RECORD.size
         tail, offset = records[offset : offset + tail_bytes], offset + tail_bytes
         _check_end(offset, records)
-        event_type = recommendation_id = None
+        event_type = recommendation_id = position = None
         if flags & HAS_TYPE:
             event_type, tail = _take_prefixed(tail)
         if flags & HAS_RECOMMENDATION:
             recommendation_id, tail = _take_prefixed(tail)
+        if flags & HAS_POSITION and recommendation_id is not None:
+            text, _, digits = recommendation_id.rpartition("\0")
+            recommendation_id, position = text or None, int(digits)
         identity = identity if flags & HAS_EVENT_ID else None
-        yield HistoryEvent(tail.decode(), timestamp_ms, event_type, recommendation_id, identity)
+        yield HistoryEvent(tail.decode(), timestamp_ms, event_type, recommendation_id, identity, position)
 
 
 def split_records(records: bytes) -> list[bytes]:
@@ -126,8 +137,16 @@ def _check_end(end: int, value: bytes) -> None:
         raise ValueError(f"a record ends at byte {end} of {len(value)}")
 
 
-def _encode_prefixed(text: str, name: str) -> bytes:
-    raw = _encode_text(text, name, MAX_TEXT_CHARACTERS)
+def _encode_position(position: int | None) -> bytes:
+    if position is None:
+        return b""
+    if not 1 <= position <= MAX_POSITION:
+        raise InvalidEvent(f"position must be between 1 and {MAX_POSITION:,} (got {position})")
+    return b"\0%d" % position
+
+
+def _encode_prefixed(text: str, name: str, suffix: bytes = b"") -> bytes:
+    raw = _encode_text(text, name, MAX_TEXT_CHARACTERS) + suffix
     return _LENGTH.pack(len(raw)) + raw
 
 

@@ -4,12 +4,17 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha1
 from typing import Literal, NamedTuple
 
 from app.errors import DamagedHistory
-from app.stores.entries import ENTRY_BYTES, NO_ENTRIES, Entries, EventTimes, decode_items_value
-from app.stores.records import HistoryEvent, get_retained_records, split_records
+from app.stores.entries import (
+    EMPTY_ITEMS,
+    DecodedItems,
+    EventTimes,
+    compute_times,
+    decode_items_value,
+    select_keys,
+)
 from models.catalogue.item_key import ItemKeys
 
 AppendStatus = Literal["stored", "duplicate", "late"]
@@ -25,63 +30,52 @@ class StoreUsage(NamedTuple):
     limit_bytes: int
     """maxmemory; 0 = none."""
     keys: int
+    users: int
+    """Users with a history, estimated from a sample of the keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
     """A history as a model reads it: item keys and times. An unknown user has version 0 and no entries."""
 
-    version: int
-    entries: Entries  # oldest first
+    items: DecodedItems
+
+    def __len__(self) -> int:
+        return self.items.retained
+
+    @property
+    def version(self) -> int:
+        return self.items.version
 
     @property
     def item_keys(self) -> ItemKeys:
-        """(n,) uint64; a view of `entries`, like `times`."""
-        return self.entries["key"]
+        """(n,) uint64, oldest first; usually a view of the stored value."""
+        return select_keys(self.items)
 
     @property
     def times(self) -> EventTimes:
         """(n,) uint32: event times in seconds."""
-        return self.entries["time"]
+        return self.compute_times()
+
+    def compute_times(self) -> EventTimes:
+        """Compute `times`, which takes longer than the rest and which not every model reads."""
+        return compute_times(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """An event of a history; `item_id` is None if no name of the item is known any more."""
+
+    item_id: str | None
+    timestamp_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """A history with all fields of its events, for API responses and dumps."""
+    """A history with item ids, for API responses."""
 
     version: int
-    events: list[HistoryEvent]
-
-
-@dataclass(frozen=True, slots=True)
-class HistorySnapshot:
-    """The two stored values of a user as raw bytes, read in one atomic step."""
-
-    items: bytes | None
-    events: bytes | None
-
-    @property
-    def events_sha1(self) -> str:
-        """Hash of the `events` value in hex, as erase.lua compares it."""
-        return sha1(self.events or b"", usedforsecurity=False).hexdigest()
-
-    def split(self, max_events: int) -> list[tuple[bytes, bytes]]:
-        """Split the retained events into (entries, records) of at most `max_events` each.
-
-        DamagedHistory if the two values do not hold the same number of events.
-        """
-        with report_damage():
-            records = split_records(get_retained_records(self.events))
-        entries = decode_history(self.items).entries.tobytes()
-        if len(entries) != ENTRY_BYTES * len(records):
-            raise DamagedHistory.with_reason(f"{len(records)} events, but {len(entries) // ENTRY_BYTES} item entries")
-        return [
-            (
-                entries[ENTRY_BYTES * first : ENTRY_BYTES * (first + max_events)],
-                b"".join(records[first : first + max_events]),
-            )
-            for first in range(0, len(records), max_events)
-        ]
+    events: list[HistoryEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,7 @@ class AppendResult:
     history_version: int
 
 
-EMPTY_HISTORY = StoredHistory(0, NO_ENTRIES)
+EMPTY_HISTORY = StoredHistory(EMPTY_ITEMS)
 
 
 @contextmanager
@@ -109,7 +103,7 @@ def decode_history(items_value: bytes | None) -> StoredHistory:
     if not items_value:
         return EMPTY_HISTORY
     with report_damage():
-        return StoredHistory(*decode_items_value(items_value))
+        return StoredHistory(decode_items_value(items_value))
 
 
 def decode_append_results(version: int, codes: bytes) -> list[AppendResult]:

@@ -13,11 +13,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from app.stores.redis.embedded import find_redis_server
+from app.stores.redis.servers import find_redis_server
 from service_tests.support.waiting import wait_until
 
-START_S = 20.0
-STOP_S = 10.0
+START_S = 60.0
+STOP_S = 60.0
 STATE_TIMEOUT_S = 30.0
 MAX_START_TRIES = 5
 CLUSTER_BUS_OFFSET = 10_000
@@ -43,10 +43,16 @@ def find_free_port() -> int:
 
 
 class RedisProcess:
-    """A server with `options` of redis.conf; with a `configuration` it is a Sentinel, which writes into that file."""
+    """A server with `options` of redis.conf; with a `configuration` it is a Sentinel, which writes into that file.
 
-    def __init__(self, folder: Path, options: dict[str, str], configuration: str | None = None) -> None:
+    `program` is the executable, by default the preferred one of this machine.
+    """
+
+    def __init__(
+        self, folder: Path, options: dict[str, str], configuration: str | None = None, program: str | None = None
+    ) -> None:
         folder.mkdir(parents=True)
+        self._program = program or find_redis_server()
         self.folder = folder
         self._options = options
         self._configuration = configuration
@@ -58,7 +64,7 @@ class RedisProcess:
 
     def start(self) -> bool:
         """Start on the same port with the data of the last run; False if the process exits (port taken)."""
-        command = [find_redis_server()]
+        command = [self._program]
         if self._configuration is not None:
             conf = self.folder / "sentinel.conf"
             if not conf.exists():

@@ -28,7 +28,14 @@ class RedisSentinel:
 
     def find_primary(self) -> RedisProcess:
         """Ask a running Sentinel for the primary."""
-        with next(sentinel for sentinel in self.sentinels if sentinel.is_running).connect() as client:
+        return self._read_primary(next(sentinel for sentinel in self.sentinels if sentinel.is_running))
+
+    def has_replaced(self, primary: RedisProcess) -> bool:
+        """Whether every running Sentinel names another primary: one that does not yet would lead clients back to it."""
+        return all(self._read_primary(sentinel) is not primary for sentinel in self.sentinels if sentinel.is_running)
+
+    def _read_primary(self, sentinel: RedisProcess) -> RedisProcess:
+        with sentinel.connect() as client:
             _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return next(node for node in self.nodes if node.port == int(port))
 
@@ -55,7 +62,8 @@ def run_redis_sentinel(folder: Path, *, down_after_ms: int) -> Iterator[RedisSen
     """Run the processes until the block ends; a primary that is silent for `down_after_ms` is replaced."""
     processes: list[RedisProcess] = []
     try:
-        options = {"save": "", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
+        # A primary that restarts empty before the Sentinels notice would have its replicas copy the empty data.
+        options = {"save": "", "appendonly": "yes", "repl-diskless-sync": "yes", "repl-diskless-sync-delay": "0"}
         primary = RedisProcess(folder / "node0", options)
         processes.append(primary)
         for number in range(REPLICAS):

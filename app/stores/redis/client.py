@@ -14,14 +14,27 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from app.errors import StoreUnavailable
 from app.stores.redis.cluster_pipelines import ClusterCommandPipeline
-from app.stores.redis.pipelines import REDIS_ERRORS, Command, CommandPipeline, ReplicaAcks, ServerCommandPipeline
+from app.stores.redis.pipelines import (
+    REDIS_ERRORS,
+    Command,
+    CommandPipeline,
+    PipelineLimits,
+    ServerCommandPipeline,
+    WriteAcks,
+)
 
 RedisClient = Redis | RedisCluster
 
 
-def make_pipeline(client: RedisClient) -> CommandPipeline:
+def make_pipeline(client: RedisClient, limits: PipelineLimits | None = None) -> CommandPipeline:
     """Make the command pipeline that fits this kind of client."""
-    return ClusterCommandPipeline(client) if isinstance(client, RedisCluster) else ServerCommandPipeline(client)
+    if isinstance(client, RedisCluster):
+        return ClusterCommandPipeline(client, limits)
+    return ServerCommandPipeline(client, limits)
+
+
+def is_cluster(client: RedisClient) -> bool:
+    return isinstance(client, RedisCluster)
 
 
 class StoreObserver(Protocol):
@@ -87,23 +100,23 @@ class ConcurrencyLimiter:
 
 
 class Script:
-    """A Lua file of this package: sent once per server, then called by its hash."""
+    """A Lua script of this package, in one file or several: sent once per server, then called by its hash."""
 
-    def __init__(self, name: str) -> None:
-        self._text = files("app.stores").joinpath(name).read_text()
+    def __init__(self, *names: str) -> None:
+        self._text = "".join(files("app.stores").joinpath(name).read_text() for name in names)
         self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(
         self,
         pipeline: CommandPipeline,
         calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
-        replicas: ReplicaAcks | None = None,
+        acks: WriteAcks | None = None,
     ) -> list[Any]:
         """Run one call per (keys, arguments) and return the replies in order; each call is atomic, the list is not.
 
         If some calls fail, the first error is raised after all have been tried.
         """
-        replies = await self.run_each(pipeline, calls, replicas)
+        replies = await self.run_each(pipeline, calls, acks)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -113,20 +126,20 @@ class Script:
         self,
         pipeline: CommandPipeline,
         calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]],
-        replicas: ReplicaAcks | None = None,
+        acks: WriteAcks | None = None,
     ) -> list[Any]:
         """Run like `run`, but return the error of a call that failed in place of its reply."""
         commands = [Command(keys[0], ("EVALSHA", self._sha, len(keys), *keys, *arguments)) for keys, arguments in calls]
-        replies = await pipeline.send(commands, replicas=replicas)
+        replies = await pipeline.send(commands, acks=acks)
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:  # a new or restarted server, or a new primary; none of these calls has run
-            retried = await pipeline.send([commands[index] for index in missing], script=self._text, replicas=replicas)
+            retried = await pipeline.send([commands[index] for index in missing], script=self._text, acks=acks)
             for index, reply in zip(missing, retried, strict=True):
                 replies[index] = reply
         return replies
 
 
-_OTHER_CAUSES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "records must come", "records and entries")
+_OTHER_CAUSES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "records must come", "records and keys")
 """In errors that the server or the arguments of the script cause, not the stored values."""
 
 

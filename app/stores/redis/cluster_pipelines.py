@@ -24,10 +24,13 @@ from app.stores.redis.pipelines import (
     REDIS_ERRORS,
     Args,
     Command,
-    ReplicaAcks,
+    PipelineLimits,
+    WriteAcks,
     add_load_and_wait,
+    name_timeout,
     unwrap_replies,
 )
+from app.stores.redis.scans import Cursors, ScanStep, join_scans, make_scan
 
 MAX_TRIES = 4  # a dead connection and then a moved slot; or two ASK redirections, each followed by TRYAGAIN
 TRY_AGAIN_DELAY_S = 0.05
@@ -40,19 +43,27 @@ NodeCommands = list[tuple[int, list[Args]]]
 class ClusterCommandPipeline:
     """The CommandPipeline of a Redis Cluster."""
 
-    def __init__(self, client: RedisCluster) -> None:
+    def __init__(self, client: RedisCluster, limits: PipelineLimits | None = None) -> None:
         self._client = client
-        self._topology = ClusterTopology(client)
+        self._limits = limits or PipelineLimits()
+        self._topology = ClusterTopology(client, on_circuit_change=self._limits.on_circuit_change)
 
     async def send(
-        self, commands: Sequence[Command], *, script: str | None = None, replicas: ReplicaAcks | None = None
+        self, commands: Sequence[Command], *, script: str | None = None, acks: WriteAcks | None = None
+    ) -> list[Any]:
+        return await self._send(commands, script, acks, self._limits.send_s)
+
+    async def _send(
+        self, commands: Sequence[Command], script: str | None, acks: WriteAcks | None, timeout_s: float | None
     ) -> list[Any]:
         replies: list[Any] = [None] * len(commands)
         pending = list(range(len(commands)))
         await self._topology.refresh_if_stale()
         for tries_left in reversed(range(MAX_TRIES)):
             groups = self._group_by_node(commands, replies, pending)
-            sends = (self._send_to_node(node, [args for _, args in group], script, replicas) for node, group in groups)
+            sends = (
+                self._send_to_node(node, [args for _, args in group], script, acks, timeout_s) for node, group in groups
+            )
             for (_, group), node_replies in zip(groups, await asyncio.gather(*sends), strict=True):
                 for (index, _), reply in zip(group, node_replies, strict=True):
                     replies[index] = reply
@@ -64,19 +75,40 @@ class ClusterCommandPipeline:
 
     async def get_values(self, keys: Sequence[bytes]) -> list[bytes | Exception | None]:
         """Send one pipeline of GETs per node, because MGET works only for keys of one slot."""
-        return await self.send([Command(key, ("GET", key)) for key in keys])
+        return await self._send([Command(key, ("GET", key)) for key in keys], None, None, self._limits.read_s)
 
     async def broadcast(self, commands: Sequence[Args]) -> list[list[Any]]:
         await self._topology.refresh_if_stale()
         single_commands = [[args] for args in commands]
-        sends = (self._send_to_node(node, single_commands, None, None) for node in self._client.get_primaries())
+        sends = (
+            self._send_to_node(node, single_commands, None, None, self._limits.send_s)
+            for node in self._client.get_primaries()
+        )
         return list(await asyncio.gather(*sends))
+
+    async def scan(self, cursors: Cursors | None, pattern: bytes, count: int) -> ScanStep:
+        """See CommandPipeline; a server that has left the cluster meanwhile is not looked at any more."""
+        await self._topology.refresh_if_stale()
+        primaries = {node.name: node for node in self._client.get_primaries()}
+        starts = dict.fromkeys(primaries, 0) if cursors is None else cursors
+        names = [name for name in starts if name in primaries]
+        sends = (
+            self._send_to_node(
+                primaries[name], [[make_scan(starts[name], pattern, count)]], None, None, self._limits.send_s
+            )
+            for name in names
+        )
+        replies = await asyncio.gather(*sends)
+        return join_scans({name: reply for name, (reply,) in zip(names, replies, strict=True)})
 
     def node_for(self, key: bytes) -> str:
         try:
             return self._topology.get_primary(key).name
         except SlotNotCoveredError:
             return ""
+
+    async def close(self) -> None:
+        """Do nothing: requests probe the nodes."""
 
     def _group_by_node(
         self, commands: Sequence[Command], replies: list[Any], pending: list[int]
@@ -100,21 +132,27 @@ class ClusterCommandPipeline:
         return list(groups.values())
 
     async def _send_to_node(
-        self, node: ClusterNode, commands: list[list[Args]], script: str | None, replicas: ReplicaAcks | None
+        self,
+        node: ClusterNode,
+        commands: list[list[Args]],
+        script: str | None,
+        acks: WriteAcks | None,
+        timeout_s: float | None,
     ) -> list[Any]:
         """Send lists of commands and return the reply to the last command of each list."""
         if not self._topology.is_available(node):
             return [RedisTimeoutError(f"{node.name} timed out a moment ago")] * len(commands)
         pipeline: Any = self._client.pipeline(transaction=False)
-        for args in add_load_and_wait([args for sequence in commands for args in sequence], script, replicas):
+        for args in add_load_and_wait([args for sequence in commands for args in sequence], script, acks):
             pipeline.execute_command(*args, target_nodes=node)
         try:
             # `send` follows redirections: the client would follow them one command at a time, and without WAIT.
-            replies = await pipeline.execute(raise_on_error=False, allow_redirections=False)
+            async with asyncio.timeout(timeout_s):
+                replies = await pipeline.execute(raise_on_error=False, allow_redirections=False)
         except REDIS_ERRORS as error:
-            replies = [error] * len(commands)
+            replies = [name_timeout(error, timeout_s)] * len(commands)
         else:
-            flat = iter(unwrap_replies(replies, script, replicas))
+            flat = iter(unwrap_replies(replies, script, acks))
             replies = [[next(flat) for _ in sequence][-1] for sequence in commands]
         self._topology.record_replies(node, replies)
         return replies

@@ -11,6 +11,7 @@ from redis.exceptions import ClusterDownError, MovedError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.runtime.circuit_breaker import OnChange
 from app.stores.redis.pipelines import REDIS_ERRORS
 
 REFRESH_INTERVAL_S = 0.1  # each refresh makes the client reconnect to every node
@@ -29,9 +30,16 @@ STALE_ERRORS = (*TIMEOUT_ERRORS, RedisConnectionError, OSError, ClusterDownError
 class ClusterTopology:
     """Slot owners and node availability; `is_stale` asks for a refresh before the next command."""
 
-    def __init__(self, client: RedisCluster, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: RedisCluster,
+        clock: Callable[[], float] = time.monotonic,
+        on_circuit_change: OnChange | None = None,
+    ) -> None:
+        """`on_circuit_change` is called when the first circuit opens, and when the last one closes."""
         self._client = client
         self._clock = clock
+        self._on_circuit_change = on_circuit_change
         self._refresh_lock = asyncio.Lock()
         self._refreshed_at = 0.0
         self._circuit_open_until: dict[str, float] = {}
@@ -55,10 +63,13 @@ class ClusterTopology:
 
     def record_replies(self, node: ClusterNode, replies: Sequence[Any]) -> None:
         """Update the circuit breaker and staleness from a node's replies and errors."""
-        if any(isinstance(reply, TIMEOUT_ERRORS) for reply in replies):
+        timeout = next((reply for reply in replies if isinstance(reply, TIMEOUT_ERRORS)), None)
+        had_open_circuit = bool(self._circuit_open_until)
+        if timeout is not None:
             self._circuit_open_until[node.name] = self._clock() + CIRCUIT_OPEN_S
         else:
             self._circuit_open_until.pop(node.name, None)
+        self._report_circuits(had_open_circuit, f"{node.name}: {timeout}")
         if any(isinstance(reply, STALE_ERRORS) for reply in replies):
             self.is_stale = True
 
@@ -77,6 +88,16 @@ class ClusterTopology:
                     )
             self._refreshed_at = self._clock()
             node_names = {node.name for node in self._client.get_nodes()}
+            had_open_circuit = bool(self._circuit_open_until)
             self._circuit_open_until = {
                 name: open_until for name, open_until in self._circuit_open_until.items() if name in node_names
             }
+            self._report_circuits(had_open_circuit, "")
+
+    def _report_circuits(self, had_open_circuit: bool, cause: str) -> None:
+        has_open_circuit = bool(self._circuit_open_until)
+        if self._on_circuit_change is not None and has_open_circuit != had_open_circuit:
+            if has_open_circuit:
+                self._on_circuit_change("open", f"a node of the cluster timed out ({cause})")
+            else:
+                self._on_circuit_change("closed", "all nodes of the cluster answer again")

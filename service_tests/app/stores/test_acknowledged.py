@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from app.errors import StoreUnavailable
 from app.settings import Settings
+from app.stores.event_log import EventLogLimits
 from app.stores.history import HistoryStore
 from app.stores.keys import build_user_keys
 from app.stores.records import NewEvent
@@ -124,7 +125,7 @@ async def test_repeated_append_without_acknowledgement_stores_events_once(pair: 
     pair.reconnect()
     assert [result.status for result in await store.append(events)] == ["duplicate"] * 2
     assert (await store.read_recent("u")).version == 2
-    assert pair.has_replica_key(build_user_keys("u").events)
+    assert pair.has_replica_key(build_user_keys("u").items)
 
 
 async def test_duplicate_repeats_a_write_so_that_wait_covers_it(
@@ -153,16 +154,21 @@ async def test_one_append_of_many_users_waits_once(
     assert await count_calls(client, "wait") == before + 1, "no WAIT without wait_replicas"
 
 
-async def test_erasure_succeeds_once_the_replica_has_erased_too(pair: Pair, store: HistoryStore) -> None:
+async def test_erasure_succeeds_once_the_replica_has_erased_too(
+    pair: Pair, client: RedisClient, store: HistoryStore
+) -> None:
     await store.append([NewEvent("u", "a", 1)])
     pair.disconnect()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="not acknowledged"):
             await store.erase("u")
     pair.reconnect()
-    before = pair.count_replica_calls("set")
+    calls = pair.count_replica_calls("xadd"), pair.count_replica_calls("set")
     assert await store.erase("u") == 0, "the primary had erased it before"
-    assert pair.count_replica_calls("set") == before + 1, "a write for WAIT to cover"
+    assert pair.count_replica_calls("xadd") == calls[0] + 1, "a write for WAIT to cover"
+    without_log = HistoryStore(client, wait_replicas=1, wait_replicas_s=0.2, event_log=EventLogLimits("off"))
+    assert await without_log.erase("u") == 0
+    assert pair.count_replica_calls("set") == calls[1] + 1, "another write for WAIT to cover"
     assert not any(pair.has_replica_key(key) for key in build_user_keys("u")), "the write leaves no key"
 
 
@@ -174,7 +180,7 @@ async def test_merge_without_acknowledgement_keeps_its_source(pair: Pair, store:
         await users.merge("into", "source")
     pair.reconnect()
     assert [event.item_id for event in (await store.read_history("source")).events] == ["a"]
-    assert (await users.merge("into", "source")).keys_removed == 2
+    assert (await users.merge("into", "source")).keys_removed == 1
     assert [event.item_id for event in (await store.read_history("into")).events] == ["a", "b"]
 
 

@@ -49,7 +49,7 @@ async def test_every_operation_on_a_dead_server_raises_store_unavailable_with_it
         "read": store.read_history("u"),
         "erase": store.erase("u"),
         "scan": anext(aiter(store.iter_users())),
-        "info": store.memory_bytes(),
+        "info": store.read_usage(),
         "ping": store.ping(),
     }
     for name, operation in operations.items():

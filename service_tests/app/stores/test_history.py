@@ -3,17 +3,20 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from app.errors import StoreUnavailable
-from app.stores.entries import ENTRY_BYTES, encode_entry
+from app.stores.appends import AppendCall
 from app.stores.errors import InvalidEvent, InvalidId
 from app.stores.history import HistoryStore
 from app.stores.keys import DAY_MS, build_user_keys
 from app.stores.records import HAS_EVENT_ID, RECORD, NewEvent
 from app.stores.redis.client import RedisClient
-from models.catalogue.item_key import item_keys
+from app.stores.results import decode_history
+from app.stores.snapshot import SHORT_ID_BYTES
+from models.catalogue.item_key import item_key, item_keys
 from service_tests.app.stores.servers import call_each_primary, read_statistic
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +24,13 @@ pytestmark = pytest.mark.anyio
 
 def make_events(user: str, count: int, *, ids: bool = False) -> list[NewEvent]:
     return [NewEvent(user, f"item{number}", number, f"e{number}" if ids else None) for number in range(count)]
+
+
+async def read_ids(client: RedisClient, user: str) -> bytes:
+    """Read the identities of a user, without the room for more."""
+    keys = build_user_keys(user)
+    items, ids = [cast("bytes", await client.get(key)) for key in (keys.items, keys.seen)]
+    return ids[: 1 + SHORT_ID_BYTES * decode_history(items).items.ids]
 
 
 async def test_unknown_user_has_an_empty_history_at_version_0(store: HistoryStore, new_user: Callable[[], str]) -> None:
@@ -56,8 +66,7 @@ async def test_appending_a_batch_equals_appending_event_by_event(
         result for event in make_events(reference, 450, ids=True) for result in await store.append([event])
     ]
     assert await store.read_history(user) == await store.read_history(reference)
-    keys, reference_keys = build_user_keys(user), build_user_keys(reference)
-    assert await redis_client.get(keys.trimmed_ids) == await redis_client.get(reference_keys.trimmed_ids)
+    assert await read_ids(redis_client, user) == await read_ids(redis_client, reference)
 
 
 async def test_trimmed_event_has_no_effect_when_it_is_repeated(
@@ -94,11 +103,52 @@ async def test_lifetimes_are_set_and_renewed_and_zero_disables_them(
     store = HistoryStore(redis_client, max_events=3, lifetime_days=2, event_id_lifetime_days=1)
     for event in make_events(user, 8, ids=True):
         await store.append([event])
-        for key in (keys.items, keys.events):
-            assert 2 * DAY_MS - 10_000 < await redis_client.pttl(key) <= 2 * DAY_MS
-    assert DAY_MS - 10_000 < await redis_client.pttl(keys.trimmed_ids) <= DAY_MS
+        assert 2 * DAY_MS - 10_000 < await redis_client.pttl(keys.items) <= 2 * DAY_MS
+        assert DAY_MS - 10_000 < await redis_client.pttl(keys.seen) <= DAY_MS
     await HistoryStore(redis_client, max_events=3, lifetime_days=0).append([NewEvent(user, "x", 99)])
-    assert await redis_client.pttl(keys.items) == await redis_client.pttl(keys.events) == -1
+    assert await redis_client.pttl(keys.items) == -1
+
+
+@pytest.mark.parametrize("timestamp_ms", [99, -99])
+async def test_lifetime_is_renewed_when_more_than_a_hundredth_has_passed(
+    timestamp_ms: int, redis_client: RedisClient, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    keys = build_user_keys(user)
+    store = HistoryStore(redis_client, lifetime_days=10, event_id_lifetime_days=5)
+    await store.append([NewEvent(user, "a", 1, "e1")])
+    for passed, is_renewed in ((0.005, False), (0.02, True)):
+        shortened = [round((1 - passed) * days * DAY_MS) for days in (10, 5)]
+        for key, lifetime in zip((keys.items, keys.seen), shortened, strict=True):
+            await redis_client.pexpire(key, lifetime)
+        await store.append([NewEvent(user, "b", timestamp_ms, f"{passed}")])
+        for key, lifetime in zip((keys.items, keys.seen), shortened, strict=True):
+            assert (await redis_client.pttl(key) > lifetime) == is_renewed
+
+
+async def test_event_without_an_id_does_not_renew_the_identities(
+    redis_client: RedisClient, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    store = HistoryStore(redis_client, event_id_lifetime_days=5)
+    await store.append([NewEvent(user, "a", 5, "e1")])
+    await redis_client.pexpire(build_user_keys(user).seen, DAY_MS)
+    await store.append([NewEvent(user, "b", 6)])
+    await store.append([NewEvent(user, "b", 4)])
+    assert await redis_client.pttl(build_user_keys(user).seen) <= DAY_MS
+
+
+async def test_event_whose_identity_expired_is_identified_by_item_and_time(
+    redis_client: RedisClient, new_user: Callable[[], str]
+) -> None:
+    user = new_user()
+    store = HistoryStore(redis_client)
+    await store.append([NewEvent(user, "a", 5, "e1"), NewEvent(user, "b", 6)])
+    assert (await store.append([NewEvent(user, "a", 5)]))[0].status == "stored", "another event while the id is known"
+    await redis_client.delete(build_user_keys(user).seen)
+    repeated = [NewEvent(user, "a", 5, "e2"), NewEvent(user, "b", 6, "e3"), NewEvent(user, "a", 7, "e1")]
+    assert [result.status for result in await store.append(repeated)] == ["duplicate", "duplicate", "stored"]
+    assert [result.status for result in await store.append([NewEvent(user, "c", 9, "e1")])] == ["duplicate"]
 
 
 async def test_erase_counts_and_removes_every_key_of_only_that_user(
@@ -106,7 +156,7 @@ async def test_erase_counts_and_removes_every_key_of_only_that_user(
 ) -> None:
     user, second_user = new_user(), new_user()
     await store.append(make_events(user, 8, ids=True) + make_events(second_user, 2))
-    assert await store.erase(user) == 3
+    assert await store.erase(user) == 2
     assert await redis_client.exists(*build_user_keys(user)) == 0
     assert len((await store.read_history(second_user)).events) == 2
 
@@ -156,55 +206,54 @@ async def test_invalid_event_and_invalid_user_id_are_rejected_before_any_write(
     assert (await store.read_history(user)).version == 0
 
 
-async def test_records_and_entries_that_do_not_match_change_nothing(
+async def test_records_and_keys_that_do_not_match_change_nothing(
     store: HistoryStore, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
     await store.append(make_events(user, 2))
     before = await store.read_snapshot(user)
     early, late = NewEvent(user, "a", 10).record, NewEvent(user, "b", 20).record
-    entry = encode_entry("a", 10)
-    for entries, records in (
-        (entry, early + late),
-        (entry * 2, late + early),
-        (entry, early[:-1]),
-        (entry * 2, early),
-        (entry, b""),
-        (entry[:8], early),
+    key = item_key("a")
+    for keys, records in (
+        (key, early + late),
+        (key * 2, late + early),
+        (key, early[:-1]),
+        (key * 2, early),
+        (key, b""),
+        (key[:7], early),
     ):
         with pytest.raises(StoreUnavailable):
-            await store.append_records([(user, entries, records)])
+            await store.append_calls([AppendCall(user, keys, records)])
         assert await store.read_snapshot(user) == before
 
 
-async def test_loss_of_one_value_starts_a_new_history_at_a_higher_version(
+async def test_loss_of_the_history_alone_keeps_identities(
     store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await store.append(make_events(user, 4))
-    await redis_client.delete(build_user_keys(user).events)
-    assert (await store.append([NewEvent(user, "x", 1)]))[0].history_version == 5
+    await store.append(make_events(user, 4, ids=True))
+    await redis_client.delete(build_user_keys(user).items)
+    results = await store.append([NewEvent(user, "x", 1, "e2"), NewEvent(user, "x", 1)])
+    assert [(result.status, result.history_version) for result in results] == [("duplicate", 0), ("stored", 1)]
     assert (await store.read_recent(user)).item_keys.tolist() == item_keys(["x"]).tolist()
-    assert [event.item_id for event in (await store.read_history(user)).events] == ["x"]
+    assert (await store.append([NewEvent(user, "x", 2, "e3")]))[0].status == "duplicate"
 
 
 async def test_value_of_another_layout_is_read_as_empty_and_replaced_by_the_next_event(
     store: HistoryStore, redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    await store.append(make_events(user, 3))
     bare_keys = struct.pack("<QQ", 3, 0) + item_keys(["item0", "item1", "item2"]).tobytes()
     await redis_client.set(build_user_keys(user).items, bare_keys)
     recent = await store.read_recent(user)
     assert (recent.version, recent.item_keys.tolist()) == (3, [])
-    assert len((await store.read_history(user)).events) == 3, "a dump still reads them"
     assert (await store.append([NewEvent(user, "x", 9_000)]))[0].history_version == 4
     recent = await store.read_recent(user)
     assert (recent.item_keys.tolist(), recent.times.tolist()) == (item_keys(["x"]).tolist(), [9])
 
 
 async def test_memory_is_reported_in_bytes(store: HistoryStore) -> None:
-    assert await store.memory_bytes() > 100_000
+    assert (await store.read_usage()).memory_bytes > 100_000
     await store.ping()
 
 
@@ -220,17 +269,31 @@ async def test_event_at_the_time_of_a_trimmed_one_is_late(
 async def test_bytes_that_only_look_like_an_identity_do_not_make_a_duplicate(
     redis_client: RedisClient, new_user: Callable[[], str]
 ) -> None:
-    """Identities are searched as plain bytes: a match across two of them, or inside an item id, must not count."""
+    """Identities are searched as plain bytes: a match across two of them must not count."""
     store, user = HistoryStore(redis_client, max_events=2), new_user()
 
-    async def append(time: int, identity: bytes, item: bytes) -> str:
-        record = RECORD.pack(time, identity, HAS_EVENT_ID, len(item)) + item
-        ((result,),) = await store.append_records([(user, b"e" * ENTRY_BYTES, record)])
+    async def append(time: int, identity: bytes) -> str:
+        record = RECORD.pack(time, identity, HAS_EVENT_ID, 1) + b"i"
+        ((result,),) = await store.append_calls([AppendCall(user, b"itemITEM", record)])
         return result.status
 
-    for time, identity in enumerate((b"abcdefgh", b"ijklmnop", b"12345678", b"87654321")):
-        assert await append(time, identity, b"itemITEM") == "stored"
-    assert await append(10, b"itemITEM", b"x") == "stored"  # the item id of a retained event
-    assert await append(11, b"efghijkl", b"x") == "stored"  # spans two trimmed identities
-    assert await append(12, b"ijklmnop", b"x") == "duplicate"
-    assert await append(13, b"efghijkl", b"x") == "duplicate"
+    for time, identity in enumerate((b"abcdeXXX", b"fghijXXX", b"12345XXX", b"67890XXX")):
+        assert await append(time, identity) == "stored"
+    assert await append(11, b"cdefgXXX") == "stored"  # spans two trimmed identities
+    assert await append(12, b"45678XXX") == "stored"  # spans two retained ones
+    for identity in (b"fghijXXX", b"67890XXX", b"cdefgXXX", b"abcdeYYY"):
+        assert await append(13, identity) == "duplicate"
+
+
+async def test_values_grow_in_small_steps(redis_client: RedisClient, new_user: Callable[[], str]) -> None:
+    """Redis would double a string that is appended to."""
+    store, user = HistoryStore(redis_client, max_events=250), new_user()
+    keys = build_user_keys(user)
+    for event in make_events(user, 400, ids=True):
+        await store.append([event])
+        count = min(event.timestamp_ms + 1, 250)
+        assert await redis_client.strlen(keys.items) <= 46 + 12 * (1.3 * count + 6)
+        assert await redis_client.strlen(keys.seen) <= 1 + 5 * (1.3 * (event.timestamp_ms + 1) + 6)
+        memory_bytes = await redis_client.memory_usage(keys.items)
+        assert memory_bytes is not None
+        assert memory_bytes <= 1.1 * await redis_client.strlen(keys.items) + 120

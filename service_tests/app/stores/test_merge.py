@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 import pytest
 
@@ -16,7 +17,7 @@ from app.users.service import UserService
 pytestmark = pytest.mark.anyio
 
 
-async def read_items(store: HistoryStore, user: str) -> list[str]:
+async def read_items(store: HistoryStore, user: str) -> list[str | None]:
     return [event.item_id for event in (await store.read_history(user)).events]
 
 
@@ -29,7 +30,6 @@ async def test_merge_orders_events_of_both_users_by_time_and_erases_the_source(
     merged = await UserService(store).merge(user, anonymous)
     assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 4, 2)
     assert await read_items(store, user) == ["a", "b", "c", "both"]
-    assert (await store.read_history(user)).events[1].type == "view"
     assert (await store.read_recent(user)).times.tolist() == [1, 2, 3, 5]
     assert await store.erase(anonymous) == 0
 
@@ -67,23 +67,12 @@ async def test_invalid_ids_are_rejected_as_invalid_requests(store: HistoryStore,
 async def test_damaged_source_is_neither_merged_nor_erased(store: HistoryStore, new_user: Callable[[], str]) -> None:
     user, anonymous = new_user(), new_user()
     await store.append([NewEvent(anonymous, "a", 1), NewEvent(anonymous, "b", 2)])
-    await store.client.delete(build_user_keys(anonymous).items)
-    with pytest.raises(DamagedHistory, match="2 events, but 0 item entries"):
+    value = cast("bytes", await store.client.get(build_user_keys(anonymous).items))
+    await store.client.set(build_user_keys(anonymous).items, value[:-1])
+    with pytest.raises(DamagedHistory, match="bytes do not hold 2 of"):
         await UserService(store).merge(user, anonymous)
-    assert await read_items(store, anonymous) == ["a", "b"]
+    assert await store.client.get(build_user_keys(anonymous).items) == value[:-1]
     assert (await store.read_recent(user)).version == 0
-
-
-async def test_erasure_after_a_change_of_the_events_removes_nothing(
-    store: HistoryStore, new_user: Callable[[], str]
-) -> None:
-    user = new_user()
-    await store.append([NewEvent(user, "a", 1)])
-    snapshot = await store.read_snapshot(user)
-    await store.append([NewEvent(user, "b", 2)])
-    assert await store.erase_unchanged(user, snapshot) is None
-    assert await read_items(store, user) == ["a", "b"]
-    assert await store.erase_unchanged(user, await store.read_snapshot(user)) == 2
 
 
 @pytest.mark.slow

