@@ -71,7 +71,7 @@ def make_replica_settings(settings: Settings, ray: RaySettings) -> Settings:
         raise ValueError("NEXTUP_REDIS_URL: must be set, because replicas share the histories in one Redis")
     if settings.workers != 1:
         raise ValueError("NEXTUP_WORKERS: must be 1, because Ray runs replicas; set NEXTUP_RAY_MAX_REPLICAS instead")
-    if not settings.api_keys.get_secret_value() and not settings.allow_anonymous:
+    if not settings.has_api_keys and not settings.allow_anonymous:
         raise ValueError(
             "NEXTUP_API_KEYS: must be set, because Ray's proxies may listen on any address; set keys, or "
             "NEXTUP_ALLOW_ANONYMOUS=1 if a proxy in front authenticates callers"

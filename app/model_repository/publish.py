@@ -1,24 +1,33 @@
 """Publishing: copies an artifact into a model repository, completely or not at all, and verifies every digest.
 
-Golden outputs are verified later, by the service that loads the version.
+`nextup publish` checks the content as well, and so does the service that loads the version.
 """
 
 import dataclasses
 import hashlib
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from app.model_repository.repository import MANIFEST, ModelRepository, StoredVersion, read_version
+from app.model_repository.durable_files import copy_durably, replace_text
+from app.model_repository.repository import PUBLISHED, ModelRepository, StoredVersion, read_version
+from app.runtime.folders import sync_folder
+from models.manifest import MANIFEST
 
 BASELINE_PRESET = "popular"
 """Preset that is a baseline itself and may always be published."""
 
 
-def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
+def add_version(
+    folder: Path, artifact: Path, *, check: Callable[[Path], object] = lambda _: None
+) -> tuple[StoredVersion, bool]:
     """Return the published version and whether it is new; ValueError says why the artifact cannot be published.
 
-    The copy is renamed into place when it is complete, so no service ever sees a part of it.
+    `check` raises an error for a copy that no service could serve.
+    The copy is renamed into place when it is complete and on disk, so no service ever sees a part of it, not even after
+    a power failure.
     """
     source = read_version(artifact)
     if source is None:
@@ -38,23 +47,27 @@ def add_version(folder: Path, artifact: Path) -> tuple[StoredVersion, bool]:
         for name in (*source.files, MANIFEST):
             if not (artifact / name).is_file():
                 raise ValueError(f"{artifact / name} is missing")
-            shutil.copyfile(artifact / name, incoming / name)
+            copy_durably(artifact / name, incoming / name)
         copied = read_version(incoming)
         if copied != dataclasses.replace(source, folder=incoming):
             raise ValueError(f"{artifact} was changed while it was copied; publish it again")
         _verify_files(copied)
+        check(incoming)
+        published_ns = _choose_time(folder)
+        replace_text(incoming / PUBLISHED, f"{published_ns}\n")  # also syncs the names of all files
         incoming.rename(folder / source.version)
+        sync_folder(folder)
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
         raise
-    return dataclasses.replace(source, folder=folder / source.version), True
+    return dataclasses.replace(source, folder=folder / source.version, published_ns=published_ns), True
 
 
 def check_verdict(folder: Path, artifact: Path) -> str | None:
-    """Check that a model that is not in the repository yet beats its baselines; ValueError if it does not.
+    """Check that a model that is not in the repository yet is not worse than its baselines; ValueError if it is.
 
-    Return a note for an artifact that was written without a comparison. A version that is already in the repository may
-    always be published again, so that a rollback needs no decision.
+    Return a note for a model that is no better within the uncertainty, or was not compared. A version that is already
+    in the repository may always be published again, so that a rollback needs no decision.
     """
     source = read_version(artifact)
     if source is None or source.preset == BASELINE_PRESET or ModelRepository(folder).find(source.version) is not None:
@@ -66,7 +79,8 @@ def check_verdict(folder: Path, artifact: Path) -> str | None:
             f"version {source.version} was not published: {source.verdict.get('message')}; "
             "train longer, publish the preset popular, or pass --force"
         )
-    return None
+    message = source.verdict.get("message")
+    return f"warning: {message}" if message else None
 
 
 def remove_old_versions(folder: Path, keep: int, protected: set[str]) -> list[str]:
@@ -83,6 +97,12 @@ def remove_old_versions(folder: Path, keep: int, protected: set[str]) -> list[st
         stored.folder.rename(leaving)
         shutil.rmtree(leaving, ignore_errors=True)
     return [stored.version for stored in old]
+
+
+def _choose_time(folder: Path) -> int:
+    """Return the time in nanoseconds, or a later one than that of every published version if the clock was set back."""
+    latest = max((stored.published_ns for stored in ModelRepository(folder).list_versions()), default=0)
+    return max(time.time_ns(), latest + 1)
 
 
 def _verify_files(stored: StoredVersion) -> None:

@@ -2,24 +2,28 @@
 
     FOLDER/manifest.json, …   an artifact in the folder itself, as `nextup train --out FOLDER` writes it
     FOLDER/<version>/         published versions; they are never changed
+    FOLDER/<version>/.published   one line, when the version was published, in nanoseconds since 1970; orders versions
+                              that were created in the same second
     FOLDER/current            one line, the target version; without it, the artifact of the folder itself is the target
+    FOLDER/previous           one line, the target version before it
 
 `current` is the only state that processes share: activating a version replaces it, and every worker polls it. This
 module loads no torch, which the parent of the workers does not need, and verifies no artifact; loading one does.
 """
 
-import json
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MANIFEST, CURRENT, LOCK = "manifest.json", "current", ".activating"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Allowed names of versions and of their files; never a path."""
+from app.model_repository.durable_files import replace_text
+from models.manifest import MANIFEST, NAME, ManifestError, read_manifest
+
+CURRENT, PREVIOUS, LOCK = "current", "previous", ".activating"
+PUBLISHED = ".published"
+MAX_POINTER_CHARACTERS = 200
+MAX_TIME_CHARACTERS, MAX_TIME_NS = 21, 1 << 63
 
 PointerStamp = tuple[int, int]
 
@@ -42,6 +46,13 @@ class StoredVersion:
     figures: dict[str, float]
     files: dict[str, dict[str, Any]]
     verdict: dict[str, Any] | None = None
+    published_ns: int = field(default=0, compare=False)
+    """When it was published; 0 for a folder that was not, or by an earlier nextup."""
+
+    @property
+    def order(self) -> tuple[str, int, str]:
+        """Key that orders versions: by their time, within a second as they were published, then by their names."""
+        return self.created, self.published_ns, self.version
 
     @property
     def disk_bytes(self) -> int:
@@ -57,18 +68,27 @@ class ModelRepository:
         manifests = (self.path / MANIFEST, *sorted(self.path.glob(f"[!.]*/{MANIFEST}")))
         readable = [stored for file in manifests if (stored := read_version(file.parent))]
         unique = {stored.version: stored for stored in reversed(readable)}
-        return sorted(unique.values(), key=lambda stored: (stored.created, stored.version))
+        return sorted(unique.values(), key=lambda stored: stored.order)
 
     def find(self, version: str) -> StoredVersion | None:
         return next((stored for stored in self.list_versions() if stored.version == version), None)
 
+    def check_manifest(self, version: str) -> None:
+        """ManifestError if there is a folder of this name whose manifest cannot be used."""
+        folder = self.path / version
+        if NAME.fullmatch(version) and (folder / MANIFEST).exists():
+            read_manifest(folder)
+
     def get_target_version(self) -> str | None:
         """Version that every worker should serve; None if there is neither a pointer nor an artifact."""
-        try:
-            return (self.path / CURRENT).read_text().strip()
-        except FileNotFoundError:
-            stored = read_version(self.path)
-            return None if stored is None else stored.version
+        if (target := self._read_pointer(CURRENT)) is not None:
+            return target
+        stored = read_version(self.path)
+        return None if stored is None else stored.version
+
+    def get_previous_version(self) -> str | None:
+        """Target version before the current one; None if it never changed."""
+        return self._read_pointer(PREVIOUS)
 
     def find_target_folder(self) -> Path:
         """Folder of the target version; ValueError if there is none."""
@@ -86,10 +106,18 @@ class ModelRepository:
         return (self.path / CURRENT).exists() or (self.path / MANIFEST).is_file()
 
     def set_target_version(self, version: str) -> None:
-        """Replace the pointer atomically: readers see the old version or the new one."""
-        partial = self.path / f".{CURRENT}-{os.getpid()}"
-        partial.write_text(f"{version}\n")
-        partial.replace(self.path / CURRENT)
+        """Replace the pointer atomically and durably: readers see the old version or the new one."""
+        previous = self.get_target_version()
+        if previous is not None and previous != version:
+            replace_text(self.path / PREVIOUS, f"{previous}\n")
+        replace_text(self.path / CURRENT, f"{version}\n")
+
+    def _read_pointer(self, name: str) -> str | None:
+        try:
+            with (self.path / name).open(encoding="utf-8", errors="replace") as file:
+                return file.read(MAX_POINTER_CHARACTERS).strip()
+        except FileNotFoundError:
+            return None
 
     def read_pointer_stamp(self) -> PointerStamp | None:
         """Identify the pointer file: the stamp changes whenever the file is replaced; None if there is none."""
@@ -113,19 +141,27 @@ class ModelRepository:
 
 
 def read_version(folder: Path) -> StoredVersion | None:
-    """Read the manifest; None if there is none, it is unreadable, or one of its names is not allowed."""
+    """Read the manifest; None if there is none, or if it cannot be used."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = {name: {key: file[key] for key in ("sha256", "bytes")} for name, file in manifest["files"].items()}
-        stored = StoredVersion(
-            folder=folder,
-            version=str(manifest["version"]),
-            preset=str(manifest["preset"]),
-            created=str(manifest["created"]),
-            figures=dict(manifest["figures"]),
-            files=files,
-            verdict=None if (verdict := manifest.get("verdict")) is None else dict(verdict),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = read_manifest(folder)
+    except ManifestError:
         return None
-    return stored if all(map(NAME.fullmatch, (stored.version, *stored.files))) else None
+    return StoredVersion(
+        folder=folder,
+        version=manifest["version"],
+        preset=manifest["preset"],
+        created=manifest["created"],
+        figures=manifest["figures"],
+        files=manifest["files"],
+        verdict=manifest.get("verdict"),
+        published_ns=_read_published_ns(folder),
+    )
+
+
+def _read_published_ns(folder: Path) -> int:
+    try:
+        with (folder / PUBLISHED).open(encoding="ascii", errors="replace") as file:
+            published_ns = int(file.read(MAX_TIME_CHARACTERS))
+    except (OSError, ValueError):  # published by an earlier nextup, or not published; or the file is damaged
+        return 0
+    return published_ns if 0 < published_ns < MAX_TIME_NS else 0

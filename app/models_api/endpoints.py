@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Depends, Path
 
 from app.errors import ModelUnavailable
@@ -14,7 +15,7 @@ from app.http.routing import WholePathRoute
 from app.inference import Engine, ServingVersion
 from app.model_repository.repository import ModelRepository, StoredVersion
 from app.model_server.activation import ModelActivator
-from app.models_api.schemas import Activation, Version, Versions
+from app.models_api.schemas import Activation, Version, VersionComparison, Versions
 
 router = APIRouter(tags=["models"], route_class=WholePathRoute)
 EngineDependency = Annotated[Engine, Depends(get_state("engine"))]
@@ -31,13 +32,17 @@ async def models(engine: EngineDependency, repository: Repository, admin: IsAdmi
     """
     stored_versions = await asyncio.to_thread(repository.list_versions)
     target = await asyncio.to_thread(repository.get_target_version)
+    previous = await asyncio.to_thread(repository.get_previous_version)
     servable = engine.servable
-    versions = [_describe_stored(stored) for stored in stored_versions if stored.version != servable.version]
-    versions.append(_describe_serving(servable, stored_versions))
+    serving = _describe_serving(servable, stored_versions)
+    versions = [
+        serving if stored.version == serving.version else _describe_stored(stored) for stored in stored_versions
+    ]
     return Versions(
-        models=sorted(versions, key=lambda version: version.created),
+        models=versions if serving in versions else [*versions, serving],
         active=servable.version,
         target_version=target or servable.version,
+        previous_version=previous,
         repository=str(repository.path.absolute()) if admin else None,
     )
 
@@ -49,15 +54,24 @@ async def activate(
     repository: Repository,
     activator: Activator,
 ) -> Activation:
-    """Load and verify a version next to the serving one, then swap them without losing a request.
+    """Load, verify and compare a version next to the serving one, then swap them without losing a request.
 
-    409 if the version fails to load, if its golden outputs do not match, or while another version is being loaded; the
-    serving version stays in place. Other workers follow within seconds. Activate the previous version to roll back.
+    409 if the version fails to load, if its golden outputs do not match, if it fails or is far slower than the serving
+    version on recent requests, or while another version is being loaded; the serving version stays in place. Other
+    workers follow within seconds. Activate the previous version to roll back; if it is still in memory, it is not
+    loaded again.
     """
-    previous = await activator.activate(version)
+    outcome = await activator.activate(version)
     target = await asyncio.to_thread(repository.get_target_version)
     active = engine.servable.version
-    return Activation(active=active, target_version=target or active, previous=previous)
+    return Activation(
+        active=active,
+        target_version=target or active,
+        previous=outcome.previous,
+        comparison=None
+        if outcome.comparison is None
+        else VersionComparison(**msgspec.structs.asdict(outcome.comparison)),
+    )
 
 
 def _describe_serving(servable: ServingVersion, stored_versions: Sequence[StoredVersion]) -> Version:

@@ -54,10 +54,29 @@ class Versions(BaseModel):
     models: list[Version]
     active: str = Field(description="version that serves in the worker that answered")
     target_version: str = Field(description="desired version; workers converge to it unless it fails to load")
+    previous_version: str | None = Field(
+        default=None, description="desired version before this one; activate it to roll back, or use `nextup rollback`"
+    )
     repository: str | None = Field(
         default=None,
         description="folder of the versions on the service's machine; null unless the key has the scope admin",
     )
+
+
+class VersionComparison(BaseModel):
+    """Answers of a new version and of the serving one to the same queries."""
+
+    serving_version: str
+    queries: int = Field(description="queries that both versions were asked")
+    recent_queries: int = Field(description="those of them that are requests of the last minute")
+    errors: int = Field(
+        description="queries that only the new version failed to answer; a version with one is rejected"
+    )
+    first_error: str | None
+    overlap: float | None = Field(description="mean share of the serving version's items that the new one answers")
+    serving_ms: float = Field(description="median time of a query with the serving version")
+    candidate_ms: float = Field(description="the same with the new version")
+    latency_ratio: float = Field(description="their ratio; the serving version counts as at least 2 ms")
 
 
 class Activation(BaseModel):
@@ -74,3 +93,6 @@ class Activation(BaseModel):
     active: str = Field(description="version that now serves in the worker that answered")
     target_version: str = Field(description="desired version; the other workers converge to it")
     previous: str = Field(description="version that served before; activate it to roll back")
+    comparison: VersionComparison | None = Field(
+        default=None, description="null if nothing was loaded, or if NEXTUP_SHADOW_REQUESTS is 0"
+    )

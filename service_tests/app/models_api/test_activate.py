@@ -62,10 +62,13 @@ async def test_activated_version_answers_and_can_be_rolled_back(running: Running
     before = await running.service.recommend(history=["i1", "i2"])
     reloads_before = await running.count_reloads("ok")
     response = await running.activate(running.second)
-    assert (response.status_code, response.json()) == (
+    body = response.json()
+    comparison = body.pop("comparison")
+    assert (response.status_code, body) == (
         200,
         {"active": running.second, "target_version": running.second, "previous": running.first},
     )
+    assert (comparison["serving_version"], comparison["recent_queries"], comparison["errors"]) == (running.first, 1, 0)
     after = await running.service.recommend(history=["i1", "i2"])
     assert after["model_version"] == running.second
     assert after["items"] != before["items"]
@@ -79,7 +82,8 @@ async def test_activated_version_answers_and_can_be_rolled_back(running: Running
 async def test_activating_the_serving_version_loads_nothing(running: Running) -> None:
     reloads_before = await running.count_reloads("ok")
     activation = (await running.activate(running.first)).json()
-    assert activation == {"active": running.first, "target_version": running.first, "previous": running.first}
+    versions = {"active": running.first, "target_version": running.first, "previous": running.first}
+    assert activation == versions | {"comparison": None}
     assert await running.count_reloads("ok") == reloads_before
 
 
@@ -100,7 +104,9 @@ async def test_list_contains_every_version_and_marks_the_active_one(running: Run
     assert (inactive["active"], inactive["num_items"], inactive["bytes"]) == (False, None, {})
     assert (active["active"], active["num_items"], active["max_len"]) == (True, 60, 40)
     files = (running.folder / running.first).iterdir()
-    assert inactive["disk_bytes"] == sum(file.stat().st_size for file in files if file.name != "manifest.json")
+    assert inactive["disk_bytes"] == sum(
+        file.stat().st_size for file in files if file.name not in ("manifest.json", ".published")
+    )
 
 
 async def test_model_bytes_describe_the_active_version(running: Running, tmp_path: Path) -> None:
@@ -196,15 +202,18 @@ async def test_response_explains_items_that_the_new_catalogue_does_not_contain(
     assert await running.get_serving_version() == small
 
 
-async def test_previous_version_is_freed(running: Running) -> None:
-    engine = running.service.model.engine
-    servable = weakref.ref(engine.servable)
-    weights = weakref.ref(next(engine.servable.artifact.predictor.model.parameters()))
-    await running.activate(running.second)
-    await running.get_serving_version()
-    gc.collect()
-    assert servable() is None
-    assert weights() is None
+async def test_previous_version_is_freed_if_it_is_not_kept(tmp_path: Path, service_with: ServiceWith) -> None:
+    first, second = publish_versions(tmp_path / "models", *write_tiny_artifacts(tmp_path, 1, 2))
+    async with service_with(artifact=tmp_path / "models", keep_previous=False) as service:
+        running = Running(service, tmp_path / "models", first, second)
+        engine = running.service.model.engine
+        servable = weakref.ref(engine.servable)
+        weights = weakref.ref(next(engine.servable.artifact.predictor.model.parameters()))
+        await running.activate(running.second)
+        await running.get_serving_version()
+        gc.collect()
+        assert servable() is None
+        assert weights() is None
 
 
 async def test_service_on_a_single_artifact_activates_published_versions_and_rolls_back(
