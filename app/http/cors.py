@@ -1,6 +1,7 @@
 """Which pages of other origins may call the API from a browser, by NEXTUP_CORS_ORIGINS; off by default."""
 
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -9,7 +10,8 @@ from starlette.types import ASGIApp, Scope, Send
 
 from app.errors import Forbidden
 
-METHODS = ("GET", "HEAD", "POST", "DELETE")
+DEFAULT_METHODS = ("GET", "HEAD", "POST", "DELETE")
+"""Of a path that does not exist, so that a page can read the error."""
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -24,14 +26,11 @@ RESPONSE_HEADERS = ("X-Request-ID", "Retry-After", "Server-Timing", "tracerespon
 class CorsPolicy:
     """Starlette's rules, applied to every response by RequestMiddleware: to those of the hot path and to errors too."""
 
-    def __init__(self, origins: list[str]) -> None:
-        self._rules = CORSMiddleware(
-            _unused_app,
-            allow_origins=origins,
-            allow_methods=METHODS,
-            allow_headers=REQUEST_HEADERS,
-            expose_headers=RESPONSE_HEADERS,
-        )
+    def __init__(self, origins: list[str], find_methods: Callable[[Scope], Sequence[str]]) -> None:
+        """`find_methods` returns the methods of the path of a request, none for a path that does not exist."""
+        self._find_methods = find_methods
+        self._make_rules = cache(partial(_make_rules, tuple(origins)))
+        self._rules = self._make_rules(DEFAULT_METHODS)
 
     def wrap_send(self, scope: Scope, send: Send) -> Send:
         """Wrap `send` to add the headers that allow a page of an allowed origin to read the response."""
@@ -42,11 +41,22 @@ class CorsPolicy:
         headers = Headers(scope=scope)
         if scope["method"] != "OPTIONS" or "origin" not in headers or "access-control-request-method" not in headers:
             return None
-        response = self._rules.preflight_response(headers)
+        methods = tuple(self._find_methods(scope)) or DEFAULT_METHODS
+        response = self._make_rules(methods).preflight_response(headers)
         if response.status_code == 200:
             return Response(status_code=204, headers=_select_headers(response))
         reason = bytes(response.body).decode().removeprefix("Disallowed CORS ")
         return Forbidden(f"cross-origin requests with this {reason} are not allowed; see NEXTUP_CORS_ORIGINS")
+
+
+def _make_rules(origins: Sequence[str], methods: Sequence[str]) -> CORSMiddleware:
+    return CORSMiddleware(
+        _unused_app,
+        allow_origins=origins,
+        allow_methods=methods,
+        allow_headers=REQUEST_HEADERS,
+        expose_headers=RESPONSE_HEADERS,
+    )
 
 
 def _select_headers(response: Response) -> dict[str, str]:

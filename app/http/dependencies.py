@@ -38,17 +38,21 @@ async def _get_deadline(
         ),
     ] = None,
 ) -> float:
-    return compute_deadline(request.state.settings, x_request_deadline_ms)
+    return compute_deadline(request.state.settings, x_request_deadline_ms, getattr(request.state, "received_at", None))
 
 
 Deadline = Annotated[float, Depends(_get_deadline)]
 """When the request must be answered, by the event loop's `time()`."""
 
 
-def compute_deadline(settings: Settings, requested_ms: int | None) -> float:
-    """Compute the deadline of a request that has just arrived; `requested_ms` may only shorten the service's limit."""
+def compute_deadline(settings: Settings, requested_ms: int | None, received_at: float | None) -> float:
+    """Compute the deadline of a request; `requested_ms` may only shorten the service's limit.
+
+    It counts from the first byte, `received_at`, if the server knows it (app/http/protocols.py), else from now.
+    """
     max_ms = settings.request_deadline_ms
-    return asyncio.get_running_loop().time() + min(max_ms, requested_ms or max_ms) / 1000
+    start = asyncio.get_running_loop().time() if received_at is None else received_at
+    return start + min(max_ms, requested_ms or max_ms) / 1000
 
 
 class DisconnectGuard:

@@ -5,11 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.errors import FieldError
+from app.errors import FieldError, InvalidRequest
 
 MAX_PROBLEMS = 50
 """Most invalid fields that one error response lists."""
 MAX_PATH_CHARACTERS = 200
+LENGTH_LIMITS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
+"""Words and name of the limit by type of Pydantic's errors."""
 
 
 class FieldProblem(BaseModel):
@@ -31,6 +33,20 @@ def list_field_problems(errors: Sequence[Any], limit: int = MAX_PROBLEMS) -> lis
     return list(problems.values())
 
 
+def reject_all(name: str, entry: str, problems: Sequence[Sequence[FieldProblem] | None]) -> InvalidRequest:
+    """Build the error for a request without a valid entry, with the fields of as many as an error may list.
+
+    `name` is the list's, `entry` that of one of its entries, also as the field of a problem of the whole entry.
+    """
+    errors: list[FieldError] = []
+    for index, entry_problems in enumerate(problems[:MAX_PROBLEMS]):
+        for problem in entry_problems or []:
+            field = f"{name}.{index}" if problem.field == entry else f"{name}.{index}.{problem.field}"
+            errors.append({"field": field, "detail": problem.detail})
+    errors = errors[:MAX_PROBLEMS]
+    return InvalidRequest.for_fields(errors, f"no {entry} is valid, so none is stored: {format_detail(errors)}")
+
+
 def format_detail(problems: Sequence[FieldError], limit: int = 3) -> str:
     """Join the first problems to one line."""
     return "; ".join(f"{problem['field']}: {problem['detail']}" for problem in problems[:limit])
@@ -48,4 +64,9 @@ def _format_path(error: Mapping[str, Any]) -> str:
 def _format_reason(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"invalid JSON at character {error['loc'][-1]}: {error['ctx']['error']}"
+    # Behind a validator, Pydantic no longer knows that the value is a text, and counts its "items".
+    if error["type"] in LENGTH_LIMITS and isinstance(error.get("input"), str):
+        words, name = LENGTH_LIMITS[error["type"]]
+        limit = error["ctx"][name]
+        return f"String should have {words} {limit} character{'' if limit == 1 else 's'}"
     return str(error["msg"]).removeprefix("Value error, ")

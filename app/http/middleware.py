@@ -1,6 +1,7 @@
 """Outermost ASGI middleware: request id, trace, checks, body limit, stage times, metrics, last exception handler.
 
-It also answers HEAD like GET, adds the path prefix of NEXTUP_ROOT_PATH, and applies NEXTUP_CORS_ORIGINS.
+It also answers HEAD like GET, adds the path prefix of NEXTUP_ROOT_PATH and security headers, and applies
+NEXTUP_CORS_ORIGINS.
 
 One pure ASGI layer instead of several, because it runs for every request. Starlette's own body limit is not used: it
 responds in plain text, and errors of this service are problem+json.
@@ -12,6 +13,7 @@ import sys
 import time
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ContentTooLarge, ServiceError
@@ -19,8 +21,10 @@ from app.http.cors import CorsPolicy
 from app.http.problems import build_error_response, build_problem
 from app.http.request_checks import CHECKED_HEADERS, RequestChecks
 from app.http.routing import add_root_path, get_relative_path
+from app.http.security_headers import add_security_headers
 from app.telemetry.metrics import STAGE_SECONDS, get_request_histogram
-from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, Stage, generate_id
+from app.telemetry.rejections import LOCAL_SOCKET
+from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, RequestTrace, Stage, generate_id
 
 log = logging.getLogger("nextup")
 
@@ -76,6 +80,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 code = str(message["status"])
                 response_headers = message["headers"]  # a list that only this response uses
+                add_security_headers(response_headers)
                 response_headers.append((b"x-request-id", request_id.encode()))
                 if trace is not None:
                     response_headers.append((b"traceresponse", trace.response_header))
@@ -89,7 +94,7 @@ class RequestMiddleware:
             if b"content-length" not in headers or b"transfer-encoding" in headers:
                 receive = self._limit_body(receive)
             await app(scope, receive, send_with_headers)
-        except ClientDisconnected:
+        except (ClientDisconnected, ClientDisconnect):
             pass  # counted below under CLIENT_CLOSED_REQUEST
         except Exception:
             log.exception("request %s failed", request_id)
@@ -97,11 +102,8 @@ class RequestMiddleware:
                 raise
             await build_problem(500, "Internal error", INTERNAL_ERROR, request_id)(scope, receive, send_with_headers)
         finally:
-            label = method if method in _METHODS else "other"
-            route = _get_route(scope)
-            get_request_histogram(route, label, code).observe(time.perf_counter() - started_at)
-            if trace is not None:
-                trace.end(label, route, code, stages, state.get("outcome"))
+            seconds = time.perf_counter() - started_at
+            _record_request(scope, method, code, seconds, trace)
             CURRENT_TRACE.reset(trace_token)
             CURRENT_REQUEST_ID.reset(id_token)
 
@@ -143,6 +145,20 @@ _USED_HEADERS = {b"x-request-id", *CHECKED_HEADERS}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
+def _record_request(scope: Scope, method: str, code: str, seconds: float, trace: RequestTrace | None) -> None:
+    label = method if method in _METHODS else "other"
+    route = _get_route(scope)
+    get_request_histogram(route, label, code).observe(seconds)
+    state = scope["state"]
+    if code == "413":
+        limit = state["settings"].max_body_bytes
+        client = scope.get("client")
+        address = client[0] if client else LOCAL_SOCKET
+        state["connections"].rejections.report("body_size", ContentTooLarge.for_limit(limit).detail, address)
+    if trace is not None:
+        trace.end(label, route, code, state["stages"], state.get("outcome"))
+
+
 def _drop_body(send: Send) -> Send:
     """Wrap `send` for a response to HEAD, which has no body; its Content-Length is that of GET."""
 
@@ -161,15 +177,27 @@ def _get_route(scope: Scope) -> str:
 
 
 def _format_startup_error(send: Send) -> Send:
-    """Wrap `send` so that a ServiceError during startup is reported in one line, not as Starlette's traceback."""
+    """Wrap `send` so that an error during startup that has a cause outside is one line, not Starlette's traceback."""
 
     async def send_shortened(message: Message) -> None:
-        error = sys.exception()
-        if message["type"] == "lifespan.startup.failed" and isinstance(error, ServiceError):
-            message = {**message, "message": f"nextup failed to start: {error.detail}"}
+        reason = _describe_startup_error(sys.exception())
+        if message["type"] == "lifespan.startup.failed" and reason is not None:
+            message = {**message, "message": f"nextup failed to start: {reason}"}
         await send(message)
 
     return send_shortened
+
+
+def _describe_startup_error(error: BaseException | None) -> str | None:
+    """State cause and action; None for an error that only a fault of the program explains."""
+    if isinstance(error, ServiceError):
+        return error.detail
+    if isinstance(error, OSError):
+        file = "" if error.filename is None else f"{error.filename}: "
+        return f"{file}{error.strerror or error}; check the file and its permissions, or run `nextup doctor`"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+        return "not enough memory; run fewer workers or a smaller model, see `nextup plan`"
+    return None
 
 
 def _choose_request_id(header: bytes | None) -> str:

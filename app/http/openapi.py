@@ -16,7 +16,7 @@ from app.settings import Settings
 
 Schema = dict[str, Any]
 
-SHARED_ERRORS = (413, 415, 421, 422, 500)
+SHARED_ERRORS = (408, 413, 415, 421, 422, 431, 500, 503)
 GUARDED_ERRORS = (401, 403, 429)
 STAGED_PATHS = ("/recommend", "/similar")
 HEADERS: Schema = {
@@ -57,7 +57,7 @@ def complete_schema(app: FastAPI, settings: Settings, *, has_keys: bool, has_met
             schemas[model.__name__].pop("$defs", None)
         components["headers"] = HEADERS
         _refer_to_components(schema, schemas)
-        for name in ("RecommendRequest", "SimilarRequest"):
+        for name in ("RecommendRequest", "SimilarRequest", "PlacementSettings"):
             schemas[name]["properties"]["k"]["maximum"] = settings.max_k
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from app.errors import ContentTooLarge, FieldError, InvalidRequest, ServiceError, Unauthorized
 from app.http.field_problems import MAX_PROBLEMS, FieldProblem, format_detail, list_field_problems
+from app.http.routing import find_methods
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:nextup:problem:"
@@ -95,7 +96,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = "there is no such path; /openapi.json lists all paths"
     if error.status_code == 405:
-        methods = headers.get("Allow", "").split(", ")
-        headers["Allow"] = ", ".join([*methods, "HEAD"] if "GET" in methods and "HEAD" not in methods else methods)
-        detail = f"this path does not have the method {request.method}; allowed: {headers['Allow']}"
+        methods = find_methods(request.app.routes, request.scope)
+        if methods:  # the framework names those of the first route
+            headers["Allow"] = ", ".join(methods)
+        detail = f"this path does not have the method {request.method}; allowed: {headers.get('Allow', 'none')}"
     return build_problem(error.status_code, title, detail, request.state.request_id, headers=headers)

@@ -35,9 +35,8 @@ class AllowedHosts:
     @classmethod
     def from_settings(cls, settings: Settings) -> "AllowedHosts":
         names = split_list(settings.allowed_hosts)
-        has_keys = bool(settings.api_keys.get_secret_value())
         is_reachable_by_pages = settings.unix_socket is None and is_loopback(settings.host)
-        return cls(names, only_local=not names and not has_keys and is_reachable_by_pages)
+        return cls(names, only_local=not names and not settings.has_api_keys and is_reachable_by_pages)
 
     def _includes(self, header: bytes) -> bool:
         host = _strip_port(header.decode("latin-1").lower())

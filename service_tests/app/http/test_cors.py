@@ -91,6 +91,27 @@ async def test_refused_preflight_is_a_problem_that_names_the_setting(
     assert f"with this {reason} are not allowed; see NEXTUP_CORS_ORIGINS" in response.json()["detail"]
 
 
+async def test_preflight_allows_the_methods_that_a_path_has(shop: Service) -> None:
+    operations = (await shop.http.get("/openapi.json")).json()["paths"]
+    assert {"put", "patch", "delete"} <= {method for path in operations.values() for method in path}
+    for template, declared in operations.items():
+        path = template.format_map(Names())
+        methods = (await shop.http.options(path)).headers["allow"].split(", ")
+        assert {method.upper() for method in declared} <= set(methods), path
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            response = await shop.http.options(path, headers=ask(SHOP, method))
+            assert response.status_code == (204 if method in methods else 403), (path, method)
+            if method in methods:
+                assert response.headers["access-control-allow-methods"].split(", ") == methods
+
+
+class Names(dict[str, str]):
+    """A value for every parameter of a path."""
+
+    def __missing__(self, name: str) -> str:
+        return "home"
+
+
 async def test_star_allows_every_origin(service_with: ServiceWith) -> None:
     async with service_with(cors_origins="*") as service:
         response = await service.http.get("/livez", headers={"origin": EVIL})

@@ -13,6 +13,7 @@ from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
 ServiceWith = Callable[..., AbstractAsyncContextManager[Service]]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PLAIN, LENIENT = {"history": ["i1"], "k": 1}, {"history": [1], "k": 1}
 """Bodies that the hot path and the route answer."""
 
@@ -40,6 +41,17 @@ async def test_head_of_metrics_and_of_errors_has_no_body(service: Service) -> No
 async def test_allow_lists_head_next_to_get(service: Service) -> None:
     response = await service.http.delete("/livez")
     assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_allow_names_the_methods_that_a_path_has_and_no_others(service: Service) -> None:
+    schema = (await service.http.get("/openapi.json")).json()
+    for template, operations in schema["paths"].items():
+        path = template.replace("{user_id}", "u").replace("{item_id}", "i1").replace("{version}", "v")
+        answers = {method: await service.http.request(method, path) for method in METHODS}
+        refused = {method for method, answer in answers.items() if answer.status_code == 405}
+        allowed = {answers[method].headers["allow"] for method in refused}
+        assert allowed == {", ".join(method for method in METHODS if method not in refused)}, path
+        assert {method.upper() for method in operations} <= set(METHODS) - refused, path
 
 
 async def test_head_is_counted_as_head(service: Service) -> None:

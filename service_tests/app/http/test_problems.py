@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from app.errors import ServiceError
+from app.http.middleware import RequestMiddleware
+from app.http.request_checks import RequestChecks
 from app.main import create_app
 from app.settings import Settings
 from app.stores.history import HistoryStore
@@ -25,10 +27,13 @@ JSON = {"content-type": "application/json"}
         (b"", "body", "Field required"),
         (b'{"user_id": "u",}', "body", "invalid JSON at character"),
         (b'{"user_id": "\xff"}', "body", "JSON cannot be decoded"),
-        (b"[" * 100_000, "body", "JSON cannot be decoded"),
-        (b'{"user_id": ' + b"9" * 5000 + b"}", "body", "JSON cannot be decoded"),
+        (b"[" * 4000, "body", "JSON cannot be decoded"),
+        (b"[" * 100_000, "body", "Expected `object`, got `array`"),
+        (b'{"user_id": ' + b"9" * 5000 + b"}", "user_id", "Integer value out of range"),
         (b'{"history": ["i1", {"x": 1}]}', "history.1", "string"),
         (b'{"user_id": "u", "k": "many"}', "k", "integer"),
+        (b'{"user_id": ""}', "user_id", "String should have at least 1 character"),
+        (b'{"user_id": "' + b"u" * 129 + b'"}', "user_id", "String should have at most 128 characters"),
     ],
 )
 async def test_invalid_body_gets_422_that_names_the_field(
@@ -79,7 +84,7 @@ async def test_filters_without_matches_report_no_eligible_items(service: Service
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"artifact": Path("/nowhere")}, "holds no artifact"), ({"redis_url": "redis://127.0.0.1:1"}, "does not answer")],
+    [({"artifact": Path("/nowhere")}, "holds no artifact"), ({"redis_url": "redis://127.0.0.1:x"}, "NEXTUP_REDIS_URL")],
 )
 async def test_failed_startup_reports_its_reason_in_one_line(
     changes: dict[str, Any], reason: str, settings: Settings
@@ -99,6 +104,41 @@ async def test_failed_startup_reports_its_reason_in_one_line(
     assert messages[0]["message"].startswith("nextup failed to start: ")
     assert reason in messages[0]["message"]
     assert "\n" not in messages[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            PermissionError(13, "Permission denied", "m/model.safetensors"),
+            "m/model.safetensors: Permission denied; check",
+        ),
+        (OSError(5, "Input/output error"), "Input/output error; check the file"),
+        (MemoryError(), "not enough memory; run fewer workers"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (RuntimeError("a fault of the program"), None),
+    ],
+)
+async def test_error_of_the_system_during_startup_is_one_line(error: Exception, reason: str | None) -> None:
+    messages: list[Message] = []
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            raise error
+        except Exception:
+            await send({"type": "lifespan.startup.failed", "message": "Traceback"})
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    middleware = RequestMiddleware(fail, checks=RequestChecks.from_settings(Settings()), max_body_bytes=1)
+    await middleware({"type": "lifespan"}, receive, send)
+    (message,) = (each["message"] for each in messages)
+    expected = "Traceback" if reason is None else f"nextup failed to start: {reason}"
+    assert message.startswith(expected)
 
 
 @pytest.mark.filterwarnings("error")

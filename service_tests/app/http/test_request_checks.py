@@ -87,7 +87,7 @@ async def test_replacement_character_is_an_id_like_any_other(service: Service) -
     await service.post_events("\ufffd", "i1")
     assert (await service.http.get("/users/%EF%BF%BD/history")).json()["user_id"] == "\ufffd"
     assert (await service.http.delete("/users/%FE")).status_code == 422
-    assert (await service.http.delete("/users/%EF%BF%BD")).json()["keys_removed"] == 2
+    assert (await service.http.delete("/users/%EF%BF%BD")).json()["keys_removed"] == 1
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
