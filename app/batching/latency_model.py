@@ -12,6 +12,8 @@ FORGETTING_FACTOR = 0.99
 """Weight of a batch relative to the batch after it: about the last hundred batches count."""
 MIN_BATCHES = 20
 """Batches that the model must observe before its predictions are used."""
+SCALE: NDArray[np.float64] = np.array([1.0, 0.1, 0.001])
+"""Scale of batches, entries and cost, so that weights in milliseconds are near 1."""
 INITIAL_VARIANCE = 1e6
 """Variance of the weights before the first batch."""
 
@@ -21,6 +23,7 @@ class BatchLatencyModel:
 
     def __init__(self) -> None:
         self._weights = np.zeros(3)
+        self._milliseconds = [0.0, 0.0, 0.0]  # the weights without their scale, for predictions without arrays
         self._covariance = np.eye(3) * INITIAL_VARIANCE
         self._observed_batches = 0
         self.mean_cost = 0.0
@@ -40,14 +43,17 @@ class BatchLatencyModel:
         # If all batches have the same shape, forgetting would inflate the variance of other directions without bound.
         is_bounded = np.trace(covariance) < INITIAL_VARIANCE
         self._covariance = covariance / FORGETTING_FACTOR if is_bounded else covariance
+        self._milliseconds = (self._weights * SCALE).tolist()
         step = max(1 - FORGETTING_FACTOR, 1 / (self._observed_batches + 1))
         self.mean_cost += step * (cost / entries - self.mean_cost)
         self._observed_batches += 1
 
     def predict(self, batches: int, entries: int, cost: float) -> float:
         """Predict the seconds that `batches` run one after another with these totals; never below 0."""
-        return max(0.0, float(_build_features(batches, entries, cost) @ self._weights)) / 1000
+        per_batch, per_entry, per_cost = self._milliseconds
+        return max(0.0, batches * per_batch + entries * per_entry + cost * per_cost) / 1000
 
 
 def _build_features(batches: int, entries: int, cost: float) -> NDArray[np.float64]:
-    return np.array([batches, entries / 10, cost / 1000])  # scaled so that weights in milliseconds are near 1
+    features: NDArray[np.float64] = np.array([batches, entries, cost]) * SCALE
+    return features

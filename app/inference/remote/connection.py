@@ -5,6 +5,7 @@ disconnects or the connection ends, whichever comes first. `engine` opens and re
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,15 +13,16 @@ from itertools import count
 from typing import Any
 
 from app.errors import DeadlineExceeded, Draining, ModelUnavailable, Overloaded
+from app.inference.comparison import ActivationOutcome
 from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.remote.framing import FramedConnection
 from app.inference.remote.protocol import (
     ActivateRequest,
+    Announcement,
     CancelRequest,
     ClientMessage,
     ErrorResult,
     QueryResult,
-    VersionAnnouncement,
     decode_error,
     decode_result,
     encode_query,
@@ -41,11 +43,15 @@ class ModelConnection:
         self._max_pending = max_pending
         self._numbers = count()
         self._queries: dict[int, asyncio.Future[TopItems]] = {}
-        self._activations: dict[int, asyncio.Future[str]] = {}
-        self._announcements: deque[VersionAnnouncement] = deque()
+        self._activations: dict[int, asyncio.Future[ActivationOutcome]] = {}
+        self._announcements: deque[Announcement] = deque()
         self._wake_up = asyncio.Event()
         self._is_closed = False
         self._metrics = BatchMetrics()
+        self.waiting_since: float | None = None
+        """Since when queries have been sent without any answer, by time.monotonic(); None while none is owed."""
+        self.model_problem: str | None = None
+        """Why the process cannot answer queries, as it said last."""
         self.frames = FramedConnection(self._on_message, self._on_end)
 
     @property
@@ -73,6 +79,8 @@ class ModelConnection:
             raise Overloaded(f"model: {len(self._queries)} requests of this worker already wait; retry later")
         number = next(self._numbers)
         self._send(encode_query(number, query, deadline))
+        if self.waiting_since is None:
+            self.waiting_since = time.monotonic()
         waiter: asyncio.Future[TopItems] = loop.create_future()
         self._queries[number] = waiter
         timer = loop.call_at(deadline, self._expire, number)
@@ -80,29 +88,31 @@ class ModelConnection:
             return await waiter
         except asyncio.CancelledError:
             self._send(CancelRequest(number))
+            if len(self._queries) == 1:  # a cancelled query gets no answer
+                self.waiting_since = None
             raise
         finally:
             timer.cancel()
             self._queries.pop(number, None)
 
-    async def activate(self, version: str) -> str:
-        """Activate a version and return the previous one.
+    async def activate(self, version: str) -> ActivationOutcome:
+        """Activate a version and return the previous one with their comparison.
 
-        There is no deadline, because a large model takes a long time to load; the caller may cancel.
+        The caller sets the deadline, because a large model takes a long time to load.
         """
         if self._is_closed:
             raise ModelUnavailable(PROCESS_ENDED)
         number = next(self._numbers)
         self._send(ActivateRequest(number, version))
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[ActivationOutcome] = asyncio.get_running_loop().create_future()
         self._activations[number] = waiter
         try:
             return await waiter
         finally:
             self._activations.pop(number, None)
 
-    async def wait_for_announcement(self) -> VersionAnnouncement | None:
-        """Return the next announced version; messages after it are held back until `frames.resume`.
+    async def wait_for_announcement(self) -> Announcement | None:
+        """Return the next announcement of versions; messages after it are held back until `frames.resume`.
 
         None when the connection has ended.
         """
@@ -127,11 +137,14 @@ class ModelConnection:
 
     def _on_message(self, data: bytes) -> None:
         message = server_message_decoder.decode(data)
-        if isinstance(message, VersionAnnouncement):
+        # Queries that have passed their deadline are no longer here, but the process answers those that came after.
+        self.waiting_since = time.monotonic() if self._queries else None
+        if isinstance(message, Announcement):
             self.frames.pause()
             self._announcements.append(message)
             self._wake_up.set()
         elif isinstance(message, QueryResult):
+            self.model_problem = None
             # The waiter is gone if the deadline has passed or the caller has disconnected.
             if (waiter := self._queries.get(message.number)) is not None and not waiter.done():
                 catalogue = self._find_catalogue(message.version)
@@ -140,10 +153,13 @@ class ModelConnection:
                 else:
                     waiter.set_result(decode_result(message, catalogue))
         elif isinstance(message, ErrorResult):
-            _fail(self._queries.get(message.number), decode_error(message))
-            _fail(self._activations.get(message.number), decode_error(message))
+            error = decode_error(message)
+            if isinstance(error, ModelUnavailable) and message.number not in self._activations:
+                self.model_problem = error.detail
+            _fail(self._queries.get(message.number), error)
+            _fail(self._activations.get(message.number), error)
         elif (activation := self._activations.get(message.number)) is not None and not activation.done():
-            activation.set_result(message.previous)
+            activation.set_result(message.outcome)
 
     def _expire(self, number: int) -> None:
         """Fail a query at its deadline; the model process, whose timer has the same duration, counts it."""

@@ -2,7 +2,7 @@
 
 Durations are sent instead of times, because the processes' clocks differ. Arrays are sent as their bytes, little
 endian. Items are sent as keys and returned as catalogue indices of the version that the result names. A query carries
-the trace of its request if that is sampled.
+the trace of its request if that is sampled. The module is longer than 250 lines because all messages are here.
 """
 
 import asyncio
@@ -22,10 +22,14 @@ from app.errors import (
     Overloaded,
     ServiceError,
 )
+from app.inference.comparison import ActivationOutcome
+from app.inference.filters import parse_filter
 from app.inference.interfaces import ModelInfo
 from app.inference.query import Query, SimilarQuery, Source, TopItems
+from app.inference.remote.rules import EncodedRules, decode_rules, encode_rules
 from app.telemetry.request_context import RemoteTraceContext
 from models.catalogue.catalogue import Catalogue
+from models.explanation import Explanation
 
 
 class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
@@ -39,7 +43,12 @@ class QueryRequest(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True
     categories: tuple[str, ...]
     times: bytes | None
     request_time: int
+    explain: bool
+    filter: bytes | None = None
     trace: bytes | None = None
+    rules: EncodedRules | None = None
+    version: str | None = None
+    includes_new_items: bool = True
 
 
 class SimilarQueryRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -49,6 +58,7 @@ class SimilarQueryRequest(msgspec.Struct, array_like=True, tag=1, frozen=True):
     k: int
     exclude: bytes
     categories: tuple[str, ...]
+    filter: bytes | None = None
     trace: bytes | None = None
 
 
@@ -82,11 +92,13 @@ class QueryResult(msgspec.Struct, array_like=True, tag=5, gc=False, frozen=True)
     encode_s: float
     score_s: float
     batch_age_s: float
+    explanations: list[Explanation] | None = None
+    new_item_ids: dict[int, str] | None = None
 
 
 class ActivateResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
     number: int
-    previous: str
+    outcome: ActivationOutcome
 
 
 class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
@@ -98,8 +110,16 @@ class ErrorResult(msgspec.Struct, array_like=True, tag=7, frozen=True):
     retry_after_s: float | None
 
 
+class ResidentsAnnouncement(msgspec.Struct, array_like=True, tag=8, frozen=True):
+    """Folders of the versions that answer queries which name them, and why others cannot, before any result of one."""
+
+    folders: dict[str, str]
+    problems: dict[str, str]
+
+
 ClientMessage = QueryRequest | SimilarQueryRequest | CancelRequest | ActivateRequest
-ServerMessage = VersionAnnouncement | QueryResult | ActivateResult | ErrorResult
+Announcement = VersionAnnouncement | ResidentsAnnouncement
+ServerMessage = Announcement | QueryResult | ActivateResult | ErrorResult
 
 SAMPLED_FLAG = 1
 """Bit of the flags at the end of a traceparent header."""
@@ -126,8 +146,11 @@ def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> Q
     remaining_s = deadline - asyncio.get_running_loop().time()
     exclude = query.exclude.tobytes()
     trace = _encode_trace(query)
+    filter_text = None if query.item_filter is None else query.item_filter.text
     if isinstance(query, SimilarQuery):
-        return SimilarQueryRequest(number, remaining_s, query.item, query.k, exclude, query.categories, trace)
+        return SimilarQueryRequest(
+            number, remaining_s, query.item, query.k, exclude, query.categories, filter_text, trace
+        )
     return QueryRequest(
         number,
         remaining_s,
@@ -137,17 +160,24 @@ def encode_query(number: int, query: Query | SimilarQuery, deadline: float) -> Q
         exclude,
         None if query.candidates is None else query.candidates.tobytes(),
         query.categories,
-        None if query.times is None else query.times.tobytes(),
+        None if (times := query.read_times()) is None else times.tobytes(),
         query.request_time,
+        query.explain,
+        filter_text,
         trace,
+        None if query.rules is None else encode_rules(query.rules),
+        query.version,
+        query.includes_new_items,
     )
 
 
 def decode_query(request: QueryRequest | SimilarQueryRequest) -> Query | SimilarQuery:
     """Rebuild the query; ValueError if an array's bytes are not a whole number of elements."""
     trace = None if request.trace is None else RemoteTraceContext(request.trace)
+    item_filter = None if request.filter is None else parse_filter(request.filter)
     if isinstance(request, SimilarQueryRequest):
-        return SimilarQuery(request.item, request.k, _decode_keys(request.exclude), request.categories, trace)
+        exclude = _decode_keys(request.exclude)
+        return SimilarQuery(request.item, request.k, exclude, request.categories, item_filter, trace)
     return Query(
         history=_decode_keys(request.history),
         k=request.k,
@@ -157,7 +187,12 @@ def decode_query(request: QueryRequest | SimilarQueryRequest) -> Query | Similar
         categories=request.categories,
         times=None if request.times is None else np.frombuffer(request.times, dtype="<u4"),
         request_time=request.request_time,
+        explain=request.explain,
+        item_filter=item_filter,
+        rules=None if request.rules is None else decode_rules(request.rules),
+        includes_new_items=request.includes_new_items,
         trace=trace,
+        version=request.version,
     )
 
 
@@ -172,6 +207,8 @@ def encode_result(number: int, top: TopItems) -> QueryResult:
         top.encode_s,
         top.score_s,
         time.perf_counter() - top.started_at,
+        top.explanations,
+        None if top.new_item_ids is None else dict(top.new_item_ids),
     )
 
 
@@ -188,6 +225,8 @@ def decode_result(result: QueryResult, catalogue: Catalogue) -> TopItems:
         encode_s=result.encode_s,
         score_s=result.score_s,
         started_at=time.perf_counter() - result.batch_age_s,
+        explanations=result.explanations,
+        new_item_ids=result.new_item_ids,
     )
 
 

@@ -7,11 +7,12 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.errors import Overloaded, ServiceError
+from app.inference.comparison import ActivationOutcome
 from app.inference.interfaces import Engine
 from app.inference.remote.framing import FramedConnection
 from app.inference.remote.protocol import (
@@ -19,6 +20,7 @@ from app.inference.remote.protocol import (
     ActivateResult,
     CancelRequest,
     QueryRequest,
+    ResidentsAnnouncement,
     ServerMessage,
     SimilarQueryRequest,
     VersionAnnouncement,
@@ -38,14 +40,16 @@ OWNER_ONLY_UMASK = 0o177
 class ModelServer:
     """Serves the engine on a Unix socket; at most `max_pending` requests may wait per connection.
 
-    `activate` returns the previous version. Call `announce_version` in the step of the event loop that swaps versions.
+    `activate` is that of ModelActivator. Call `announce_version` in the step of the event loop that swaps versions, and
+    `announce_residents` in that which changes the other versions in memory.
     """
 
     def __init__(
         self,
         engine: Engine,
         get_folder: Callable[[], Path],
-        activate: Callable[[str], Awaitable[str]],
+        get_resident_folders: Callable[[], Mapping[str, Path]],
+        activate: Callable[[str], Awaitable[ActivationOutcome]],
         *,
         max_pending: int,
     ) -> None:
@@ -53,6 +57,7 @@ class ModelServer:
         self.activate = activate
         self.max_pending = max_pending
         self._get_folder = get_folder
+        self._get_resident_folders = get_resident_folders
         self._connections: set[_Connection] = set()
 
     @asynccontextmanager
@@ -78,9 +83,14 @@ class ModelServer:
         for connection in self._connections:
             connection.send(self._build_announcement())
 
+    def announce_residents(self) -> None:
+        for connection in self._connections:
+            connection.send(self._build_residents())
+
     def add_connection(self, connection: "_Connection") -> None:
         self._connections.add(connection)
         connection.send(self._build_announcement())
+        connection.send(self._build_residents())
 
     def remove_connection(self, connection: "_Connection") -> None:
         self._connections.discard(connection)
@@ -89,6 +99,10 @@ class ModelServer:
         model_info = self.engine.servable.model_info
         assert model_info is not None, "the model is in this process"
         return VersionAnnouncement(str(self._get_folder()), model_info)
+
+    def _build_residents(self) -> ResidentsAnnouncement:
+        folders = {version: str(folder) for version, folder in self._get_resident_folders().items()}
+        return ResidentsAnnouncement(folders, dict(self.engine.resident_problems))
 
 
 class _Connection:
@@ -130,11 +144,11 @@ class _Connection:
 
     async def _activate(self, request: ActivateRequest) -> None:
         try:
-            previous = await self._server.activate(request.version)
+            outcome = await self._server.activate(request.version)
         except Exception as error:
             self._send_error(request.number, error)
         else:
-            self.send(ActivateResult(request.number, previous))
+            self.send(ActivateResult(request.number, outcome))
         finally:
             self.tasks.pop(request.number, None)
 

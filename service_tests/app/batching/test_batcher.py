@@ -1,6 +1,7 @@
 """Batcher: batch composition, rejections, deadlines, and isolation of entries from each other."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -298,3 +299,33 @@ async def test_batch_does_not_inherit_the_context_of_the_request_that_started_it
     finally:
         request.reset(token)
     assert contexts == ["none"]
+
+
+async def test_probe_runs_like_any_entry_and_is_not_counted() -> None:
+    recorder = Recorder()
+    batcher = make_batcher(recorder)
+    times = [batcher.running_since]
+    probe = asyncio.ensure_future(batcher.submit(21, is_probe=True))
+    await asyncio.sleep(0.01)
+    times.append(batcher.running_since)
+    finished_before = batcher.finished_at
+    recorder.gate.set()
+    assert await probe == 42
+    times.append(batcher.running_since)
+    assert (times[0], times[2]) == (None, None)
+    assert times[1] is not None
+    assert time.monotonic() - times[1] < 5
+    assert batcher.finished_at > finished_before
+    assert (recorder.batches, recorder.waits) == ([[21]], [])
+
+
+async def test_probes_do_not_train_the_latency_model() -> None:
+    recorder = Recorder()
+    recorder.gate.set()
+    batcher = Batcher[int, int](recorder.run, max_batch=4, queue_limit=9, name="test", cost_of=float)
+    for _ in range(MIN_BATCHES + 5):
+        await batcher.submit(1, is_probe=True)
+    assert batcher.predict_run_s([1]) == float("inf")
+    for _ in range(MIN_BATCHES):
+        await batcher.submit(1)
+    assert batcher.predict_run_s([1]) < 60

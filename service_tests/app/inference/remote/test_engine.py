@@ -158,13 +158,13 @@ async def test_worker_starts_without_a_model_and_connects_when_one_appears(
             await remote.activate("any")
 
 
-async def test_folder_that_was_replaced_by_another_version_is_not_used(
+async def test_folder_that_was_replaced_by_another_version_is_not_used_without_copies(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_engine, "START_S", 0.05)
     folder = tmp_path / "replaced"
     shutil.copytree(settings.artifact, folder)
-    settings = settings.model_copy(update={"artifact": folder})
+    settings = settings.model_copy(update={"artifact": folder, "copy_artifacts": False})
     async with serve_model(settings):
         write_tiny_artifact(folder, seed=7)
         remote = RemoteEngine(settings.model_socket_path, folder, max_pending=MAX_PENDING)

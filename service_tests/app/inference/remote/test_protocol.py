@@ -31,6 +31,7 @@ from app.inference.remote.protocol import (
     server_message_decoder,
 )
 from models.catalogue.item_key import ItemKeys
+from models.explanation import Explanation, Reason
 from service_tests.support.artifacts import tiny_catalogue
 from service_tests.support.service import wait_until
 
@@ -63,6 +64,7 @@ def transfer_message(message: Message, kind: type[Message]) -> Message:
     candidates=st.none() | KEYS,
     categories=WORDS,
     request_time=st.integers(0, 2**32 - 1),
+    explain=st.booleans(),
 )
 def test_query_survives_the_transfer(
     history: ItemKeys,
@@ -72,14 +74,15 @@ def test_query_survives_the_transfer(
     candidates: ItemKeys | None,
     categories: tuple[str, ...],
     request_time: int,
+    explain: bool,
 ) -> None:
     times = np.arange(len(history), dtype=np.uint32) + 1_700_000_000
-    query = Query(history, k, exclude_seen, exclude, candidates, categories, times, request_time)
+    query = Query(history, k, exclude_seen, exclude, candidates, categories, times, request_time, explain)
     decoded = decode_query(transfer_query(query))
     assert isinstance(decoded, Query)
     assert (decoded.k, decoded.exclude_seen, decoded.categories) == (k, exclude_seen, categories)
-    assert decoded.request_time == request_time
-    for actual, expected in ((decoded.history, history), (decoded.exclude, exclude), (decoded.times, times)):
+    assert (decoded.request_time, decoded.explain) == (request_time, explain)
+    for actual, expected in ((decoded.history, history), (decoded.exclude, exclude), (decoded.read_times(), times)):
         assert actual is not None
         assert actual.tolist() == expected.tolist()
     assert (None if decoded.candidates is None else decoded.candidates.tolist()) == (
@@ -103,11 +106,13 @@ def test_result_survives_the_transfer_also_without_items(source: Source) -> None
     catalogue = tiny_catalogue()
     for indices, unknown in (([3, 1], [2, 7]), ([], [])):
         scores = [float(np.float32(0.1)), -1e30][: len(indices)]
-        top = TopItems(indices, scores, source, np.array(unknown, dtype=np.int64), "v1", catalogue, 0.25, 0.5, 0.0)
+        explanations = [Explanation((Reason(2, 0.75, 0.5),), 5, -0.25) for _ in indices] or None
+        unknown_positions = np.array(unknown, dtype=np.int64)
+        top = TopItems(indices, scores, source, unknown_positions, "v1", catalogue, 0.25, 0.5, 0.0, explanations)
         decoded = decode_result(transfer_message(encode_result(9, top), QueryResult), catalogue)
         assert (decoded.indices, decoded.scores, decoded.source) == (indices, scores, source)
         assert (decoded.unknown_positions.tolist(), decoded.version) == (unknown, "v1")
-        assert (decoded.encode_s, decoded.score_s) == (0.25, 0.5)
+        assert (decoded.encode_s, decoded.score_s, decoded.explanations) == (0.25, 0.5, explanations)
         assert decoded.item_ids == [f"i{index}" for index in indices]
 
 

@@ -1,0 +1,1 @@
+"""Items that the model was not trained on: placed by the live catalogue, and searched with the model's items."""

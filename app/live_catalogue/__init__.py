@@ -1,0 +1,1 @@
+"""Keeps a process at the newest state of the live catalogue."""
