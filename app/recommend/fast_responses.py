@@ -3,28 +3,39 @@
 A test checks that they match the response models in `schemas.py`, which only OpenAPI uses.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
 import msgspec
 
 from app.inference import TopItems
-from app.recommend.service import Recommendation
+from app.recommend.answer_parts import AnswerParams
+from app.recommend.recommendation import Recommendation
+from app.rules.settings import ItemField
+from app.stores.item_records import ItemRecord
+from models.explanation import Explanation
 
 _encoder = msgspec.json.Encoder()
+NO_RECORD = ItemRecord()
+FIELDS: tuple[ItemField, ...] = ("title", "categories")
 
 
-def encode_response(recommendation: Recommendation, *, explain: bool) -> bytes:
-    """Encode the response body; ValueError for a score that is not finite, which JSON cannot represent."""
+def encode_response(recommendation: Recommendation, params: AnswerParams, *, status: int | None = None) -> bytes:
+    """Encode the response body, with `status` if it is an entry of a batch.
+
+    ValueError for a score that is not finite, which JSON cannot represent.
+    """
     if not all(map(isfinite, recommendation.top.scores)):
         raise ValueError("the model returned a score that is not finite")  # the encoder would write null
-    return _encoder.encode(build_response(recommendation, explain=explain))
+    response = build_response(recommendation, params)
+    return _encoder.encode(response if status is None else {"status": status} | response)
 
 
-def build_response(recommendation: Recommendation, *, explain: bool) -> dict[str, Any]:
-    return {
+def build_response(recommendation: Recommendation, params: AnswerParams) -> dict[str, Any]:
+    response: dict[str, Any] = {
         "recommendation_id": recommendation.recommendation_id,
-        "items": build_items(recommendation.top, explain=explain),
+        "items": build_items(recommendation.top, params, recommendation.details),
         "served_by": recommendation.top.source,
         "reason": recommendation.reason,
         "model_version": recommendation.top.version,
@@ -32,17 +43,42 @@ def build_response(recommendation: Recommendation, *, explain: bool) -> dict[str
         "history_version": recommendation.history_version,
         "unknown_items": recommendation.unknown_items,
     }
+    if params.explain:
+        response["explained_by"] = "unsupported" if recommendation.top.explanations is None else "removal"
+    if recommendation.is_page:
+        response["next_cursor"] = recommendation.next_cursor
+    if (variant := recommendation.variant) is not None:
+        response["experiment"] = {
+            "name": variant.experiment,
+            "variant": variant.name,
+            "served": variant.is_served,
+        }
+    return response
 
 
-def build_items(top: TopItems, *, explain: bool) -> list[dict[str, Any]]:
-    pairs = zip(top.item_ids, top.scores, strict=True)
-    if not explain:
-        return [{"item_id": item_id, "score": score} for item_id, score in pairs]
-    return [{"item_id": item_id, "score": score} | _describe_item(top, item_id) for item_id, score in pairs]
+def build_items(top: TopItems, params: AnswerParams, details: Mapping[str, ItemRecord]) -> list[dict[str, Any]]:
+    """Build the items of an answer; `details` are live records, which replace what the catalogue says."""
+    items: list[dict[str, Any]] = [
+        {"item_id": item_id, "score": score} for item_id, score in zip(top.item_ids, top.scores, strict=True)
+    ]
+    fields = FIELDS if params.explain else params.include
+    for item, index in zip(items, top.indices, strict=True) if fields else ():
+        record = details.get(item["item_id"], NO_RECORD)
+        if "title" in fields:
+            item["title"] = top.get_title(index) if record.title is None else record.title
+        if "categories" in fields:
+            trained = record.categories is None
+            item["categories"] = list(top.get_categories(index) if trained else record.categories or ())
+    for item, explanation in zip(items, top.explanations or (), strict=False):
+        item |= _describe_explanation(explanation, top)
+    return items
 
 
-def _describe_item(top: TopItems, item_id: str) -> dict[str, Any]:
-    """Look up title and categories in the catalogue of the version that answered."""
-    index = top.catalogue.find_index(item_id)
-    assert index is not None, "answers contain only items of the catalogue"
-    return {"title": top.catalogue.title(index), "categories": list(top.catalogue.get_categories(index))}
+def _describe_explanation(explanation: Explanation, top: TopItems) -> dict[str, Any]:
+    item_id = top.catalogue.item_id
+    reasons = [
+        {"item_id": item_id(reason.item), "weight": reason.weight, "score_drop": reason.drop}
+        for reason in explanation.reasons
+    ]
+    nearest = {"item_id": item_id(explanation.nearest), "similarity": explanation.similarity}
+    return {"because": reasons, "nearest": nearest}

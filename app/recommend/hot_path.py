@@ -57,11 +57,11 @@ class HotPath:
 async def _respond(params: StrictRequest, deadline_ms: int, scope: Scope, receive: Receive, send: Send) -> None:
     state = scope["state"]
     service = state["recommend"]
-    deadline = compute_deadline(state["settings"], deadline_ms or None)
+    deadline = compute_deadline(state["settings"], deadline_ms or None, state.get("received_at"))
     async with DisconnectGuard(receive):
         recommendation = await service.recommend(params, deadline, state["stages"])
     state["outcome"] = recommendation.top.source, recommendation.reason
-    body = encode_response(recommendation, explain=params.explain)
+    body = encode_response(recommendation, params)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

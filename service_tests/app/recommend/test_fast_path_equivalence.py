@@ -29,6 +29,19 @@ ids = st.sampled_from(
 odd: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.just({}) | st.just(10**30) | st.just("5")
 )
+filters = st.sampled_from([{"attribute": "categories", "contains_any": ["odd"]}, {"any": []}])
+rules = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "filter": filters,
+            "add": st.sampled_from([1, -0.5, 21, "1"]) | odd,
+            "slots": st.integers(0, 3) | odd,
+            "positions": st.lists(st.integers(0, 3), max_size=2) | odd,
+        },
+    ),
+    max_size=6,
+)
 lists = st.lists(ids | st.integers(-1, 9), max_size=4)
 bodies = st.fixed_dictionaries(
     {},
@@ -42,6 +55,13 @@ bodies = st.fixed_dictionaries(
         "categories": st.lists(st.sampled_from(["odd", "low", "", 5, "\U0001f600"]), max_size=101) | odd,
         "min_history_version": st.integers(-1, 2) | odd,
         "explain": st.booleans() | odd,
+        "include": st.lists(st.sampled_from(["title", "categories", "score", 1]), max_size=9) | odd,
+        "boost": rules | odd,
+        "promote": rules | odd,
+        "limit_per": st.dictionaries(st.sampled_from(["categories", "brand", ""]), st.integers(0, 3)) | odd,
+        "diversity": st.sampled_from([0, 0.5, 1, 2, "0.5"]) | odd,
+        "placement": ids | odd,
+        "version": ids | odd,
         "kk": odd,
     },
 )
@@ -56,6 +76,9 @@ plain_bodies = st.fixed_dictionaries(
         "categories": st.lists(st.sampled_from(["odd", "low"])),
         "min_history_version": st.none() | st.integers(0, 10**20),
         "explain": st.booleans(),
+        "include": st.lists(st.sampled_from(["title", "categories"]), max_size=8),
+        "limit_per": st.dictionaries(st.sampled_from(["categories", "brand"]), st.integers(1, 3)),
+        "diversity": st.sampled_from([0, 0.5, 1]),
     },
 )
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.recommend.schemas import BatchResponse, RecommendResponse
+from app.recommend.batch_schemas import BatchResponse
+from app.recommend.schemas import RecommendResponse
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -115,10 +116,53 @@ async def test_integer_ids_are_converted_to_text(service: Service, new_user: Cal
     assert answer["unknown_items"] == ["7"]
 
 
-async def test_explained_answer_has_titles_and_categories(service: Service) -> None:
-    answer = await service.recommend(history=["i4"], k=1, candidates=["i9"], explain=True)
-    item = answer["items"][0]
-    assert (item["title"], item["categories"]) == ("Item number 9", ["odd", "low"])
+@pytest.mark.parametrize(
+    ("include", "fields"),
+    [([], {}), (["title"], {"title": "Item number 9"}), (["categories"], {"categories": ["odd", "low"]})],
+)
+async def test_items_have_the_included_fields(service: Service, include: list[str], fields: dict[str, Any]) -> None:
+    answer = await service.recommend(history=["i4"], k=1, candidates=["i9"], include=include)
+    (item,) = answer["items"]
+    assert item == {"item_id": "i9", "score": item["score"], **fields}
+    assert "explained_by" not in answer
+
+
+async def test_explained_items_rest_on_items_of_the_history(service: Service) -> None:
+    history = ["i4", "i20", "missing", "i33", "i4", "i8"]
+    answer = await service.recommend(history=history, k=5, explain=True)
+    assert answer["explained_by"] == "removal"
+    for item in answer["items"]:
+        assert (item["title"], item["categories"][0] in ("odd", "even")) == (f"Item number {item['item_id'][1:]}", True)
+        assert item["nearest"]["item_id"] in {*history} - {"missing"}
+        assert -1 <= item["nearest"]["similarity"] <= 1.001
+        assert {reason["item_id"] for reason in item["because"]} <= {*history} - {"missing"}
+        assert sum(reason["weight"] for reason in item["because"]) <= 1.001
+    first = answer["items"][0]
+    assert first["because"], "the best item must rest on something"
+    top_reason = first["because"][0]
+    without = await service.recommend(
+        history=[item for item in history if item != top_reason["item_id"]],
+        candidates=[first["item_id"]],
+        exclude_seen=False,
+        k=1,
+    )
+    expected = pytest.approx(top_reason["score_drop"], abs=1e-3)
+    assert first["score"] - without["items"][0]["score"] == expected
+
+
+async def test_explained_answers_are_counted_and_timed(service: Service) -> None:
+    names = ('nextup_explanations_total{result="removal"}', "nextup_explanation_seconds_count")
+    before = [await service.read_metric(name) for name in names]
+    await service.recommend(history=["i4"], k=2, explain=True)
+    await service.recommend(history=["i4"], k=2)
+    await service.recommend(history=["missing"], k=2, explain=True)
+    assert [await service.read_metric(name) for name in names] == [value + 1 for value in before]
+
+
+async def test_popular_items_have_no_explanation(service: Service) -> None:
+    answer = await service.recommend(history=["missing"], k=2, explain=True)
+    assert (answer["served_by"], answer["explained_by"]) == ("popularity", "unsupported")
+    assert all("because" not in item for item in answer["items"])
 
 
 @pytest.mark.parametrize(
@@ -134,6 +178,7 @@ async def test_explained_answer_has_titles_and_categories(service: Service) -> N
         ({"history": "i1"}, "history"),
         ({"user_id": "u", "candidates": [None]}, "candidates.0"),
         ({"user_id": "u", "min_history_version": -1}, "min_history_version"),
+        ({"user_id": "u", "include": ["score"]}, "include.0"),
         ({"user_id": "u", "kk": 3}, "kk"),
     ],
 )
@@ -176,7 +221,9 @@ async def test_batch_rejects_fewer_than_1_or_more_than_256_requests(count: int, 
 async def test_similar_items_exclude_the_item_and_the_excluded_items(service: Service) -> None:
     response = await service.http.post("/similar", json={"item_id": "i5", "k": 100, "exclude": ["i6"]})
     assert {item["item_id"] for item in response.json()["items"]} == {f"i{n}" for n in range(1, 61)} - {"i5", "i6"}
-    odd = await service.http.post("/similar", json={"item_id": "i5", "k": 3, "categories": ["odd"], "explain": True})
+    odd = await service.http.post(
+        "/similar", json={"item_id": "i5", "k": 3, "categories": ["odd"], "include": ["categories"]}
+    )
     assert all("odd" in item["categories"] for item in odd.json()["items"])
     missing = await service.http.post("/similar", json={"item_id": "missing"})
     assert (missing.status_code, missing.json()["title"]) == (404, "Not found")

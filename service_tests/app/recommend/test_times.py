@@ -1,4 +1,4 @@
-"""The model receives the times of retained, known events; a history in the request has no times."""
+"""The model receives the times of retained, known events; ids in a request have no times."""
 
 import time
 from collections.abc import Callable
