@@ -11,6 +11,7 @@ from app.events.service import EventService
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
 from app.http.routing import WholePathRoute
+from app.runtime.pacing import Pacer
 
 router = APIRouter(tags=["events"], route_class=WholePathRoute)
 Service = Annotated[EventService, Depends(get_state("events"))]
@@ -30,8 +31,12 @@ async def ingest(body: EventsRequest, service: Service) -> JSONResponse:
     """
     results = await service.ingest(body.events)
     counts = Counter(result.status for result in results)
+    pacer, entries = Pacer(), []
+    for result in results:
+        entries.append(result.model_dump(exclude_none=True))
+        await pacer.pause_if_due()
     content = {
-        "results": [result.model_dump(exclude_none=True) for result in results],
+        "results": entries,
         "stored": counts["stored"],
         "duplicate": counts["duplicate"],
         "late": counts["late"],

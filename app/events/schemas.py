@@ -13,9 +13,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from app.events.timestamps import check_not_in_future, parse_timestamp
 from app.http.field_problems import FieldProblem
-from app.http.field_types import Id
+from app.http.field_types import Id, NewId
+from app.http.timestamps import check_time_range, parse_timestamp
+from app.stores.records import MAX_POSITION
 
 MAX_EVENTS = 1000
 MAX_FIELD_ERRORS = 10
@@ -26,7 +27,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 def _parse_time(value: object, info: ValidationInfo) -> int:
     assert info.context is not None, "validation of events needs the current time"
     timestamp_ms = parse_timestamp(value)
-    check_not_in_future(timestamp_ms, info.context["now_ms"])
+    check_time_range(timestamp_ms, info.context["now_ms"])
     return timestamp_ms
 
 
@@ -41,7 +42,7 @@ class Event(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"user_id": "ada", "item_id": "lantern-coast-3"}]}
     )
 
-    user_id: Id
+    user_id: NewId
     item_id: Id
     timestamp: Time | None = Field(
         default=None,
@@ -52,6 +53,9 @@ class Event(BaseModel):
         default=None, description="identity of the event, which takes effect once however often it is sent"
     )
     recommendation_id: Text | None = Field(default=None, description="id of the recommendation that led to this event")
+    position: int | None = Field(
+        default=None, ge=1, le=MAX_POSITION, description="place of the item in the answer, from 1"
+    )
     type: Text | None = Field(
         default=None, description="any label, such as view or buy; NEXTUP_HISTORY_TYPES decides which are stored"
     )

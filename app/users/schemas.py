@@ -1,17 +1,39 @@
-"""Bodies of the /users routes: history, erasure and merge."""
+"""Bodies of the /users routes: list, history, erasure and merge."""
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.http.field_types import Id
 
 
+class ListedUser(BaseModel):
+    """A user with a history."""
+
+    user_id: str
+    last_event: float | None = Field(
+        description="time of the last event in Unix seconds; null if an earlier release stored it"
+    )
+
+
+class UserList(BaseModel):
+    """Some users: recently active ones first, then a sample."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"users": [{"user_id": "ada", "last_event": 1790000000.0}], "complete": False}]}
+    )
+
+    users: list[ListedUser]
+    complete: bool = Field(description="whether these are all users with the prefix")
+
+
 class StoredEvent(BaseModel):
     """One event of a history."""
 
-    item_id: str
+    item_id: str | None = Field(
+        description="null for an item that the catalogue does not know and whose id is no longer kept"
+    )
     timestamp: int = Field(description="Unix milliseconds")
-    type: str | None = None
-    recommendation_id: str | None = None
 
 
 class UserHistory(BaseModel):
@@ -37,10 +59,19 @@ class UserHistory(BaseModel):
 class ErasureReceipt(BaseModel):
     """Proof that a user is erased."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ada", "keys_removed": 3}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"user_id": "ada", "keys_removed": 2, "log_entries_removed": 1, "archive": "marked"}]
+        }
+    )
 
     user_id: str
     keys_removed: int = Field(description="number of keys of this user that were in the store")
+    log_entries_removed: int = Field(description="entries of the event log of this user that were not archived yet")
+    archive: Literal["marked", "compacted"] = Field(
+        description="marked: readers of the archive omit the user from now on, and the next compaction removes the "
+        "rows; compacted: the rows are removed"
+    )
 
 
 class MergeRequest(BaseModel):
@@ -70,6 +101,9 @@ class MergeReceipt(BaseModel):
 
     user_id: str
     merged_from: str
-    stored: int = Field(description="events that the user did not have yet")
+    stored: int = Field(
+        description="events that this call has added to the user, also those of an earlier call that was not answered; "
+        "0 if they had all been added before"
+    )
     history_version: int
-    keys_removed: int
+    keys_removed: int = Field(description="keys of the other id that this call has removed")

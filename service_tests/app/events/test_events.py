@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from app.events.schemas import EventsResponse
+from app.stores.records import decode_records
+from app.stores.redis.client import RedisClient
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -110,11 +112,19 @@ async def test_event_older_than_a_full_history_is_late(
         assert [item for item, _ in await read_history(service, user)] == ["i2", "i3", "i4"]
 
 
-async def test_history_contains_type_and_recommendation_id(service: Service, new_user: Callable[[], str]) -> None:
-    user = new_user()
-    await send(service, {"user_id": user, "item_id": "i1", "type": "buy", "recommendation_id": "abc"})
-    (event,) = (await service.http.get(f"/users/{user}/history")).json()["events"]
-    assert (event["type"], event["recommendation_id"]) == ("buy", "abc")
+async def test_history_has_item_and_time_and_the_event_log_the_rest(
+    service: Service, redis_client: RedisClient, new_user: Callable[[], str]
+) -> None:
+    user, time_ms = new_user(), 1_700_000_000_123
+    event = {"user_id": user, "item_id": "i1", "timestamp": time_ms, "type": "buy", "recommendation_id": "abc"}
+    await send(service, event)
+    assert (await service.http.get(f"/users/{user}/history")).json()["events"] == [
+        {"item_id": "i1", "timestamp": time_ms}
+    ]
+    entries: Any = await redis_client.xrange("n:log")
+    (records,) = [fields[b"r"] for _, fields in entries if fields[b"u"] == user.encode()]
+    (logged,) = decode_records(records)
+    assert (logged.item_id, logged.timestamp_ms, logged.type, logged.recommendation_id) == ("i1", time_ms, "buy", "abc")
 
 
 @pytest.mark.parametrize("count", [0, 1001])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.history_types import NEGATIVE_TYPES, HistoryTypes
+from app.history_types import NEGATIVE_TYPES, HistoryTypes
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
