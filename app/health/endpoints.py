@@ -24,10 +24,12 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/livez", operation_id="check_liveness")
-@router.get("/healthz", operation_id="check_health")
-async def livez() -> Health:
-    """Liveness: the process answers. Restart it if it does not."""
+@router.get("/livez", operation_id="check_liveness", responses=declare_errors(503))
+@router.get("/healthz", operation_id="check_health", responses=declare_errors(503))
+async def livez(monitor: Annotated[HealthMonitor, Depends(get_state("health_monitor"))]) -> Health:
+    """Liveness: the process answers and its model makes progress. Restart it if not."""
+    if monitor.stall is not None:
+        raise ModelUnavailable(monitor.stall)
     return Health()
 
 

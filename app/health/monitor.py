@@ -8,12 +8,14 @@ from app.errors import StoreUnavailable
 from app.inference import Engine
 from app.runtime.periodic import run_periodically
 from app.stores.history import HistoryStore
+from app.stores.results import StoreUsage
 from app.telemetry.metrics import (
     STORE_KEYS,
     STORE_MEMORY,
     STORE_MEMORY_LIMIT,
     STORE_STARTUP_MEMORY,
     STORE_UP,
+    STORE_USERS,
     sample_process_memory,
 )
 
@@ -26,11 +28,14 @@ NOT_POLLED = "Redis has not been polled yet"
 class HealthMonitor:
     """`draining` is set when the service begins to shut down; `store_problem` is None while Redis answers."""
 
-    def __init__(self, store: HistoryStore, engine: Engine) -> None:
+    def __init__(self, store: HistoryStore, engine: Engine, *, stall_s: float = 10.0) -> None:
+        self._stall_s = stall_s
         self._store = store
         self._engine = engine
         self.draining = False
         self.store_problem: str | None = NOT_POLLED
+        self.usage: StoreUsage | None = None
+        """Memory and users of Redis; None before it was read."""
         self._usage_failed = False
 
     @asynccontextmanager
@@ -49,6 +54,12 @@ class HealthMonitor:
     def model_problem(self) -> str | None:
         """Why the model is unavailable; None if it is available."""
         return self._engine.unavailable_reason
+
+    @property
+    def stall(self) -> str | None:
+        """Why the process should be replaced; None while the model makes progress."""
+        seconds = self._engine.stalled_s
+        return f"the model has made no progress for {seconds:.0f} s" if seconds > self._stall_s else None
 
     async def poll(self) -> None:
         """Refresh the gauges and `store_problem`."""
@@ -77,7 +88,9 @@ class HealthMonitor:
             self._usage_failed = True
             return
         self._usage_failed = False
+        self.usage = usage
         STORE_MEMORY.set(usage.memory_bytes)
         STORE_STARTUP_MEMORY.set(usage.startup_bytes)
         STORE_MEMORY_LIMIT.set(usage.limit_bytes)
         STORE_KEYS.set(usage.keys)
+        STORE_USERS.set(usage.users)

@@ -20,9 +20,13 @@ _all: list["DeferredHistogram | DeferredCounter"] = []
 
 
 class DeferredCounter:
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, *, family: str = "", labels: tuple[str, ...] = ()) -> None:
+        """`family` and `labels` are for `list_counters`."""
+        self.family, self.labels = family, labels
         self._counter = counter
         self._count = 0
+        self.total = 0
+        """Increments that were flushed since the process began."""
         _all.append(self)
 
     def increment(self) -> None:
@@ -31,6 +35,7 @@ class DeferredCounter:
     def flush(self) -> None:
         if count := self._count:
             self._count -= count
+            self.total += count
             self._counter.inc(count)
 
 
@@ -39,12 +44,24 @@ class DeferredHistogram:
 
     observe: Callable[[float], None]
 
-    def __init__(self, histogram: Histogram, count: Counter | None = None) -> None:
+    def __init__(
+        self,
+        histogram: Histogram,
+        count: Counter | None = None,
+        *,
+        family: str = "",
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        """`family` and `labels` are for `list_histograms`."""
+        self.family, self.labels = family, labels
         self._histogram: Any = histogram  # its public method takes one number at a time, so `flush` uses its internals
         self._bounds = np.array(self._histogram._upper_bounds)
         self._count = count
         self._values: list[float] = []
         self.observe = self._values.append  # atomic under the GIL, so any thread may call it
+        self.bucket_counts = np.zeros(len(self._bounds), dtype=np.int64)
+        """Numbers that were flushed since the process began, by bucket; `total` is their sum."""
+        self.total = 0.0
         _all.append(self)
 
     def flush(self) -> None:
@@ -52,12 +69,24 @@ class DeferredHistogram:
         if not values:
             return
         del self._values[: len(values)]  # keeps the values that arrived since the copy
-        for bucket, count in enumerate(np.bincount(np.searchsorted(self._bounds, values)).tolist()):
+        counts = np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._bounds))
+        for bucket, count in enumerate(counts.tolist()):
             if count:
                 self._histogram._buckets[bucket].inc(count)
-        self._histogram._sum.inc(sum(values))
+        total = sum(values)
+        self._histogram._sum.inc(total)
+        self.bucket_counts += counts
+        self.total += total
         if self._count is not None:
             self._count.inc(len(values))
+
+
+def list_counters(family: str) -> list[DeferredCounter]:
+    return [metric for metric in _all if isinstance(metric, DeferredCounter) and metric.family == family]
+
+
+def list_histograms(family: str) -> list[DeferredHistogram]:
+    return [metric for metric in _all if isinstance(metric, DeferredHistogram) and metric.family == family]
 
 
 def flush() -> None:

@@ -1,6 +1,7 @@
 """Log format: text for a terminal, or one JSON object per line for log collectors.
 
-Passwords and keys are removed from every line, because libraries put URLs and headers into their errors.
+Passwords and keys are removed from every line, because libraries put URLs and headers into their errors. Equal
+tracebacks are limited to one a minute (`traceback_limit.py`).
 Both contain the id of the request being answered, and its trace if there is one. Uvicorn's lines have the same format.
 Rule for all log lines: no user id and no item id at info level or above, except in the traceback of an internal error.
 """
@@ -21,7 +22,8 @@ def log_config(log_format: LogFormat) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": f"app.telemetry.logs.{FORMATTERS[log_format].__name__}"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"tracebacks": {"()": "app.telemetry.traceback_limit.TracebackLimit"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tracebacks"]}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {name: {"level": "INFO"} for name in ("nextup", "models")},
     }

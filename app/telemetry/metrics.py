@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from app.runtime.machine import read_memory_limit, read_resident_memory
 from app.telemetry.deferred_metrics import DeferredCounter, DeferredHistogram
+from app.telemetry.restarts import PROCESSES, REASONS, RESTARTS
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 LATENCY_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -47,6 +48,12 @@ BATCH_PADDING = DeferredHistogram(
 LAST_BATCH = Gauge(
     "nextup_last_batch_timestamp_seconds", "Time at which the model last finished a batch.", multiprocess_mode="livemax"
 )
+CONNECTIONS = Gauge("nextup_connections", "Open connections of clients.", multiprocess_mode="livesum")
+CONNECTION_LIMIT = Gauge(
+    "nextup_connection_limit",
+    "Connections that all workers together keep open, without the reserve for health checks.",
+    multiprocess_mode="livesum",
+)
 REJECTED = Counter("nextup_rejected", "Queries and requests rejected, by reason.", ["reason"])
 CANCELLED = Counter("nextup_cancelled", "Queries whose client disconnected before the answer.")
 RECOMMENDATIONS = Counter("nextup_recommendations", "Recommendations by source and reason.", ["served_by", "reason"])
@@ -73,11 +80,8 @@ MODEL_BYTES = Gauge(
     "nextup_model_bytes", "Memory of the model by part, per process.", ["part"], multiprocess_mode="livemax"
 )
 MODEL_UNCOMPRESSED = Gauge(
-    "nextup_model_uncompressed_bytes",
-    "Memory that uncompressed item vectors (embedding and head) would take.",
-    multiprocess_mode="livemax",
+    "nextup_model_uncompressed_bytes", "Memory that uncompressed item vectors would take.", multiprocess_mode="livemax"
 )
-MODEL_RELOADS = Counter("nextup_model_reload", "Versions loaded while another was serving, by outcome.", ["result"])
 INDEX_RECALL = Gauge(
     "nextup_index_recall",
     "Recall@10 of the ANN index, measured when it was built; 1 without an index.",
@@ -102,11 +106,42 @@ STORE_STARTUP_MEMORY = Gauge(
 STORE_MEMORY_LIMIT = Gauge(
     "nextup_store_memory_limit_bytes", "maxmemory of Redis; 0 = unlimited.", multiprocess_mode="livemax"
 )
-STORE_KEYS = Gauge("nextup_store_keys", "Keys in Redis: two per user, and often a third.", multiprocess_mode="livemax")
+STORE_KEYS = Gauge(
+    "nextup_store_keys", "Keys in Redis: one per user, two if events have ids.", multiprocess_mode="livemax"
+)
+STORE_USERS = Gauge(
+    "nextup_store_users", "Users with a history, estimated from 200 random keys.", multiprocess_mode="livemax"
+)
 STORE_ERRORS = Counter("nextup_store_errors", "Store operations that failed.", ["operation"])
 STORE_DURATION = Histogram(
     "nextup_store_duration_seconds", "Duration of store operations.", ["operation"], buckets=LATENCY_BUCKETS
 )
+EVENT_LOG_ENTRIES = Gauge(
+    "nextup_event_log_entries",
+    "Entries of the event log in Redis that are not archived yet.",
+    multiprocess_mode="livemostrecent",
+)
+EVENT_LOG_LONGEST = Gauge(
+    "nextup_event_log_longest_stream_entries",
+    "Entries of the longest stream of the event log, to which NEXTUP_EVENT_LOG_MAX_ENTRIES applies.",
+    multiprocess_mode="livemostrecent",
+)
+EVENT_LOG_LIMIT = Gauge(
+    "nextup_event_log_limit_entries",
+    "NEXTUP_EVENT_LOG_MAX_ENTRIES: entries that one stream of the event log may have.",
+    multiprocess_mode="livemax",
+)
+EVENT_LOG_OLDEST = Gauge(
+    "nextup_event_log_oldest_timestamp_seconds",
+    "Time of the oldest entry that is not archived yet; 0 without entries.",
+    multiprocess_mode="livemostrecent",
+)
+EVENT_LOG_DROPPED = Counter(
+    "nextup_event_log_dropped_entries",
+    "Entries of a full event log that were dropped before they were archived (NEXTUP_EVENT_LOG_FULL).",
+)
+ARCHIVED_EVENTS = Counter("nextup_archived_events", "Events that the archiver wrote to files.")
+ARCHIVE_ROUNDS = Counter("nextup_archive_rounds", "Rounds of the archiver, by outcome.", ["result"])
 MEMORY_LIMIT = Gauge(
     "nextup_memory_limit_bytes",
     "Memory limit of all workers together: that of the control group, or the machine's memory.",
@@ -127,14 +162,21 @@ RESIDENT_MEMORY = (
 STAGE_SECONDS = {
     name: DeferredHistogram(STAGE_DURATION.labels(name)) for name in ("store", "queue", "encode", "score", "respond")
 }
-for _reason in ("overloaded", "deadline_unmeetable", "deadline", "draining", "rate"):
+EDGE_REASONS = (
+    *("malformed", "pipeline", "head_size", "head_time", "body_size", "body_time", "slow_reader", "connections"),
+)
+"""Reasons of the HTTP edge, in the order in which a request meets its bounds."""
+for _reason in ("overloaded", "deadline_unmeetable", "deadline", "draining", "rate", *EDGE_REASONS):
     REJECTED.labels(_reason)
-for _result in ("ok", "rejected", "busy"):
-    MODEL_RELOADS.labels(_result)
 for _result in ("stored", "duplicate", "late", "invalid", "ignored", "failed"):
     EVENTS.labels(_result)
+for _result in ("archived", "failed"):
+    ARCHIVE_ROUNDS.labels(_result)
 for _result in ("exported", "dropped", "failed"):
     SPANS.labels(_result)
+for _process in PROCESSES:
+    for _reason in REASONS:
+        RESTARTS.labels(_process, _reason)
 
 
 # Finding the child of a labelled metric costs more than updating it, so children of the request path are cached. The
@@ -143,12 +185,13 @@ for _result in ("exported", "dropped", "failed"):
 def get_request_histogram(route: str, method: str, code: str) -> DeferredHistogram:
     """Return the duration histogram of a route; each observation also counts the request."""
     labels = (route, method, code)
-    return DeferredHistogram(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels))
+    return DeferredHistogram(HTTP_DURATION.labels(*labels), HTTP_REQUESTS.labels(*labels), family="http", labels=labels)
 
 
 @lru_cache(maxsize=64)
 def get_recommendation_counter(served_by: str, reason: str) -> DeferredCounter:
-    return DeferredCounter(RECOMMENDATIONS.labels(served_by, reason))
+    labels = (served_by, reason)
+    return DeferredCounter(RECOMMENDATIONS.labels(*labels), family="recommendations", labels=labels)
 
 
 @lru_cache(maxsize=64)

@@ -4,12 +4,23 @@ OpenTelemetry is an optional extra (`otel`), so `spans` and `export`, which need
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from app.settings import Settings, get_plain_value
 from app.telemetry.request_context import Tracing
 
 MAX_FLUSH_S = 3.0
 """Longest wait for the last spans after requests have drained; a collector that responds needs milliseconds."""
+
+
+def start_tracing_by_settings(settings: Settings) -> AbstractAsyncContextManager[Tracing | None]:
+    """Trace as the settings say until the block ends."""
+    return start_tracing(
+        get_plain_value(settings.otlp_endpoint),
+        sample_ratio=settings.trace_sample_ratio,
+        max_links=settings.max_batch,
+        drain_s=settings.drain_s,
+    )
 
 
 @asynccontextmanager

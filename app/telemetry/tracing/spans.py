@@ -32,6 +32,8 @@ from app.telemetry.tracing.export import BoundedSpanProcessor
 
 MAX_HEADER_BYTES = 512
 """The library's limit; it would log a warning for each longer header, which lets clients flood the log."""
+CLOCK_GAP_S = 5e-5
+MAX_CLOCK_READS = 5
 _NO_PARENT = Context()
 _w3c = TraceContextTextMapPropagator()
 
@@ -40,7 +42,7 @@ class RequestSpan:
     def __init__(self, tracer: Tracer, parent: Context, request_id: str) -> None:
         self._tracer = tracer
         self._request_id = request_id
-        self._start_ns, self._started_at = time.time_ns(), time.perf_counter()
+        self._start_ns, self._started_at = read_clocks()
         self._span = tracer.start_span("HTTP", context=parent, kind=SpanKind.SERVER, start_time=self._start_ns)
         self.context = self._span.get_span_context()
         self.is_sampled = self.context.trace_flags.sampled
@@ -148,6 +150,19 @@ class RatioOrLinkedSampler(Sampler):
 
     def get_description(self) -> str:
         return f"RatioOrLinkedSampler({self._ratio_sampler.get_description()})"
+
+
+def read_clocks() -> tuple[int, float]:
+    """Return time.time_ns() and time.perf_counter() of one moment, so that one can be computed from the other.
+
+    The thread may be interrupted between the two reads; they are repeated then, at most `MAX_CLOCK_READS` times.
+    """
+    reads = 0
+    while True:
+        reads += 1
+        before, wall_ns, after = time.perf_counter(), time.time_ns(), time.perf_counter()
+        if after - before < CLOCK_GAP_S or reads == MAX_CLOCK_READS:
+            return wall_ns, (before + after) / 2
 
 
 def _get_sampled_context(trace: RequestTrace | None) -> SpanContext | None:

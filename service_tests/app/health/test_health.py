@@ -1,13 +1,15 @@
-"""/livez, /readyz, /metrics and the demo page."""
+"""/livez, /readyz, /metrics and the page."""
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from service_tests.support.service import Service
+from app.home.endpoints import FILES
+from service_tests.support.service import Service, start_recommend, wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +20,7 @@ nextup_recommendations_total nextup_events_total nextup_event_visible_seconds ne
 nextup_model_bytes nextup_model_uncompressed_bytes nextup_device_memory_bytes process_resident_memory_bytes
 nextup_store_up nextup_store_memory_bytes nextup_store_errors_total nextup_store_duration_seconds
 nextup_model_reload_total nextup_last_batch_timestamp_seconds nextup_memory_limit_bytes
-nextup_store_startup_memory_bytes nextup_store_memory_limit_bytes nextup_store_keys
+nextup_store_startup_memory_bytes nextup_store_memory_limit_bytes nextup_store_keys nextup_restarts_total
 """.split()  # noqa: SIM905 - names are easier to read and edit without quotes
 
 
@@ -35,6 +37,27 @@ async def test_draining_service_is_live_but_not_ready(service: Service) -> None:
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
+async def test_model_that_makes_no_progress_fails_readiness_then_liveness(
+    service_with: Callable[..., Any], model_process: str
+) -> None:
+    async with service_with(stall_s=3.0) as service:
+        with service.model.engine.block_thread():
+            assert (await start_recommend(service, "50")).status_code == 504
+            await wait_until(lambda: service.model.engine.stalled_s > 2.1, 20)
+            answer = await service.recommend(history=["i7"])
+            assert (answer["served_by"], answer["reason"]) == ("popularity", "model_unavailable")
+            assert (await service.http.get("/readyz")).status_code == 503
+            assert (await service.http.get("/livez")).status_code == 200
+            await wait_until(lambda: service.model.engine.stalled_s > 3.1, 20)
+            if model_process == "in_process":  # otherwise the model process is replaced, not the worker
+                response = await service.http.get("/livez")
+                assert (response.status_code, response.json()["title"]) == (503, "Model unavailable")
+        await wait_until(lambda: service.state["engine"].unavailable_reason is None, 20)
+        for path in ("/livez", "/readyz"):
+            assert (await service.http.get(path)).status_code == 200
+        assert (await service.recommend(history=["i7"]))["served_by"] == "model"
+
+
 async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None:
     text = (await service.http.get("/metrics")).text
     declared = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
@@ -42,11 +65,12 @@ async def test_every_metric_of_the_contract_is_exposed(service: Service) -> None
 
 
 async def test_store_metrics_report_memory_and_keys(service: Service, new_user: Callable[[], str]) -> None:
+    await service.post_events(new_user(), "i7")  # the event log has a key of its own
     await service.state["health_monitor"].poll()
     keys = await service.read_metric("nextup_store_keys")
     await service.post_events(new_user(), "i7", "i8")
     await service.state["health_monitor"].poll()
-    assert await service.read_metric("nextup_store_keys") == keys + 2, "two keys per user"
+    assert await service.read_metric("nextup_store_keys") == keys + 1, "one key per user without event ids"
     startup = await service.read_metric("nextup_store_startup_memory_bytes")
     assert 100_000 < startup < await service.read_metric("nextup_store_memory_bytes")
     assert await service.read_metric("nextup_store_memory_limit_bytes") == 0, "the embedded Redis has no maxmemory"
@@ -87,6 +111,9 @@ async def test_model_metrics_report_version_and_memory(service: Service) -> None
 
 async def test_page_needs_no_other_host(service: Service) -> None:
     page = (await service.http.get("/")).text
-    assert 'call("recommend"' in page
-    assert "http://" not in page
-    assert "https://" not in page
+    scripts = [name for name in FILES if name.endswith(".js")]
+    source = page + "".join([(await service.http.get(f"/page/{name}")).text for name in scripts])
+    assert 'call("recommend"' in source
+    other_hosts = source.replace("http://www.w3.org/2000/svg", "")  # a name of a vocabulary, not an address
+    assert "http://" not in other_hosts
+    assert "https://" not in other_hosts

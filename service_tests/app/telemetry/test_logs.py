@@ -103,7 +103,7 @@ def test_service_logs_json_without_user_or_item_ids(tiny_artifact: Path, tmp_pat
             NEXTUP_OTLP_ENDPOINT=receiver.url,
             NEXTUP_TRACE_SAMPLE_RATIO="1",
         ) as served,
-        httpx.Client(base_url=served.url, timeout=20) as http,
+        httpx.Client(base_url=served.url, timeout=60) as http,
     ):
         _use_everything(http)
         _send_invalid_http(served.url)
@@ -113,7 +113,7 @@ def test_service_logs_json_without_user_or_item_ids(tiny_artifact: Path, tmp_pat
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
     assert f"nextup serves {tiny_artifact} on {served.url}" in [line["message"] for line in lines]
     by_logger = {line["logger"]: line for line in lines}
-    assert "Invalid HTTP request" in by_logger["uvicorn.error"]["message"], "uvicorn's lines have the same format"
+    assert any("malformed" in line["message"] for line in lines), "the parser's lines have the same format"
     assert any(name.startswith("models.") for name in by_logger), "info lines are logged"
     text = "\n".join(served.output)
     assert SECRET_USER not in text

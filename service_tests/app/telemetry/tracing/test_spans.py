@@ -58,7 +58,7 @@ def traced(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             NEXTUP_TRACE_SAMPLE_RATIO="1",
             NEXTUP_REQUEST_DEADLINE_MS="10000",
         ) as served,
-        httpx.Client(base_url=served.url, timeout=20) as http,
+        httpx.Client(base_url=served.url, timeout=60) as http,
     ):
         events = [{"user_id": SECRET_USER, "item_id": item} for item in ("i7", "i8", SECRET_ITEM)]
         assert http.post("/events", json={"events": events}).json()["stored"] == 3
