@@ -13,11 +13,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 
 from app.http.routing import WholePathRoute
+from app.http.security_headers import build_page_headers
 
 ASSETS = str(files("fastapi_standalone_docs").joinpath("static"))
 NO_ICON = "data:,"
 # Redoc searches in a worker that it starts from a blob.
-POLICY = "default-src 'self' 'unsafe-inline'; img-src 'self' data:; worker-src 'self' blob:"
+PAGE_HEADERS = build_page_headers("img-src 'self' data:; worker-src 'self' blob:")
 
 router = APIRouter(include_in_schema=False, route_class=WholePathRoute)
 
@@ -40,7 +41,7 @@ async def show_swagger(request: Request) -> HTMLResponse:
         swagger_favicon_url=NO_ICON,
         swagger_ui_parameters={"validatorUrl": None},  # it would send the schema's address to another host
     )
-    return _with_policy(page)
+    return _with_headers(page)
 
 
 @router.get("/redoc")
@@ -53,7 +54,7 @@ async def show_redoc(request: Request) -> HTMLResponse:
         redoc_favicon_url=NO_ICON,
         with_google_fonts=False,
     )
-    return _with_policy(page)
+    return _with_headers(page)
 
 
 def get_base(request: Request) -> str:
@@ -61,6 +62,6 @@ def get_base(request: Request) -> str:
     return escape(str(request.scope.get("root_path", "")).rstrip("/"))
 
 
-def _with_policy(page: HTMLResponse) -> HTMLResponse:
-    page.headers["Content-Security-Policy"] = POLICY
+def _with_headers(page: HTMLResponse) -> HTMLResponse:
+    page.headers.update(PAGE_HEADERS)
     return page

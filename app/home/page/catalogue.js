@@ -1,0 +1,70 @@
+// Items by id: titles and categories, from answers that have them, else read one by one and kept.
+
+import { call, encodeId } from "./api.js";
+import { make } from "./dom.js";
+import { buildAddress } from "./address.js";
+
+const MAX_ITEMS = 2000;
+const MAX_READS = 6;
+const items = new Map();
+const waiting = [];
+let reads = 0;
+
+export function keepItems(answered) {
+  for (const item of answered) if (item.title !== undefined) keep(item.item_id, Promise.resolve(item));
+}
+
+/** Forget everything, because another version or key answers. */
+export function forgetItems() { items.clear(); }
+
+/** Read an item; one that cannot be read has only its id. */
+export function loadItem(id) {
+  if (!items.has(id)) keep(id, readItem(id));
+  return items.get(id);
+}
+
+export const getTitle = (item) => item.title || item.item_id;
+
+export async function loadTitles(ids) {
+  return (await Promise.all(ids.map(loadItem))).map(getTitle);
+}
+
+/** A link to an item, which has its id as text until the title is read. */
+export function makeItemLink(id, { className = "item-link", title = null } = {}) {
+  const link = make("a", {
+    class: className, href: buildAddress({ view: "item", item: id, search: null }), "data-view": "item", "data-item": id,
+    text: title ?? id,
+  });
+  if (title === null) loadItem(id).then((item) => { link.textContent = getTitle(item); });
+  return link;
+}
+
+/** Categories as chips; the dot's color depends on the name and only decorates it. */
+export function makeCategories(categories) {
+  return make("span", { class: "categories" }, ...(categories ?? []).slice(0, 6).map((name) =>
+    make("span", { class: "category", vars: { "--hue": String(computeHue(name)) }, text: name })));
+}
+
+function computeHue(name) {
+  let hash = 7;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 3600;
+  return hash / 10;
+}
+
+function keep(id, item) {
+  items.set(id, item);
+  if (items.size > MAX_ITEMS) items.delete(items.keys().next().value);
+}
+
+async function readItem(id) {
+  if (reads >= MAX_READS) await new Promise((resolve) => waiting.push(resolve));
+  reads += 1;
+  try {
+    return (await call(`items/${encodeId(id)}`)).body;
+  } catch {
+    return { item_id: id, title: null, categories: [] };
+  } finally {
+    reads -= 1;
+    waiting.shift()?.();
+  }
+}
