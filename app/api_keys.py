@@ -32,34 +32,48 @@ class ApiKey:
         """Take one token and return 0, or return the seconds until a token is available."""
         if not self.rate:
             return 0.0
-        capacity = max(1.0, self.rate)
-        elapsed_s = now - self._refilled_at
-        self._tokens = capacity if elapsed_s > 1e6 else min(capacity, self._tokens + elapsed_s * self.rate)
-        self._refilled_at = now
+        self._refill(now)
         if self._tokens < 1.0:
             return (1.0 - self._tokens) / self.rate
         self._tokens -= 1.0
         return 0.0
+
+    def charge(self, now: float, count: int) -> None:
+        """Take tokens in any case; debt delays the next ones."""
+        self._refill(now)
+        self._tokens -= count
+
+    def _refill(self, now: float) -> None:
+        capacity = max(1.0, self.rate)
+        elapsed_s = now - self._refilled_at
+        self._tokens = capacity if elapsed_s > 1e6 else min(capacity, self._tokens + elapsed_s * self.rate)
+        self._refilled_at = now
 
 
 class ApiKeys:
     """Keys parsed from `name:scope+scope:sha256,…`; a ValueError gives the number of the entry, no part of a key."""
 
     def __init__(self, text: str, *, rate: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._by_hash: dict[str, ApiKey] = {}
+        self._rate = rate
         self._clock = clock
+        self._by_hash: dict[str, ApiKey] = {}
+        self.replace(text)
+
+    def replace(self, text: str) -> None:
+        """Replace all keys by those of another text; a ValueError changes nothing."""
+        by_hash: dict[str, ApiKey] = {}
         names: set[str] = set()
         for number, entry in enumerate(filter(None, (part.strip() for part in text.split(","))), 1):
             name, _, definition = entry.partition(":")
             scopes, _, digest = definition.partition(":")
             try:
-                key = ApiKey(_check_name(name), _check_scopes(scopes.split("+")), rate)
-                self._by_hash[_check_hash(digest)] = key
+                by_hash[_check_hash(digest)] = ApiKey(_check_name(name), _check_scopes(scopes.split("+")), self._rate)
                 if name in names:
                     raise ValueError(f"its name {name!r} is defined twice")
             except ValueError as error:
                 raise ValueError(f"entry {number} is not name:scopes:sha256: {error}; see nextup key") from None
             names.add(name)
+        self._by_hash = by_hash
 
     def __len__(self) -> int:
         return len(self._by_hash)

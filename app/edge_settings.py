@@ -33,6 +33,23 @@ class EdgeSettings(BaseSettings):
     keep_alive_s: float = Field(
         default=75.0, gt=0, le=3600, description="how long an idle connection stays open; more than the load balancer's"
     )
+    max_head_bytes: int = Field(
+        default=65_536, ge=1024, le=1_048_576, description="maximum size of a request's line and headers together"
+    )
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, le=3600, description="maximum time from the first byte of a request to its last header"
+    )
+    body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="maximum time from the first byte of a request to its last, and to take the answer",
+    )
+    max_connections: int = Field(
+        default=0,
+        ge=0,
+        description="open connections per process; 0 = what the limit of open files allows, at most 10,000",
+    )
 
     @field_validator("root_path")
     @classmethod

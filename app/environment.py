@@ -18,7 +18,7 @@ PREFIX = "NEXTUP_"
 STORE_SETTINGS = frozenset(
     name
     for name in Settings.model_fields
-    if name.startswith(("redis_", "history_", "event_id_")) or name in ("data_dir", "durability")
+    if name.startswith(("redis_", "history_", "event_", "archive")) or name in ("data_dir", "durability")
 )
 """Settings of commands that work on the history store."""
 OTHER_VARIABLES = ("NEXTUP_TORCH", "NEXTUP_TRACEBACK")

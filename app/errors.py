@@ -5,12 +5,16 @@ ServiceError
 ├── Unauthorized 401          no API key, or an unknown one
 ├── Forbidden 403             the API key lacks the scope
 ├── NotFound 404              no such item, user or version
+├── RequestTimeout 408        the request was not received in time; the connection is closed
 ├── ContentTooLarge 413       the body exceeds NEXTUP_MAX_BODY_BYTES
 ├── UnsupportedMediaType 415  the body is not JSON, or compressed
 ├── MisdirectedRequest 421    the service does not serve this host
+├── HeadTooLarge 431          line and headers exceed NEXTUP_MAX_HEAD_BYTES; the connection is closed
 ├── HistoryBehind 409         the store has not reached min_history_version
 ├── ArtifactRejected 409      the version fails to load or its golden outputs do not match
 ├── ActivationInProgress 409  another version is being loaded; Retry-After
+├── VersionNotInMemory 409    a request names a version that is not in memory, or that did not answer
+├── ExperimentConflict 409    another experiment runs, or this one cannot be changed in this way
 ├── DamagedHistory 500        the stored values of a user cannot be read; erase the user
 ├── TooManyRequests 429       the API key exceeds its rate limit; Retry-After
 ├── Overloaded 503            the queue is full or the deadline cannot be met; Retry-After
@@ -19,8 +23,8 @@ ServiceError
 ├── ModelUnavailable 503      the model process does not respond; Retry-After
 └── DeadlineExceeded 504      the deadline passed before the answer was ready
 
-413, 415 and 421 are decided on the head of a request in `app/http/request_checks.py`. `app/http/problems.py` turns
-errors into responses (problem+json).
+413, 415 and 421 are decided on the head of a request in `app/http/request_checks.py`, 408 and 431 before that, in
+`app/http/protocols.py`. `app/http/problems.py` turns errors into responses (problem+json).
 """
 
 import re
@@ -84,6 +88,14 @@ class NotFound(ServiceError):
     status, title = 404, "Not found"
 
 
+class RequestTimeout(ServiceError):
+    status, title = 408, "Request timeout"
+
+
+class HeadTooLarge(ServiceError):
+    status, title = 431, "Request head too large"
+
+
 class ContentTooLarge(ServiceError):
     status, title = 413, "Content too large"
 
@@ -119,6 +131,14 @@ class ArtifactRejected(LocalError):
 class ActivationInProgress(ServiceError):
     status, title, retry_after_s = 409, "Activation in progress", 1.0
     detail = "another version is being loaded; retry when it has finished"
+
+
+class VersionNotInMemory(ServiceError):
+    status, title = 409, "Version not in memory"
+
+
+class ExperimentConflict(ServiceError):
+    status, title = 409, "Experiment conflict"
 
 
 class DamagedHistory(ServiceError):

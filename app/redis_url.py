@@ -72,9 +72,13 @@ def parse_redis_url(url: str) -> RedisUrl:
         raise ValueError("contains a #; write it as %23 if it is part of the password")
     address, _, query = remainder.partition("?")
     authority, slash, path = address.partition("/")
-    for part, character, code in ((query, "?", "%3F"), (path if kind != "socket" else "", "/", "%2F")):
+    is_path = kind == "socket" and "@" not in authority  # of a socket, which may contain an @
+    for part, character, code in ((query, "?", "%3F"), ("" if is_path else path, "/", "%2F")):
         if "@" in part:
-            raise ValueError(f"contains an @ after a {character}; write a {character} of the password as {code}")
+            socket = ", or the @ of the path as %40" if kind == "socket" and character == "/" else ""
+            raise ValueError(
+                f"contains an @ after a {character}; write a {character} of the password as {code}{socket}"
+            )
     userinfo, _, hosts = authority.rpartition("@")
     username, _, password = userinfo.partition(":")
     options = _parse_options(query, tls)

@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from app.api_keys import ApiKeys
+from app.archive_settings import ArchiveSettings
 from app.edge_settings import EdgeSettings
+from app.key_settings import ExpandedPath, KeySettings, may_have_keys
+from app.model_settings import ModelSettings
 from app.redis_url import parse_redis_url
+from app.store_settings import StoreSettings
 
 LogFormat = Literal["text", "json"]
 MAX_WORKERS = 256
@@ -30,11 +33,6 @@ def _parse_workers(value: Any) -> int | str:
     return int(text)
 
 
-def _expand_home(value: Any) -> Any:
-    """Replace a leading ~, which no shell does in files of variables or after a `=`."""
-    return Path(value).expanduser() if isinstance(value, (str, Path)) else value
-
-
 def _explain_kubernetes_port(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:
         raise ValueError(
@@ -44,12 +42,11 @@ def _explain_kubernetes_port(value: Any) -> Any:
     return value
 
 
-ExpandedPath = Annotated[Path, BeforeValidator(_expand_home)]
 Port = Annotated[int, BeforeValidator(_explain_kubernetes_port)]
 WorkerCount = Annotated[int | Literal["auto"], BeforeValidator(_parse_workers)]
 
 
-class Settings(EdgeSettings):
+class Settings(KeySettings, EdgeSettings, ModelSettings, StoreSettings, ArchiveSettings):
     """Settings of the service and their defaults; each field is read from NEXTUP_<FIELD IN CAPITALS>."""
 
     model_config = SettingsConfigDict(
@@ -68,12 +65,6 @@ class Settings(EdgeSettings):
     data_dir: ExpandedPath = Field(
         default=Path("var"), description="directory for files of the embedded Redis and the service"
     )
-    api_keys: SecretStr = Field(
-        default=SecretStr(""),
-        description="comma-separated API keys as name:scope+scope:sha256 (see `nextup key`); empty = no keys",
-    )
-    metrics_key: SecretStr | None = Field(default=None, description="key required for /metrics; unset = open")
-    rate_limit: float = Field(default=0, ge=0, description="requests per second per key and process; 0 = unlimited")
     allow_anonymous: bool = Field(
         default=False,
         validate_default=True,
@@ -101,36 +92,29 @@ class Settings(EdgeSettings):
     request_deadline_ms: int = Field(
         default=1000, ge=1, description="deadline of a request, after which it fails with 504; clients may shorten it"
     )
+    cursor_lifetime_s: int = Field(
+        default=3600, ge=1, le=604_800, description="time for which a `next_cursor` can be used"
+    )
+    answer_cache_mb: int = Field(
+        default=32,
+        ge=0,
+        description="memory per worker for the last answer of each user, for times without the model or Redis; 0 = off",
+    )
+    answer_cache_s: float = Field(default=900.0, gt=0, description="age at which a cached answer is not used any more")
     max_body_bytes: int = Field(default=2_000_000, ge=1024, description="maximum size of a request body")
     drain_s: float = Field(default=10.0, ge=0, description="maximum time to finish running requests at shutdown")
-
-    redis_url: SecretStr | None = Field(
-        default=None,
-        description="redis://, unix://, redis+sentinel:// or redis+cluster://; rediss://, rediss+sentinel:// or "
-        "rediss+cluster:// with TLS; unset = embedded Redis",
+    drain_notice_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=600,
+        description="part of the drain in which /readyz already answers 503 and new connections are still served",
     )
-    redis_pool: int = Field(default=32, ge=1, description="maximum Redis connections per process")
-    redis_timeout_ms: int = Field(
-        default=500, ge=1, description="timeout of a Redis command and of waiting for a free connection"
-    )
-    redis_wait_replicas: int = Field(
-        default=0, ge=0, le=16, description="replicas that must confirm an event before it is acknowledged; 0 = none"
-    )
-    durability: Literal["everysec", "always"] = Field(
-        default="everysec", description="how often the embedded Redis syncs to disk"
-    )
-    history_max_events: int = Field(
-        default=1000, ge=1, le=16_000, description="events retained per user, the most recent by event time"
-    )
-    history_lifetime_days: int = Field(
-        default=400, ge=0, description="a history expires this long after its last event; 0 = never"
-    )
-    history_types: str = Field(
-        default="",
-        description="comma-separated event types that enter histories; unset = all but impressions, dislikes and alike",
-    )
-    event_id_lifetime_days: int = Field(
-        default=7, ge=1, description="how long the id of a trimmed event still identifies duplicates"
+    stall_s: float = Field(
+        default=10.0,
+        ge=2,
+        le=3600,
+        description="a process whose event loop or model makes no progress for this long is replaced, and an embedded "
+        "Redis that does not answer; those that are silent and idle are replaced after 2 to 4 s",
     )
 
     log_format: LogFormat = Field(default="text", description="log lines as text, or as json for log collectors")
@@ -155,18 +139,12 @@ class Settings(EdgeSettings):
             raise ValueError("needs OpenTelemetry for tracing; run pip install 'nextup[otel]'")
         return secret
 
-    @field_validator("api_keys")
-    @classmethod
-    def _check_keys(cls, secret: SecretStr) -> SecretStr:
-        # A text of commas and blanks has no key.
-        return secret if len(ApiKeys(secret.get_secret_value())) else SecretStr("")
-
-    @field_validator("redis_url", "metrics_key")
+    @field_validator("redis_url", "stream_url", "metrics_key")
     @classmethod
     def _check_secret(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if secret is None or not secret.get_secret_value():
             return None
-        if info.field_name == "redis_url":
+        if info.field_name in ("redis_url", "stream_url"):
             parse_redis_url(secret.get_secret_value())
         return secret
 
@@ -180,9 +158,9 @@ class Settings(EdgeSettings):
     @field_validator("allow_anonymous")
     @classmethod
     def _check_exposure(cls, is_allowed: bool, info: ValidationInfo) -> bool:
-        host, keys = info.data.get("host"), info.data.get("api_keys")
+        host = info.data.get("host")
         is_local = host is None or is_loopback(host) or info.data.get("unix_socket") is not None
-        if is_allowed or is_local or keys is None or keys.get_secret_value():
+        if is_allowed or is_local or may_have_keys(info):
             return is_allowed
         raise ValueError(
             f"is not set, and NEXTUP_HOST={host} would expose the service to the network without API keys; set "
@@ -197,6 +175,11 @@ class Settings(EdgeSettings):
     @property
     def model_socket_path(self) -> Path:
         return self.model_socket or self.data_dir.resolve() / "model.sock"
+
+    @property
+    def archive_location(self) -> str:
+        """Folder or URL of the archive of the event log."""
+        return self.event_log_dir or str(self.data_dir / "events")
 
     def with_changes(self, **changes: Any) -> Self:
         """Copy the settings with other values, which are checked."""

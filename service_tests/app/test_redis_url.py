@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.redis_url import SCHEMES, parse_redis_url
@@ -34,7 +34,8 @@ def test_user_and_password_are_decoded_and_not_shown() -> None:
     assert (target.username, target.password) == ("u", f"@{S}/")
     assert target.text == "redis+sentinel://***@a:1/shop/3"
     assert parse_redis_url(f"redis://h/0?password={S}&db=0").text == "redis://***@h/0"
-    assert parse_redis_url(f"unix://:{S}@/run/a@b.sock").socket == "/run/a@b.sock"
+    assert parse_redis_url(f"unix://:{S}@/run/a%40b.sock").socket == "/run/a@b.sock"
+    assert parse_redis_url("unix:///run/a@b.sock").socket == "/run/a@b.sock"
     assert parse_redis_url(f"redis+cluster://:{S}@a").username is None
     assert S not in repr(target)
 
@@ -43,6 +44,7 @@ def test_user_and_password_are_decoded_and_not_shown() -> None:
     ("url", "reason"),
     [
         (f"http://:{S}@host", "must begin with redis://"),
+        (f"unix://:a@/{S}@/run/redis.sock", "the @ of the path as %40"),
         (f"{S}@host:6379", "must begin with redis://"),
         (f'"redis://:{S}@host"', "has quotes or blanks around it"),
         (f"redis://:{S}@host ", "has quotes or blanks around it"),
@@ -96,6 +98,7 @@ def test_option_that_names_a_file_is_judged_before_use(tmp_path: Path) -> None:
     assert parse_redis_url(f"rediss://host?ssl_ca_certs={file}").options == {"ssl_ca_certs": str(file)}
 
 
+@example(scheme="unix", before="@/", after="")
 @given(
     scheme=st.sampled_from(sorted(SCHEMES)),
     before=st.text("aB0:/?#@%[],=&", max_size=6),
