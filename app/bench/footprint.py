@@ -69,6 +69,7 @@ class HistoryFootprint:
     events: int
     bytes: int
     planned_bytes: int | None = None
+    event_ids: bool = False
 
     @property
     def per_user(self) -> float:
@@ -101,10 +102,11 @@ def format_footprints(footprints: Sequence[Footprint]) -> str:
 
 
 def format_histories(footprints: Sequence[HistoryFootprint]) -> str:
-    head = ["events per user", "users", "bytes/user", "ratio"]
+    head = ["events per user", "event ids", "users", "bytes/user", "ratio"]
     rows = [
         [
             f"{footprint.events:,}",
+            "yes" if footprint.event_ids else "no",
             f"{footprint.users:,}",
             format_number(footprint.per_user, 0),
             format_number(footprint.ratio, 2),

@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,17 +54,27 @@ def get_commit() -> str:
     return description.stdout.strip()
 
 
+def collect_provenance() -> dict[str, str]:
+    """Collect the command, the commit and the time of a benchmark that has ended."""
+    return {
+        "command": shlex.join(["nextup", *sys.argv[1:]]),
+        "commit": get_commit(),
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def format_provenance(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Format the command, commit, time and machine of a benchmark for the end of its page."""
+    return {name: str(value) for name, value in {**collect_provenance(), **facts}.items()}
+
+
 def write_record(folder: Path, name: str, text: str, result: dict[str, Any], facts: dict[str, Any]) -> None:
     """Write `name`.md and `name`.json to the folder, creating it and replacing earlier records.
 
     `facts` come from `collect_machine_facts` before the run, so that the load average excludes the benchmark.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    provenance = {
-        "command": shlex.join(["nextup", *sys.argv[1:]]),
-        "commit": get_commit(),
-        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-    }
+    provenance = collect_provenance()
     (folder / f"{name}.json").write_text(
         json.dumps({**provenance, "machine": facts, "result": result}, indent=1) + "\n"
     )

@@ -66,15 +66,21 @@ def read_cpu_seconds(pid: int) -> float | None:
 
 def read_memory(pid: int) -> ProcessMemory | None:
     """Return the memory of a process and its live descendants; None without /proc."""
-    pss = uss = rss = 0
-    for member in list_process_tree(pid):
-        with suppress(OSError):
-            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-            sizes = {words[0]: int(words[1]) * KIB for words in map(str.split, lines[1:])}
-            pss += sizes["Pss:"]
-            uss += sizes["Private_Clean:"] + sizes["Private_Dirty:"]
-            rss += sizes["Rss:"]
+    members = [memory for member in list_process_tree(pid) if (memory := read_process_memory(member))]
+    pss, uss, rss = (sum(getattr(memory, name) for memory in members) for name in ("pss", "uss", "rss"))
     return ProcessMemory(pss, uss, rss) if rss else None
+
+
+def read_process_memory(pid: int) -> ProcessMemory | None:
+    """Return the memory of one process; None if it has ended, or without /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return None
+    if len(lines) < 2:  # a process that has ended and is not awaited yet
+        return None
+    sizes = {words[0]: int(words[1]) * KIB for words in map(str.split, lines[1:])}
+    return ProcessMemory(sizes["Pss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"], sizes["Rss:"])
 
 
 def read_resident(pid: int) -> ResidentMemory | None:

@@ -147,7 +147,8 @@ def run_step(step: ScaleStep, options: ScaleOptions, settings: Settings) -> Scal
     started_at = time.monotonic()
     index = _prepare_index(folder, step, events, use_index=options.use_index)
     index_s = time.monotonic() - started_at
-    settings = settings.model_copy(update={"artifact": folder})
+    # Events of a temporary store must not enter the archive of this machine.
+    settings = settings.model_copy(update={"artifact": folder, "archive": "off"})
     with open_benchmark_store(events, settings) as url:
         with run_service(settings, url) as service:
             memory_before = read_memory(service.process.pid)
@@ -172,6 +173,11 @@ def run_step(step: ScaleStep, options: ScaleOptions, settings: Settings) -> Scal
 
 
 def format_scaling_table(results: Sequence[ScaleResult]) -> str:
+    return format_text_table(*make_scaling_table(results))
+
+
+def make_scaling_table(results: Sequence[ScaleResult]) -> tuple[list[str], list[list[str]]]:
+    """Make head and rows of the table for people."""
     head = ["items", "offered/s", "served/s", "p50 ms", "p90 ms", "p99 ms", "errors"]
     head += ["PSS MB", "USS MB", "disk MB", "start s", "recall@10", ""]
     rows = [
@@ -190,7 +196,7 @@ def format_scaling_table(results: Sequence[ScaleResult]) -> str:
         ]
         for result in results
     ]
-    return format_text_table(head, rows)
+    return head, rows
 
 
 def _prepare_index(folder: Path, step: ScaleStep, events: pl.DataFrame, *, use_index: bool) -> dict[str, Any] | None:

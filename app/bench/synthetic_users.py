@@ -1,7 +1,7 @@
 """Synthetic users of a running service: their ids, histories, requests and events.
 
-Ids begin with `traffic-`, which separates them from real users. Items are those that the service recommends to a user
-without a history.
+Ids begin with `traffic-`, which separates them from real users (`app/synthetic_users.py`). Items are those that the
+service recommends to a user without a history.
 """
 
 import http.client
@@ -15,8 +15,8 @@ from typing import Any
 from app.bench.load.profile import LoadProfile
 from app.bench.load.requests import build_read_bodies, build_write_bodies
 from app.bench.serve.rounds import Target
+from app.synthetic_users import TRAFFIC_PREFIX
 
-PREFIX = "traffic-"
 MAX_ITEMS = 100
 MAX_HISTORY = 40
 EVENTS_PER_REQUEST = 500
@@ -26,7 +26,16 @@ ROUND_S = 30.0
 
 
 def build_traffic_profile(
-    target: Target, *, num_users: int, rate: float, write_share: float, connections: int, k: int, seed: int
+    target: Target,
+    *,
+    num_users: int,
+    rate: float,
+    write_share: float,
+    connections: int,
+    k: int,
+    seed: int,
+    seconds: float = ROUND_S,
+    timeout_s: float = REQUEST_TIMEOUT_S,
 ) -> LoadProfile:
     """Give the users histories and build the profile of one round; ValueError if the service does not respond."""
     events_path = target.path.removesuffix("/recommend") + "/events"
@@ -42,8 +51,8 @@ def build_traffic_profile(
         bodies=reads,
         connections=connections,
         warm_up_s=0.0,
-        seconds=ROUND_S,
-        timeout_s=REQUEST_TIMEOUT_S,
+        seconds=seconds,
+        timeout_s=timeout_s,
         rate=rate,
         events_path=events_path,
         events=writes,
@@ -52,7 +61,7 @@ def build_traffic_profile(
 
 
 def make_user_ids(count: int) -> list[str]:
-    return [f"{PREFIX}{number}" for number in range(count)]
+    return [f"{TRAFFIC_PREFIX}{number}" for number in range(count)]
 
 
 def fetch_popular_items(target: Target) -> list[str]:

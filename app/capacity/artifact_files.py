@@ -5,9 +5,10 @@ from typing import Self
 
 from app.capacity import constants
 from app.capacity.shapes import ModelShape
-from models.artifact import CONFIG, GOLDEN, INDEX, MANIFEST, WEIGHTS
+from models.artifact import CONFIG, GOLDEN, INDEX, WEIGHTS
 from models.catalogue.files import ARRAYS, TABLE
 from models.golden import GOLDEN_K, GOLDEN_MAX_LEN, NUM_GOLDEN_HISTORIES
+from models.manifest import MANIFEST
 
 COUNT_BYTES = 8  # per item; read on load to check that counts are in descending order
 ARRAY_BYTES = COUNT_BYTES + 1 + 8 + 8 + 8 + 8 + 4

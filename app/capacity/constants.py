@@ -29,8 +29,11 @@ INDEX_HEAP = 25 * MB
 `nextup bench scaling`, three workers at one and ten million items, 25 MB each."""
 
 SUPERVISOR_OWN = 40 * MB
-"""With two or more workers: their supervisor and Python's resource tracker, whose libraries are shared with workers.
-Origin: `nextup serve --workers 2` and 4."""
+"""The supervisor, whose libraries are shared with workers. Origin: `nextup serve --workers 2` and 4."""
+
+ARCHIVER_MAPPED = 28 * MB
+"""Library pages that the archiver reads when it writes Parquet files, in one process of the service.
+Origin: service_tests/app/capacity/test_service_memory.py, measured minus planned mapped memory, 24 to 30 MB."""
 
 PARQUET_RATIO = 0.55
 """Bytes of catalogue.parquet per byte of id and title, for unordered numeric ids; titles were not measured.

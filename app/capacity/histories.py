@@ -1,9 +1,9 @@
 """Redis memory of histories, computed from the bytes written and from Redis's memory layout.
 
-A user has two strings (app/stores): 12 bytes per event in one, a record per event in the other. Overhead is two keys,
-their entries in two hash tables (one for expiry), and allocator rounding. A string written in one piece has its exact
-size; one that grows by appends doubles its capacity whenever it is full. History lengths are uniform around their mean.
-Layouts are those of Redis 6.2 and 7.0. Ids of trimmed events with an event_id, which expire, are not included.
+A user has one string (app/stores): a header and 12 bytes per event, and a second one with 5 bytes per event if events
+carry an event_id. Both have room for more events, up to the size class of jemalloc. Overhead is a key, its entries in
+two hash tables (one for expiry), and allocator rounding. History lengths are uniform around their mean. Layouts are
+those of Redis 6.2 and 7.0. Not included: the event log, ids of trimmed events, names of items.
 """
 
 import subprocess
@@ -12,15 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from app.capacity import constants
-from app.stores.entries import ENTRY_BYTES
+from app.stores.entries import HEADER, SLOT_BYTES
 from app.stores.keys import build_user_keys
-from app.stores.records import EVENTS_HEADER, RECORD
+from app.stores.snapshot import SEEN_FORMAT, SHORT_ID_BYTES
 
 Allocator = Literal["server", "embedded"]
-ITEMS_HEADER = 16
 OBJECT_BYTES, ENTRY_OVERHEAD = 16, 24  # of Redis: an object, a hash table entry
 MAX_EMBEDDED = 44  # longest string that is stored inside its object
-MAX_DOUBLING = 1 << 20  # capacity doubles below this size
 STEPS = 200
 """Number of history lengths that are evaluated."""
 POINTER_BYTES = 8
@@ -63,14 +61,13 @@ def estimate_histories(
     users: int,
     length: int,
     *,
-    id_bytes: float,
     user_bytes: float,
     max_events: int,
-    extra_bytes: float = 0.0,
+    event_ids: bool = False,
     allocator: Allocator = "server",
     spread: bool = True,
 ) -> HistoryEstimate:
-    """Estimate histories of `length` events on average, with `extra_bytes` per event in addition to its item id.
+    """Estimate histories of `length` events on average; with `event_ids` all events carry one that still counts.
 
     ValueError if `length` exceeds `max_events`. With `spread` lengths are uniform around the mean.
     """
@@ -82,17 +79,42 @@ def estimate_histories(
     allocate = ALLOCATORS[allocator]
     deviation = min(length - 1, max_events - length, length // 2) if spread else 0
     lengths = sorted({length - deviation + round(2 * deviation * step / STEPS) for step in range(STEPS + 1)})
-    keys = sum(
-        allocate(_compute_key_bytes(len(key), user_bytes)) + 2 * allocate(ENTRY_OVERHEAD)
-        for key in build_user_keys("u")[:2]
-    )
-    loaded = grown = float(keys)
-    record = RECORD.size + id_bytes + extra_bytes
-    for header, event in ((ITEMS_HEADER, float(ENTRY_BYTES)), (EVENTS_HEADER.size, record)):
-        loaded += sum(_compute_string_bytes(header + event * count, allocate) for count in lengths) / len(lengths)
-        grown += _compute_grown_bytes(header, event, lengths, allocate, trims=length == max_events)
-    buckets = 1 << max(2, (2 * users - 1).bit_length())
+    keys, loaded, grown = build_user_keys("u"), 0.0, 0.0
+    values = [(keys.items, HEADER.size, SLOT_BYTES)]
+    if event_ids:
+        values.append((keys.seen, len(SEEN_FORMAT), SHORT_ID_BYTES))
+    for key, header, width in values:
+        key_bytes = allocate(_compute_key_bytes(len(key), user_bytes)) + 2 * allocate(ENTRY_OVERHEAD)
+        spare = max_events // 16 if length == max_events and key == keys.items else 2
+        loaded += key_bytes + _compute_mean_bytes(
+            header, width, [plan_capacity(header, width, count, spare) for count in lengths], allocate
+        )
+        grown += key_bytes + _compute_mean_bytes(header, width, _grow(header, width, lengths, spare), allocate)
+    buckets = len(values) * (1 << max(2, (users - 1).bit_length()))
     return HistoryEstimate(users, loaded, grown, 2 * POINTER_BYTES * buckets, constants.REDIS_RUNNING[allocator])
+
+
+def plan_capacity(header: int, width: int, count: int, spare: int = 2) -> int:
+    """Compute the places of a value that is written with `count` events, as history_values.lua does."""
+    size = header + width * (count + max(2, spare))
+    overhead = 6 if size < 65_000 else 10
+    return (_round_jemalloc(size + overhead) - overhead - header) // width
+
+
+def _grow(header: int, width: int, lengths: Sequence[int], spare: int) -> list[int]:
+    """Compute the places of values that grew by one event at a time to these lengths, which ascend."""
+    capacity, count, room = 0, 0, []
+    for length in lengths:
+        while count < length:
+            count += 1
+            if count > capacity:
+                capacity = plan_capacity(header, width, count, spare if length == lengths[-1] else 2)
+        room.append(capacity)
+    return room
+
+
+def _compute_mean_bytes(header: int, width: int, room: Sequence[int], allocate: Callable[[float], int]) -> float:
+    return sum(_compute_string_bytes(header + width * places, allocate) for places in room) / len(room)
 
 
 def _compute_key_bytes(one_letter_length: int, user_bytes: float) -> float:
@@ -111,29 +133,6 @@ def _compute_string_bytes(size: float, allocate: Callable[[float], int]) -> int:
     if size <= MAX_EMBEDDED:
         return allocate(OBJECT_BYTES + 3 + size + 1)
     return allocate(OBJECT_BYTES) + allocate(_compute_header_bytes(size) + size + 1)
-
-
-def _compute_grown_bytes(
-    header: int, event: float, lengths: Sequence[int], allocate: Callable[[float], int], *, trims: bool
-) -> float:
-    """Compute the mean allocated size of strings that start with one event and grow by one event at a time.
-
-    With `trims`, a full string was rewritten at its exact size and doubled by the next event.
-    """
-    size = capacity = header + event
-    allocated, counts = _compute_string_bytes(size, allocate), set(lengths)
-    sizes = [allocated] if 1 in counts else []
-    for count in range(2, max(lengths) + 1):
-        size += event
-        if size > capacity or (trims and count == max(lengths)):
-            requested = 2 * size if size < MAX_DOUBLING else size + MAX_DOUBLING
-            string_header = _compute_header_bytes(requested)
-            string_bytes = allocate(string_header + requested + 1)
-            capacity = string_bytes - string_header - 1
-            allocated = allocate(OBJECT_BYTES) + string_bytes
-        if count in counts:
-            sizes.append(allocated)
-    return sum(sizes) / len(sizes)
 
 
 def _round_glibc(size: float) -> int:

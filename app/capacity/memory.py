@@ -47,8 +47,8 @@ class WorkerMemory:
 
     def total_for(self, workers: int) -> ResidentMemory:
         """Return the memory of all processes together, shared pages counted once."""
-        supervisor = constants.SUPERVISOR_OWN if workers > 1 else 0
-        return ResidentMemory(workers * self.own + supervisor, self.mapped)
+        own, mapped = workers * self.own + constants.SUPERVISOR_OWN, self.mapped + constants.ARCHIVER_MAPPED
+        return ResidentMemory(own, mapped)
 
     def to_dict(self) -> dict[str, int]:
         return {**asdict(self), "own": self.own, "mapped": self.mapped, "mapped_at_start": self.mapped_at_start}

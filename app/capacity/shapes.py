@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.artifact import MIN_MMAP_BYTES
 from models.build import build_uninitialized_model
 from models.config import ModelConfig, Part
 from models.embeddings.codes import CodesEmbedding, choose_codebook_size
 from models.indexing import MIN_INDEX_ITEMS
 from models.scorers.ann.indexes import IndexEstimate, estimate_index
 from models.scorers.selection import ScorerEstimate, estimate_scorers
+from models.weights import MIN_MMAP_BYTES
 
 MIN_ITEMS, MAX_ITEMS = 64, 1_000_000_000
 """With fewer items the data determines a smaller codebook."""

@@ -73,7 +73,7 @@ class LoadConnection(asyncio.Protocol):
         self._recorder.record_response(self._scheduled.scheduled_at, now, status, self._scheduled.request.is_write)
         self.sent_at = None
         if self._sample is not None and status == OK:
-            self._recorder.record_sample(now, bytes(self._sample))
+            self._recorder.record_sample(now, bytes(self._sample), now - self._scheduled.scheduled_at)
             now = perf_counter()  # parsing the sample is not the server's time
         if self._parser.should_keep_alive():
             self._send_next(now)

@@ -18,6 +18,7 @@ from app.bench.load.connection import LoadConnection
 from app.bench.load.profile import LoadProfile, LoadResult
 from app.bench.load.recorder import LatencyRecorder
 from app.bench.load.requests import generate_requests
+from app.runtime.subprocesses import write_output
 
 RECONNECT_S = 0.01
 """Pause after a failure, so that a server that refuses connections does not cause a busy loop."""
@@ -93,7 +94,7 @@ def main() -> None:
     gc.disable()  # requests leave no cycles, and a pause of the generator would be attributed to the server
     with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
         result = runner.run(generate_load(profile))
-    sys.stdout.buffer.write(result.to_bytes())
+    write_output(result.to_bytes())
 
 
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -77,6 +77,8 @@ class LoadResult:
     """The writes among `ok_responses`."""
     write_latencies_s: Latencies = field(default_factory=lambda: np.empty(0))
     """(n,) like `latencies_s`, of writes."""
+    refusal_latencies_s: Latencies = field(default_factory=lambda: np.empty(0))
+    """(n,) of responses with another status, and of sampled responses without the model because of overload."""
 
     @property
     def errors(self) -> int:
@@ -90,7 +92,7 @@ class LoadResult:
     def to_bytes(self) -> bytes:
         fields = {name: getattr(self, name) for name in self.__slots__ if not name.endswith("latencies_s")}
         arrays = io.BytesIO()
-        for latencies in (self.latencies_s, self.write_latencies_s):
+        for latencies in (self.latencies_s, self.write_latencies_s, self.refusal_latencies_s):
             np.save(arrays, latencies, allow_pickle=False)
         return json.dumps(fields).encode() + b"\n" + arrays.getvalue()
 
@@ -100,5 +102,5 @@ class LoadResult:
         fields = json.loads(line)
         fields["statuses"] = {int(status): count for status, count in fields["statuses"].items()}
         arrays = io.BytesIO(packed_arrays)
-        reads, writes = (np.load(arrays, allow_pickle=False) for _ in range(2))
-        return cls(**fields, latencies_s=reads, write_latencies_s=writes)
+        reads, writes, refusals = (np.load(arrays, allow_pickle=False) for _ in range(3))
+        return cls(**fields, latencies_s=reads, write_latencies_s=writes, refusal_latencies_s=refusals)

@@ -5,7 +5,7 @@ when one is full. Times are `time.perf_counter()` seconds.
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 
 import numpy as np
 
@@ -16,6 +16,9 @@ MAX_LATENCIES = 4_000_000  # 32 MB
 MAX_REQUESTS_PER_S = 100_000  # far above the rate of a single generator
 SAMPLE_EVERY = 10
 """One of so many response bodies is buffered and parsed."""
+MAX_REFUSALS = 1_000_000
+OVERLOADED = "overloaded"
+"""Reason of a response that has popular items because the model is overloaded."""
 MAX_NAMES = 20  # distinct values of a response field that are counted separately
 MAX_NAME_CHARACTERS = 100
 
@@ -33,6 +36,7 @@ class LatencyRecorder:
         self._reads = 0
         self._all_responses = 0
         self._statuses: Counter[int] = Counter()
+        self._refusals = deque[float](maxlen=MAX_REFUSALS)
         self._failures: Counter[str] = Counter()
         self._served_by: Counter[str] = Counter()
         self._model_versions: Counter[str] = Counter()
@@ -47,6 +51,8 @@ class LatencyRecorder:
             return
         if status not in (OK, ACCEPTED):
             self._statuses[status] += 1
+            if scheduled_at >= self.opens_at:
+                self._refusals.append(now - scheduled_at)
             return
         in_window = now < self.closes_at
         self._ok_responses[is_write] += in_window
@@ -67,7 +73,7 @@ class LatencyRecorder:
         self._reads += 1
         return self._reads % SAMPLE_EVERY == 1
 
-    def record_sample(self, now: float, body: bytes) -> None:
+    def record_sample(self, now: float, body: bytes, latency_s: float | None = None) -> None:
         """Count the source and model version of a response; other servers' bodies are ignored."""
         if now < self.opens_at:
             return
@@ -78,6 +84,8 @@ class LatencyRecorder:
         if isinstance(response, dict):
             _count_name(self._served_by, response.get("served_by"))
             _count_name(self._model_versions, response.get("model_version"))
+            if response.get("reason") == OVERLOADED and latency_s is not None:
+                self._refusals.append(latency_s)
 
     def to_result(self, cpu_s: float, elapsed_s: float) -> LoadResult:
         return LoadResult(
@@ -92,6 +100,7 @@ class LatencyRecorder:
             cpu_s=cpu_s,
             elapsed_s=elapsed_s,
             ok_writes=self._ok_responses[1],
+            refusal_latencies_s=np.array(self._refusals),
             write_latencies_s=self._latencies[1][: self._recorded[1]].copy(),
         )
 

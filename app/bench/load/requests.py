@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,10 @@ def sample_by_weight(names: Sequence[str], weights: NDArray[np.float64] | None, 
     return [names[index] for index in rng.choice(len(names), size=count, p=probabilities).tolist()]
 
 
-def build_read_bodies(users: Sequence[str], k: int) -> tuple[str, ...]:
-    """Build one /recommend body per user."""
-    return tuple(json.dumps({"user_id": user, "k": k}) for user in users)
+def build_read_bodies(users: Sequence[str], k: int, item_filter: Any = None, rules: Any = None) -> tuple[str, ...]:
+    """Build one /recommend body per user, with the filter and the rules if there are some."""
+    common = {"k": k, **(rules or {})} | ({} if item_filter is None else {"filter": item_filter})
+    return tuple(json.dumps({"user_id": user, **common}) for user in users)
 
 
 def build_write_bodies(users: Sequence[str], items: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from app.bench.load.profile import LoadProfile
-from app.bench.record import collect_machine_facts, write_record
+from app.bench.record import collect_machine_facts, format_provenance, write_record
+from app.bench.serve.page import build_serve_page
 from app.bench.serve.recall import compare_answers
 from app.bench.serve.report import (
     ServerSummary,
@@ -35,6 +36,7 @@ from app.runtime.subprocesses import ChildFailed
 from app.settings import Settings
 from models.benchmarks.timing import run_interleaved
 from models.progress import progress
+from models.reports.page import write_page
 
 MAX_CEILING_S = 3.0
 COMPARED_USERS = 20  # whose answers are compared with those of peers
@@ -59,11 +61,15 @@ class ServeOptions:
     """Histories to load into a temporary store; None uses the configured store."""
     rate: float | None = None
     write_share: float = 0.0
+    item_filter: Any = None
+    rules: Any = None
+    """Sent with every request."""
     peers: Sequence[str] = ()
     torchserve_folder: Path = Path("var/torchserve")
     min_rps: float | None = None
     max_p99_ms: float | None = None
     record_folder: Path | None = None
+    report_file: Path | None = None
 
 
 def run_serve_benchmark(options: ServeOptions) -> int:
@@ -86,6 +92,8 @@ def run_serve_benchmark(options: ServeOptions) -> int:
 
 
 def _measure_servers(options: ServeOptions, settings: Settings, running: ExitStack) -> int:
+    if options.events is not None:  # events of a temporary store must not enter the archive of this machine
+        settings = settings.model_copy(update={"archive": "off"})
     workers = settings.worker_count
     machine = format_machine_line(settings.torch_threads or max(1, (os.cpu_count() or 1) // workers))
     facts = collect_machine_facts()
@@ -93,17 +101,7 @@ def _measure_servers(options: ServeOptions, settings: Settings, running: ExitSta
     users = asyncio.run(read_users(url, settings))
     if not users:
         raise ValueError("the store holds no histories to request; run `nextup load` first or pass a log")
-    profile = build_profile(
-        settings,
-        url,
-        users,
-        connections=options.connections,
-        round_s=options.seconds / options.rounds,
-        k=options.k,
-        rate=options.rate,
-        write_share=options.write_share,
-        seed=options.seed,
-    )
+    profile = _build_profile(options, settings, url, users)
     services = _start_services(options, settings, url, running)
     peers, missing = start_peers(options.peers, settings, url, options.torchserve_folder, running)
     agreement = compare_answers(services[-1], peers, users[:COMPARED_USERS])
@@ -131,8 +129,26 @@ def _measure_servers(options: ServeOptions, settings: Settings, running: ExitSta
     print(text)
     if options.record_folder:
         write_record(options.record_folder, "serve", text, result, facts)
+    if options.report_file:
+        write_page(options.report_file, build_serve_page(summaries, result, format_provenance(facts), reasons))
     print(json.dumps(result))
     return 0 if not reasons else 1
+
+
+def _build_profile(options: ServeOptions, settings: Settings, url: str, users: list[str]) -> LoadProfile:
+    return build_profile(
+        settings,
+        url,
+        users,
+        connections=options.connections,
+        round_s=options.seconds / options.rounds,
+        k=options.k,
+        rate=options.rate,
+        write_share=options.write_share,
+        seed=options.seed,
+        item_filter=options.item_filter,
+        rules=options.rules,
+    )
 
 
 def _start_services(options: ServeOptions, settings: Settings, url: str, running: ExitStack) -> list[Target]:
@@ -179,6 +195,8 @@ def _describe_run(options: ServeOptions) -> dict[str, Any]:
         "k": options.k,
         "rate": options.rate,
         "writes": options.write_share,
+        "filter": options.item_filter,
+        "rules": options.rules,
     }
 
 

@@ -20,6 +20,10 @@ from models.text_table import format_number, format_text_table, round_optional
 MS = 1000.0
 US = 1_000_000.0
 PERCENTILES = (50, 90, 99)
+TAIL_STEPS = tuple(round(10 ** (step / 10), 2) for step in range(51))
+"""Denominators of the shares of slow requests: from all of them to one in 100,000, ten per decade."""
+GENERATOR = "generator"
+"""Name of the measurement of the load generator against a server that does nothing."""
 NATIVE_SUFFIX = "_native"
 PEERS = ("naive", "torchserve", f"naive{NATIVE_SUFFIX}", f"torchserve{NATIVE_SUFFIX}")
 """A peer runs the model with torch, as such a server would; with the suffix, with nextup's native code."""
@@ -44,6 +48,8 @@ class ServerSummary:
     writes_rps: float = 0.0
     """The writes among `rps`; percentiles are those of reads."""
     write_percentiles_ms: dict[int, float | None] = field(default_factory=dict)
+    tail_ms: list[tuple[float, float]] = field(default_factory=list)
+    """(n, ms): one read in n is slower, over all rounds together."""
 
     @property
     def error_count(self) -> int:
@@ -72,10 +78,16 @@ def summarize_rounds(name: str, rounds: Sequence[Round]) -> ServerSummary:
         model_version=versions.most_common(1)[0][0] if versions else None,
         writes_rps=median(result.ok_writes / result.seconds for result in results),
         write_percentiles_ms=_compute_percentiles([result.write_latencies_s for result in results]),
+        tail_ms=_compute_tail([result.latencies_s for result in results]),
     )
 
 
 def format_rounds_table(summaries: Iterable[ServerSummary]) -> str:
+    return format_text_table(*make_rounds_table(summaries))
+
+
+def make_rounds_table(summaries: Iterable[ServerSummary]) -> tuple[list[str], list[list[str]]]:
+    """Make head and rows of the table for people."""
     head = ["", "req/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "errors", "CPU µs/req", "rounds (req/s)"]
     rows = [
         [
@@ -89,7 +101,7 @@ def format_rounds_table(summaries: Iterable[ServerSummary]) -> str:
         ]
         for summary in summaries
     ]
-    return format_text_table(head, rows)
+    return head, rows
 
 
 def format_remarks(recommend: ServerSummary, ceiling: ServerSummary) -> list[str]:
@@ -185,6 +197,16 @@ def _compute_percentiles(rounds: Sequence[Latencies]) -> dict[int, float | None]
     """Compute percentiles in ms of each round that has latencies, and take their median over the rounds."""
     timed = [MS * latencies_s for latencies_s in rounds if len(latencies_s)]
     return {q: median(float(np.percentile(each, q)) for each in timed) if timed else None for q in PERCENTILES}
+
+
+def _compute_tail(rounds: Sequence[Latencies]) -> list[tuple[float, float]]:
+    """Compute the latency in ms that one read in n exceeds, for n up to their number."""
+    latencies = np.concatenate([np.empty(0), *rounds])
+    steps = [n for n in TAIL_STEPS if n <= len(latencies)]
+    if not steps:
+        return []
+    values = MS * np.percentile(latencies, [100 * (1 - 1 / n) for n in steps])
+    return list(zip(steps, values.tolist(), strict=True))
 
 
 def _compute_cpu_us(rounds: Iterable[tuple[float | None, LoadResult]]) -> float | None:

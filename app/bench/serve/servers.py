@@ -3,6 +3,7 @@
 A peer that cannot run on this machine is reported with the reason and does not end the benchmark.
 """
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -31,12 +32,24 @@ class RunningService:
 
 @contextmanager
 def run_service(settings: Settings, url: str, name: str = "recommend") -> Iterator[RunningService]:
-    """Run `nextup serve` on the Redis at `url`, with the caller's environment; ChildFailed if it does not start."""
+    """Run `nextup serve` on the Redis at `url`, with the caller's environment; ChildFailed if it does not start.
+
+    The artifact is served in place, and the signing key is temporary: both would be in the data folder of the caller.
+    """
     port = find_free_port()
     address = ["--host", LOOPBACK, "--port", str(port)]
     model = ["--artifact", str(settings.artifact), "--workers", str(settings.worker_count)]
     started_at = time.monotonic()
-    with run_child("nextup serve", ["-c", NEXTUP, "serve", *address, *model], {"NEXTUP_REDIS_URL": url}) as process:
+    with run_child(
+        "nextup serve",
+        ["-c", NEXTUP, "serve", *address, *model],
+        {
+            "NEXTUP_REDIS_URL": url,
+            "NEXTUP_ARCHIVE": settings.archive,
+            "NEXTUP_COPY_ARTIFACTS": "0",
+            "NEXTUP_SIGNING_KEYS": secrets.token_hex(32),
+        },
+    ) as process:
         process.wait_until_ready(port, "/readyz", settings.worker_count, SERVICE_START_S)
         start_s = time.monotonic() - started_at
         yield RunningService(Target(name, LOOPBACK, port, "/recommend", process, "/events"), process, start_s)

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -65,7 +66,7 @@ async def read_history_lengths(url: str, settings: Settings, users: Sequence[str
     async with open_store(url, settings) as store:
         for batch in (users[start : start + READ_BATCH] for start in range(0, len(users), READ_BATCH)):
             histories = await asyncio.gather(*(store.read_recent(user) for user in batch))
-            lengths += [len(history.entries) for history in histories]
+            lengths += [len(history) for history in histories]
     return np.array(lengths, dtype=np.float64)
 
 
@@ -80,6 +81,8 @@ def build_profile(
     rate: float | None = None,
     write_share: float = 0.0,
     seed: int = 0,
+    item_filter: Any = None,
+    rules: Any = None,
 ) -> LoadProfile:
     """Build the load profile of one round, without its target.
 
@@ -92,7 +95,7 @@ def build_profile(
         host=LOOPBACK,
         port=0,
         path="",
-        bodies=build_read_bodies(sampled_users, k),
+        bodies=build_read_bodies(sampled_users, k, item_filter, rules),
         connections=connections,
         warm_up_s=min(WARM_UP_S, round_s),
         seconds=round_s,

@@ -34,10 +34,11 @@ def test_command_reports_footprints_of_sizes_and_histories(tmp_path: Path, capsy
     assert large["loaded"]["pss"] > large["before"]["pss"] + 30_000 * 64 * 4
     assert large["ratio"] == pytest.approx(1.0, abs=0.1), "measured by planned"
     assert large["disk_ratio"] == pytest.approx(1.0, abs=0.1)
-    short, long = result["histories"]
-    assert [short["ratio"], long["ratio"]] == pytest.approx([1.0, 1.0], abs=0.1)
-    per_event = (long["bytes_per_user"] - short["bytes_per_user"]) / 90
-    assert 12 < per_event < 200, "an entry and a record"
+    assert [history["ratio"] for history in result["histories"]] == pytest.approx([1.0] * 4, abs=0.1)
+    for event_ids, least in ((False, 12), (True, 17)):
+        short, long = (history for history in result["histories"] if history["event_ids"] is event_ids)
+        per_event = (long["bytes_per_user"] - short["bytes_per_user"]) / (long["events"] - short["events"])
+        assert least - 1 < per_event < 2 * least, "an entry, and an identity"
     assert json.loads((tmp_path / "memory.json").read_text())["result"] == result
 
 

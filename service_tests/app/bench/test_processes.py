@@ -33,14 +33,14 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while is_alive(pid):
         assert time.monotonic() < deadline, f"{pid} is still alive"
         time.sleep(0.01)
 
 
 def wait_for_pid(path: Path) -> int:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not path.is_file() or not path.read_text():
         assert time.monotonic() < deadline, f"{path} is empty"
         time.sleep(0.01)

@@ -14,6 +14,7 @@ from app.bench.serve.rounds import Round
 from app.cli.arguments import InvalidText
 from app.commands.main import main
 from service_tests.app.bench.load.load_results import make_result
+from service_tests.support.html_pages import parse_html
 
 pytestmark = pytest.mark.process
 
@@ -85,6 +86,7 @@ def test_command_runs_and_records_a_small_step(
 ) -> None:
     monkeypatch.setenv("NEXTUP_TORCH_THREADS", "1")
     options = ["--steps", "50@40", "--seconds", "1", "--users", "30", "--sample", "5", "--preset", "sasrec"]
+    options += ["--report", str(tmp_path / "report.html")]
     main(["bench", "scaling", *options, "--out", str(tmp_path / "artifacts"), "--record", str(tmp_path / "record")])
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     (step,) = result["rungs"]
@@ -96,3 +98,9 @@ def test_command_runs_and_records_a_small_step(
     assert stored["result"] == result
     assert stored["machine"]["cores"] >= 1
     assert "items" in (tmp_path / "record" / "scaling.md").read_text()
+    page = parse_html((tmp_path / "report.html").read_text())
+    assert page.tables["Scaling table"][1][0] == "50"
+    assert page.tables["Latency by catalogue size"][1] == [
+        "50 items at 40/s",
+        *(f"{step[f'p{q}_ms']:,.2f}" for q in (50, 90, 99)),
+    ]

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bench.synthetic_users import PREFIX, build_request_bodies, make_user_ids, split_into_rounds
+from app.bench.synthetic_users import build_request_bodies, make_user_ids, split_into_rounds
 from app.commands.main import main
+from app.synthetic_users import TRAFFIC_PREFIX
 from service_tests.support.nextup_process import COMMAND, RunningService, find_free_port, make_environment, run_service
 from service_tests.support.waiting import wait_until
 
@@ -26,7 +27,7 @@ def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def count_recommendations(service: RunningService) -> float:
-    lines = httpx.get(f"{service.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{service.url}/metrics", timeout=60).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("nextup_recommendations_total"))
 
 
@@ -41,8 +42,8 @@ def test_synthetic_users_have_histories_and_send_requests_and_events(
     assert 50 < result["answered"] < 160, "the rate, not the capacity of the service"
     assert 5 < result["events"] < 60
     for user in make_user_ids(7):
-        assert len(httpx.get(f"{service.url}/users/{user}/history").json()["events"]) >= 2
-    response = httpx.post(f"{service.url}/recommend", json={"user_id": f"{PREFIX}0"}).json()
+        assert len(httpx.get(f"{service.url}/users/{user}/history", timeout=60).json()["events"]) >= 2
+    response = httpx.post(f"{service.url}/recommend", json={"user_id": f"{TRAFFIC_PREFIX}0"}, timeout=60).json()
     assert response["served_by"] == "model"
 
 
@@ -59,7 +60,7 @@ def test_sigterm_ends_the_command_with_its_final_line(service: RunningService, t
     wait_until(lambda: count_recommendations(service) > initial_count, 60, lambda: "no requests arrived")
     assert process.poll() is None, "it runs until interrupted"
     process.send_signal(signal.SIGTERM)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert json.loads(out.splitlines()[-1]).keys() == {"answered", "events", "errors"}
     assert "Traceback" not in errors
@@ -87,7 +88,7 @@ def test_missing_service_is_a_one_line_error(capsys: pytest.CaptureFixture[str])
 def test_few_users_send_most_requests() -> None:
     reads, writes = build_request_bodies(make_user_ids(100), ["a", "b"], 5, random.Random(0))
     users = [json.loads(body)["user_id"] for body in reads]
-    assert users.count(f"{PREFIX}0") > 5 * users.count(f"{PREFIX}50") > 0
+    assert users.count(f"{TRAFFIC_PREFIX}0") > 5 * users.count(f"{TRAFFIC_PREFIX}50") > 0
     assert [json.loads(body)["events"][0]["user_id"] for body in writes] == users
 
 

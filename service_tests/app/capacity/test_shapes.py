@@ -7,10 +7,11 @@ import pytest
 
 from app.capacity.artifact_files import ItemText, estimate_artifact_files
 from app.capacity.shapes import compute_shape
-from models.artifact import CONFIG, GOLDEN, MANIFEST
+from models.artifact import CONFIG, GOLDEN
 from models.benchmarks.synthetic_artifact import make_synthetic_artifact
 from models.build import build_model
 from models.config import Part
+from models.manifest import MANIFEST
 from models.native.library import load_library
 from models.presets import PRESETS, preset
 

@@ -50,7 +50,7 @@ def create_naive() -> FastAPI:
             served_by=top.source,
             reason=None,
             model_version=http.app.state.servable.version,
-            history_length=len(history.entries),
+            history_length=len(history),
             history_version=history.version,
             unknown_items=[],
         )

@@ -28,8 +28,11 @@ def test_result_round_trips(latencies: list[float], statuses: dict[int, int], se
     result = replace(
         make_result(3, latencies_s=np.array(latencies), statuses=statuses, served_by=served_by),
         write_latencies_s=np.array(latencies[:2]),
+        refusal_latencies_s=np.array(latencies[2:]),
     )
     parsed = LoadResult.from_bytes(result.to_bytes())
     assert parsed.latencies_s.tolist() == latencies
     assert parsed.write_latencies_s.tolist() == latencies[:2]
-    assert replace(parsed, latencies_s=result.latencies_s, write_latencies_s=result.write_latencies_s) == result
+    assert parsed.refusal_latencies_s.tolist() == latencies[2:]
+    arrays = {name: getattr(result, name) for name in result.__slots__ if name.endswith("latencies_s")}
+    assert replace(parsed, **arrays) == result

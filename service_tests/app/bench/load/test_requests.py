@@ -29,5 +29,9 @@ def test_sampling_is_weighted_and_deterministic() -> None:
 
 def test_bodies_contain_user_item_and_k() -> None:
     assert [json.loads(body) for body in build_read_bodies(["u"], 5)] == [{"user_id": "u", "k": 5}]
+    cheap = {"attribute": "price", "lt": 5}
+    assert [json.loads(body)["filter"] for body in build_read_bodies(["u", "v"], 5, cheap)] == [cheap, cheap]
+    bodies = build_read_bodies(["u"], 5, cheap, {"limit_per": {"brand": 2}})
+    assert json.loads(bodies[0]) == {"user_id": "u", "k": 5, "filter": cheap, "limit_per": {"brand": 2}}
     [write] = build_write_bodies(["u"], ["i"])
     assert json.loads(write) == {"events": [{"user_id": "u", "item_id": "i"}]}

@@ -9,6 +9,7 @@ import pytest
 
 from app.commands.main import main
 from service_tests.support.artifacts import write_tiny_artifact
+from service_tests.support.html_pages import parse_html
 
 pytestmark = pytest.mark.process
 
@@ -51,7 +52,7 @@ def test_worker_counts_and_a_peer_are_measured_at_a_rate(
     monkeypatch.setenv("NEXTUP_TORCH_THREADS", "1")
     artifact = write_tiny_artifact(tmp_path / "artifact")
     options = ["--seconds", "1", "--rounds", "1", "--rate", "60", "--writes", "0.3"]
-    options += ["--workers", "2,1", "--peers", "naive"]
+    options += ["--workers", "2,1", "--peers", "naive", "--report", str(tmp_path / "report.html")]
     assert main(["bench", "serve", str(log), "--artifact", str(artifact), *options, "--record", str(tmp_path)]) == 0
     result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     for name in ("recommend", "recommend_2", "naive", "echo"):
@@ -62,6 +63,9 @@ def test_worker_counts_and_a_peer_are_measured_at_a_rate(
     assert result["scaling"] == {"2": result["recommend_2_rps"], "1": result["recommend_rps"]}
     assert result["same_answers"] == {"naive": 1.0}
     assert "naive" in (tmp_path / "serve.md").read_text()
+    page = parse_html((tmp_path / "report.html").read_text())
+    assert [row[0] for row in page.tables["Servers"][1:]] == ["recommend", "recommend_2", "naive", "echo"]
+    assert page.tables["Servers"][1][1] == f"{result['recommend_rps']:,.0f}"
 
 
 def test_empty_store_error_names_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ async def test_naive_service_matches_the_service(
         "naive", "app.bench.serve.peers.naive:create_naive", 1, factory=True, variables=variables
     ) as naive:
         answers = fetch_answers(naive, [user, "unknown user"], 7)
-        async with httpx.AsyncClient(base_url=f"http://{naive.host}:{naive.port}") as http:
+        async with httpx.AsyncClient(base_url=f"http://{naive.host}:{naive.port}", timeout=60) as http:
             response = (await http.post(naive.path, json={"user_id": user, "k": 7})).json()
     assert answers == {user: [item["item_id"] for item in expected["items"]]}, "the model does not serve unknown users"
     assert (response["history_length"], response["model_version"]) == (3, expected["model_version"])
