@@ -4,14 +4,17 @@ A type parses a text. A text that it rejects ends the command with one line that
 value: `--rounds must be between 1 and 1,000 (got 0)`.
 """
 
+import json
 import math
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 Value = TypeVar("Value")
 MAX_ID_CHARS = 128
+DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
 COUNT_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
@@ -62,6 +65,14 @@ positive_float = float_in(0, low_open=True)
 fraction = float_in(0, 1)
 
 
+def parse_page_url(text: str) -> str:
+    """Parse the absolute address of a page, to whose sections links lead."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise InvalidText(f"must be a URL such as https://wiki.example/runbook, without # (got {text!r})")
+    return text
+
+
 def parse_count(text: str) -> int:
     """Parse a count such as `10k`, `2.5m` or `1500`, rounded to a whole number.
 
@@ -92,6 +103,22 @@ def count_in(low: int, high: int | None = None) -> Callable[[str], int]:
 count = count_in(1)
 
 
+def duration_in(low: float, high: float) -> Callable[[str], float]:
+    """Return a type for durations such as `90s`, `10m` or `2h`, in seconds from `low` to `high`, both included."""
+
+    def parse(text: str) -> float:
+        number, unit = text.strip()[:-1], text.strip()[-1:]
+        try:
+            seconds = float(number) * DURATION_UNITS[unit]
+        except (KeyError, ValueError):
+            raise InvalidText(f"must be a duration such as 90s, 10m or 2h (got {text!r})") from None
+        if not low <= seconds <= high:
+            raise InvalidText(f"must be between {_format_number(low)}s and {_format_number(high)}s (got {text})")
+        return seconds
+
+    return parse
+
+
 def csv_of(parse_item: Callable[[str], Value]) -> Callable[[str], list[Value]]:
     """Return a type for values of another type, separated by commas; at least one."""
 
@@ -117,6 +144,17 @@ def name_in(names: Collection[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidText(f"must be a JSON object (got {text[:80]!r})")
+    return value
 
 
 def format_suggestion(word: str, names: Collection[str]) -> str:

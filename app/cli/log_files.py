@@ -8,11 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from app.cli.event_log import is_event_log, read_own_log
 from app.cli.log_options import LogOptions, LogReadingOptions
 from models.data.bad_rows import ReadReport
 from models.data.funnel import Funnel, add_drop, measure_funnel, select_items
 from models.data.interactions import Interactions, ReadOptions, parse_columns, read_interactions
-from models.data.items import match_items, read_items
+from models.data.items import COLUMN_ADVICE, match_items, read_items
+from models.printable import to_printable
 
 UNKNOWN_ITEMS = "items outside the artifact's catalogue"
 MIN_ITEM_EVENTS_OPTION = "lower --min-item-events to keep more of them"
@@ -41,17 +43,19 @@ class Log:
         self.events = selected
 
     def _add_drop(self, selected: pl.DataFrame, rule: str, option: str) -> None:
-        previous = len(self.funnel.drops)
+        previous = len(self.funnel.format_drops())
         self.funnel = add_drop(self.funnel, self.events, selected, rule, option)
         _print_lines(self.funnel.format_drops()[previous:])
 
-    def report_items(self, path: Path | None, items: pl.DataFrame | None) -> None:
-        """State how many items of the log an items file describes, with a warning if there are none."""
-        if path is None or items is None:
+    def report_items(
+        self, source: Path | str | None, items: pl.DataFrame | None, noun: str = "file", advice: str = COLUMN_ADVICE
+    ) -> None:
+        """State how many items of the log a source of items describes, with a warning if there are none."""
+        if source is None or items is None:
             return
-        matches = match_items(path, self.events["item_id"].unique(maintain_order=True).to_list(), items)
-        warning = matches.describe()
-        summary = f"{path} describes {matches.num_matches:,} of {matches.num_items:,} items of the log"
+        matches = match_items(source, self.events["item_id"].unique(maintain_order=True).to_list(), items)
+        warning = matches.describe(noun, advice)
+        summary = f"{source} describes {matches.num_matches:,} of {matches.num_items:,} items of the log"
         _print_lines([summary if warning is None else f"warning: {warning}"])
 
     def to_json(self) -> dict[str, Any]:
@@ -62,11 +66,12 @@ class Log:
 def build_read_options(arguments: LogReadingOptions) -> ReadOptions:
     """Build the options of reading; BadInput names an option with a wrong value."""
     return ReadOptions(
-        columns=parse_columns(arguments.columns) if arguments.columns else None,
+        columns=None if arguments.columns is None else parse_columns(arguments.columns),
         format=arguments.format,
         separator=arguments.separator,
         encoding=arguments.encoding,
         timezone=arguments.timezone,
+        time_format=arguments.time_format,
         file_order=arguments.order == "file",
     )
 
@@ -74,6 +79,8 @@ def build_read_options(arguments: LogReadingOptions) -> ReadOptions:
 def read_log(arguments: LogOptions) -> Log:
     """Read a log and report on standard error how it was read, and its bad rows."""
     options = build_read_options(arguments)
+    if is_event_log(arguments.interactions):
+        return report_log(read_own_log(), options)
     return report_log(read_interactions(arguments.interactions, options=options, strict=arguments.strict), options)
 
 
@@ -91,4 +98,4 @@ def read_item_file(path: Path | None, arguments: LogReadingOptions) -> pl.DataFr
 
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
-        print(line, file=sys.stderr)
+        print(to_printable(line), file=sys.stderr)

@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 from app.cli.options import Argument, CommandOptions, Option
 from models.data.public_formats import FORMATS
 
-LOG_HELP = "log files (CSV, TSV, JSON lines or Parquet, plain or compressed), folders, globs, or - for standard input"
+LOG_HELP = (
+    "log files (CSV, TSV, JSON lines or Parquet, plain or compressed), folders, globs, - for standard input, or "
+    "events:// for the events of the service itself"
+)
 READING = "Reading the log"
 Order = Literal["time", "file"]
 
@@ -40,6 +43,15 @@ class LogReadingOptions(CommandOptions):
     timezone: Annotated[
         str, Option("time zone of dates and times without an offset", metavar="NAME", panel=READING)
     ] = "UTC"
+    time_format: Annotated[
+        str | None,
+        Option(
+            "format of times in other texts than ISO 8601, such as '%d.%m.%Y %H:%M'",
+            metavar="FORMAT",
+            default="a Unix time, or ISO 8601",
+            panel=READING,
+        ),
+    ] = None
     order: Annotated[Order, Option("order of events: by time, or as in the file, without times", panel=READING)] = (
         "time"
     )

@@ -14,7 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 
 from app.cli.arguments import finite_float, integer, parse_path
 
-Place = Literal["input_file", "output_file", "output_folder"]
+Place = Literal["input_file", "item_source", "output_file", "output_folder"]
+LIVE_ITEMS = "live"
+"""The live catalogue in place of a file of items, whose name would state a format."""
 
 
 @dataclass(frozen=True, slots=True)

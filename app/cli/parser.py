@@ -31,7 +31,14 @@ class CommandParser(TyperCommand):
 
 
 class GroupParser(TyperGroup):
-    """A group of commands whose help shows no Python types."""
+    """A group of commands whose help shows no Python types; a command may have a name of two words.
+
+    So `nextup items load` is a command, and `nextup items` stays one with an argument.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name = " ".join(args[:2])
+        return super().resolve_command(ctx, [name, *args[2:]] if name in self.commands else args)
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _hide_types(super().get_params(ctx))

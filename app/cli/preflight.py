@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.cli.failures import describe_reason
-from app.cli.options import CommandOptions, Place, list_parameters
+from app.cli.options import LIVE_ITEMS, CommandOptions, Place, list_parameters
 
 MIN_FREE_BYTES = 50_000_000
 """Room below which no command that writes an artifact or a log begins."""
@@ -59,18 +59,47 @@ def check_input_file(path: Path, option: str) -> None:
         raise ValueError(f"{option} {path} cannot be read: {describe_reason(error)}") from None
 
 
+def check_item_source(path: Path, option: str) -> None:
+    """Check that a file of items can be read; the live catalogue is read by the command itself."""
+    if str(path) != LIVE_ITEMS:
+        check_input_file(path, option)
+
+
 def check_places(options: CommandOptions) -> None:
     """Check the paths of a command's options where it reads or writes; other ranks of a training need no access."""
     if os.environ.get("RANK", "0") != "0":
         return
+    inputs: list[Path] = []
+    outputs: list[tuple[Path, str]] = []
     for parameter in list_parameters(type(options)):
-        path, place = getattr(options, parameter.field_name), parameter.spec.place
-        if path is not None and place is not None:
-            CHECKS[place](path, parameter.label)
+        value, place = getattr(options, parameter.field_name), parameter.spec.place
+        if value is not None and place is not None:
+            CHECKS[place](value, parameter.label)
+        if place == "output_file" and value is not None:
+            outputs.append((value, parameter.label))
+        elif place != "output_folder":
+            inputs += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, Path)]
+    for path, label in outputs:
+        _check_not_an_input(path, label, inputs)
+
+
+PICTURES = frozenset({".png", ".svg"})
+"""Suffixes of outputs that no command reads from a folder."""
+
+
+def _check_not_an_input(path: Path, label: str, inputs: list[Path]) -> None:
+    """Check that a file to be written is not one that the command reads, alone or as part of a folder."""
+    target = path.resolve()
+    may_be_read = target.exists() and target.suffix not in PICTURES
+    for source in inputs:
+        read_path = source.resolve()
+        if target == read_path or (may_be_read and source.is_dir() and target.parent == read_path):
+            raise ValueError(f"{label} {path} would overwrite an input of the command; choose another file")
 
 
 CHECKS: Mapping[Place, Callable[[Path, str], None]] = {
     "input_file": check_input_file,
+    "item_source": check_item_source,
     "output_file": check_output_file,
     "output_folder": check_output_folder,
 }

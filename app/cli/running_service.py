@@ -24,7 +24,7 @@ class ActivationResult(TypedDict):
     """Response of POST /models/{version}/activate; `active` is None if no service is running."""
 
     active: str | None
-    target_version: str
+    target_version: str | None
     previous: str | None
 
 
@@ -43,6 +43,10 @@ class RunningService:
 
         NotRunning if no service answers; ValueError if another program or a key error does.
         """
+        return Path(folder) if (folder := self.read_versions().get("repository")) else None
+
+    def read_versions(self) -> dict[str, Any]:
+        """Ask for the versions of the service; errors as of `read_repository`."""
         with self._connect(CONNECT_TIMEOUT_S) as http:
             try:
                 response = http.get("/models")
@@ -53,7 +57,7 @@ class RunningService:
         if response.status_code in (401, 403):
             raise ValueError(f"{self.name} refused to list its models: {_extract_detail(response)}; pass --key")
         try:
-            content = response.json()
+            content: dict[str, Any] = dict(response.json())
             content["target_version"]
         except (ValueError, KeyError, TypeError):
             detail = "" if response.status_code == 200 else f": {response.status_code} {_extract_detail(response)}"
@@ -62,16 +66,28 @@ class RunningService:
             ) from None
         if "repository" in content and content["repository"] is None:
             raise ValueError(f"{self.name} accepts versions only from keys with the scope admin; pass another --key")
-        return Path(folder) if (folder := content.get("repository")) else None
+        return content
+
+    def list_variant_versions(self) -> set[str]:
+        """List the versions of the experiment that runs; ValueError if the service does not answer."""
+        experiments = self.call("GET", "/experiments")["experiments"]
+        variants = [
+            each for experiment in experiments if experiment["phase"] == "running" for each in experiment["variants"]
+        ]
+        return {variant["version"] for variant in variants if variant["version"] is not None}
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer; ValueError if there is no service or it rejects the request."""
+        return self.call("POST", path, body)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request of any method; errors as of `post`."""
         absent = f"no service answers at {self.name}; start one (`nextup serve`), pass --url, or load an --artifact"
         if self._unix_socket is not None and not self._unix_socket.is_socket():
             raise ValueError(absent)
         with self._connect(ANSWER_TIMEOUT_S) as http:
             try:
-                response = http.post(path, json=body)
+                response = http.request(method, path, json=body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise ValueError(absent) from error
             except httpx.TransportError as error:

@@ -21,7 +21,7 @@ from app.commands.options.bench_memory import BenchMemoryOptions
 from app.environment import load_settings
 from app.runtime.subprocesses import run_module
 from app.settings import Settings
-from app.stores.redis.embedded import find_redis_server
+from app.stores.redis.servers import find_redis_server
 from app.stores.session import open_store, redis_url
 from models.artifact import INDEX
 from models.benchmarks.synthetic_artifact import make_synthetic_artifact
@@ -43,7 +43,11 @@ def run(arguments: BenchMemoryOptions) -> int:
         for name in arguments.presets.split(",")
         for size in arguments.items
     ]
-    histories = [asyncio.run(_measure_histories(length)) for length in arguments.events]
+    histories = [
+        asyncio.run(_measure_histories(length, event_ids=event_ids))
+        for length in arguments.events
+        for event_ids in (False, True)
+    ]
     tables = format_footprints(footprints), format_planned(footprints), format_histories(histories)
     text = "\n\n".join([*tables, LEGEND])
     result: dict[str, Any] = {
@@ -78,40 +82,47 @@ def _measure_footprint(folder: Path, preset: str, items: int) -> Footprint:
     )
 
 
-async def _measure_histories(events: int) -> HistoryFootprint:
-    """Fill a temporary store as `nextup load` does, with the settings of the environment."""
+async def _measure_histories(events: int, *, event_ids: bool) -> HistoryFootprint:
+    """Fill a temporary store as `nextup load` does, without event log, with the settings of the environment."""
     settings = load_settings()
     events = min(events, settings.history_max_events)
     with tempfile.TemporaryDirectory(prefix="nextup-bench-") as folder:
-        temporary = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None})
+        temporary = settings.model_copy(update={"data_dir": Path(folder), "redis_url": None, "event_log": "off"})
         with redis_url(temporary) as url:
             async with open_store(url, temporary) as store:
                 await store.append([])
-                empty_bytes = await store.memory_bytes()
-            await load_events(url, temporary, _make_log(events))
+                empty_bytes = (await store.read_usage()).memory_bytes
+            await load_events(url, temporary, _make_log(events, event_ids=event_ids), stores_names=False)
             async with open_store(url, temporary) as store:
-                filled_bytes = await store.memory_bytes()
-    return HistoryFootprint(HISTORY_USERS, events, filled_bytes - empty_bytes, _estimate_bytes(events, settings))
+                filled_bytes = (await store.read_usage()).memory_bytes
+    return HistoryFootprint(
+        HISTORY_USERS,
+        events,
+        filled_bytes - empty_bytes,
+        _estimate_bytes(events, settings, event_ids=event_ids),
+        event_ids=event_ids,
+    )
 
 
-def _estimate_bytes(events: int, settings: Settings) -> int:
+def _estimate_bytes(events: int, settings: Settings, *, event_ids: bool) -> int:
     """Estimate the Redis bytes of `_make_log`, for the redis-server that this installation uses."""
     estimate = estimate_histories(
         HISTORY_USERS,
         events,
-        id_bytes=len("i1000000"),
         user_bytes=ItemText.from_count(HISTORY_USERS).id_bytes,
         max_events=settings.history_max_events,
+        event_ids=event_ids,
         allocator=detect_allocator(find_redis_server()),
         spread=False,
     )
     return round(estimate.users * estimate.loaded) + estimate.tables + estimate.running
 
 
-def _make_log(events: int) -> pl.DataFrame:
+def _make_log(events: int, *, event_ids: bool) -> pl.DataFrame:
     """Make a log of HISTORY_USERS users with `events` events each, with ids as long as in a large catalogue."""
     rng = np.random.default_rng(0)
     items = pl.Series(rng.integers(1_000_000, 10_000_000, HISTORY_USERS * events)).cast(pl.String)
     users = pl.Series(np.repeat(np.arange(HISTORY_USERS), events)).cast(pl.String)
     times = START_MS + np.tile(np.arange(events), HISTORY_USERS) * MINUTE_MS
-    return pl.DataFrame({"user_id": "u" + users, "item_id": "i" + items, "timestamp": times})
+    log = pl.DataFrame({"user_id": "u" + users, "item_id": "i" + items, "timestamp": times})
+    return log.with_row_index("event_id").cast({"event_id": pl.String}) if event_ids else log

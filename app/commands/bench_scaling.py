@@ -4,12 +4,14 @@ import json
 import sys
 from typing import Any
 
-from app.bench.record import collect_machine_facts, write_record
+from app.bench.record import collect_machine_facts, format_provenance, write_record
 from app.bench.scaling import ScaleOptions, ScaleResult, format_scaling_table, run_step
+from app.bench.scaling_page import build_scaling_page
 from app.commands.options.bench_scaling import DEFAULT_STEPS, BenchScalingOptions, parse_steps
 from app.environment import load_settings
 from app.model_server.placement import resolve_placement
 from app.runtime.subprocesses import ChildFailed
+from models.reports.page import write_page
 
 
 def run(arguments: BenchScalingOptions) -> int:
@@ -46,5 +48,7 @@ def run(arguments: BenchScalingOptions) -> int:
     print(text)
     if arguments.record:
         write_record(arguments.record, "scaling", text, result, facts)
+    if arguments.report:
+        write_page(arguments.report, build_scaling_page(results, result, format_provenance(facts)))
     print(json.dumps(result))
     return 0 if not reasons else 1

@@ -26,10 +26,16 @@ def run(arguments: BenchScoreOptions) -> int:
                     arguments.dim,
                     approximate=arguments.approximate,
                     transitions=arguments.transitions,
+                    mask_share=arguments.mask,
                 )
                 bar.advance(note=f"{form} {items:,}")
     text = format_scoring_table(timings)
-    result = {"dim": arguments.dim, "threads": arguments.threads, "rows": [asdict(timing) for timing in timings]}
+    result = {
+        "dim": arguments.dim,
+        "threads": arguments.threads,
+        "mask": arguments.mask,
+        "rows": [asdict(timing) for timing in timings],
+    }
     print(text)
     if arguments.record:
         write_record(arguments.record, "score", text, result, facts)

@@ -7,6 +7,7 @@ from app.inference.query import Query, SimilarQuery, TopItems
 from app.inference.servable import Servable
 from app.model_repository.repository import ModelRepository
 from app.recommend.fast_responses import build_items
+from app.recommend.schemas import RecommendRequest
 from models.artifact import load_artifact
 
 
@@ -16,4 +17,4 @@ def answer_directly(folder: Path, query: Query | SimilarQuery) -> tuple[TopItems
     (answer,) = servable.run_batch([query])
     if isinstance(answer, Exception):
         raise answer
-    return answer, build_items(answer, explain=True)
+    return answer, build_items(answer, RecommendRequest(history=[], include=["title", "categories"]), {})

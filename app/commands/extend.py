@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from app.cli.event_types import apply_recorded_types
 from app.cli.log_files import read_item_file, read_log
 from app.commands.options.extend import ExtendOptions
-from models.artifact import MANIFEST, load_artifact, save_artifact
-from models.batch import History
-from models.catalogue.catalogue import Catalogue
+from app.history_types import MANIFEST_ENTRY
+from models.artifact import load_artifact, save_artifact
 from models.cold_start import (
     NewItem,
     extend_catalogue,
@@ -22,6 +22,11 @@ from models.cold_start import (
     with_recounted_transitions,
 )
 from models.data.dataset import encode
+from models.data.splits import list_known_histories, select_known_weights
+from models.manifest import MANIFEST
+
+KEPT_ENTRIES = ("verdict", "split", MANIFEST_ENTRY)
+"""Entries of the manifest that the extended artifact keeps."""
 
 
 def run(arguments: ExtendOptions) -> int:
@@ -32,7 +37,11 @@ def run(arguments: ExtendOptions) -> int:
     items = read_item_file(arguments.items, arguments)
     artifact = load_artifact(arguments.artifact, device="cpu")
     model, catalogue = artifact.predictor.model, artifact.catalogue
+    is_recounted = arguments.recount and model.transitions is not None
+    if arguments.recount and not is_recounted:
+        print(f"warning: {arguments.artifact} has no transition memory; --recount counts nothing", file=sys.stderr)
     log = read_log(arguments)
+    apply_recorded_types(log, artifact.manifest)
     log.report_items(arguments.items, items)
     new_items = list_new_items(catalogue, log.events, items)
     if arguments.no_new_items:
@@ -44,7 +53,7 @@ def run(arguments: ExtendOptions) -> int:
         )
     placed: list[NewItem] = []
     if not new_items.is_empty():
-        histories = _list_histories(log.events, extend_catalogue(catalogue, new_items))
+        histories = list_known_histories(encode(log.events, extend_catalogue(catalogue, new_items)))
         new_ids, categories = new_items["item_id"].to_list(), new_items["categories"].to_list()
         placed = find_neighbours(histories, catalogue, new_ids, categories)
     if not placed and not arguments.recount:
@@ -53,36 +62,34 @@ def run(arguments: ExtendOptions) -> int:
             "add events or categories (--items)"
         )
     extended = extend_catalogue(catalogue, new_items.filter(pl.col("item_id").is_in([item.item_id for item in placed])))
-    histories = _list_histories(log.events, extended)
+    dataset = encode(log.events, extended)
+    histories = list_known_histories(dataset)
     if placed:
         model = with_new_items(model, [item.neighbours for item in placed])
-    if arguments.recount:
-        model = with_recounted_transitions(model, histories)
+    if is_recounted:
+        model = with_recounted_transitions(model, histories, select_known_weights(dataset))
     version = save_artifact(
         arguments.out,
         model,
         extended,
         golden_histories=select_golden_histories(histories, catalogue.num_items),
         metrics=artifact.manifest["figures"],
-        details={name: artifact.manifest[name] for name in ("verdict", "split") if name in artifact.manifest},
+        details={name: artifact.manifest[name] for name in KEPT_ENTRIES if name in artifact.manifest},
     )
-    result = _report(placed, len(new_items), version, arguments)
+    result = _report(placed, len(new_items), version, arguments, is_recounted=is_recounted)
     print(json.dumps(result | log.to_json()))
     return 0
 
 
-def _list_histories(events: pl.DataFrame, catalogue: Catalogue) -> list[History]:
-    dataset = encode(events, catalogue)
-    return [dataset.known_history(user) for user in range(dataset.num_users)]
-
-
-def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions) -> dict[str, Any]:
+def _report(
+    placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions, *, is_recounted: bool
+) -> dict[str, Any]:
     by_events = sum(item.source == "events" for item in placed)
     by_categories, left_out = len(placed) - by_events, num_new - len(placed)
     print(f"{by_events:,} items placed by their events, {by_categories:,} by their categories, {left_out:,} left out")
     if left_out:
         print("left out: items without known items near their events or in their categories", file=sys.stderr)
-    if arguments.recount:
+    if is_recounted:
         print("transition memory counted again")
     print(f"artifact {version} in {arguments.out}")
     result = {
@@ -91,4 +98,4 @@ def _report(placed: Sequence[NewItem], num_new: int, version: str, arguments: Ex
         "by_events": by_events,
         "by_categories": by_categories,
     }
-    return result | {"left_out": left_out, "recounted": arguments.recount}
+    return result | {"left_out": left_out, "recounted": is_recounted}

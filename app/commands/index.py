@@ -5,6 +5,7 @@ import json
 import numpy as np
 import torch
 
+from app.cli.event_types import apply_recorded_types
 from app.cli.log_files import UNKNOWN_ITEMS, read_log
 from app.commands.options.index import IndexOptions
 from models.artifact import load_artifact
@@ -25,12 +26,16 @@ def run(arguments: IndexOptions) -> int:
             "smaller catalogues are scanned exactly within milliseconds, or lower --min-items"
         )
     log = read_log(arguments)
+    apply_recorded_types(log, artifact.manifest)
     log.report_dropped_items(artifact.catalogue.item_ids, UNKNOWN_ITEMS)
     dataset = encode(log.events, artifact.catalogue)
     users = np.linspace(0, dataset.num_users - 1, min(arguments.queries, dataset.num_users)).astype(int)
     index = add_index(artifact, [dataset.known_history(user) for user in users])
     if index is None:
-        print("no index built: scores are not inner products, or sufficient recall costs as much as an exact scan")
+        print(
+            "no index built: there are fewer than 16 items, scores are not inner products, or sufficient recall costs "
+            "as much as an exact scan; the artifact is unchanged"
+        )
     else:
         print(f"index built: nprobe {index['probes']} of {index['lists']} lists, recall@10 {index['recall@10']:.4f}")
     print(json.dumps({"version": artifact.version, "index": index, "passed": index is not None, **log.to_json()}))

@@ -8,7 +8,7 @@ from app.cli.load_histories import load_events
 from app.cli.log_files import read_log
 from app.commands.options.load import LoadOptions
 from app.environment import STORE_SETTINGS, load_settings
-from app.events.history_types import HistoryTypes
+from app.history_types import HistoryTypes
 from app.stores.session import check_store, redis_url
 
 TYPES_RULE = "NEXTUP_HISTORY_TYPES"

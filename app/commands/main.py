@@ -19,9 +19,12 @@ from app.cli.options import CommandOptions
 from app.cli.output import is_output_closed, redirect_output
 from app.cli.parser import CommandParser, GroupParser, InvalidValue, build_callback, describe_mistake, format_examples
 from app.cli.wait_policy import set_wait_policy
-from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, Command, format_description
+from app.commands.registry import BENCH_SUMMARY, BENCHMARKS, COMMANDS, SUBCOMMANDS, Command, format_description
 from app.redaction import redact_text
+from models.printable import to_printable
 
+MAX_LENGTH = 1_200
+"""Characters of an error, which may quote a long value."""
 COMPLETION_VARIABLE = "_NEXTUP_COMPLETE"
 """Set by a shell that asks for completions; they need the options of all commands."""
 TRACEBACK_VARIABLE = "NEXTUP_TRACEBACK"
@@ -98,6 +101,8 @@ def build_app(words: list[str]) -> typer.Typer:
     app.callback()(_accept_global_options)
     for name, command in COMMANDS.items():
         _add_command(app, name, command, with_options=is_completing or name in words)
+    for name, command in SUBCOMMANDS.items():
+        _add_command(app, name, command, with_options=is_completing or words[:2] == name.split(), is_hidden=True)
     bench = typer.Typer(
         cls=GroupParser,
         help=format_description(BENCH_SUMMARY),
@@ -124,7 +129,7 @@ def _accept_global_options(
     """Accept options in front of the command."""
 
 
-def _add_command(app: typer.Typer, name: str, command: Command, *, with_options: bool) -> None:
+def _add_command(app: typer.Typer, name: str, command: Command, *, with_options: bool, is_hidden: bool = False) -> None:
     options = command.load_options() if with_options else CommandOptions
     app.command(
         name,
@@ -133,6 +138,7 @@ def _add_command(app: typer.Typer, name: str, command: Command, *, with_options:
         short_help=command.summary,
         epilog=format_examples(options.EXAMPLES),
         rich_help_panel=command.group,
+        hidden=is_hidden,
     )(build_callback(options, partial(Invocation, command)))
 
 
@@ -158,7 +164,8 @@ def _prepare(invocation: Invocation) -> None:
 
 def _fail(message: str, status: int) -> int:
     if message:
-        print(f"nextup: error: {redact_text(message)}", file=sys.stderr)
+        text = to_printable(redact_text(message))
+        print(f"nextup: error: {text if len(text) <= MAX_LENGTH else f'{text[:MAX_LENGTH]}…'}", file=sys.stderr)
     return status
 
 

@@ -43,10 +43,9 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
     histories = estimate_histories(
         arguments.users,
         arguments.length,
-        id_bytes=text.id_bytes,
         user_bytes=user_bytes,
         max_events=load_settings({"history_max_events"}).history_max_events,
-        extra_bytes=arguments.event_bytes,
+        event_ids=arguments.event_ids,
         allocator=arguments.redis,
     )
     files = estimate_artifact_files(shape, text, index=arguments.index)
@@ -59,6 +58,7 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
             "index": arguments.index,
             "redis": arguments.redis,
             "id_bytes": round(text.id_bytes, 2),
+            "event_ids": arguments.event_ids,
             "user_id_bytes": round(user_bytes, 2),
         },
         files=files,

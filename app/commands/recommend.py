@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from app.cli.answers import format_items
+from app.cli.answers import check_source, format_items
 from app.cli.running_service import ADDRESS_SETTINGS, find_service
 from app.commands.direct_answers import answer_directly
 from app.commands.options.recommend import RecommendOptions
@@ -31,6 +31,7 @@ NOTES = {
 def run(arguments: RecommendOptions) -> int:
     if arguments.user is None and arguments.history is None:
         raise ValueError("USER or --history is required; name a user with a stored history, or list items")
+    check_source(arguments.artifact, arguments.url, arguments.key)
     answer = _ask_service(arguments) if arguments.artifact is None else _ask_artifact(arguments)
     print(_describe(arguments, answer))
     if answer["items"]:
@@ -48,7 +49,12 @@ def _describe(arguments: RecommendOptions, answer: dict[str, Any]) -> str:
 
 def _ask_service(arguments: RecommendOptions) -> dict[str, Any]:
     service = find_service(load_settings(ADDRESS_SETTINGS), url=arguments.url, key=arguments.key)
-    body: dict[str, Any] = {"k": arguments.k, "exclude_seen": not arguments.include_seen, "explain": True}
+    body: dict[str, Any] = {
+        "k": arguments.k,
+        "exclude_seen": not arguments.include_seen,
+        "explain": arguments.explain,
+        "include": ["title", "categories"],
+    }
     # A history is sent alone, so that a user does not need to exist.
     source = {"user_id": arguments.user} if arguments.history is None else {"history": arguments.history}
     filters = {"categories": arguments.categories or [], "exclude": arguments.exclude or []}
@@ -71,6 +77,7 @@ def _ask_artifact(arguments: RecommendOptions) -> dict[str, Any]:
         categories=tuple(arguments.categories or ()),
         times=stored.times if arguments.history is None else None,
         request_time=int(time.time()),
+        explain=arguments.explain,
     )
     top, items = answer_directly(arguments.artifact, query)
     reason = None

@@ -48,9 +48,11 @@ COMMANDS = {
     for name, group, summary in (
         ("inspect", DATA, "show how a log would be read, its funnel and a sample, without training"),
         ("load", DATA, "bulk-load an interaction log into the history store"),
-        ("dump", DATA, "export stored events as Parquet, to train on"),
+        ("consume", DATA, "store the events of a Redis Stream or a Kafka topic until stopped"),
+        ("dump", DATA, "export all events as Parquet, to train on"),
+        ("archive", DATA, "move the event log from Redis to Parquet files, and compact them"),
         ("erase", DATA, "delete all data of a user and print a receipt"),
-        ("items", DATA, "list or search the items of an artifact"),
+        ("items", DATA, "list or search the items of an artifact; `nextup items load` fills the live catalogue"),
         ("demo", DATA, "write a synthetic log with items, to try other commands on"),
         ("train", MODEL, "train and evaluate a model on an interaction log and write an artifact"),
         ("evaluate", MODEL, "evaluate an artifact with leave-one-out (HR, NDCG, MRR, coverage)"),
@@ -62,11 +64,19 @@ COMMANDS = {
         ("plan", MODEL, "estimate disk, memory, Redis size and workers for a service of a given size"),
         ("serve", SERVICE, "serve recommendations over HTTP"),
         ("publish", SERVICE, "publish a model version to a running service with zero downtime"),
+        ("rollback", SERVICE, "serve the previous model version again, from memory where it is still there"),
         ("key", SERVICE, "create an API key and its NEXTUP_API_KEYS entry"),
         ("doctor", SERVICE, "check machine, installation, settings, Redis, port and artifact; state how to mend them"),
         ("monitoring", SERVICE, "write Grafana dashboards and Prometheus rules"),
     )
 }
+
+SUBCOMMANDS = {
+    "items load": Command(
+        "items_load", DATA, "bulk-load a file of items into the live catalogue that a service follows"
+    ),
+}
+"""Commands whose names have two words, the first of which is a command itself."""
 
 BENCH_SUMMARY = "run a benchmark"
 BENCHMARKS = {
@@ -79,6 +89,8 @@ BENCHMARKS = {
         ("accuracy", "presets × data sets × seeds, trained and evaluated, in one table"),
         ("baselines", "popular, Markov, co-occurrence and V-SKNN × data sets, without training a model"),
         ("traffic", "synthetic users of a running service, at a rate, until interrupted"),
+        ("overload", "goodput and refusals of a running service at several times its capacity"),
+        ("soak", "memory, handles, Redis and latency under mixed traffic, reloads, killed workers and bad clients"),
         ("score", "all scorers by catalogue size and batch size"),
         ("chart", "records of serve and scaling as a chart"),
         ("gpu", "encoding and scoring on a GPU, compared with its memory and arithmetic ceilings"),

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from app.cli.answers import format_items
+from app.cli.answers import check_source, format_items
 from app.cli.running_service import ADDRESS_SETTINGS, find_service
 from app.commands.direct_answers import answer_directly
 from app.commands.options.similar import SimilarOptions
@@ -15,6 +15,7 @@ from models.catalogue.item_key import item_keys
 
 
 def run(arguments: SimilarOptions) -> int:
+    check_source(arguments.artifact, arguments.url, arguments.key)
     answer = _ask_service(arguments) if arguments.artifact is None else _ask_artifact(arguments)
     print(f"similar to {arguments.item} by cosine, version {answer['model_version']}:")
     if answer["items"]:
@@ -27,7 +28,7 @@ def run(arguments: SimilarOptions) -> int:
 
 def _ask_service(arguments: SimilarOptions) -> dict[str, Any]:
     service = find_service(load_settings(ADDRESS_SETTINGS), url=arguments.url, key=arguments.key)
-    body: dict[str, Any] = {"item_id": arguments.item, "k": arguments.k, "explain": True}
+    body: dict[str, Any] = {"item_id": arguments.item, "k": arguments.k, "include": ["title", "categories"]}
     filters = {"categories": arguments.categories or [], "exclude": arguments.exclude or []}
     return service.post("/similar", body | filters)
 

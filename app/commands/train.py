@@ -6,20 +6,25 @@ Started by torchrun, it is one of several ranks (docs/training/distributed.md).
 import json
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from app.cli.log_files import MIN_ITEM_EVENTS_OPTION, read_item_file, read_log
+from app.cli.event_types import TypeRules, apply_type_options
+from app.cli.live_source import read_item_source
+from app.cli.log_files import MIN_ITEM_EVENTS_OPTION, Log, read_log
 from app.cli.split_arguments import choose_moment, describe_split
 from app.commands.model_arguments import build_model_config
 from app.commands.options.train import TrainOptions
-from models.artifact import MANIFEST
-from models.data.dataset import choose_min_item_events, prepare_dataset
-from models.data.splits import has_training_pairs
+from app.history_types import MANIFEST_ENTRY
+from models.config import ModelConfig
+from models.data.dataset import Dataset, choose_min_item_events, prepare_dataset
+from models.data.splits import count_training_targets
 from models.device import choose_device
 from models.evaluation.metrics import drop_nan
 from models.evaluation.report import format_metrics_table
+from models.manifest import MANIFEST
 from models.presets import preset
 from models.ranks import Ranks
 from models.training.advice import advise
@@ -32,9 +37,13 @@ from models.training.run_record import find_other_option, write_run_record
 NO_PAIRS = (
     "{} learns from the order of events, and no user has two events in the training part; training popular instead"
 )
+FALLBACK_PRESET = "popular"
 RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
-RECORDED_ARGUMENTS = ("preset", "embedding", "encoder", "head", "option", "dim", "intervals", "seed", "loss", "split")
+RECORDED_ARGUMENTS = (
+    *("preset", "embedding", "encoder", "head", "option", "dim", "intervals", "seed", "loss", "split"),
+    *("event_types", "history_types", "target_type"),
+)
 """Arguments that a resumed run must repeat and that do not depend on the log."""
 
 
@@ -55,23 +64,8 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
     shared = sorted((name, value) for name, value in vars(arguments).items() if name not in RANK_LOCAL_ARGUMENTS)
     ranks.assert_equal_across_ranks("options", str(shared))
     _check_folder(arguments, ranks)
-    items = read_item_file(arguments.items, arguments)
-    log = read_log(arguments)
-    log.report_items(arguments.items, items)
-    moment_ms = choose_moment(arguments, log.events)
-    least = arguments.min_item_events
-    least = choose_min_item_events(log.events.height) if least is None else least
-    dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
-    log.report_dropped_items(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
-    sizes = {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
-    print(", ".join(f"{count:,} {name}" for name, count in sizes.items()), file=sys.stderr)
-    if preset(arguments.preset).encoder.name != "none" and not has_training_pairs(dataset):
-        print(f"warning: {NO_PAIRS.format(arguments.preset)}", file=sys.stderr)
-        arguments.preset = "popular"
-    advice = advise(dataset, options, preset(arguments.preset).max_len)
-    config = build_model_config(arguments, advice.apply_to(preset(arguments.preset)))
-    if config.encoder.name != "none":
-        print("\n".join(advice.reasons), file=sys.stderr)
+    log, dataset, types = _read_dataset(arguments, ranks)
+    config = _choose_config(arguments, dataset, options)
     context = RunContext(
         device,
         arguments.out,
@@ -81,34 +75,83 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
         started_at=started_at,
         planned=_list_planned_options(arguments),
     )
-    trained = train_artifact(dataset, config, options, context, overwrite=arguments.overwrite)
-    print(f"{_describe_test(trained)}:\n{format_metrics_table(trained.test.values)}")
+    record = {MANIFEST_ENTRY: types.to_json()}
+    trained = train_artifact(
+        dataset, config, options, context, overwrite=arguments.overwrite, details=record, funnel=log.funnel
+    )
+    _print_result(trained, arguments.out, types.events.target)
+    result = {
+        "artifact": str(arguments.out),
+        "preset": config.preset,
+        "seconds": round(context.clock() - context.started_at, 1),
+        "clock": arguments.clock,
+        **_list_figures(trained),
+        **log.to_json(),
+        **_count_sizes(dataset),
+        **describe_split(dataset),
+        **record,
+        **trained.assessment.to_json(),
+    }
+    print(json.dumps(result))
+    return 0
+
+
+def _read_dataset(arguments: TrainOptions, ranks: Ranks) -> tuple[Log, Dataset, TypeRules]:
+    source = read_item_source(arguments.items, arguments, ranks)
+    items = None if source is None else source.items
+    log = read_log(arguments)
+    if source is not None:
+        log.report_items(source.name, source.items, source.noun, source.advice)
+    types = apply_type_options(log, arguments)
+    moment_ms = choose_moment(arguments, log.events)
+    least = arguments.min_item_events
+    least = choose_min_item_events(log.events.height) if least is None else least
+    dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
+    log.report_dropped_items(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
+    print(", ".join(f"{count:,} {name}" for name, count in _count_sizes(dataset).items()), file=sys.stderr)
+    return log, dataset, types
+
+
+def _count_sizes(dataset: Dataset) -> dict[str, int]:
+    return {"events": len(dataset.items), "users": dataset.num_users, "items": dataset.catalogue.num_items}
+
+
+def _choose_config(arguments: TrainOptions, dataset: Dataset, options: TrainingOptions) -> ModelConfig:
+    """The model that the arguments select, with sizes that suit the log; popularity for a log without an order."""
+    base = preset(arguments.preset)
+    advice = advise(dataset, options, base.max_len)
+    config = build_model_config(arguments, advice.apply_to(base))
+    if config.encoder.name != "none" and not count_training_targets(dataset):
+        print(f"warning: {NO_PAIRS.format(config.preset)}", file=sys.stderr)
+        return preset(FALLBACK_PRESET)
+    if config.encoder.name != "none":
+        print("\n".join(advice.list_reasons(config)), file=sys.stderr)
+    return config
+
+
+def _print_result(trained: TrainingResult, out: Path, target_type: str | None) -> None:
+    target = "" if target_type is None else f", last event of the type {target_type!r}"
+    print(f"{_describe_test(trained)}{target}:\n{format_metrics_table(trained.test.values)}")
     assessment = trained.assessment
     if assessment.comparison is not None:
         print(f"against baselines, {assessment.comparison.format_table()}")
     for warning in assessment.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"artifact {trained.version} in {arguments.out}")
-    result = {
-        "artifact": str(arguments.out),
+    print(f"artifact {trained.version} in {out}")
+
+
+def _list_figures(trained: TrainingResult) -> dict[str, Any]:
+    """Entries of the JSON result that describe the training and its test."""
+    return {
         "version": trained.version,
-        "preset": config.preset,
         **drop_nan(trained.test.values),
         "valid_ndcg@10": None if trained.best is None or math.isnan(trained.best.ndcg) else trained.best.ndcg,
         "test_users": trained.test.num_cases,
         "test_is_sample": trained.test.num_cases < trained.num_test_users,
         "epochs": trained.curve[-1].epoch if trained.curve else 0,
-        "seconds": round(context.clock() - context.started_at, 1),
-        "clock": arguments.clock,
         "plan": trained.plan.to_json(),
         "bytes": trained.bytes_by_part,
-        **log.to_json(),
-        **sizes,
-        **describe_split(dataset),
-        **assessment.to_json(),
     }
-    print(json.dumps(result))
-    return 0
 
 
 def _check_folder(arguments: TrainOptions, ranks: Ranks) -> None:
@@ -131,7 +174,7 @@ def _find_problem(arguments: TrainOptions) -> str | None:
 
 
 def _build_options(arguments: TrainOptions) -> TrainingOptions:
-    names = ["max_minutes", "patience", "seed", "loss", "calibration", "keep_seen"]
+    names = ["max_minutes", "patience", "seed", "loss", "calibration", "keep_seen", "category_vectors"]
     values = {name: getattr(arguments, name) for name in names}
     values |= {name: value for name, value in _get_plannable(arguments).items() if value is not None}
     return TrainingOptions(**values)

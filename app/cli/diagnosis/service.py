@@ -1,7 +1,6 @@
 """Checks of what a service would use: settings, folders, Redis, the port and the artifact."""
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -9,12 +8,14 @@ from app.cli.diagnosis.check import Check
 from app.cli.listening import Address, bind_listener, bind_unix_listener, format_url, identify_server
 from app.cli.preflight import check_output_folder
 from app.environment import find_unknown_variables
+from app.history_types import describe_difference
 from app.model_repository.repository import ModelRepository
 from app.settings import Settings
-from app.stores.redis.embedded import EmbeddedRedis, find_redis_server
+from app.stores.redis.data_folder import choose_server
+from app.stores.redis.embedded import EmbeddedRedis
+from app.stores.redis.servers import list_servers
 from app.stores.session import open_store
 
-VERSION_TIMEOUT_S = 10.0
 BY_ANOTHER_NEXTUP = " by another nextup"
 
 
@@ -51,12 +52,8 @@ def check_redis(settings: Settings) -> Check:
         return _check_server(settings.redis_url.get_secret_value(), settings, "NEXTUP_REDIS_URL")
     if (url := EmbeddedRedis.find_running_url(settings.data_dir)) is not None:
         return _check_server(url, settings, "embedded Redis of a running service")
-    server = find_redis_server()
-    output = subprocess.run(  # noqa: S603 - the server that the service would start
-        [server, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=True
-    ).stdout
-    version = next((word.removeprefix("v=") for word in output.split() if word.startswith("v=")), "?")
-    return Check("redis", "ok", f"NEXTUP_REDIS_URL is unset; a service starts {server}, version {version}")
+    server = choose_server(settings.data_dir.resolve() / "redis", list_servers())
+    return Check("redis", "ok", f"NEXTUP_REDIS_URL is unset; a service starts {server}")
 
 
 def _check_server(url: str, settings: Settings, name: str) -> Check:
@@ -102,4 +99,7 @@ def check_artifact(settings: Settings) -> Check:
     artifact = load_artifact(repository.find_target_folder(), device="cpu")
     size = sum(file["bytes"] for file in artifact.manifest["files"].values())
     finding = f"{artifact.preset} {artifact.version}, {artifact.catalogue.num_items:,} items, {size / 1e6:,.1f} MB"
+    if (difference := describe_difference(settings.history_types, artifact.manifest)) is not None:
+        problem, _, action = difference.partition("; ")
+        return Check("artifact", "warning", f"{finding}, golden outputs match, but {problem}", action)
     return Check("artifact", "ok", f"{finding}, golden outputs match")

@@ -40,3 +40,7 @@ class BenchScalingOptions(CommandOptions):
     record: Annotated[
         Path | None, Option("write scaling.md and scaling.json to this folder", metavar="DIR", place="output_folder")
     ] = None
+    report: Annotated[
+        Path | None,
+        Option("also write an HTML report", metavar="FILE.html", place="output_file"),
+    ] = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from app.cli.arguments import csv_ints, csv_of, int_in, name_in, positive_int
+from app.cli.arguments import csv_ints, csv_of, float_in, int_in, name_in, positive_int
 from app.cli.options import CommandOptions, Option
 from models.config import MAX_TRANSITIONS
 
@@ -41,6 +41,14 @@ class BenchScoreOptions(CommandOptions):
             metavar="N",
         ),
     ] = 0
+    mask: Annotated[
+        float | None,
+        Option(
+            "share of the items that a mask of every history allows, as a filter does",
+            float_in(0, 1, low_open=True),
+            metavar="SHARE",
+        ),
+    ] = None
     record: Annotated[
         Path | None, Option("write score.md and score.json to this folder", metavar="DIR", place="output_folder")
     ] = None

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from app.cli.arguments import csv_ints, csv_of, float_in, int_in, name_in, positive_float, seed_int
+from app.cli.arguments import csv_ints, csv_of, float_in, int_in, json_object, name_in, positive_float, seed_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Argument, Option
 
@@ -50,6 +50,10 @@ class BenchServeOptions(LogOptions):
         Option("offered load in requests per second (open loop)", float_in(0, 1_000_000, low_open=True), metavar="R"),
     ] = None
     writes: Annotated[float, Option("share of writes", float_in(0, 1, high_open=True), metavar="SHARE")] = 0.0
+    filter: Annotated[Any, Option("filter of every request", json_object, metavar="JSON")] = None
+    rules: Annotated[
+        Any, Option("boost, promote, limit_per and diversity of every request", json_object, metavar="JSON")
+    ] = None
     peers: Annotated[
         list[str],
         Option(
@@ -72,4 +76,8 @@ class BenchServeOptions(LogOptions):
     max_p99_ms: Annotated[float | None, Option("target: maximum 99th percentile", metavar="MS", panel=TARGETS)] = None
     record: Annotated[
         Path | None, Option("write serve.md and serve.json to this folder", metavar="DIR", place="output_folder")
+    ] = None
+    report: Annotated[
+        Path | None,
+        Option("also write an HTML report", metavar="FILE.html", place="output_file"),
     ] = None

@@ -8,6 +8,7 @@ from app.cli.arguments import positive_int, seed_int, thread_int
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.cli.split_options import SplitOptions
+from app.cli.type_options import TargetTypeOptions
 from app.commands.options.artifact import ArtifactOptions
 from app.commands.options.device import Device
 
@@ -15,7 +16,7 @@ Part = Literal["test", "valid"]
 
 
 @dataclass(kw_only=True)
-class EvaluateOptions(SplitOptions, LogOptions, ArtifactOptions):
+class EvaluateOptions(TargetTypeOptions, SplitOptions, LogOptions, ArtifactOptions):
     """An evaluation of an artifact on a log."""
 
     EXAMPLES = (

@@ -18,6 +18,7 @@ class ItemsOptions(ArtifactOptions):
         "nextup items var/shop",
         "nextup items var/shop --find 'toy story'",
         "nextup items var/shop --category Comedy",
+        "nextup items load products.csv",
     )
 
     find: Annotated[

@@ -59,7 +59,5 @@ class PlanOptions(CommandOptions):
     ] = None
     title_bytes: Annotated[float, Option("mean bytes of an item title", optional_bytes, metavar="B")] = 0.0
     categories: Annotated[float, Option("categories per item", float_in(0, MAX_CATEGORIES), metavar="N")] = 0.0
-    event_bytes: Annotated[
-        float, Option("mean bytes of an event's type and recommendation id", optional_bytes, metavar="B")
-    ] = 0.0
+    event_ids: Annotated[bool, Option("events carry an event_id, of the last days")] = False
     redis: Annotated[Literal["server", "embedded"], Option("kind of Redis, for its allocator")] = "server"

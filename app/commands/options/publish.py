@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from app.cli.arguments import positive_float, positive_int
+from app.cli.arguments import duration_in, float_in, fraction, positive_float, positive_int
 from app.cli.options import Argument, Option
 from app.commands.options.artifact import ArtifactOptions
 
@@ -15,6 +15,8 @@ class PublishOptions(ArtifactOptions):
 
     EXAMPLES = (
         "nextup publish var/shop --into var/models",
+        "nextup publish var/next --shadow 10m --min-overlap 0.3",
+        "nextup publish var/next --inactive",
         "nextup publish var/shop --into /srv/models --url http://10.0.0.5:8000 --keep 5",
     )
 
@@ -49,4 +51,28 @@ class PublishOptions(ArtifactOptions):
             default="remove none",
         ),
     ] = None
-    force: Annotated[bool, Option("also publish a model that does not beat its baselines on held-out events")] = False
+    shadow: Annotated[
+        float | None,
+        Option(
+            "first let the version answer requests of the running service in the background for this long, such as 10m",
+            duration_in(1, 43_200),
+            metavar="TIME",
+            default="activate immediately",
+        ),
+    ] = None
+    shadow_share: Annotated[
+        float, Option("share of the requests for --shadow", float_in(0, 1, low_open=True), metavar="SHARE")
+    ] = 0.1
+    min_overlap: Annotated[
+        float | None,
+        Option(
+            "with --shadow: reject a version that shares fewer of the first 10 items with the serving one",
+            fraction,
+            metavar="SHARE",
+            default="0",
+        ),
+    ] = None
+    inactive: Annotated[
+        bool, Option("copy the version and do not activate it, as for an experiment; with --shadow, after the trial")
+    ] = False
+    force: Annotated[bool, Option("also publish a model that is worse than its baselines on held-out events")] = False

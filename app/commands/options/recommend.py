@@ -14,7 +14,7 @@ class RecommendOptions(AnswerOptions):
 
     EXAMPLES = (
         "nextup recommend 42",
-        "nextup recommend 42 --artifact var/shop",
+        "nextup recommend 42 --artifact var/shop --explain",
         "nextup recommend --history 1193,661,914 --artifact var/shop --k 5",
     )
 
@@ -23,4 +23,5 @@ class RecommendOptions(AnswerOptions):
         list[str] | None,
         Option("items to use instead of a stored history, oldest first, comma-separated", ITEM_LIST, metavar="ITEM,…"),
     ] = None
+    explain: Annotated[bool, Option("the items of the history that each item rests on, with their weights")] = False
     include_seen: Annotated[bool, Option("also items of the history", panel=FILTERS)] = False

@@ -8,16 +8,19 @@ from app.cli.arguments import fraction, non_negative_int, positive_float, positi
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.cli.split_options import SPLIT_HELP, TRAINING, Split, SplitOptions
+from app.cli.type_options import TypeOptions
 from app.commands.options.device import Device
 from app.commands.options.model import ModelOptions
 
 Loss = Literal["softmax", "gbce"]
 Schedule = Literal["plateau", "linear"]
+InitialVectors = Literal["random", "counts"]
+CategoryVectors = Literal["auto", "on", "off"]
 Clock = Literal["wall", "cpu"]
 
 
 @dataclass(kw_only=True)
-class TrainOptions(SplitOptions, ModelOptions, LogOptions):
+class TrainOptions(TypeOptions, SplitOptions, ModelOptions, LogOptions):
     """A training run; defaults are those of `TrainingOptions`, and None is left to a measured plan."""
 
     EXAMPLES = (
@@ -29,7 +32,14 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
     out: Annotated[Path, Option("folder for the artifact", metavar="DIR", place="output_folder")]
     overwrite: Annotated[bool, Option("replace an existing artifact in --out")] = False
     resume: Annotated[bool, Option("continue an interrupted run from its last checkpoint")] = False
-    items: Annotated[Path | None, Option("titles and categories of items", metavar="FILE", place="input_file")] = None
+    items: Annotated[
+        Path | None,
+        Option(
+            "titles and categories of items; live = those of the live catalogue in Redis",
+            metavar="FILE|live",
+            place="item_source",
+        ),
+    ] = None
     device: Annotated[Device, Option("where to train", panel=TRAINING)] = "auto"
     threads: Annotated[
         int,
@@ -123,6 +133,23 @@ class TrainOptions(SplitOptions, ModelOptions, LogOptions):
             panel=TRAINING,
         ),
     ] = None
+    initial_vectors: Annotated[
+        InitialVectors | None,
+        Option(
+            "vectors of items before the training: random, or factors of their co-occurrence counts, which a short "
+            "training gains from",
+            default="random, or counts with --max-minutes",
+            panel=TRAINING,
+        ),
+    ] = None
+    category_vectors: Annotated[
+        CategoryVectors,
+        Option(
+            "items of a category share a vector while the first stage trains; auto = where the preset compresses "
+            "vectors and the items have categories",
+            panel=TRAINING,
+        ),
+    ] = "auto"
     keep_seen: Annotated[
         bool, Option("do not filter seen items during evaluation, for logs with repeats", panel=TRAINING)
     ] = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from app.cli.load_histories import BATCH_EVENTS, load_events, split_by_user
 from app.commands.main import main
 from app.settings import Settings
-from app.stores.records import HistoryEvent, NewEvent
+from app.stores.records import NewEvent
 from app.stores.redis.embedded import EmbeddedRedis
+from app.stores.results import HistoryEntry
 from app.stores.session import open_store
 from models.data.dataset import prepare_dataset
 from models.data.identity import sort_events
@@ -32,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         yield server.url
 
 
-async def read_histories(url: str) -> dict[str, list[HistoryEvent]]:
+async def read_histories(url: str) -> dict[str, list[HistoryEntry]]:
     async with open_store(url, Settings()) as store:
         return {user: (await store.read_history(user)).events async for user in store.iter_users()}
 
@@ -122,8 +124,12 @@ def test_dump_and_load_preserve_every_field(
         NewEvent("u", "1.0", 1_700_000_000_000),
         NewEvent("v", "é", 1_700_000_000_001, None, None, "rec-2"),
     ]
+    monkeypatch.setenv("NEXTUP_DATA_DIR", str(tmp_path / "var"))
     assert asyncio.run(append(url, events)) == ["stored"] * 4
     assert main(["dump", "--out", str(tmp_path / "dump")]) == 0
+    dumped_paths = [tmp_path / "dump", *(tmp_path / "dump").iterdir()]
+    assert len(dumped_paths) > 1
+    assert {path.stat().st_mode & stat.S_IRWXO for path in dumped_paths} == {0}, "other users may read events"
     before = asyncio.run(read_histories(url))
     with EmbeddedRedis.start(tmp_path_factory.mktemp("other")) as other:
         monkeypatch.setenv("NEXTUP_REDIS_URL", other.url)
@@ -131,14 +137,12 @@ def test_dump_and_load_preserve_every_field(
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["stored"] == 4
         after = asyncio.run(read_histories(other.url))
         assert after == before
-        identities = [[event.identity for event in histories["u"]] for histories in (before, after)]
-        assert identities[0] == identities[1]
-        assert None not in identities[0][:2]
         again = [NewEvent("u", "other", 1_700_000_000_005, "id-1"), NewEvent("u", "1.0", 1_700_000_000_000)]
         assert asyncio.run(append(other.url, again)) == ["duplicate"] * 2, "an event sent again takes no effect"
         assert main(["dump", "--out", str(tmp_path / "again")]) == 0
         dumps = [pl.read_parquet(tmp_path / name).sort("user_id", maintain_order=True) for name in ("dump", "again")]
         assert dumps[0].equals(dumps[1])
+        assert dumps[0]["event_identity"].is_null().to_list() == [event.event_id is None for event in events]
 
 
 def test_load_reports_the_funnel(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

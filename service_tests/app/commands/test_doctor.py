@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.commands.main import main
+from service_tests.support.artifacts import record_event_types
 from service_tests.support.nextup_process import run_service
 
 pytestmark = pytest.mark.process
@@ -52,9 +53,21 @@ def test_without_settings_an_embedded_redis_and_a_missing_artifact_are_no_failur
     monkeypatch.chdir(tmp_path)
     status, checks, _ = diagnose(capsys)
     assert status == 0
-    assert "redis-server" in checks["redis"]["finding"]
+    assert "a service starts" in checks["redis"]["finding"]
+    assert "-server)" in checks["redis"]["finding"]
     assert checks["artifact"]["status"] == "warning"
     assert "nextup train" in checks["artifact"]["action"]
+
+
+def test_data_folder_that_no_server_reads_is_a_failure(
+    tiny_artifact: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "var" / "redis").mkdir(parents=True)
+    (tmp_path / "var" / "redis" / "server.json").write_text('{"server": "valkey", "version": "99.0.0"}')
+    status, checks, _ = diagnose(capsys, "--artifact", str(tiny_artifact))
+    assert status == 1
+    assert "was last written by Valkey 99.0.0" in checks["redis"]["finding"]
+    assert "install Valkey 99.0 or later" in checks["redis"]["action"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +129,20 @@ def test_damaged_artifact_fails(tiny_artifact: Path, tmp_path: Path, capsys: pyt
     assert status == 1
     assert checks["artifact"]["status"] == "failed"
     assert "model.safetensors" in checks["artifact"]["finding"]
+
+
+def test_history_types_that_differ_from_the_training_are_a_warning(
+    tiny_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_artifact, tmp_path / "model")
+    record_event_types(tmp_path / "model", {"history": ["buy"], "entered": ["buy"]})
+    _, checks, _ = diagnose(capsys, "--artifact", str(tmp_path / "model"))
+    assert checks["artifact"]["status"] == "warning"
+    assert "every other type did not enter those of its training" in checks["artifact"]["finding"]
+    assert checks["artifact"]["action"].startswith("set NEXTUP_HISTORY_TYPES=buy")
+    monkeypatch.setenv("NEXTUP_HISTORY_TYPES", "Buy")
+    _, checks, _ = diagnose(capsys, "--artifact", str(tmp_path / "model"))
+    assert checks["artifact"]["status"] == "ok"
 
 
 def test_unknown_variable_is_a_warning_with_the_nearest_name(

@@ -12,9 +12,9 @@ import pytest
 from app.cli.options import Argument, list_parameters
 from app.commands.main import Invocation, main, parse
 from app.commands.options.train import TrainOptions
-from app.commands.registry import BENCHMARKS, COMMANDS, Command
+from app.commands.registry import BENCHMARKS, COMMANDS, SUBCOMMANDS, Command
 
-ALL = COMMANDS | {f"bench {name}": command for name, command in BENCHMARKS.items()}
+ALL = COMMANDS | SUBCOMMANDS | {f"bench {name}": command for name, command in BENCHMARKS.items()}
 HEAVY = ("torch", "polars", "numpy", "fastapi", "pydantic", "redis", "uvicorn", "httpx", "matplotlib", "models.build")
 TRAIN = ["train", "log.csv", "--out", "model"]
 
@@ -127,6 +127,8 @@ def test_options_may_stand_between_arguments() -> None:
         ([*TRAIN, "--epochs", "0"], 1, "--epochs must be at least 1 (got 0)"),
         ([*TRAIN, "--seed", "one"], 1, "--seed must be a whole number (got 'one')"),
         (["bench", "serve", "--min-rps", "fast"], 1, "--min-rps must be a finite number (got 'fast')"),
+        (["bench", "serve", "--filter", "cheap"], 1, "--filter must be a JSON object (got 'cheap')"),
+        (["bench", "serve", "--filter", '{"all": []}'], 1, "filter.all: must be a list of filters with at least one"),
         (
             ["bench", "scaling", "--steps", "10k"],
             1,

@@ -8,16 +8,18 @@ from app.api_keys import SCOPES
 from app.bench.serve.report import PEERS
 from app.capacity import shapes
 from app.capacity.histories import Allocator
-from app.cli import arguments, split_options
+from app.cli import arguments, split_options, type_options
 from app.cli.options import Parameter, list_parameters
 from app.commands.options import bench_baselines, bench_score, bench_serve, index, key, model, plan, train
 from models.baselines.registry import BASELINES
 from models.benchmarks.scoring import FORMS
 from models.build import EMBEDDINGS, ENCODERS, HEADS
 from models.data import fields
+from models.data.event_types import OTHER
 from models.data.time_split import SPLITS
 from models.evaluation.baselines import MAX_USERS
 from models.indexing import MIN_INDEX_ITEMS
+from models.manifest import MAX_TYPES
 from models.training.options import CLOCKS, LOSSES, Schedule, TrainingOptions
 
 
@@ -28,6 +30,7 @@ from models.training.options import CLOCKS, LOSSES, Schedule, TrainingOptions
         (model.ENCODER_NAMES, sorted(ENCODERS)),
         (model.HEAD_NAMES, sorted(HEADS)),
         (split_options.SPLITS, SPLITS),
+        ([type_options.MAX_TYPES, type_options.OTHER], [MAX_TYPES, OTHER]),
         (get_args(train.Loss), LOSSES),
         (get_args(train.Schedule), get_args(Schedule)),
         (get_args(train.Clock), CLOCKS),

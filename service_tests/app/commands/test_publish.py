@@ -29,9 +29,24 @@ def test_published_version_is_the_target_of_the_next_start(
         assert (result["version"], result["target_version"], result["active"]) == (version, version, None)
         target = ModelRepository(folder).find_target_folder()
         assert read_artifact_version(target) == version
-        assert {file.name: file.read_bytes() for file in target.iterdir()} == {
-            file.name: file.read_bytes() for file in artifact.iterdir()
-        }
+        files = {file.name: file.read_bytes() for file in target.iterdir()}
+        assert int(files.pop(".published")) > 0, "the time that orders versions"
+        assert files == {file.name: file.read_bytes() for file in artifact.iterdir()}
+
+
+def test_inactive_version_is_stored_and_leaves_the_target(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = write_tiny_artifacts(tmp_path, 1, 2)
+    assert main(["publish", str(first)]) == 0
+    assert main(["publish", str(second), "--inactive", "--keep", "1"]) == 0
+    output = capsys.readouterr()
+    result = json.loads(output.out.splitlines()[-1])
+    assert (result["version"], result["target_version"]) == tuple(map(read_artifact_version, (second, first)))
+    assert result["removed"] == []
+    assert f"version {read_artifact_version(second)} is not activated" in output.err
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(first)
+    assert len(ModelRepository(folder).list_versions()) == 2
 
 
 def test_publishing_an_earlier_version_again_rolls_back(folder: Path, tmp_path: Path) -> None:
@@ -74,17 +89,17 @@ def set_manifest_entries(artifact: Path, **entries: object) -> None:
     (artifact / "manifest.json").write_text(json.dumps(manifest | entries))
 
 
-FAILED_VERDICT = {"passed": False, "message": "sasrec does not beat the baseline markov: NDCG@10 0.0100 against 0.0200"}
+FAILED_VERDICT = {"passed": False, "message": "sasrec is worse than the baseline markov: NDCG@10 0.0100 against 0.0200"}
 
 
-def test_model_that_does_not_beat_its_baselines_needs_force(
+def test_model_that_is_worse_than_its_baselines_needs_force(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (artifact,) = write_tiny_artifacts(tmp_path, 1)
     set_manifest_entries(artifact, verdict=FAILED_VERDICT)
     assert main(["publish", str(artifact)]) == 1
     error = capsys.readouterr().err
-    assert "was not published: sasrec does not beat the baseline markov: NDCG@10 0.0100 against 0.0200" in error
+    assert "was not published: sasrec is worse than the baseline markov: NDCG@10 0.0100 against 0.0200" in error
     assert "pass --force" in error
     assert not folder.exists()
     assert main(["publish", str(artifact), "--force"]) == 0
@@ -96,6 +111,11 @@ def test_model_that_does_not_beat_its_baselines_needs_force(
     [
         ("popular", FAILED_VERDICT, ""),
         ("sasrec", {"passed": True, "message": None}, ""),
+        (
+            "sasrec",
+            {"passed": True, "message": "sasrec is behind the baseline markov by less"},
+            "warning: sasrec is behind",
+        ),
         ("sasrec", None, "was not compared with baselines"),
     ],
 )
@@ -107,7 +127,7 @@ def test_other_models_are_published(
     assert main(["publish", str(artifact)]) == 0
     error = capsys.readouterr().err
     assert note in error
-    assert ("baselines" in error) == bool(note)
+    assert ("baseline" in error) == bool(note)
 
 
 def test_folder_without_an_artifact_is_rejected(

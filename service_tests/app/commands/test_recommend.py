@@ -32,7 +32,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(tiny_artifact: Path, data_dir: Path) -> Iterator[RunningService]:
     with run_service(data_dir, "--artifact", str(tiny_artifact)) as service:
         events = [{"user_id": "ada", "item_id": item, "timestamp": 1_700_000_000 + n} for n, item in enumerate(HISTORY)]
-        assert httpx.post(f"{service.url}/events", json={"events": events}).status_code == 202
+        assert httpx.post(f"{service.url}/events", json={"events": events}, timeout=60).status_code == 202
         yield service
 
 
@@ -50,6 +50,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict[str,
         ("recommend", "--history", "i9,i2"),
         ("recommend", "ada", "--include-seen", "--categories", "low", "--exclude", "i5,i6"),
         ("recommend", "eve"),
+        ("recommend", "eve", "--explain"),
         ("similar", "i3"),
         ("similar", "i3", "--categories", "low,even", "--exclude", "i8", "--k", "4"),
     ],
@@ -71,6 +72,21 @@ def test_service_and_artifact_answer_alike(
 def _differ_only_in_rounding(direct: dict[str, Any], remote: dict[str, Any]) -> bool:
     scores = [[item.pop("score") for item in answer["items"]] for answer in (direct, remote)]
     return direct.items() <= remote.items() and scores[0] == pytest.approx(scores[1], rel=1e-4)
+
+
+def test_explained_answers_of_service_and_artifact_are_alike(
+    running: RunningService, tiny_artifact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("recommend", "--history", "i9,i2,i5", "--explain")
+    answers = [
+        run_json(capsys, *words, *source)[0] for source in (("--url", running.url), ("--artifact", str(tiny_artifact)))
+    ]
+    reasons = [[[(r["item_id"], r["weight"]) for r in i["because"]] for i in answer["items"]] for answer in answers]
+    assert reasons[0] == [[(item, pytest.approx(weight, rel=1e-2)) for item, weight in row] for row in reasons[1]]
+    assert main([*words, "--url", running.url]) == 0
+    head, first = capsys.readouterr().out.splitlines()[1:3]
+    assert head.split()[-1] == "because"
+    assert first.rstrip().endswith("%")
 
 
 def test_table_names_titles_and_categories(running: RunningService, capsys: pytest.CaptureFixture[str]) -> None:

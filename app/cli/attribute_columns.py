@@ -1,0 +1,109 @@
+"""Columns of a file that become fields and attributes of items in the live catalogue."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.items.schemas import MAX_ATTRIBUTES, AttributeName
+from models.data.bad_rows import BadInput
+from models.data.columns import Columns, find_column, format_names, parse_columns
+from models.data.item_rows import find_item_columns
+
+FIELDS = ("available", "url", "image_url")
+PREFIX = "attributes."
+"""In front of an attribute in a row, so that an attribute may have the name of a field."""
+NESTED = "attributes"
+"""The key under which a row of JSON may have all attributes, as an item of PUT /items has."""
+NAME_RULE = "letters, digits, _ . and -, at most 64 of them, the first a letter or _"
+_name = TypeAdapter(AttributeName)
+
+
+class AttributeColumns:
+    """Selects the columns of a file; `left_out` collects those that cannot be attributes, with the reason.
+
+    `requested` None are all columns that have no other role.
+    """
+
+    def __init__(self, requested: Sequence[str] | None) -> None:
+        self._requested = requested
+        self._unseen = set(requested or ())
+        self.left_out: dict[str, str] = {}
+        wrong = [name for name in requested or () if not is_attribute_name(name)]
+        if wrong:
+            raise BadInput(f"--attributes: {wrong[0]!r} cannot be the name of an attribute; use {NAME_RULE}")
+        check_count(len(set(requested or ())), "--attributes names")
+
+    @property
+    def is_explicit(self) -> bool:
+        return self._requested is not None
+
+    @property
+    def unseen(self) -> list[str]:
+        """Requested attributes that no row has."""
+        return sorted(self._unseen)
+
+    def make_finder(self, *, has_header: bool) -> Callable[[str, Columns, Sequence[str]], dict[str, str]]:
+        """Make the function that maps targets to columns; only JSON has no header, so that keys may be absent."""
+
+        def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
+            names = find_item_columns(file, columns, present)
+            names |= {name: name for name in FIELDS if name in present and name not in names.values()}
+            if self._requested is None:
+                attributes = self._select_remaining(present, names)
+                if has_header:
+                    check_count(len(attributes), f"{file} has", "; name those to load with --attributes")
+            elif has_header:
+                attributes = {name: find_column(file, name, present, hint="") for name in self._requested}
+            else:
+                attributes = {name: name for name in self._requested if name in present}
+            self._unseen -= attributes.keys()
+            return names | {PREFIX + name: column for name, column in attributes.items()}
+
+        return find_columns
+
+    def leave_out(self, column: str, reason: str) -> None:
+        if len(self.left_out) < MAX_ATTRIBUTES:
+            self.left_out.setdefault(column, reason)
+
+    def format_lines(self) -> list[str]:
+        """Format notes about columns that are not loaded."""
+        lines = [f"column {format_names([column])} is not loaded: {why}" for column, why in self.left_out.items()]
+        return [*lines, *(f"warning: no row has the attribute {name!r} of --attributes" for name in self.unseen)]
+
+    def _select_remaining(self, present: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
+        taken_columns = set(names.values())
+        selected = {}
+        for column in present:
+            if column in taken_columns:
+                continue
+            if is_attribute_name(column):
+                selected[column] = column
+            else:
+                self.leave_out(column, f"its name cannot be that of an attribute; use {NAME_RULE}")
+        return selected
+
+
+def parse_item_columns(text: str | None) -> Columns:
+    """Parse `--columns` of a file of items, which has no other roles; BadInput for those of a log."""
+    columns = Columns() if text is None else parse_columns(text)
+    item = columns.catalogue_item or (columns.item if columns.item != Columns().item else None)
+    if columns != Columns(
+        item=columns.item, title=columns.title, categories=columns.categories, catalogue_item=columns.catalogue_item
+    ):
+        raise BadInput(f"--columns {text}: a file of items has the roles item, title and categories; leave out others")
+    return replace(columns, catalogue_item=item)
+
+
+def is_attribute_name(name: str) -> bool:
+    try:
+        _name.validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+def check_count(count: int, subject: str, advice: str = "") -> None:
+    """BadInput for more attributes than an item may have."""
+    if count > MAX_ATTRIBUTES:
+        raise BadInput(f"{subject} {count} attributes, an item has at most {MAX_ATTRIBUTES}{advice}")
