@@ -1,0 +1,1 @@
+"""Programs that use the service or extend it, each in one file."""
