@@ -6,6 +6,8 @@ Every alert has a section in docs/runbook.md.
 from app.monitoring import limits
 from app.monitoring.promql import quantile, rate, ratio
 from app.monitoring.rules import Alert, RecordingRule, TimeScale
+from app.monitoring.store import CATALOGUE_AGE, LOG_AGE
+from app.monitoring.streaming import OLDEST_AGE
 
 FIVE_MINUTES, MINUTE, HALF_MINUTE = 300, 60, 30
 CALLER_ROUTES = 'route!~"/livez|/healthz|/readyz|/metrics"'
@@ -44,7 +46,17 @@ def make_recording_rules(scale: TimeScale) -> tuple[RecordingRule, ...]:
 
 
 def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
-    shed = rate("nextup_rejected_total", window=scale.format_duration(MINUTE), matchers=SHED_REASONS)
+    return (
+        *_make_request_alerts(),
+        *_make_process_alerts(scale),
+        *_make_resource_alerts(),
+        *_make_event_log_alerts(scale),
+        *_make_follower_alerts(),
+        *_make_consumer_alerts(scale),
+    )
+
+
+def _make_request_alerts() -> tuple[Alert, ...]:
     return (
         Alert(
             "NextupAbsent",
@@ -89,6 +101,13 @@ def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
             "More than 10 % of recommendations fall back to popular items for users with a history. "
             "Find the reason on the Model and quality dashboard.",
         ),
+    )
+
+
+def _make_process_alerts(scale: TimeScale) -> tuple[Alert, ...]:
+    shed = rate("nextup_rejected_total", window=scale.format_duration(MINUTE), matchers=SHED_REASONS)
+    window = scale.format_duration(FIVE_MINUTES)
+    return (
         Alert(
             "NextupModelStalled",
             "(time() - max(nextup_last_batch_timestamp_seconds))",
@@ -99,6 +118,29 @@ def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
             condition=f"max(nextup_queue_depth) > 0 or {shed} > 0",
         ),
         Alert(
+            "NextupRestarting",
+            f'(sum(increase(nextup_restarts_total{{reason!="requested"}}[{window}])) or vector(0))',
+            f"> {limits.RESTARTS}",
+            MINUTE,
+            "ticket",
+            "Processes of the service end or hang again and again; requests may be lost or served popular items. "
+            "The log gives the cause of each.",
+        ),
+        Alert(
+            "NextupApiKeysRejected",
+            "max(nextup_api_keys_file_rejected)",
+            "> 0",
+            MINUTE,
+            "ticket",
+            "NEXTUP_API_KEYS_FILE has changed and cannot be used, so revoked keys are still valid. "
+            "The log gives the cause.",
+        ),
+    )
+
+
+def _make_resource_alerts() -> tuple[Alert, ...]:
+    return (
+        Alert(
             "NextupStoreDown",
             "min(nextup_store_up)",
             "< 1",
@@ -106,6 +148,15 @@ def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
             "page",
             "Redis does not respond; recommendations fall back to popular items and events are rejected. "
             "Restore Redis.",
+        ),
+        Alert(
+            "NextupCircuitOpen",
+            "max(nextup_circuit_state)",
+            "> 0",
+            MINUTE,
+            "page",
+            "The store or the model of an instance fails or answers too late, so that it is not used; recommendations "
+            "come from other sources, and without the store events are rejected. Find the cause in the log.",
         ),
         Alert(
             "NextupMemoryNearLimit",
@@ -124,5 +175,73 @@ def make_alerts(scale: TimeScale) -> tuple[Alert, ...]:
             "ticket",
             "Redis uses more than 90 % of maxmemory and will reject events when it is full. "
             "Raise maxmemory or keep shorter histories.",
+        ),
+    )
+
+
+def _make_event_log_alerts(scale: TimeScale) -> tuple[Alert, ...]:
+    return (
+        Alert(
+            "NextupEventLogStalled",
+            LOG_AGE,
+            f"> {scale.format_seconds(limits.LOG_AGE_S)}",
+            MINUTE,
+            "ticket",
+            "The event log is not archived; it grows in Redis. Restore the folder of the archive or the archiver.",
+        ),
+        Alert(
+            "NextupEventLogNearLimit",
+            "max(nextup_event_log_longest_stream_entries / (nextup_event_log_limit_entries > 0) or "
+            "nextup_event_log_limit_entries)",
+            f"> {limits.LOG_SHARE}",
+            MINUTE,
+            "page",
+            "The event log in Redis is half full; when it is full, events are rejected or lost. "
+            "Restore the folder of the archive or the archiver.",
+        ),
+    )
+
+
+def _make_follower_alerts() -> tuple[Alert, ...]:
+    return (
+        Alert(
+            "NextupCatalogueStale",
+            f"({CATALOGUE_AGE} or vector(0))",
+            f"> {limits.CATALOGUE_AGE_S}",
+            MINUTE,
+            "ticket",
+            "A process does not read the live catalogue; items that are sold out since then are recommended. Restore "
+            "Redis.",
+        ),
+        Alert(
+            "NextupVersionMissing",
+            "(max(nextup_resident_versions_missing) or vector(0))",
+            "> 0",
+            FIVE_MINUTES,
+            "ticket",
+            "A version of the experiment, or the shadow version, cannot be loaded; the serving version answers its "
+            "users. The log has the reason.",
+        ),
+    )
+
+
+def _make_consumer_alerts(scale: TimeScale) -> tuple[Alert, ...]:
+    letters = f'increase(nextup_consumer_messages_total{{result="dead_letter"}}[{scale.format_duration(FIVE_MINUTES)}])'
+    return (
+        Alert(
+            "NextupConsumerStalled",
+            f"({OLDEST_AGE} or vector(0))",
+            f"> {limits.MESSAGE_AGE_S}",
+            MINUTE,
+            "page",
+            "A consumer cannot store the events that it has read; they wait in the source. Restore Redis.",
+        ),
+        Alert(
+            "NextupDeadLetters",
+            f"(sum({letters}) or vector(0))",
+            "> 0",
+            MINUTE,
+            "ticket",
+            "A consumer put messages aside that cannot be stored. The reason is in its dead-letters.jsonl.",
         ),
     )

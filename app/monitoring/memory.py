@@ -4,14 +4,15 @@ from app.monitoring import limits
 from app.monitoring.panels import Dashboard, Panel, Row, Series
 
 ITEM_VECTORS = 'sum(nextup_model_bytes{part=~"embedding|head"})'
-USERS = "(sum(nextup_store_keys) / 2)"
-"""A user has two keys, and a third after events were trimmed."""
+USERS = "sum(nextup_store_users)"
 HISTORY_BYTES = "(sum(nextup_store_memory_bytes) - sum(nextup_store_startup_memory_bytes))"
 BYTES_PER_USER = f"{HISTORY_BYTES} / ({USERS} > 0)"
+RESIDENT = "(process_resident_memory_bytes and on (job, instance) nextup_memory_limit_bytes)"
+"""Without other processes that the same Prometheus scrapes."""
 MILLION = 1_000_000
 PER_USER_NOTE = (
-    "Redis memory above its empty size, divided by users. Users are counted as keys divided by two, so trimmed "
-    "histories make the value too small. Below a few thousand users, Redis buffers outweigh the histories."
+    "Redis memory above its empty size, divided by users, who are estimated from a sample of the keys. "
+    "Below a few thousand users, Redis buffers outweigh the histories."
 )
 
 MODEL = Row(
@@ -52,7 +53,7 @@ PROCESS = Row(
             "Resident memory of all workers, and its limit: that of the container, else of the machine.",
             "bytes",
             (
-                Series('sum(process_resident_memory_bytes{job="nextup"})', "resident"),
+                Series(f"sum({RESIDENT})", "resident"),
                 Series("sum(nextup_memory_limit_bytes)", "limit"),
             ),
         ),
@@ -61,12 +62,13 @@ PROCESS = Row(
             "Near 1 the kernel OOM-kills the process.",
             "percentunit",
             (
-                Series('sum(process_resident_memory_bytes{job="nextup"}) / sum(nextup_memory_limit_bytes)', "process"),
+                Series(f"sum({RESIDENT}) / sum(nextup_memory_limit_bytes)", "process"),
                 Series(
                     "sum(nextup_store_memory_bytes) / (sum(nextup_store_memory_limit_bytes) > 0) or vector(0)", "Redis"
                 ),
             ),
             bad_above=limits.MEMORY_SHARE,
+            alert="NextupMemoryNearLimit",
         ),
         Panel(
             "Device",

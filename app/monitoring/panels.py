@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.monitoring.annotations import make_annotations
 from app.monitoring.promql import QUANTILES, quantile
+from app.monitoring.rules import Runbook
+from app.monitoring.variables import PANEL_DATASOURCE, make_variables, select_instances
 
-DATASOURCE = {"type": "prometheus", "uid": "nextup-prometheus"}
-"""Provisioned under this uid in docker/grafana/provisioning/datasources."""
 TAG = "nextup"
 COLUMNS = 24
 SCHEMA_VERSION = 39
@@ -21,10 +22,15 @@ HEIGHTS = {"stat": 4, "timeseries": 8, "bargauge": 8}
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A PromQL query and the legend of its series."""
+    """A PromQL query, without the variables of dashboards, and the legend of its series."""
 
     expr: str
     legend: str = ""
+
+    @property
+    def selected_expr(self) -> str:
+        """The query for the job and the instances that the reader has chosen."""
+        return select_instances(self.expr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Panel:
     bad_below: float | None = None
     legend_only: bool = False
     """For a stat: show the legend instead of the value."""
+    alert: str = ""
+    """Name of the alert whose section of the runbook explains the panel."""
 
 
 def make_quantile_panels(description: str, histogram: str, label: str) -> tuple[Panel, ...]:
@@ -76,7 +84,7 @@ class Dashboard:
         return (panel for row in self.rows for panel in row.panels)
 
 
-def to_grafana_json(dashboard: Dashboard) -> dict[str, Any]:
+def to_grafana_json(dashboard: Dashboard, runbook: Runbook) -> dict[str, Any]:
     """Convert a dashboard; ids follow the position, so the same description always gives the same text."""
     panels: list[dict[str, Any]] = []
     y = 0
@@ -88,10 +96,11 @@ def to_grafana_json(dashboard: Dashboard) -> dict[str, Any]:
             if x + panel.width > COLUMNS:
                 y, x, row_height = y + row_height, 0, 0
             height = HEIGHTS[panel.kind]
-            panels.append(_place(len(panels) + 1, x, y, panel.width, height, _convert_panel(panel)))
+            panels.append(_place(len(panels) + 1, x, y, panel.width, height, _convert_panel(panel, runbook)))
             x, row_height = x + panel.width, max(row_height, height)
         y += row_height
-    links = {"type": "dashboards", "tags": [TAG], "title": "nextup", "asDropdown": False, "keepTime": True}
+    others = {"type": "dashboards", "tags": [TAG], "title": "nextup", "asDropdown": False, "keepTime": True}
+    links = [others | {"includeVars": True}, *_make_links("Runbook", runbook.url)]
     return {
         "uid": f"nextup-{dashboard.name}",
         "title": f"nextup: {dashboard.title}",
@@ -102,9 +111,9 @@ def to_grafana_json(dashboard: Dashboard) -> dict[str, Any]:
         "time": {"from": "now-30m", "to": "now"},
         "timezone": "browser",
         "graphTooltip": 1,  # shared crosshair
-        "links": [links],
-        "templating": {"list": []},
-        "annotations": {"list": []},
+        "links": links,
+        "templating": {"list": make_variables()},
+        "annotations": {"list": make_annotations()},
         "panels": panels,
     }
 
@@ -116,19 +125,25 @@ def _place(panel_id: int, x: int, y: int, width: int, height: int, content: dict
     return {"id": panel_id, "gridPos": {"x": x, "y": y, "w": width, "h": height}} | content
 
 
-def _convert_panel(panel: Panel) -> dict[str, Any]:
+def _make_links(title: str, url: str | None) -> list[dict[str, Any]]:
+    """Make the link to a page; none without an absolute address, because Grafana would look for it at its own."""
+    return [] if url is None else [{"type": "link", "title": title, "url": url, "targetBlank": True}]
+
+
+def _convert_panel(panel: Panel, runbook: Runbook) -> dict[str, Any]:
     return {
         "type": panel.kind,
         "title": panel.title,
         "description": panel.description,
-        "datasource": DATASOURCE,
+        "datasource": PANEL_DATASOURCE,
+        "links": _make_links(f"Runbook: {panel.alert}", runbook.find_url(panel.alert)) if panel.alert else [],
         "fieldConfig": {"defaults": _make_field_defaults(panel), "overrides": []},
         "options": _make_options(panel),
         "targets": [
             {
                 "refId": chr(ord("A") + index),
-                "datasource": DATASOURCE,
-                "expr": query.expr,
+                "datasource": PANEL_DATASOURCE,
+                "expr": query.selected_expr,
                 "legendFormat": query.legend or "__auto",
                 "range": True,
             }

@@ -31,6 +31,20 @@ def ratio(part: str, whole: str) -> str:
     return f"{or_zero(part)} / ({whole} > 0) or vector(0)"
 
 
+def increase(metric: str, by: str, window: str, matchers: str = "") -> str:
+    """Growth of a counter within a window, summed over all processes and grouped by some labels."""
+    return f"sum{_format_by(by)} (increase({metric}{_format_matchers(matchers)}[{window}]))"
+
+
+def wilson_bound(successes: str, trials: str, *, upper: bool) -> str:
+    """Bound of the 95 % confidence interval of a share, by Wilson's formula; NaN without trials.
+
+    (s + z²/2 ± z √(s (n - s) / n + z²/4)) / (n + z²) with z = 1.96.
+    """
+    half = f"1.96 * sqrt({successes} * clamp_min({trials} - {successes}, 0) / {trials} + 0.9604)"
+    return f"({successes} + 1.9208 {'+' if upper else '-'} {half}) / ({trials} + 3.8416)"
+
+
 def _format_by(labels: str) -> str:
     return f" by ({labels})" if labels else ""
 

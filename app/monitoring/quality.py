@@ -1,6 +1,8 @@
 """Dashboard "Model and quality": the serving version, and the share of traffic it serves."""
 
 from app.monitoring import limits
+from app.monitoring.feedback import EXPERIMENTS, FEEDBACK
+from app.monitoring.new_items import EXPLANATIONS, NEW_ITEMS
 from app.monitoring.panels import Dashboard, Panel, Row, Series
 from app.monitoring.promql import QUANTILES, or_zero, quantile, rate, ratio
 
@@ -31,6 +33,7 @@ MODEL = Row(
             (Series("time() - max(nextup_last_batch_timestamp_seconds)", "ago"),),
             kind="stat",
             width=4,
+            alert="NextupModelStalled",
         ),
         Panel(
             "By the model",
@@ -104,6 +107,7 @@ QUALITY = Row(
                 ),
             ),
             bad_above=limits.FALLBACK_SHARE,
+            alert="NextupFallback",
         ),
         Panel(
             "History length",
@@ -120,4 +124,6 @@ QUALITY = Row(
     ),
 )
 
-MODEL_AND_QUALITY = Dashboard("quality", "Model and quality", (MODEL, QUALITY))
+MODEL_AND_QUALITY = Dashboard(
+    "quality", "Model and quality", (MODEL, QUALITY, FEEDBACK, NEW_ITEMS, EXPLANATIONS, EXPERIMENTS)
+)

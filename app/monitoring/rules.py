@@ -10,6 +10,20 @@ RUNBOOK = "docs/runbook.md"
 
 
 @dataclass(frozen=True, slots=True)
+class Runbook:
+    """Where readers find the runbook: `url` is absolute, None if only the path in the repository is known."""
+
+    url: str | None = None
+
+    def find_url(self, alert: str) -> str | None:
+        """Return the absolute address of the section of an alert."""
+        return None if self.url is None else f"{self.url}#{alert.lower()}"
+
+
+NO_URL = Runbook()
+
+
+@dataclass(frozen=True, slots=True)
 class TimeScale:
     """Factor applied to every time in a rule file."""
 
@@ -57,7 +71,12 @@ class Alert:
         return f"{RUNBOOK}#{self.name.lower()}"
 
 
-def render_rule_file(recording_rules: tuple[RecordingRule, ...], alerts: tuple[Alert, ...], scale: TimeScale) -> str:
+def render_rule_file(
+    recording_rules: tuple[RecordingRule, ...],
+    alerts: tuple[Alert, ...],
+    scale: TimeScale,
+    runbook: Runbook = NO_URL,
+) -> str:
     """Render one group: Prometheus evaluates its rules in order, so alerts see freshly recorded values."""
     lines = ["groups:", "  - name: nextup", "    rules:"]
     for rule in recording_rules:
@@ -73,6 +92,8 @@ def render_rule_file(recording_rules: tuple[RecordingRule, ...], alerts: tuple[A
             f"          summary: {json.dumps(alert.summary)}",
             f"          runbook: {alert.runbook}",
         ]
+        if (url := runbook.find_url(alert.name)) is not None:
+            lines.append(f"          runbook_url: {json.dumps(url)}")
     return "\n".join([*lines, ""])
 
 
