@@ -4,11 +4,12 @@ One thread, because on busy machines that run tests in parallel, torch threads t
 times the work.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+import hypothesis
 import pytest
 import torch
 from pydantic import SecretStr
@@ -16,12 +17,15 @@ from pydantic import SecretStr
 from app.settings import Settings
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.process_guard import pytest_collection_modifyitems, pytest_runtest_protocol
-from service_tests.support.redis_server import new_user, redis_client, redis_url
+from service_tests.support.redis_server import clear_live_catalogue, new_user, redis_client, redis_url
 from service_tests.support.service import Service, run_service
 
 __all__ = ["new_user", "pytest_collection_modifyitems", "pytest_runtest_protocol", "redis_client", "redis_url"]
 
 torch.set_num_threads(1)
+# How long an example takes is no property of the code on a busy machine; timings are in the benchmarks.
+hypothesis.settings.register_profile("nextup", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("nextup")
 
 
 @pytest.fixture
@@ -43,8 +47,9 @@ def model_process() -> str:
 @pytest.fixture
 def settings(
     tiny_artifact: Path, redis_url: str, tmp_path: Path, model_process: Literal["in_process", "dedicated"]
-) -> Settings:
-    return Settings(
+) -> Iterator[Settings]:
+    """Settings of a service on the Redis of the session, which has no live catalogue afterwards."""
+    yield Settings(
         artifact=tiny_artifact,
         data_dir=tmp_path,
         redis_url=SecretStr(redis_url),
@@ -54,7 +59,9 @@ def settings(
         model_process=model_process,
         max_batch=8,
         max_body_bytes=200_000,
+        archive="off",
     )
+    clear_live_catalogue(redis_url)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 import app
 from app.commands.main import Invocation, parse
+from app.commands.options.consume import ConsumeOptions
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,13 +45,13 @@ SERVICES = split_services()
 
 
 def test_compose_defines_the_services_of_the_contract() -> None:
-    assert {"redis", "api", "prometheus", "grafana", "load", "nightly", "train"} == SERVICES.keys()
+    assert {"redis", "api", "prometheus", "grafana", "load", "consume", "nightly", "train"} == SERVICES.keys()
 
 
 def test_optional_services_have_a_profile_of_the_same_name() -> None:
     profiles = {name: find_all(r'profiles: \["(\w+)"\]', text) for name, text in SERVICES.items()}
     assert {name: names for name, names in profiles.items() if names} == {
-        name: [name] for name in ("load", "nightly", "train")
+        name: [name] for name in ("load", "consume", "nightly", "train")
     }
 
 
@@ -59,7 +60,7 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert published["api"] == ["127.0.0.1:8000:8000"]
     assert published["prometheus"] == ["127.0.0.1:9090:9090"]
     assert published["grafana"] == ["127.0.0.1:3000:3000"]
-    assert published["redis"] == published["load"] == published["train"] == published["nightly"] == []
+    assert [published[name] for name in ("redis", "load", "train", "nightly", "consume")] == [[]] * 5
     assert [port for ports in published.values() for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
@@ -145,7 +146,17 @@ def test_container_has_a_memory_limit_and_a_restart_policy(name: str) -> None:
     assert find_all(r"^    restart: (.*)$", SERVICES[name]) == ['"no"' if name == "train" else "unless-stopped"]
 
 
-@pytest.mark.parametrize("name", ["load", "train"])
+def test_health_check_of_the_consumer_requests_the_port_of_its_metrics() -> None:
+    [words] = find_all(r"^    command: (\[.*\])$", SERVICES["consume"])
+    invocation = parse(json.loads(words))
+    assert isinstance(invocation, Invocation)
+    assert isinstance(invocation.options, ConsumeOptions)
+    assert [str(invocation.options.metrics_port)] == find_all(r'^      NEXTUP_PORT: "(\d+)"', SERVICES["consume"])
+    assert invocation.options.metrics_host == "0.0.0.0"
+    assert 'targets: ["consume:8001"]' in (ROOT / "docker/prometheus.yml").read_text()
+
+
+@pytest.mark.parametrize("name", ["load", "consume", "train"])
 def test_commands_of_the_profiles_parse(name: str) -> None:
     [words] = find_all(r"^    command: (\[.*\])$", SERVICES[name])
     assert isinstance(parse(json.loads(words)), Invocation)

@@ -1,18 +1,21 @@
 """Documents: every path, link, decision, command, setting and metric that they name exists, and no page is stale."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from prometheus_client import REGISTRY
 
+from app.commands.registry import SUBCOMMANDS
 from app.deployments.ray_settings import RaySettings
 from app.settings import Settings
-from app.telemetry import metrics
+from app.telemetry import consumer_metrics, explanation_metrics, metrics, version_metrics
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -21,7 +24,11 @@ DOCUMENTS = sorted(
 DECISIONS = sorted(ROOT.glob("docs/adr/0*.md"))
 SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
 CODE = [
-    *(path for folder in ("app", "models", "service_tests", "docs") for path in (ROOT / folder).rglob("*.py")),
+    *(
+        path
+        for folder in ("app", "client", "examples", "models", "service_tests", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+    ),
     *(path for folder in ("app", "models", "docker") for path in (ROOT / folder).rglob("*.*")),
     *(ROOT / name for name in ("Makefile", "pyproject.toml", "docker-compose.yml")),
 ]
@@ -92,6 +99,26 @@ def test_reference_pages_match_the_code() -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.process
+def test_pictures_are_those_that_their_program_draws() -> None:
+    command = [sys.executable, "docs/draw_pictures.py", "--check"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_navigation_of_the_site_has_every_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sphinx warns about a page that is missing there, so that the site does not build."""
+    monkeypatch.setitem(sys.modules, "sphinx", ModuleType("sphinx"))
+    monkeypatch.setitem(sys.modules, "sphinx.application", SimpleNamespace(Sphinx=object))
+    conf = runpy.run_path(str(ROOT / "docs/conf.py"))
+    names = [page for pages in conf["NAVIGATION"].values() for page in pages]
+    listed = {ROOT / f"{name[1:]}.md" if name.startswith("/") else ROOT / f"docs/{name}.md" for name in names}
+    below = {path for index, glob in conf["CHILDREN"].items() for path in (ROOT / index).parent.glob(f"{glob}.md")}
+    assert len(listed) == len(names), "a page is listed twice"
+    assert listed | below == {*ROOT.glob("docs/**/*.md"), *below, *listed} - {ROOT / "docs/index.md"}
+    assert [str(path) for path in listed if not path.exists()] == []
+
+
 @each_document
 def test_links_lead_to_existing_files_and_headings(document: Path) -> None:
     for link in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", read(document)):
@@ -127,7 +154,8 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         for arguments in (words[at + 1 :] for at in positions):
             if not arguments or not re.fullmatch(r"[a-z]+", arguments[0]):
                 continue
-            is_nested = arguments[0] == "bench" and re.fullmatch("[a-z]+", "".join(arguments[1:2]))
+            is_benchmark = arguments[0] == "bench" and re.fullmatch("[a-z]+", "".join(arguments[1:2]))
+            is_nested = is_benchmark or " ".join(arguments[:2]) in SUBCOMMANDS
             name = " ".join(["nextup", *arguments[: 2 if is_nested else 1]])
             assert name in commands, words
             options = {re.split("[=,]", word)[0] for word in arguments if re.match(r"--[a-z]", word)}
@@ -151,6 +179,9 @@ def test_settings_exist(document: Path) -> None:
 @each_document
 def test_metrics_exist(document: Path) -> None:
     assert metrics.REJECTED is not None
+    assert consumer_metrics.LAG is not None
+    assert version_metrics.MODEL_RELOADS is not None
+    assert explanation_metrics.EXPLANATIONS is not None
     names = {sample for family in REGISTRY.collect() for sample in (family.name, f"{family.name}_total")}
     spans = [span for span in find_code_spans(read(document)) if "/" not in span]
     assert {name for span in spans for name in re.findall(r"\bnextup_[a-z_]+", span)} <= names

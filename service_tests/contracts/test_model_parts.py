@@ -143,6 +143,18 @@ def test_loss_is_the_cross_entropy_of_the_scores(names: tuple[str, str, str]) ->
     torch.testing.assert_close(model.loss(batch, targets, None), expected)
 
 
+@pytest.mark.parametrize("names", TRAINABLE, ids="-".join)
+def test_weighted_loss_is_the_weighted_mean_of_the_cross_entropies(names: tuple[str, str, str]) -> None:
+    model, batch = randomize(make_model(names)), make_batch([12, 40])
+    targets = make_targets(batch)
+    weights = torch.rand(targets.shape, generator=torch.Generator().manual_seed(1)) + 0.1
+    has_target = targets > 0
+    scores = model.scores(model.encode(batch))[has_target]
+    losses = torch.nn.functional.cross_entropy(scores[:, 1:], targets[has_target] - 1, reduction="none")
+    expected = (losses * weights[has_target]).sum() / weights[has_target].sum()
+    torch.testing.assert_close(model.loss(batch, targets, None, weights), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [names for names in TRAINABLE if names != FIXED], ids="-".join)
 def test_training_lowers_the_loss(names: tuple[str, str, str]) -> None:

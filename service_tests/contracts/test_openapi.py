@@ -10,13 +10,20 @@ from pydantic import BaseModel, SecretStr
 from app.api_keys import generate_key
 from app.errors import ServiceError
 from app.events import schemas as events
+from app.experiments import schemas as experiments
+from app.experiments import shadow_schemas as shadow
 from app.health import endpoints as health
 from app.http.auth import get_required_scope
 from app.http.problems import Problem, build_error_response
+from app.items import list_schemas as item_lists
 from app.items import schemas as items
 from app.main import create_app
 from app.models_api import schemas as models_api
+from app.overview import schemas as overview
+from app.placements import schemas as placements
+from app.recommend import batch_schemas as batches
 from app.recommend import schemas as recommend
+from app.rules import settings as rules
 from app.settings import Settings
 from app.users import schemas as users
 
@@ -25,12 +32,31 @@ CONTRACT = {
     ("post", "/recommend/batch"): "recommend_batch",
     ("post", "/similar"): "find_similar",
     ("post", "/events"): "ingest_events",
+    ("get", "/users"): "list_users",
     ("get", "/users/{user_id}/history"): "read_history",
     ("delete", "/users/{user_id}"): "erase_user",
     ("post", "/users/{user_id}/merge"): "merge_users",
+    ("get", "/items"): "search_items",
+    ("put", "/items"): "put_items",
+    ("patch", "/items"): "patch_items",
     ("get", "/items/{item_id}"): "read_item",
+    ("get", "/items/{item_id}/followers"): "list_followers",
+    ("delete", "/items/{item_id}"): "remove_item",
+    ("get", "/placements"): "list_placements",
+    ("put", "/placements/{name}"): "put_placement",
+    ("get", "/placements/{name}"): "read_placement",
+    ("delete", "/placements/{name}"): "remove_placement",
     ("get", "/models"): "list_models",
     ("post", "/models/{version}/activate"): "activate_model",
+    ("get", "/experiments"): "list_experiments",
+    ("put", "/experiments/{name}"): "put_experiment",
+    ("get", "/experiments/{name}"): "read_experiment",
+    ("delete", "/experiments/{name}"): "remove_experiment",
+    ("post", "/experiments/{name}/conclude"): "conclude_experiment",
+    ("put", "/models/{version}/shadow"): "start_shadow",
+    ("get", "/models/{version}/shadow"): "read_shadow",
+    ("delete", "/models/{version}/shadow"): "remove_shadow",
+    ("get", "/overview"): "read_overview",
     ("get", "/livez"): "check_liveness",
     ("get", "/healthz"): "check_health",
     ("get", "/readyz"): "check_readiness",
@@ -42,6 +68,7 @@ PUBLIC = {"/livez", "/healthz", "/readyz"}
 PROBLEM_TYPES = {
     *("invalid-request", "unauthorized", "forbidden", "not-found", "content-too-large", "unsupported-media-type"),
     *("misdirected-request", "history-is-behind", "artifact-rejected", "activation-in-progress", "too-many-requests"),
+    *("request-timeout", "request-head-too-large", "experiment-conflict", "version-not-in-memory"),
     *("overloaded", "draining", "store-unavailable", "model-unavailable", "deadline-exceeded", "history-is-damaged"),
 }
 """Problem types, which callers compare, so they must not change."""
@@ -93,7 +120,7 @@ def test_guarded_operations_declare_the_errors_of_keys(document: dict[str, Any])
 
 def test_every_operation_declares_the_errors_of_the_middleware(document: dict[str, Any]) -> None:
     for _, path, operation in list_operations(document):
-        assert {"413", "415", "421", "422", "500"} <= set(operation["responses"]), path
+        assert {"408", "413", "415", "421", "422", "431", "500", "503"} <= set(operation["responses"]), path
 
 
 def test_responses_declare_their_headers(document: dict[str, Any]) -> None:
@@ -129,7 +156,7 @@ def test_security_names_the_key_of_each_operation(has_keys: bool, has_metrics_ke
 
 def test_limits_follow_the_settings() -> None:
     document = create_app(Settings(artifact=Path("unused"), max_k=7, max_body_bytes=5000)).openapi()
-    for name in ("RecommendRequest", "SimilarRequest"):
+    for name in ("RecommendRequest", "SimilarRequest", "PlacementSettings"):
         assert document["components"]["schemas"][name]["properties"]["k"]["maximum"] == 7
     for _, _, operation in list_operations(document):
         assert "5000 bytes" in operation["responses"]["413"]["description"]
@@ -159,7 +186,10 @@ def list_nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_body_has_an_example_that_is_valid(document: dict[str, Any]) -> None:
-    modules = (recommend, events, users, items, models_api, health)
+    modules = (
+        *(recommend, batches, rules, events, users, items, placements, models_api, experiments, shadow, overview),
+        *(item_lists, health),
+    )
     models = {name: model for module in modules for name, model in vars(module).items() if isinstance(model, type)}
     bodies = set()
     for _, _, operation in list_operations(document):
@@ -167,7 +197,7 @@ def test_every_body_has_an_example_that_is_valid(document: dict[str, Any]) -> No
             schema = body.get("content", {}).get("application/json", {}).get("schema", {})
             if "$ref" in schema:
                 bodies.add(schema["$ref"].rpartition("/")[2])
-    assert len(bodies) == 16
+    assert len(bodies) == 38
     for name in bodies:
         examples = document["components"]["schemas"][name]["examples"]
         model = models[name]

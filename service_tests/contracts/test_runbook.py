@@ -28,6 +28,12 @@ def test_section_has_meaning_impact_diagnosis_and_mitigation(alert: Alert) -> No
     assert re.search(rf"\({alert.severity}\)", SECTIONS[alert.name].replace("\n", " "))
 
 
+def test_monitoring_page_names_all_alerts_and_their_number() -> None:
+    text = (ROOT / "docs/operations/monitoring.md").read_text()
+    assert re.findall(r"`(Nextup\w+)`", text) == [alert.name for alert in ALERTS]
+    assert re.findall(r"There are (\d+) alerts", text) == [str(len(ALERTS))]
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert.name))
 def test_alert_links_to_its_section(alert: Alert) -> None:
     path, _, anchor = alert.runbook.partition("#")

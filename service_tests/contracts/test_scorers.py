@@ -52,11 +52,13 @@ def make_model(embedding: Part, head: str, num_items: int, seed: int, *, whole: 
     model = build_model(ModelConfig(embedding, Part("none"), Part(head), dim=DIM, max_len=5, dropout=0.0), num_items)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weights in model.state_dict(keep_vars=True).values():
+        for name, weights in model.state_dict(keep_vars=True).items():
             if weights.is_floating_point():
                 weights.normal_(generator=generator)
                 if whole:
                     weights.round_().clamp_(-2, 2)
+                elif name.endswith(".scales"):  # of rows of 8 bits: scores in the thousands would exceed the tolerance
+                    weights /= 127
         if isinstance(codes_embedding := model.embedding, CodesEmbedding):
             codes = torch.randint(
                 codes_embedding.codebook_size, (num_items + 1, codes_embedding.num_subspaces), generator=generator

@@ -48,14 +48,16 @@ def test_announced_address_of_port_0_answers(
         url = lines[-1].split()[1].removesuffix("/metrics")
         assert url.startswith(prefix)
         assert not url.endswith(":0")
-        assert httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/readyz", trust_env=False, timeout=60).status_code == 200
 
 
 def test_service_listens_on_a_unix_socket(tiny_artifact: Path, tmp_path: Path) -> None:
     path = tmp_path / "http.sock"
     with announce_service(tmp_path, "--artifact", str(tiny_artifact), "--unix-socket", str(path)) as lines:
         assert lines[-1] == f"  health   curl -s --unix-socket {path} http://localhost/readyz"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost") as http:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://localhost", timeout=60
+        ) as http:
             assert http.get("/readyz").status_code == 200
             assert http.post("/recommend", json={"history": ["i1"]}).status_code == 200
     assert not path.exists()

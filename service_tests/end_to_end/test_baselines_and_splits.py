@@ -46,17 +46,17 @@ def test_training_that_loses_to_a_baseline_warns_and_is_not_published(
     assert rows["sasrec"]["ndcg@10"] == pytest.approx(result["ndcg@10"])
     assert (result["beats_baselines"], result["converged"], result["baseline_users"]) == (False, False, 60)
     assert "against markov" in output.out
-    assert "warning: sasrec does not beat the baseline markov: NDCG@10 " in output.err
+    assert "warning: sasrec is worse than the baseline markov: NDCG@10 " in output.err
     assert "warning: the training has not converged" in output.err
     manifest = json.loads((out / "manifest.json").read_text())
     assert (manifest["verdict"]["passed"], manifest["verdict"]["converged"]) == (False, False)
     assert manifest["split"] == {"name": "leave-one-out"}
     page = (out / "training" / "report.html").read_text()
     assert "markov" in page
-    assert "does not beat" in page
+    assert "is worse than" in page
     monkeypatch.setenv("NEXTUP_ARTIFACT", str(tmp_path / "models"))
     assert run("publish", out) == 1
-    assert "does not beat the baseline markov" in capsys.readouterr().err
+    assert "is worse than the baseline markov" in capsys.readouterr().err
 
 
 def test_split_by_time_is_used_by_training_and_evaluation(tmp_path: Path, capsys: Capture) -> None:

@@ -34,6 +34,21 @@ RUN_ELSEWHERE = {
     ("README.md", "nextup publish var/next"): "service_tests/end_to_end/test_first_hour.py",
     ("docs/getting-started.md", "nextup publish var/next"): "service_tests/end_to_end/test_first_hour.py",
     ("docs/training/logs.md", "nextup inspect orders.csv"): "service_tests/end_to_end/test_first_hour.py",
+    **{
+        ("docs/tutorial.md", text): "service_tests/end_to_end/test_first_hour.py"
+        for text in (
+            "import csv",
+            "nextup inspect",
+            "nextup train orders.csv",
+            "nextup load",
+            "nextup serve",
+            '"include": ["title"]',
+            '"event_id": "order-1"',
+            '"available": false',
+            "nextup publish var/next",
+            "nextup rollback",
+        )
+    },
     ("docs/architecture/model-lifecycle.md", "nextup publish var/next"): "service_tests/end_to_end/test_first_hour.py",
 }
 NOT_RUN = {
@@ -43,6 +58,19 @@ NOT_RUN = {
     ("docs/operations/kubernetes.md", "kubectl create secret"): "needs a Kubernetes cluster",
     ("docs/operations/capacity.md", "nextup bench memory"): "measures ten million items for minutes",
     ("docs/operations/containers.md", "docker buildx"): "needs docker",
+    (
+        "docs/operations/event-log.md",
+        "nextup train events://",
+    ): "needs stored events; app/archive tests train on it",
+    ("docs/api.md", "nextup items load"): "needs files of a shop; app/commands/test_items_load.py loads some",
+    (
+        "docs/operations/experiments.md",
+        "nextup publish",
+    ): "takes ten minutes; test_shadow_trial.py publishes in seconds",
+    (
+        "docs/training/event-types.md",
+        "nextup train log.csv",
+    ): "needs a log with event types; test_event_types.py trains on one",
     ("docs/operations/ray.md", "make ray"): "installs Ray, and needs a Redis on another host",
 }
 """Blocks by document and a text in them, with the reason."""
@@ -136,7 +164,7 @@ def test_block_runs(block: CodeBlock, service: RunningService, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@parametrize_blocks(*select_blocks("python"))
+@parametrize_blocks(*(block for block in select_blocks("python") if not is_in(block, RUN_ELSEWHERE)))
 def test_program_runs_against_the_service(block: CodeBlock, service: RunningService, tmp_path: Path) -> None:
     assert "http://127.0.0.1:8000" in block.text
     program = block.text.replace("http://127.0.0.1:8000", service.url)
@@ -148,7 +176,8 @@ def test_program_runs_against_the_service(block: CodeBlock, service: RunningServ
 @pytest.mark.parametrize("key", [*RUN_ELSEWHERE, *NOT_RUN], ids=": ".join)
 def test_tables_name_one_existing_block_each(key: tuple[str, str]) -> None:
     document, text = key
-    matches = [block for block in select_blocks("sh") if block.document == document and text in block.text]
+    runnable = [*select_blocks("sh"), *select_blocks("python")]
+    matches = [block for block in runnable if block.document == document and text in block.text]
     assert len(matches) == 1, f"{text!r} is in {len(matches)} blocks of {document}"
     assert (key in RUN_ELSEWHERE) + (key in NOT_RUN) == 1
 

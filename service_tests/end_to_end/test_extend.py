@@ -112,12 +112,21 @@ def list_followers(artifact: Artifact, item: int | None) -> list[int]:
     return [int(follower) for follower in items[items > 0]]
 
 
-def test_recount_without_a_memory_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recount_without_a_memory_warns_and_writes_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A nightly loop has one line for all presets."""
     log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "out"
     assert main(["train", str(log), "--out", str(model), "--preset", "popular"]) == 0
-    assert main(["extend", str(model), str(log), "--recount", "--out", str(out)]) == 1
-    assert "no transition memory" in capsys.readouterr().err
-    assert main(["extend", str(model), str(log), "--no-new-items", "--out", str(out)]) == 1
+    assert main(["extend", str(model), str(log), "--recount", "--no-new-items", "--out", str(out)]) == 0
+    output = capsys.readouterr()
+    assert "warning: " in output.err
+    assert "has no transition memory" in output.err
+    assert json.loads(output.out.splitlines()[-1])["recounted"] is False
+    before, after = load_artifact(model, device="cpu"), load_artifact(out, device="cpu")
+    assert after.catalogue.item_ids == before.catalogue.item_ids
+    assert after.predictor.model.state_dict().keys() == before.predictor.model.state_dict().keys()
+    assert main(["extend", str(model), str(log), "--no-new-items", "--out", str(tmp_path / "other")]) == 1
     assert "--recount" in capsys.readouterr().err
 
 

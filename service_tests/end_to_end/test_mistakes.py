@@ -13,7 +13,7 @@ import pytest
 
 from app.cli.arguments import InvalidText
 from app.cli.options import Argument, Parameter, list_parameters
-from app.commands.registry import BENCHMARKS, COMMANDS
+from app.commands.registry import BENCHMARKS, COMMANDS, SUBCOMMANDS
 from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.command_trials import Outcome, Trial, run_trials
 from service_tests.support.versions import corrupt_byte
@@ -21,11 +21,11 @@ from service_tests.support.versions import corrupt_byte
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SECRET = "s3cret-Zx81"
-ALL = COMMANDS | {f"bench {name}": command for name, command in BENCHMARKS.items()}
+ALL = COMMANDS | SUBCOMMANDS | {f"bench {name}": command for name, command in BENCHMARKS.items()}
 MIN_MISTAKES = 12
 NO_FOLDER = "/proc/nextup"
 """The kernel creates no file there, not even for root."""
-STORE_COMMANDS = ("load", "dump", "erase", "serve")
+STORE_COMMANDS = ("load", "items load", "consume", "dump", "archive", "erase", "serve")
 Trials = dict[str, Trial]
 
 
@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "binary.parquet").write_bytes(bytes(range(256)))
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("user_id,item_id,timestamp\n")
+    (folder / "items.csv").write_text("item_id,price\ni1,7\n")
     (folder / "no-folder").mkdir()
     write_tiny_artifact(folder / "artifact")
     corrupt_byte(write_tiny_artifact(folder / "corrupt"))
@@ -68,7 +69,9 @@ def find_words(name: str, folder: Path) -> list[str]:
         "serve": ["--artifact", artifact, "--port", "0"],
         "inspect": [log],
         "load": [log],
+        "consume": ["redis", "--metrics-port", "0", "--until-idle", "0.1"],
         "dump": ["--out", out],
+        "archive": ["--once"],
         "erase": ["ada"],
         "key": ["shop", "read"],
         "plan": ["--items", "10k"],
@@ -77,6 +80,7 @@ def find_words(name: str, folder: Path) -> list[str]:
         "similar": ["i1", "--artifact", artifact],
         "vectors": [artifact, log, "--out", f"{out}.parquet"],
         "items": [artifact],
+        "items load": [str(folder / "items.csv")],
         "demo": ["--out", out],
         "bench accuracy": ["--data", f"x={log}", "--presets", "popular", "--out", out],
         "bench baselines": ["--data", f"x={log}"],
@@ -161,7 +165,29 @@ def list_input_mistakes(name: str, words: list[str], folder: Path, taken_port: i
             trials[f"{variable} {value}"] = Trial(words, {variable: value})
         trials["taken port"] = Trial([*words, "--port", str(taken_port)])
         trials["workers"] = Trial([*words, "--workers", "0"])
-    return trials | list_special_mistakes(name, words, folder)
+    trials |= list_stream_mistakes(words, folder, taken_port) if name == "consume" else {}
+    return trials | list_archive_mistakes(name, words) | list_special_mistakes(name, words, folder)
+
+
+def list_archive_mistakes(name: str, words: list[str]) -> Trials:
+    """Settings that only the archive uses."""
+    settings = {
+        "URL with a password": ("NEXTUP_EVENT_LOG_DIR", f"s3://me:{SECRET}@bucket/events"),
+        "unknown store": ("NEXTUP_EVENT_LOG_DIR", "ftp://host/events"),
+        "interval": ("NEXTUP_ARCHIVE_S", "0"),
+    }
+    if name != "archive":
+        return {}
+    return {mistake: Trial(words, {variable: value}) for mistake, (variable, value) in settings.items()}
+
+
+def list_stream_mistakes(words: list[str], folder: Path, taken_port: int) -> Trials:
+    """A stream that does not answer, a port that is in use, and a file that has no properties."""
+    trials = {"taken port": Trial([*words, "--metrics-port", str(taken_port)])}
+    for url in (f"redis://:{SECRET}/x@h", f"redis://:{SECRET}@127.0.0.1:1"):
+        trials[f"stream at {url}"] = Trial(words, {"NEXTUP_STREAM_URL": url})
+    kafka = ["consume", "kafka", "--brokers", "127.0.0.1:1", "--topic", "events"]
+    return trials | {"properties": Trial([*kafka, "--properties", str(folder / "log.csv")])}
 
 
 def list_special_mistakes(name: str, words: list[str], folder: Path) -> Trials:
@@ -176,6 +202,20 @@ def list_special_mistakes(name: str, words: list[str], folder: Path) -> Trials:
             ["train", log, "--out", str(folder / "artifact")],
         ],
         "evaluate": [[*words, "--baselines", "--sampled", "5"], [*words, "--split", "time"]],
+        "consume": [
+            ["consume", "rabbit"],
+            ["consume", "kafka", "--topic", "events"],
+            ["consume", "kafka", "--brokers", "127.0.0.1:1"],
+            *([*words, option, ""] for option in ("--stream", "--field", "--group")),
+        ],
+        "items load": [
+            *(
+                ["items", "load", str(folder / file)]
+                for file in ("missing.csv", "no-folder", "empty.csv", "header.csv")
+            ),
+            *([*words, "--attributes", text] for text in ("prize", "unit price", "1")),
+            [*words, "--columns", "item=sku"],
+        ],
         "dump": [["dump", "--out", str(folder)], ["dump", "--out", log]],
         "erase": [["erase", ""], ["erase", "x" * 200]],
         "key": [

@@ -27,7 +27,7 @@ from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, 
 from service_tests.support.versions import read_artifact_version
 from service_tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 FAILED = "nightly run failed"
 
@@ -80,12 +80,12 @@ def post_events(service: RunningService, users: list[str], item: str, minute: in
     """Store an event with this item for each of the users."""
     timestamp = 1_700_000_000 + 60 * minute
     events = [{"user_id": user, "item_id": item, "timestamp": timestamp} for user in users]
-    response = httpx.post(f"{service.url}/events", json={"events": events})
+    response = httpx.post(f"{service.url}/events", json={"events": events}, timeout=60)
     assert (response.status_code, response.json()["stored"]) == (202, len(events)), response.text
 
 
 def has_item(service: RunningService, item: str) -> bool:
-    return httpx.get(f"{service.url}/items/{item}").status_code == 200
+    return httpx.get(f"{service.url}/items/{item}", timeout=60).status_code == 200
 
 
 def test_nightly_runs_train_on_new_events_without_failing_a_request(tmp_path: Path) -> None:
@@ -114,9 +114,11 @@ def test_nightly_runs_train_on_new_events_without_failing_a_request(tmp_path: Pa
             wait_for_more_responses(tally)
         assert tally.failures == []
         assert {first, second, third} <= set(tally.versions)
-        histories = [httpx.get(f"{service.url}/users/{user}/history").json()["events"] for user in users]
+        histories = [httpx.get(f"{service.url}/users/{user}/history", timeout=60).json()["events"] for user in users]
         assert [len(events) for events in histories] == [EVENTS + 1] * 20 + [EVENTS] * 20, "no event was lost"
-        assert httpx.get(f"{service.url}/items/i1").json()["title"] == "Item number 1", "titles survive retraining"
+        assert httpx.get(f"{service.url}/items/i1", timeout=60).json()["title"] == "Item number 1", (
+            "titles survive retraining"
+        )
         assert third in read_output()
 
 

@@ -17,12 +17,12 @@ from service_tests.support.nextup_process import RunningService, read_samples, r
 from service_tests.support.versions import corrupt_byte, read_artifact_version
 from service_tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 SMALL = ["--epochs", "1", "--dim", "16", "--max-len", "20", "--threads", "1"]
 USERS, EVENTS, ITEMS = 40, 10, 20
 BODIES: list[dict[str, Any]] = [{"user_id": f"u{n}"} for n in range(USERS)] + [{"history": ["i1", "i2"]}]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def run_and_parse(data: Path, *arguments: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def write_log(folder: Path) -> Path:
 
 
 def get_active_version(service: RunningService) -> str:
-    version: str = httpx.post(f"{service.url}/recommend", json=BODIES[0]).json()["model_version"]
+    version: str = httpx.post(f"{service.url}/recommend", json=BODIES[0], timeout=60).json()["model_version"]
     return version
 
 
@@ -113,8 +113,9 @@ def test_corrupt_version_is_rejected_and_the_previous_one_keeps_serving(tmp_path
     first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
     other = write_tiny_artifact(tmp_path / "other", num_items=ITEMS, seed=9)
     bodies = [{"history": ["i1", "i2"]}]
+    reads_files = {"NEXTUP_KEEP_PREVIOUS": "0"}  # otherwise the version that served before is not loaded again
     with (
-        run_service(data, "--artifact", str(repository)) as service,
+        run_service(data, "--artifact", str(repository), **reads_files) as service,
         run_constant_load(service.url, bodies) as tally,
     ):
         wait_for_more_responses(tally)
@@ -125,7 +126,7 @@ def test_corrupt_version_is_rejected_and_the_previous_one_keeps_serving(tmp_path
         rejected = run_nextup(data, "publish", str(other), *options)
         assert rejected.returncode == 1
         assert "model.safetensors" in rejected.stderr
-        response = httpx.post(f"{service.url}/models/{second}/activate")
+        response = httpx.post(f"{service.url}/models/{second}/activate", timeout=60)
         assert (response.status_code, response.json()["title"]) == (409, "Artifact rejected")
         assert get_active_version(service) == first
         assert list(read_samples(service.url, "nextup_model_reload_total").values()).count(1.0) == 1

@@ -31,6 +31,7 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 @pytest.mark.process
+@pytest.mark.timeout(400)
 def test_commands_for_a_custom_log_work(tmp_path: Path) -> None:
     write_demo(tmp_path)
     (tmp_path / "interactions.parquet").rename(tmp_path / "log.parquet")

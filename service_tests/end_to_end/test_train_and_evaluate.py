@@ -46,6 +46,13 @@ def parse_last_line(text: str) -> dict[str, Any]:
     return result
 
 
+def read_chart(page: str, name: str) -> str:
+    """The picture of a report with this name, from its title to its end."""
+    _, title, chart = page.partition(f'id="{name}-title"')
+    assert title
+    return chart.partition("</svg>")[0]
+
+
 @pytest.mark.parametrize("preset", ["blossom", "sasrec", "blossomrec", "cprec", "lsan"])
 def test_train_and_evaluate_report_the_same_metrics(
     preset: str, log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -55,13 +62,15 @@ def test_train_and_evaluate_report_the_same_metrics(
     trained = parse_last_line(capsys.readouterr().out)
     assert trained["ndcg@10"] > 0.8, "an order shared by all users is easy to learn"
     assert (out / "training" / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "NDCG" in (out / "training" / "report.html").read_text()
+    assert "NDCG" in (page := (out / "training" / "report.html").read_text())
+    assert 'id="validation-title">Validation NDCG@10<' in page, "the curve is drawn in the page"
     report = tmp_path / "report.html"
     assert main(["evaluate", str(out), str(log), *COLUMNS, "--report", str(report)]) == 0
     evaluated = parse_last_line(capsys.readouterr().out)
     assert evaluated["ndcg@10"] == trained["ndcg@10"]
     assert evaluated["hr@10"] == trained["hr@10"]
-    assert "data:image/png" in report.read_text()
+    assert read_chart(report.read_text(), "validation") == read_chart(page, "validation"), "the curve of the training"
+    assert read_chart(report.read_text(), "loss") == read_chart(page, "loss")
     assert main(["evaluate", str(out), str(log), *COLUMNS, "--sampled", "5"]) == 0
     assert parse_last_line(capsys.readouterr().out)["hr@5"] >= evaluated["hr@5"], (
         "5 negatives are easier than the full catalogue"

@@ -4,6 +4,7 @@ All tests share one service, and every fault ends: each test also checks that th
 """
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,12 @@ from app.monitoring.files import render_rules
 from app.stores.redis.embedded import EmbeddedRedis
 from service_tests.support.nextup_process import RunningService, run_service
 from service_tests.support.prometheus_server import Prometheus, needs_prometheus, run_prometheus
+from service_tests.support.service_processes import WORKER, find_processes
 from service_tests.support.waiting import wait_until
 
 pytestmark = [needs_prometheus, pytest.mark.process, pytest.mark.slow]
 SCALE = 1 / 60
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 LOAD_S = 5.0
 
 
@@ -73,11 +75,15 @@ def test_store_down_fires_while_redis_is_stopped(monitored: MonitoredService) ->
 
 
 def test_absent_fires_while_the_service_is_suspended(monitored: MonitoredService) -> None:
-    monitored.service.process.send_signal(signal.SIGSTOP)
+    # The supervisor first: it would replace a worker that is suspended.
+    pids = [monitored.service.process.pid, *find_processes(monitored.service, WORKER)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
         monitored.wait_for_alerts("NextupAbsent")
     finally:
-        monitored.service.process.send_signal(signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
     monitored.wait_for_alerts()
 
 

@@ -30,7 +30,7 @@ class SocketService:
 async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]:
     """Run a service in this event loop, behind uvicorn."""
     options = build_server_options(settings)
-    config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", ws="none", **options)
+    config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", **options)
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())
     await wait_until(lambda: server.started)

@@ -8,7 +8,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from app.http.server import ProblemH11Protocol, build_server_options
+from app.http.protocols import BoundedH11Protocol
+from app.http.server import build_server_options
 from app.main import create_app
 from app.settings import Settings
 from service_tests.failures.test_client_disconnects import build_request, run_socket_service
@@ -33,6 +34,7 @@ async def assert_is_answered_with_a_problem(port: int, request: bytes) -> None:
     writer.close()
     assert head.startswith("http/1.1 400 ")
     assert "\r\ncontent-type: application/problem+json\r\n" in head
+    assert "\r\nx-content-type-options: nosniff\r\n" in head
     assert (problem["type"], problem["status"], problem["errors"]) == ("urn:nextup:problem:bad-request", 400, [])
     assert problem["request_id"]
 
@@ -44,8 +46,8 @@ async def test_request_that_is_not_http_is_answered_with_a_problem(settings: Set
 
 
 async def test_parser_in_python_answers_with_the_same_problem(settings: Settings) -> None:
-    assert issubclass(ProblemH11Protocol, H11Protocol)
-    config = uvicorn.Config(create_app(settings), port=0, http=ProblemH11Protocol, log_level="critical", ws="none")
+    assert issubclass(BoundedH11Protocol, H11Protocol)
+    config = uvicorn.Config(create_app(settings), port=0, http=BoundedH11Protocol, log_level="critical", ws="none")
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())
     await wait_until(lambda: server.started)

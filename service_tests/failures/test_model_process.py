@@ -19,7 +19,7 @@ from service_tests.support.nextup_process import RunningService, read_samples, r
 from service_tests.support.versions import publish_versions, write_tiny_artifacts
 
 BODY = {"history": ["i1", "i2"], "k": 3}
-WORKER, MODEL = b"spawn_main", b"app.model_server.process"
+WORKER, MODEL = b"app.worker.process", b"app.model_server.process"
 DEADLINE_S = 1.0
 SLACK_S = 2.0
 """Allowance for a busy machine; a request that hangs would take far longer."""
@@ -32,7 +32,7 @@ class Response:
     seconds: float
 
 
-def wait_until(condition: Callable[[], bool], failure: str, timeout_s: float = 40) -> None:
+def wait_until(condition: Callable[[], bool], failure: str, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, failure
@@ -60,11 +60,11 @@ def find_model_pid(service: RunningService) -> int:
 
 
 def get_readiness(service: RunningService) -> int:
-    return httpx.get(f"{service.url}/readyz").status_code
+    return httpx.get(f"{service.url}/readyz", timeout=60).status_code
 
 
 def post(service: RunningService, path: str = "/recommend", **body: Any) -> httpx.Response:
-    return httpx.post(f"{service.url}{path}", json=body or BODY, timeout=30)
+    return httpx.post(f"{service.url}{path}", json=body or BODY, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +137,18 @@ def test_model_metrics_appear_once_and_worker_metrics_are_summed(service: Runnin
 
 
 def test_activated_version_reaches_all_workers_without_a_failed_request(service: RunningService) -> None:
-    models = httpx.get(f"{service.url}/models").json()
+    models = httpx.get(f"{service.url}/models", timeout=60).json()
     first = models["active"]
     (second,) = {model["version"] for model in models["models"]} - {first}
     with run_load(service) as responses:
         for version in (second, first, second):
-            activation = httpx.post(f"{service.url}/models/{version}/activate", timeout=30)
+            activation = httpx.post(f"{service.url}/models/{version}/activate", timeout=60)
             assert (activation.status_code, activation.json()["active"]) == (200, version)
             wait_until(partial(_serves_only, responses, version), "a worker does not switch")
     assert {(response.status, response.body["served_by"]) for response in responses} == {(200, "model")}
     (info,) = read_samples(service.url, "nextup_model_info")
     assert second in info
-    assert httpx.post(f"{service.url}/models/unknown/activate").status_code == 404
+    assert httpx.post(f"{service.url}/models/unknown/activate", timeout=60).status_code == 404
 
 
 def _serves_only(responses: list[Response], version: str) -> bool:
@@ -168,7 +168,7 @@ def test_killed_model_process_is_replaced_while_the_popularity_fallback_answers_
         similar = post(service, "/similar", item_id="i1")
         assert (similar.status_code, similar.json()["title"]) == (503, "Model unavailable")
         assert similar.headers["retry-after"] == "1"
-        item = httpx.get(f"{service.url}/items/i1")
+        item = httpx.get(f"{service.url}/items/i1", timeout=60)
         assert (item.status_code, item.json()["rank"]) == (200, 1), "the catalogue is still available"
         wait_until(
             lambda: get_readiness(service) == 200 and get_recent(responses, "served_by") == {"model"},

@@ -14,6 +14,11 @@ __all__ = ["model_process"]
 pytestmark = pytest.mark.anyio
 
 
+async def postpone_probe(service: Service) -> None:
+    """Let the model answer: it is probed only after two idle seconds, and a probe takes a place in the queue."""
+    assert (await start_recommend(service)).json()["served_by"] == "model"
+
+
 async def test_request_past_its_deadline_gets_504(service: Service) -> None:
     with service.model.engine.block_thread():
         response = await start_recommend(service, "30")
@@ -30,6 +35,7 @@ async def test_invalid_deadline_is_rejected(value: str, service: Service) -> Non
 
 async def test_requests_beyond_a_full_queue_get_popular_items(service_with: Callable[..., Any]) -> None:
     async with service_with(queue_limit=2, max_batch=1) as service:
+        await postpone_probe(service)
         with service.model.engine.block_thread():
             waiting = [start_recommend(service)]  # runs
             await wait_until(lambda: service.model.engine.running_batches == 1)
@@ -54,6 +60,7 @@ async def test_cancelled_request_is_skipped_and_does_not_affect_others(service: 
 
 
 async def test_failing_query_does_not_fail_the_others_of_its_batch(service: Service) -> None:
+    await postpone_probe(service)
     with service.model.engine.block_thread():
         first = start_recommend(service)
         await asyncio.sleep(0.02)
@@ -66,6 +73,7 @@ async def test_failing_query_does_not_fail_the_others_of_its_batch(service: Serv
 
 
 async def test_concurrent_requests_share_batches(service: Service) -> None:
+    await postpone_probe(service)
     batches_before = await service.read_metric("nextup_batch_size_count")
     with service.model.engine.block_thread():
         first = start_recommend(service)

@@ -129,7 +129,7 @@ def wait_for_more_events(callers: list[Caller], more: int = 10) -> None:
 def count_recommendations(port: int) -> float:
     """Recommendations of the replica with this metrics port; 0 while there is none."""
     try:
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
     except httpx.TransportError:
         return 0
     return sum(float(line.rsplit(" ")[-1]) for line in text.splitlines() if line.startswith(COUNTER))
@@ -153,7 +153,7 @@ def find_free_ports(number: int) -> range:
 
 
 def read_stored_items(cluster: RayCluster, user: str) -> list[str]:
-    response = httpx.get(f"{cluster.url}/users/{user}/history", trust_env=False)
+    response = httpx.get(f"{cluster.url}/users/{user}/history", trust_env=False, timeout=60)
     assert response.status_code == 200, response.text
     return [event["item_id"] for event in response.json()["events"]]
 
@@ -179,7 +179,7 @@ def test_killed_replica_loses_no_acknowledged_event_and_is_replaced(
     with run_ray_cluster(tmp_path, **variables) as cluster:
         first = wait_for_replicas(cluster, REPLICAS, other_than=set(), timeout_s=TIMEOUT_S)
         body = {"history": HISTORY, "k": 5}
-        response = httpx.post(f"{cluster.url}/recommend", json=body, trust_env=False)
+        response = httpx.post(f"{cluster.url}/recommend", json=body, trust_env=False, timeout=60)
         callers = [Caller(f"user-{n}", extract_items(response.json())) for n in range(CALLERS)]
         with run_callers(cluster.url, callers):
             wait_until_all_respond(ports)

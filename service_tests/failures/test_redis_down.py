@@ -23,7 +23,10 @@ async def test_service_survives_an_outage_of_redis(service_with: Callable[..., A
             redis.stop()
 
             fallback = await service.recommend(user_id="u")
-            assert (fallback["served_by"], fallback["reason"]) == ("popularity", "store_unavailable")
+            assert (fallback["served_by"], fallback["reason"]) == ("cache", "store_unavailable")
+            assert fallback["items"] == before["items"]
+            unheard = await service.recommend(user_id="unheard")
+            assert (unheard["served_by"], unheard["reason"]) == ("popularity", "store_unavailable")
             assert await service.read_metric(errors) > errors_before
             read_your_writes = await service.http.post("/recommend", json={"user_id": "u", "min_history_version": 2})
             events = await service.http.post("/events", json={"events": [{"user_id": "u", "item_id": "i9"}]})

@@ -4,19 +4,23 @@ Items are "i1", "i2", … in catalogue order, with titles and the category "even
 """
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from models.artifact import save_artifact
+from models.artifact import save_artifact, write_manifest
 from models.build import build_model
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig
 from models.heads.popularity import PopularityHead
+from models.manifest import MANIFEST
 from models.presets import preset
 from models.recommender import SequentialRecommender
 from models.training.stages import fit_popularity
+from models.transitions.counting import fill_memory
 
 
 def tiny_catalogue(num_items: int = 60) -> Catalogue:
@@ -55,4 +59,21 @@ def write_tiny_artifact(folder: Path, *, preset: str = "sasrec", num_items: int 
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, size=length) for length in range(1, 33)]
     save_artifact(folder, model, catalogue, golden_histories=histories, metrics={})
+    return folder
+
+
+def record_event_types(folder: Path, record: Any) -> None:
+    """Write the entry of the manifest that a training with event types writes."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, manifest | {"event_types": record})
+
+
+def write_neighbours_artifact(folder: Path, *, num_items: int = 60) -> Path:
+    """Write an artifact with a transition memory in which each item is followed by the next one."""
+    catalogue = tiny_catalogue(num_items)
+    model = tiny_model(tiny_config("blossom"), catalogue)
+    assert model.transitions is not None
+    histories = [np.arange(first, first + 5) for first in range(1, num_items - 4)]
+    fill_memory(model.transitions, histories)
+    save_artifact(folder, model, catalogue, golden_histories=histories[:32], metrics={})
     return folder

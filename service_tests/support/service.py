@@ -65,7 +65,7 @@ def start_recommend(service: Service, deadline_ms: str | None = None) -> "asynci
     return asyncio.ensure_future(service.http.post("/recommend", json=body, headers=headers))
 
 
-async def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Poll `condition` in the event loop; TimeoutError after `timeout_s`."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - no event is set when a queue grows

@@ -29,7 +29,7 @@ def wait_until(
 
 
 async def wait_until_async(
-    condition: Callable[[], object], timeout_s: float = 5.0, description: Description = "the condition holds"
+    condition: Callable[[], object], timeout_s: float = 60.0, description: Description = "the condition holds"
 ) -> None:
     """Poll `condition` like `wait_until`, and let the event loop run in between."""
     deadline = time.monotonic() + timeout_s
