@@ -30,23 +30,35 @@ html_show_sphinx = False
 pygments_style = "default"
 
 NAVIGATION = {
-    "Use": ["getting-started", "api", "models"],
+    "Use": [
+        *("getting-started", "tutorial", "page", "api", "client", "versioning", "troubleshooting"),
+        *("features", "comparison"),
+    ],
+    "How to": [
+        *("how-to/out-of-stock", "how-to/next-page", "how-to/filters-and-rules"),
+        *("how-to/events-from-python", "how-to/events-from-a-stream", "how-to/experiments", "how-to/keys"),
+        *("how-to/retrain", "how-to/publish-and-roll-back", "how-to/gpu", "how-to/redis-cluster"),
+        *("how-to/backup-and-restore", "how-to/upgrade"),
+    ],
+    "Models": [
+        "models",
+        *(f"models/{page}" for page in ("joint-model", "blossom", "sasrec", "blossomrec", "cprec", "lsan")),
+    ],
     "Reference": ["reference/cli", "reference/configuration", "reference/rest", "reference/metrics"],
     "Operate": [
         *(f"operations/{page}" for page in ("deployment", "containers", "kubernetes", "ray", "redis", "capacity")),
-        *("operations/monitoring", "operations/tracing-and-logs", "runbook"),
+        *("operations/event-log", "operations/streaming", "operations/experiments"),
+        *("promises", "security", "operations/monitoring", "operations/tracing-and-logs", "runbook"),
     ],
     "Train": [
-        "training/evaluation",
-        "training/distributed",
-        "training/cold-start",
-        "/models/LOG",
-        "/models/results/README",
+        *("training/logs", "training/event-types", "training/evaluation", "training/distributed"),
+        *("training/reports", "training/cold-start", "/models/LOG", "/models/results/README"),
     ],
     "Understand": [
-        *("architecture/overview", "architecture/batching-and-admission", "architecture/history-store"),
-        *("architecture/redis-cluster", "architecture/model-lifecycle", "architecture/model-process"),
-        *("architecture/scoring", "architecture/native-code", "architecture/telemetry"),
+        *("architecture/overview", "architecture/batching-and-admission", "architecture/answer-ladder"),
+        *("architecture/history-store", "architecture/event-log", "architecture/redis-cluster"),
+        *("architecture/model-lifecycle", "architecture/model-process", "architecture/supervision"),
+        *("architecture/scoring", "architecture/native-code", "architecture/live-catalogue", "architecture/telemetry"),
         *("adr/index", "benchmarks/README", "glossary"),
     ],
     "Change": ["/CONTRIBUTING", "/CHANGELOG"],
@@ -75,4 +87,6 @@ def format_toctree(pages: list[str], options: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
+    # `sphinx -b html docs OUT` takes this folder for the sources, but links lead to other folders of the repository.
+    app.srcdir = ROOT
     app.connect("source-read", add_navigation)
