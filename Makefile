@@ -10,11 +10,12 @@ BIN := $(VENV)/bin
 JOBS ?= $(shell expr $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1) + 1)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 WHEEL_VENV := .wheel-venv
+AUDIT_VENV := .audit-venv
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install native lint format types imports sanitize wheel check test test-fast test-all coverage ray chart docs bench train serve clean
+.PHONY: help install native lint format types imports sanitize wheel check audit test test-fast test-all coverage ray chart docs bench train serve clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,8 +28,8 @@ $(VENV)/.torch: constraints.txt
 	@$(call install_torch,$(BIN)/pip)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml client/pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]' --editable ./client
 	@touch $@
 
 # Native code for the model, if there is a compiler. The library's name contains a hash of its sources: it is rebuilt
@@ -80,9 +81,9 @@ $(WHEEL_VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 
 wheel: install $(WHEEL_VENV)/.installed ## build the wheel, install it into an empty environment and run it
 	rm -rf dist
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
-	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup-*.whl
-	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import app.main, app.stores.history as h; h.Script("history.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.find_compiler())'
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . ./client
+	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/nextup*.whl
+	cd $(WHEEL_VENV) && bin/nextup --help >/dev/null && bin/python -I -c 'import nextup, app.main; from app.stores.redis.client import Script; Script("erase.lua"); import models.native.build as b; assert bool(b.build()) == bool(b.find_compiler())'
 
 check: lint types imports sanitize wheel ## run all checks except the tests
 
@@ -92,7 +93,16 @@ test: check ## run all checks, and all tests that need no optional package, as C
 test-fast: install ## run the unit and contract tests that start no process (under a minute)
 	$(PYTEST) -m 'not process and not slow and not optional'
 
-test-all: check $(VENV)/.optional docs ## run all checks and every test, with Ray, Helm, Triton and the docs site
+# pip-audit has its own environment, so that its packages are not among those of nextup.
+$(AUDIT_VENV)/.installed: constraints.txt
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/pip install --quiet 'pip-audit==2.10.1'
+	@touch $@
+
+audit: install $(AUDIT_VENV)/.installed ## look up known vulnerabilities of the installed packages
+	$(BIN)/python -m service_tests.support.dependency_audit $(AUDIT_VENV)/bin/pip-audit
+
+test-all: check audit $(VENV)/.optional docs ## run all checks and every test, with Ray, Helm, Triton, schemathesis and the docs site
 	$(PYTEST) -rs
 
 coverage: install ## run the tests with line and branch coverage
@@ -102,7 +112,7 @@ coverage: install ## run the tests with line and branch coverage
 # Ray is 230 MB, Helm's library 230 MB and Triton 200 MB. helm-sdkpy declares Python 3.12 but also runs on 3.11: it is a
 # shared library with a thin wrapper.
 $(VENV)/.optional: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[browser,ray,fuzz]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --ignore-requires-python helm-sdkpy==0.1.32 kubernetes-validate==1.37.0
 	@if [ "$$(uname -s)" = Linux ]; then $(BIN)/pip install --quiet 'triton>=3.6,<4'; fi
 	@touch $@
@@ -117,6 +127,7 @@ chart: $(VENV)/.optional ## run the tests of the Helm chart
 docs: install ## generate the reference pages and build the documentation site in site/
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python client/generate.py
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet --builder html --conf-dir docs . site
 
 bench: install ## run the serving benchmark on ARTIFACT=… (demo) with the histories of LOG=… (those in the store)
@@ -129,4 +140,4 @@ serve: install ## start the service with the demo model, on http://127.0.0.1:800
 	@exec $(BIN)/nextup serve --demo
 
 clean: ## remove environments and caches, but not var/
-	rm -rf $(VENV) $(WHEEL_VENV) dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) $(AUDIT_VENV) dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
