@@ -38,6 +38,27 @@ inline bool is_allowed(const Queries& queries, int query, int64_t item) {
     return !queries.allow_masks || !queries.allow_masks[query] || queries.allow_masks[query][item];
 }
 
+inline int64_t count_allowed(const uint8_t* mask, int64_t num_items) {
+    int64_t count = 0;
+    for (int64_t item = 1; item <= num_items; item++) count += mask[item];
+    return count;
+}
+
+// Calls `visit` with the items that a mask allows, in rising order; skips eight at a time.
+template <typename Visit>
+inline void for_each_allowed(const uint8_t* mask, int64_t num_items, const Visit& visit) {
+    int64_t item = 1;
+    for (; item + 8 <= num_items + 1; item += 8) {
+        uint64_t word;
+        __builtin_memcpy(&word, mask + item, 8);
+        if (!word) continue;
+        for (int i = 0; i < 8; i++)
+            if (mask[item + i]) visit(item + i);
+    }
+    for (; item <= num_items; item++)
+        if (mask[item]) visit(item);
+}
+
 inline bool is_eligible(const Queries& queries, int query, int64_t item) {
     if (!is_allowed(queries, query, item)) return false;
     int64_t low = queries.excluded_starts[query], high = queries.excluded_starts[query + 1];

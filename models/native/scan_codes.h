@@ -1,7 +1,8 @@
 // Top k of a catalogue of product-quantization codes; scores of other items are never written.
 //
 // An item's score is the sum of one table entry per subspace. With several queries a lane is a query: entries of one
-// centroid are contiguous over all queries, and an item sums rows of them. One or two queries sum item by item.
+// centroid are contiguous over all queries, and an item sums rows of them. One or two queries, and those whose mask
+// allows few items, sum item by item, and read the codes of allowed items only.
 #pragma once
 
 #include "matrix.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr int ITEMS = 16;           // between two comparisons with the thresholds
 constexpr int SCANNED = 2 * LANES;  // queries at a time
 constexpr int FEW = 2;
+constexpr int SPARSE = 16;  // a mask that allows fewer items than one in so many is scanned alone
+constexpr int AHEAD = 32;
 
 // Codes of `item` as offsets into a table of `step` numbers per centroid.
 inline void compute_offsets(const Codes& table, int64_t item, int step, int32_t* offsets) {
@@ -76,19 +79,42 @@ inline void scan_lanes(const Codes& table, const Queries& queries, int first, in
     }
 }
 
+// The score of one item; the order of the sum is that of `block_score`.
+inline float sum_products(const Codes& table, const float* products, int64_t item, int32_t* offsets) {
+    compute_offsets(table, item, 1, offsets);
+    float sums[4] = {};
+    int i = 0;
+    for (; i + 4 <= table.num_subspaces; i += 4)
+        for (int j = 0; j < 4; j++) sums[j] += products[offsets[i + j]];
+    for (; i < table.num_subspaces; i++) sums[0] += products[offsets[i]];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// Reads the codes of the items that the mask of `query` allows, or of all items if it has none.
 inline void scan_one(const Codes& table, const Queries& queries, int query, Top& top, int32_t* offsets) {
-    const size_t table_size = static_cast<size_t>(table.num_subspaces) * table.codebook_size;
-    const float* products = queries.lookup_tables + query * table_size;
+    const float* products =
+        queries.lookup_tables + static_cast<size_t>(query) * table.num_subspaces * table.codebook_size;
     float above = top.threshold();
-    for (int64_t item = 1; item <= table.num_items; item++) {
-        compute_offsets(table, item, 1, offsets);
-        float sums[4] = {};
-        int i = 0;
-        for (; i + 4 <= table.num_subspaces; i += 4)
-            for (int j = 0; j < 4; j++) sums[j] += products[offsets[i + j]];
-        for (; i < table.num_subspaces; i++) sums[0] += products[offsets[i]];
-        offer(queries, query, (sums[0] + sums[1]) + (sums[2] + sums[3]), item, top, above);
+    const auto read = [&](int64_t item) {
+        offer(queries, query, sum_products(table, products, item, offsets), item, top, above);
+    };
+    const uint8_t* mask = queries.allow_masks ? queries.allow_masks[query] : nullptr;
+    if (!mask) {
+        for (int64_t item = 1; item <= table.num_items; item++) read(item);
+        return;
     }
+    int64_t allowed[AHEAD];  // their codes are being fetched while those before them are read
+    int count = 0;
+    const auto read_allowed = [&] {
+        for (int i = 0; i < count; i++) read(allowed[i]);
+        count = 0;
+    };
+    for_each_allowed(mask, table.num_items, [&](int64_t item) {
+        __builtin_prefetch(table.codes + item * table.code_bytes);
+        allowed[count++] = item;
+        if (count == AHEAD) read_allowed();
+    });
+    read_allowed();
 }
 
 inline int64_t codes_workspace(const Codes& table) {
@@ -96,12 +122,24 @@ inline int64_t codes_workspace(const Codes& table) {
     return subspaces * table.codebook_size * SCANNED + (subspaces + 15) / 16 * 16;
 }
 
+// How many queries from `first` are scanned together: one if its mask allows few items.
+inline int count_together(const Codes& table, const Queries& queries, int first) {
+    const auto is_sparse = [&](int query) {
+        const uint8_t* mask = queries.allow_masks ? queries.allow_masks[query] : nullptr;
+        return mask && count_allowed(mask, table.num_items) * SPARSE < table.num_items;
+    };
+    if (queries.count <= FEW) return queries.count;
+    int end = first;
+    while (end < queries.count && end - first < SCANNED && !is_sparse(end)) end++;
+    return end > first ? end - first : 1;
+}
+
 // Fills scores and items (count, k), best first.
 inline void scan_codes(const Codes& table, const Queries& queries, float* work, float* scores, int64_t* items) {
     int32_t* offsets = reinterpret_cast<int32_t*>(work);
     float* products = work + (table.num_subspaces + 15) / 16 * 16;
-    for (int first = 0; first < queries.count; first += SCANNED) {
-        const int count = queries.count - first < SCANNED ? queries.count - first : SCANNED;
+    for (int first = 0, count; first < queries.count; first += count) {
+        count = count_together(table, queries, first);
         Top tops[SCANNED];
         for (int i = 0; i < count; i++) {
             const size_t at = static_cast<size_t>(first + i) * queries.k;

@@ -5,8 +5,10 @@ scorer, and become stale if the weights change. Exact scorers agree with `plain`
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from models.recommender import SequentialRecommender
@@ -18,6 +20,23 @@ class TopK(NamedTuple):
 
     indices: Tensor
     values: Tensor
+
+
+Search = Callable[[Tensor, int, ItemFilter], TopK]
+"""`Scorer.find_top_k` of some scorer."""
+
+
+def split_rows(
+    rows: Sequence[int], searches: tuple[Search, Search], hidden: Tensor, k: int, item_filter: ItemFilter
+) -> TopK:
+    """Search `rows` of (B, dim) by the first search and all others by the second one."""
+    if len(rows) in (0, len(hidden)):
+        return searches[not rows](hidden, k, item_filter)
+    top = TopK(hidden.new_empty((len(hidden), k), dtype=torch.int64), hidden.new_empty((len(hidden), k)).float())
+    others = sorted(set(range(len(hidden))).difference(rows))
+    for search, part in zip(searches, (rows, others), strict=True):
+        top.indices[part], top.values[part] = search(hidden[part], k, item_filter.select_rows(part))
+    return top
 
 
 IndexInfo = dict[str, float | str]

@@ -43,16 +43,14 @@ class ItemFilter:
         """Rows that have an allow mask."""
         return [row for row, mask in enumerate(self.allow_masks or ()) if mask is not None]
 
-    @property
-    def sparse_rows(self) -> list[int]:
-        """Rows whose mask allows less than DENSE_SHARE of the items."""
+    def find_sparse_rows(self, share: float = DENSE_SHARE) -> list[int]:
+        """Find the rows whose mask allows less than `share` of the items."""
         counts: dict[int, int] = {}  # rows may share a mask
         for mask in self.allow_masks or ():
             if mask is not None and id(mask) not in counts:
                 counts[id(mask)] = int(np.count_nonzero(mask))
         masks = enumerate(self.allow_masks or ())
-        least = DENSE_SHARE * self.num_items
-        return [row for row, mask in masks if mask is not None and counts[id(mask)] < least]
+        return [row for row, mask in masks if mask is not None and counts[id(mask)] < share * self.num_items]
 
     def select_rows(self, rows: Sequence[int]) -> "ItemFilter":
         excluded, allow_masks = self.excluded, self.allow_masks

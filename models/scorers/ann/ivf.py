@@ -127,7 +127,7 @@ class IvfScorer(ApproximateScorer):
         shape = (len(hidden), k)
         top = TopK(torch.full(shape, PADDING, dtype=torch.int64), torch.full(shape, -torch.inf))
         query = self._vectors.to_query(hidden.float()).contiguous()
-        sparse = set(item_filter.sparse_rows)
+        sparse = set(item_filter.find_sparse_rows())
         remaining = [row for row in range(len(hidden)) if row not in sparse]
         for ahead in (FIRST_CANDIDATES, MORE_CANDIDATES):
             remaining = self._fill_settled_rows(top, query, item_filter, remaining, ahead)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.batch import PADDING
 from models.embeddings import packing
 from models.embeddings.codes import CodesEmbedding
 from models.native.block_scanner import BLOCK_ITEMS, BlockScanner, pack_blocks
@@ -32,8 +33,9 @@ from models.scorers.ann.calibration import (
     sample_training_vectors,
 )
 from models.scorers.ann.ivf import import_faiss
-from models.scorers.base import ApproximateScorer, IndexInfo, Scorer, TopK
-from models.scorers.exact.native_blocks import NativeBlocksScorer, build_lookup_tables, get_six_bit_embedding
+from models.scorers.base import ApproximateScorer, IndexInfo, Scorer, TopK, split_rows
+from models.scorers.exact.native_blocks import NativeBlocksScorer, get_six_bit_embedding
+from models.scorers.exact.native_codes import NativeCodesScorer, build_lookup_tables
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors
 
@@ -102,6 +104,11 @@ class IvfPqScorer(ApproximateScorer):
         return None if embedding is None or scanner is None else cls(embedding, index, scanner, fallback)
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        return split_rows(
+            item_filter.find_sparse_rows(), (self._fallback.find_top_k, self._search_lists), hidden, k, item_filter
+        )
+
+    def _search_lists(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         query = hidden.float()
         lookup_tables = build_lookup_tables(self._embedding, query)
         result = self._scanner.find_top_k(
@@ -111,12 +118,12 @@ class IvfPqScorer(ApproximateScorer):
             excluded=item_filter.excluded,
             allow_masks=item_filter.allow_masks,
         )
-        indices, values = map(torch.from_numpy, result)
-        too_few = (indices[:, -1] == 0).nonzero().squeeze(-1).tolist()
-        if rows := sorted({*item_filter.sparse_rows, *too_few}):
-            exact = self._fallback.find_top_k(hidden[rows], k, item_filter.select_rows(rows))
-            indices[rows], values[rows] = exact.indices, exact.values
-        return TopK(indices, values)
+        top = TopK(*map(torch.from_numpy, result))
+        too_few = (top.indices[:, -1] == PADDING).nonzero().squeeze(-1).tolist()
+        if too_few:
+            exact = self._fallback.find_top_k(hidden[too_few], k, item_filter.select_rows(too_few))
+            top.indices[too_few], top.values[too_few] = exact
+        return top
 
     def _select_lists(self, query: Tensor) -> NDArray[np.int32]:
         """(B, dim) → (B, nprobe) lists to read, the best first."""
@@ -131,7 +138,10 @@ class IvfPqScorer(ApproximateScorer):
 def make_exact_scorer(model: SequentialRecommender, index: IvfPqIndex) -> Scorer | None:
     """Return an exact scan over all lists of the same file, which takes no extra memory."""
     embedding, scanner = get_six_bit_embedding(model), open_scanner(model, index)
-    return None if embedding is None or scanner is None else NativeBlocksScorer(embedding, scanner, 0)
+    sparse_scan = NativeCodesScorer.for_model(model)
+    if embedding is None or scanner is None or sparse_scan is None:
+        return None
+    return NativeBlocksScorer(embedding, scanner, sparse_scan, 0)
 
 
 def open_scanner(model: SequentialRecommender, index: IvfPqIndex) -> BlockScanner | None:

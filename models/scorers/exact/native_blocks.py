@@ -24,11 +24,14 @@ from models.native.block_scanner import (
 )
 from models.native.library import load_library
 from models.recommender import SequentialRecommender
-from models.scorers.base import Scorer, TopK
+from models.scorers.base import Scorer, TopK, split_rows
 from models.scorers.exact.codes import get_tied_codes
+from models.scorers.exact.native_codes import NativeCodesScorer, build_lookup_tables
 from models.scorers.filter import ItemFilter
 
 PACK_ITEMS = 1 << 16  # items packed into blocks at a time, a multiple of BLOCK_ITEMS
+SPARSE_SHARE = 1 / 256
+"""A mask that allows a smaller share of the items is scanned item by item: only the codes of allowed items are read."""
 
 
 class NativeBlocksScorer(Scorer):
@@ -36,9 +39,13 @@ class NativeBlocksScorer(Scorer):
 
     name = "native blocks"
 
-    def __init__(self, embedding: CodesEmbedding, scanner: BlockScanner, extra_bytes: int) -> None:
+    def __init__(
+        self, embedding: CodesEmbedding, scanner: BlockScanner, sparse_scan: NativeCodesScorer, extra_bytes: int
+    ) -> None:
+        """`sparse_scan` is for masks that allow few items."""
         self._embedding = embedding
         self._scanner = scanner
+        self._sparse_scan = sparse_scan
         self.nbytes = extra_bytes
 
     @classmethod
@@ -48,15 +55,16 @@ class NativeBlocksScorer(Scorer):
         embedding, library = get_scannable_embedding(model), load_library()
         if embedding is None or library is None or embedding.kept.device.type != "cpu":
             return None
+        sparse_scan = NativeCodesScorer(embedding, library)
         sizes = embedding.num_items, embedding.codebook_size
         if embedding.is_packed:
             blocks = _pack_catalogue(embedding)
-            return cls(embedding, BlockScanner(library, blocks, *sizes), blocks.nbytes)
+            return cls(embedding, BlockScanner(library, blocks, *sizes), sparse_scan, blocks.nbytes)
         codebooks = embedding.pieces.weight.detach().float().unflatten(0, (embedding.num_subspaces, -1)).numpy()
         groups, group_of_code = group_centroids(codebooks)
         blocks = _pack_catalogue(embedding, group_of_code)
         scanner = BlockScanner(library, blocks, *sizes, codes=embedding.kept.numpy(), groups=groups)
-        return cls(embedding, scanner, blocks.nbytes + groups.nbytes)
+        return cls(embedding, scanner, sparse_scan, blocks.nbytes + groups.nbytes)
 
     @classmethod
     def estimate_extra_bytes(cls, model: SequentialRecommender) -> int | None:
@@ -67,6 +75,10 @@ class NativeBlocksScorer(Scorer):
         return (embedding.num_items // BLOCK_ITEMS + 1) * embedding.num_subspaces * ROW_BYTES + group_bytes
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
+        sparse_rows = item_filter.find_sparse_rows(SPARSE_SHARE)
+        return split_rows(sparse_rows, (self._sparse_scan.find_top_k, self._scan_blocks), hidden, k, item_filter)
+
+    def _scan_blocks(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         lookup_tables = build_lookup_tables(self._embedding, hidden)
         items, scores = self._scanner.find_top_k(
             lookup_tables, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
@@ -86,19 +98,6 @@ def get_six_bit_embedding(model: SequentialRecommender) -> CodesEmbedding | None
     """Return the embedding if its codes themselves fit blocks and the head scores by inner products."""
     embedding = get_scannable_embedding(model)
     return embedding if embedding is not None and embedding.is_packed else None
-
-
-def build_lookup_tables(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
-    """(B, dim) → (B, m · codebook size): product of each query with each centroid.
-
-    In numpy, which uses one thread for a product this small; torch uses all of its threads, is slower and takes four
-    times the CPU time.
-    """
-    flat = hidden.float().unflatten(1, (embedding.num_subspaces, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
-    sizes = (embedding.num_subspaces, embedding.codebook_size)
-    codebooks = embedding.pieces.weight.detach().float().unflatten(0, sizes)
-    products = np.matmul(flat, codebooks.transpose(1, 2).numpy())  # (m, B, codebook size)
-    return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)
 
 
 def _pack_catalogue(embedding: CodesEmbedding, group_of_code: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

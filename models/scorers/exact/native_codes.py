@@ -2,7 +2,9 @@
 
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.embeddings.codes import CodesEmbedding
@@ -11,7 +13,6 @@ from models.native.library import Library, load_library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK
 from models.scorers.exact.codes import get_tied_codes
-from models.scorers.exact.native_blocks import build_lookup_tables
 from models.scorers.filter import ItemFilter
 
 
@@ -44,3 +45,16 @@ class NativeCodesScorer(Scorer):
             lookup_tables, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )
         return TopK(torch.from_numpy(items), torch.from_numpy(scores))
+
+
+def build_lookup_tables(embedding: CodesEmbedding, hidden: Tensor) -> NDArray[np.float32]:
+    """(B, dim) → (B, m · codebook size): product of each query with each centroid.
+
+    In numpy, which uses one thread for a product this small; torch uses all of its threads, is slower and takes four
+    times the CPU time.
+    """
+    flat = hidden.float().unflatten(1, (embedding.num_subspaces, -1)).transpose(0, 1).numpy()  # (m, B, dim / m)
+    sizes = (embedding.num_subspaces, embedding.codebook_size)
+    codebooks = embedding.pieces.weight.detach().float().unflatten(0, sizes)
+    products = np.matmul(flat, codebooks.transpose(1, 2).numpy())  # (m, B, codebook size)
+    return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(len(hidden), -1)

@@ -43,7 +43,7 @@ class TreeScorer(Scorer):
         count = k + item_filter.max_excluded + 1
         if item_filter.masked_rows:
             count += k + MASKED_CANDIDATES
-        if item_filter.sparse_rows or 2 * count > item_filter.num_items:
+        if item_filter.find_sparse_rows() or 2 * count > item_filter.num_items:
             return self._fallback.find_top_k(hidden, k, item_filter)
         candidates = self._head.find_top_k(hidden, count)
         rows = torch.arange(len(hidden), device=hidden.device).repeat_interleave(count)

@@ -154,7 +154,8 @@ bool scans_agree() {
     for (int i = 0; i < count; i++) {
         excluded[i] = 1 + generator() % table.num_items;
         uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + 1) : nullptr;
-        for (int64_t j = 0; mask && j <= table.num_items; j++) mask[j] = generator() % 2;
+        const int rarity = choose({2, 40});
+        for (int64_t j = 0; mask && j <= table.num_items; j++) mask[j] = generator() % rarity == 0;
         allow_masks[i] = mask;
     }
     const Queries queries = {products, excluded, starts, generator() % 2 ? allow_masks : nullptr, count, k};

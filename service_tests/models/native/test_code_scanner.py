@@ -29,7 +29,7 @@ def find_expected(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 @settings(deadline=None, max_examples=80)
 @given(
     level=st.sampled_from(["avx512vbmi", "avx512", "avx2", "generic"]),
-    num_items=st.integers(1, 120),
+    num_items=st.integers(1, 120) | st.integers(500, 1000),
     count=st.sampled_from([1, 2, 3, 8, 9, 16, 17, 32, 33, 65]),
     packed=st.booleans(),
     num_subspaces=st.integers(1, 6),
@@ -51,7 +51,8 @@ def test_top_k_equals_that_of_numpy(
     scores = lookup_tables[:, codes + np.arange(num_subspaces) * codebook_size].sum(-1)
     scores[:, 0] = -np.inf
     excluded = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
-    allow_masks = [rng.random(num_items + 1) < 0.5 if is_masked else None for is_masked in rng.integers(0, 2, count)]
+    shares = rng.choice([None, 0.02, 0.5], count)
+    allow_masks = [None if share is None else rng.random(num_items + 1) < share for share in shares]
     for row in range(count):
         scores[row, excluded[row]] = -np.inf
         if (mask := allow_masks[row]) is not None:
