@@ -34,9 +34,11 @@ async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())
     await wait_until(lambda: server.started)
-    yield SocketService(server, server.servers[0].sockets[0].getsockname()[1], server.lifespan.state)
-    server.should_exit = True
-    await serving
+    try:
+        yield SocketService(server, server.servers[0].sockets[0].getsockname()[1], server.lifespan.state)
+    finally:
+        server.should_exit = True
+        await serving
 
 
 def build_request(path: str, body: dict[str, Any]) -> bytes:

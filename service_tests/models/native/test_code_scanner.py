@@ -51,8 +51,8 @@ def test_top_k_equals_that_of_numpy(
     scores = lookup_tables[:, codes + np.arange(num_subspaces) * codebook_size].sum(-1)
     scores[:, 0] = -np.inf
     excluded = [rng.integers(1, num_items + 1, size) for size in rng.integers(0, 2 * num_items, count)]
-    shares = rng.choice([None, 0.02, 0.5], count)
-    allow_masks = [None if share is None else rng.random(num_items + 1) < share for share in shares]
+    shares = rng.choice([0.0, 0.02, 0.5], count)
+    allow_masks = [rng.random(num_items + 1) < share if share else None for share in shares]
     for row in range(count):
         scores[row, excluded[row]] = -np.inf
         if (mask := allow_masks[row]) is not None:
