@@ -65,7 +65,9 @@ async def hold_merges(store: HistoryStore) -> AsyncIterator[Callable[[str, str],
         merges.append(SteppedMerge(store, source, target))
         return merges[-1]
 
-    yield start
-    for merge in merges:
-        merge.task.cancel()
-    await asyncio.gather(*(merge.task for merge in merges), return_exceptions=True)
+    try:
+        yield start
+    finally:
+        for merge in merges:
+            merge.task.cancel()
+        await asyncio.gather(*(merge.task for merge in merges), return_exceptions=True)

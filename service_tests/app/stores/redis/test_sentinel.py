@@ -22,8 +22,10 @@ async def open_sentinel(*sentinels: tuple[str, int]) -> AsyncIterator[SingleFlig
     client = SingleFlightSentinel(
         list(sentinels), sentinel_kwargs={"socket_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
     )
-    yield client
-    await client.aclose()
+    try:
+        yield client
+    finally:
+        await client.aclose()
 
 
 async def test_concurrent_discovery_keeps_every_sentinel_in_the_list(healthy_sentinel: RedisSentinel) -> None:
