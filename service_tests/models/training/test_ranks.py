@@ -71,6 +71,7 @@ class Case:
         if self.irregular:
             model.embedding.requires_grad_(False)
             model.spare = nn.Parameter(torch.ones(3, 3))
+        model = model.double()  # Adam amplifies the rounding noise of gradients that are nearly 0
         options = dataclasses.replace(OPTIONS, num_negatives=self.negatives, loss=self.loss, **changes)
         dataset = make_ragged_log()
         if self.weighted:
@@ -222,7 +223,7 @@ def test_log_has_batches_that_do_not_split_evenly() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_two_ranks_train_the_weights_of_a_single_process(case: Case, two: Two, tmp_path: Path) -> None:
     single, first = train(case, tmp_path), two[0]["cases"][str(case)]
-    assert compute_max_difference(single["weights"], first["weights"]) < 1e-5
+    assert compute_max_difference(single["weights"], first["weights"]) < 1e-6
     initial = case.make_trainer(tmp_path, SINGLE_PROCESS).model.state_dict()
     assert compute_max_difference(single["weights"], initial) > 1e-2, "the weights were trained"
     assert first["curve"][0].loss == pytest.approx(single["curve"][0].loss, rel=1e-5)
