@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,8 @@ from models.catalogue.item_key import ItemKeys
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 NO_INDICES: Indices = np.empty(0, dtype=np.int64)
+ANY, ALL = "any", "all"
+"""Parts of keys of combined masks."""
 
 
 def find_popular_items(serving: ServingVersion, query: Query) -> TopItems:
@@ -104,16 +105,20 @@ def build_allow_mask(
     """
     available = serving.live.available  # read once: the event loop may replace it
     masks = [] if available is None else [available]
-    if candidates is not None:
-        catalogue = serving.catalogue
-        mask = np.zeros(catalogue.num_items + 1, dtype=bool)
-        mask[drop_unknown(catalogue.keys.find_indices(candidates))] = True
-        masks.append(mask)
+    combine = serving.filters.combined.combine
     if categories:
-        masks.append(reduce(np.logical_or, map(serving.live.find_category_members, categories)))
+        members = list(map(serving.live.find_category_members, categories))
+        masks.append(combine((ANY, categories), members, np.logical_or))
     if item_filter is not None:
         masks.append(serving.filters.find_matches(item_filter))
-    return reduce(np.logical_and, masks) if masks else None
+    shared = combine((ALL, categories, item_filter and item_filter.text), masks, np.logical_and) if masks else None
+    if candidates is None:
+        return shared
+    catalogue = serving.catalogue
+    indices = drop_unknown(catalogue.keys.find_indices(candidates))
+    mask = np.zeros(catalogue.num_items + 1, dtype=bool)
+    mask[indices] = True if shared is None else shared[indices]
+    return mask
 
 
 def drop_unknown(indices: Indices) -> Indices:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.inference.filters.boost_classes import NO_BOOSTS, BoostClassCache, BoostClasses, Key
 from app.inference.filters.evaluation import evaluate
 from app.inference.filters.expression import ItemFilter
+from app.inference.live.combined_masks import CombinedMasks
 from app.inference.live.item_values import ValueSelections
 from app.inference.live.mask_cache import Mask, MaskCache
 from app.inference.live.version_view import VersionView
@@ -21,6 +22,7 @@ class FilterMasks:
         self._view = view
         self._masks = MaskCache()
         self._boost_classes = BoostClassCache()
+        self.combined = CombinedMasks()
         self.values = ValueSelections(view)
         """Values of single items, which rules limit."""
 
