@@ -30,8 +30,13 @@ from models.scorers.exact.native_codes import NativeCodesScorer, build_lookup_ta
 from models.scorers.filter import ItemFilter
 
 PACK_ITEMS = 1 << 16  # items packed into blocks at a time, a multiple of BLOCK_ITEMS
-SPARSE_SHARE = 1 / 256
-"""A mask that allows a smaller share of the items is scanned item by item: only the codes of allowed items are read."""
+FEW_ROWS = 4
+SPARSE_SHARES = (1 / 64, 1 / 256)
+"""A mask that allows a smaller share of the items is scanned item by item: only the codes of allowed items are read.
+
+For up to `FEW_ROWS` histories, and for more, which share one read of the blocks. At 1,000,000 items and a mask of 1 %,
+one history takes 0.8 ms instead of 1.9, four take as long either way.
+"""
 
 
 class NativeBlocksScorer(Scorer):
@@ -75,7 +80,7 @@ class NativeBlocksScorer(Scorer):
         return (embedding.num_items // BLOCK_ITEMS + 1) * embedding.num_subspaces * ROW_BYTES + group_bytes
 
     def find_top_k(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        sparse_rows = item_filter.find_sparse_rows(SPARSE_SHARE)
+        sparse_rows = item_filter.find_sparse_rows(SPARSE_SHARES[len(hidden) > FEW_ROWS])
         return split_rows(sparse_rows, (self._sparse_scan.find_top_k, self._scan_blocks), hidden, k, item_filter)
 
     def _scan_blocks(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
