@@ -113,7 +113,8 @@ def test_new_item_with_one_neighbour_scores_as_that() -> None:
     mask = np.zeros(NUM_ITEMS + 2, dtype=bool)
     mask[[9, NUM_ITEMS + 1]] = True
     top = extended.top_k([np.array([3, 4])], 5, excluded=[np.empty(0, np.int64)], allow_masks=[mask])
-    assert top.indices[0, :3].tolist() == [9, NUM_ITEMS + 1, 0]
+    assert sorted(top.indices[0, :2].tolist()) == [9, NUM_ITEMS + 1], "in any order: their products round differently"
+    assert top.indices[0, 2] == 0
     assert_allclose(top.scores[0, 0], top.scores[0, 1], rtol=1e-5)
     vectors = extended.get_vectors(np.array([9, NUM_ITEMS + 1]))
     assert_allclose(vectors[0], vectors[1], rtol=1e-6)
