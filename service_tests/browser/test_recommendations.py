@@ -1,6 +1,7 @@
 """The view of recommendations in Chromium: every action, and what it changes in the list."""
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -123,6 +124,31 @@ def test_filter_of_an_attribute_can_leave_no_item(opened: "OpenPage", user: str)
     opened.page.get_by_role("button", name="Apply").click()
     expect(opened.page.locator("#no-cards")).to_be_visible()
     expect(opened.page.locator("#outcome")).to_contain_text("the filters leave no item")
+
+
+@pytest.fixture
+def sizes(demo: str) -> Iterator[dict[str, object]]:
+    """Sizes of two items of the live catalogue, a number and the text that spells it."""
+    values = {"saffron-table-1": 5, "saffron-table-2": "5"}
+    items = [{"item_id": item, "attributes": {"size": value}} for item, value in values.items()]
+    httpx.put(f"{demo}/items", json={"items": items}, timeout=60).raise_for_status()
+    yield values
+    for item in values:
+        httpx.delete(f"{demo}/items/{item}", timeout=60)
+
+
+def test_number_of_a_filter_matches_texts_too_unless_it_is_quoted(
+    opened: "OpenPage", user: str, sizes: dict[str, object]
+) -> None:
+    cards = opened.open_user(quote(user))
+    opened.page.locator("#filters summary").click()
+    opened.page.get_by_label("Attribute").fill("size")
+    opened.page.get_by_label("Comparison").select_option("eq")
+    for value, expected in (("5", set(sizes)), ('"5"', {"saffron-table-2"})):
+        opened.page.get_by_label("Value").fill(value)
+        opened.page.get_by_role("button", name="Apply").click()
+        expect(cards).to_have_count(len(expected))
+        assert set(opened.read_items()) == expected
 
 
 def test_filter_that_cannot_be_read_is_reported(opened: "OpenPage", user: str) -> None:

@@ -18,15 +18,32 @@ export function buildFilters(state) {
   return fields;
 }
 
-/** `price lte 50` as a filter; numbers and true or false are compared as such. */
+/**
+ * `price lte 50` as a filter. Without quotes, `size eq 5` matches the number and the text, and so do true and false;
+ * `size eq "5"` matches the text only. Quotes also keep the commas of a member of a list.
+ */
 export function parseCondition(text) {
   const [, attribute, comparison, value] = /^([A-Za-z_][\w.-]*) (lte|gte|eq|contains_any) (.+)$/s.exec(text ?? "") ?? [];
   if (attribute === undefined) return null;
-  if (comparison === "contains_any") return { attribute, contains_any: value.split(",").map((part) => part.trim()) };
-  const isNumber = value.trim() !== "" && Number.isFinite(Number(value));
-  const parsed = isNumber ? Number(value) : { true: true, false: false }[value] ?? value;
-  return { attribute, [comparison]: parsed };
+  if (comparison === "contains_any") return { attribute, contains_any: parseMembers(value) };
+  const literal = removeQuotes(value);
+  const typed = literal === value.trim() ? parseTyped(literal) : literal;
+  if (typed === literal || comparison !== "eq") return { attribute, [comparison]: typed };
+  return { attribute, in: [typed, literal] };
 }
+
+/** The number, true or false that a text spells, else the text. */
+function parseTyped(text) {
+  if (text !== "" && Number.isFinite(Number(text))) return Number(text);
+  return { true: true, false: false }[text] ?? text;
+}
+
+function parseMembers(value) {
+  const members = value.match(/\s*"[^"]*"\s*(?=,|$)|[^,]+/g) ?? [value];
+  return members.map(removeQuotes);
+}
+
+const removeQuotes = (text) => text.trim().replace(/^"(.*)"$/s, "$1");
 
 export function startFilters() {
   get("category-add").addEventListener("click", addCategory);
