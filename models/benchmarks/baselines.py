@@ -10,6 +10,7 @@ from models.data.splits import make_cases
 from models.data.time_split import Split, find_split_moment, format_moment
 from models.evaluation.baselines import rank_baselines
 from models.evaluation.comparison import compare_with_baselines, list_json
+from models.evaluation.intervals import format_interval
 from models.evaluation.segments import compute_segments
 
 
@@ -58,7 +59,6 @@ def format_baseline_table(rows: Sequence[dict[str, Any]], command: str) -> str:
     head += " | unknown targets | CPU seconds"
     lines = [f"| {head} |", "| " + " | ".join(["---"] * len(head.split(" | "))) + " |"]
     for row in rows:
-        low, high = row["ndcg@10_interval"]
         tail = row["segments"].get("tail items", {}).get("ndcg@10")
         cells = [
             row["data"] + (" (keep-seen)" if row["keep_seen"] else ""),
@@ -66,7 +66,7 @@ def format_baseline_table(rows: Sequence[dict[str, Any]], command: str) -> str:
             f"{row['users']:,}",
             f"`{row['name']}`",
             f"{row['ndcg@10']:.4f}",
-            f"{low:.4f} to {high:.4f}",
+            format_interval(row["ndcg@10_interval"]),
             f"{row['hr@10']:.4f}",
             "" if tail is None else f"{tail:.4f}",
             f"{row['coverage@10']:.3f}",
@@ -76,8 +76,8 @@ def format_baseline_table(rows: Sequence[dict[str, Any]], command: str) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     notes = (
-        "CPU seconds are for counting and ranking. Unknown targets of a split by time count as misses; with "
-        "leave-one-out they are users whose last event is of a dropped rare item and whose last other event is the "
-        "target."
+        "Intervals are mean ± 1.96 standard errors over users. CPU seconds are for counting and ranking. Unknown "
+        "targets of a split by time count as misses; with leave-one-out they are users whose last event is of a "
+        "dropped rare item and whose last other event is the target."
     )
     return "\n".join([*lines, "", notes, "", f"    {command}", ""])

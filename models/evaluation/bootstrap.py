@@ -1,4 +1,4 @@
-"""Bootstrap over users: the confidence interval of a mean, and of a paired difference between two models."""
+"""Bootstrap over users: the confidence interval of the paired difference between two models."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,11 @@ CHUNK = 250  # resamples per vectorized draw
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean over users, or difference of two means, with its 95 % bootstrap interval."""
+    """Difference of two means over users, with its 95 % bootstrap interval."""
 
     mean: float
     low: float
     high: float
-
-
-def bootstrap_mean(values: NDArray[np.float64], *, resamples: int = RESAMPLES) -> Difference:
-    """Estimate the mean of (N,) values of users."""
-    return bootstrap_difference(values, np.zeros_like(values), resamples=resamples)
 
 
 def bootstrap_difference(

@@ -14,9 +14,10 @@ from models.baselines.popular import Popular
 from models.data.dataset import Dataset
 from models.data.splits import Cases
 from models.evaluation.baselines import BaselineResults
-from models.evaluation.bootstrap import Difference, bootstrap_difference, bootstrap_mean
+from models.evaluation.bootstrap import Difference, bootstrap_difference
 from models.evaluation.diversity import compute_diversity
 from models.evaluation.evaluate import Evaluation
+from models.evaluation.intervals import METHODS, Mean, compute_mean
 from models.evaluation.metrics import TargetRanks, compute_ndcg_gains
 from models.text_table import format_text_table
 
@@ -24,7 +25,7 @@ CUTOFF = 10
 MIN_VERDICT_USERS = 6
 """Users below which no difference is certain: with five, all worse by chance has a probability of 3 %."""
 RESAMPLES = 1_000
-"""Resamples of an interval; fewer than in a published table, because every training computes ten of them."""
+"""Resamples of an interval; fewer than in a published table, because every training computes four of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Score:
     """
 
     name: str
-    ndcg: Difference
-    hr: Difference
+    ndcg: Mean
+    hr: Mean
     gap: Difference | None
     diversity: dict[str, float]
     seconds: float | None
@@ -44,10 +45,10 @@ class Score:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "ndcg@10": self.ndcg.mean,
-            "ndcg@10_interval": [self.ndcg.low, self.ndcg.high],
-            "hr@10": self.hr.mean,
-            "hr@10_interval": [self.hr.low, self.hr.high],
+            "ndcg@10": self.ndcg.value,
+            "ndcg@10_interval": self.ndcg.interval,
+            "hr@10": self.hr.value,
+            "hr@10_interval": self.hr.interval,
             "against_best_baseline": None if self.gap is None else asdict(self.gap),
             **self.diversity,
             "cpu_seconds": None if self.seconds is None else round(self.seconds, 2),
@@ -80,7 +81,7 @@ class Comparison:
 
     def format_table(self) -> str:
         head, rows = self.make_table()
-        return f"{self.num_users:,} of {self.num_cases:,} users:\n{format_text_table(head, rows)}"
+        return f"{self.num_users:,} of {self.num_cases:,} users ({METHODS}):\n{format_text_table(head, rows)}"
 
     def make_table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows of the table for people."""
@@ -88,10 +89,10 @@ class Comparison:
         return head, [
             [
                 score.name,
-                f"{score.ndcg.mean:.4f}",
-                f"{score.ndcg.low:.4f} to {score.ndcg.high:.4f}",
-                f"{score.hr.mean:.4f}",
-                f"{score.hr.low:.4f} to {score.hr.high:.4f}",
+                f"{score.ndcg.value:.4f}",
+                score.ndcg.format_interval(),
+                f"{score.hr.value:.4f}",
+                score.hr.format_interval(),
                 "" if score.gap is None else format_difference(score.gap),
             ]
             for score in self.scores
@@ -102,7 +103,7 @@ class Comparison:
         best, model = self.best_baseline, self.model
         if model is None or model.gap is None or self.beats_baselines is None:
             return None
-        figures = f"NDCG@10 {model.ndcg.mean:.4f} against {best.ndcg.mean:.4f}, {format_difference(model.gap)}"
+        figures = f"NDCG@10 {model.ndcg.value:.4f} against {best.ndcg.value:.4f}, {format_difference(model.gap)}"
         if self.is_worse_than_baselines:
             return f"{model.name} is worse than the baseline {best.name}: {figures}"
         if model.gap.mean == 0:
@@ -118,9 +119,9 @@ class Comparison:
         return {
             "passed": None if is_worse is None else not is_worse,
             "metric": f"ndcg@{CUTOFF}",
-            "model": None if self.model is None else self.model.ndcg.mean,
+            "model": None if self.model is None else self.model.ndcg.value,
             "best_baseline": self.best_baseline.name,
-            "baseline": self.best_baseline.ndcg.mean,
+            "baseline": self.best_baseline.ndcg.value,
             "difference": None if self.model is None or self.model.gap is None else asdict(self.model.gap),
             "users": self.num_users,
             "message": self.describe(),
@@ -150,13 +151,13 @@ def compare_with_baselines(
         own = compute_ndcg_gains(ranks, CUTOFF)
         scores[each] = Score(
             name if evaluation is not None and each == model_label else each,
-            bootstrap_mean(own, resamples=RESAMPLES),
-            bootstrap_mean((ranks < CUTOFF).astype(np.float64), resamples=RESAMPLES),
+            compute_mean(own),
+            compute_mean((ranks < CUTOFF).astype(np.float64)),
             None if each == best else bootstrap_difference(own, gains[best], resamples=RESAMPLES),
             compute_diversity(recommended, rows, dataset.catalogue.counts),
             seconds.get(each),
         )
-    ordered = sorted(scores.values(), key=lambda score: -score.ndcg.mean)
+    ordered = sorted(scores.values(), key=lambda score: -score.ndcg.value)
     model = scores[model_label] if evaluation is not None else None
     return Comparison(ordered, model, scores[best], len(rows), len(cases))
 

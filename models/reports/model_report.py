@@ -97,5 +97,5 @@ def _list_headlines(evaluation: Evaluation, comparison: Comparison | None) -> li
     headlines = [(name, "not measured" if math.isnan(value) else form.format(value)) for name, value, form in values]
     if comparison is not None:
         best = comparison.best_baseline
-        headlines.append((f"NDCG@10 of {best.name}", f"{best.ndcg.mean:.4f}"))
+        headlines.append((f"NDCG@10 of {best.name}", f"{best.ndcg.value:.4f}"))
     return [*headlines, ("cases", f"{evaluation.num_cases:,}")]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from models.evaluation.calibration import Calibration
 from models.evaluation.comparison import Comparison, Score
 from models.evaluation.evaluate import CUTOFFS, Evaluation
-from models.evaluation.intervals import Interval
+from models.evaluation.intervals import METHODS, format_interval
 from models.evaluation.quality import Quality
 from models.reports.charts.drawing import Caption
 from models.reports.charts.rows import BarRow, IntervalRow, PairRow, draw_bars, draw_intervals, draw_pairs
@@ -48,10 +48,7 @@ def make_metrics_section(
     panels = [("Metrics", Table(["metric", "value", "95 % interval"], rows))]
     if comparison is None:
         return Section("metrics", "Metrics", text, panels=panels, notes=[NO_BASELINES])
-    note = (
-        f"NDCG@10 of {comparison.num_users:,} of {comparison.num_cases:,} users, ranked by all of them; "
-        "95 % bootstrap intervals over users."
-    )
+    note = f"NDCG@10 of {comparison.num_users:,} of {comparison.num_cases:,} users, ranked by all of them; {METHODS}."
     chart = draw_intervals(
         Caption("baselines", "NDCG@10 against baselines", note),
         [_make_score_row(score, score is comparison.model) for score in comparison.scores],
@@ -74,7 +71,10 @@ def make_segment_section(quality: Quality) -> Section:
     notes = []
     if not groups[2][2]:
         notes.append("By recency: not measured, as the log has no real times.")
-    text = "NDCG@10 with 95 % intervals. Recency is the time from the last event of the history to the target."
+    text = (
+        "NDCG@10 with 95 % intervals (mean ± 1.96 standard errors). Recency is the time from the last event of the "
+        "history to the target."
+    )
     return Section(name, title, text, figures, notes=notes)
 
 
@@ -128,10 +128,6 @@ def make_calibration_section(calibration: Calibration | None, *, is_sampled: boo
     return Section(name, title, text, [figure], notes=[SAMPLED] if is_sampled else [])
 
 
-def format_interval(interval: Interval | None) -> str:
-    return "not known" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
-
-
 def format_value(value: float) -> str:
     """Format a metric with four significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -143,8 +139,9 @@ def choose_kind(is_model: bool) -> str:
 
 
 def _make_score_row(score: Score, is_model: bool) -> IntervalRow:
-    mean = score.ndcg
-    return IntervalRow(score.name, mean.mean, mean.low, mean.high, f"{mean.mean:.4f}", choose_kind(is_model))
+    value = score.ndcg.value
+    low, high = score.ndcg.interval or (value, value)
+    return IntervalRow(score.name, value, low, high, f"{value:.4f}", choose_kind(is_model))
 
 
 def _make_segment_figure(quality: Quality, name: str, title: str, keys: Sequence[str]) -> Figure:

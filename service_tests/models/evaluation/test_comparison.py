@@ -12,6 +12,7 @@ from models.evaluation import baselines as baselines_module
 from models.evaluation.baselines import BaselineResults, compute_time_limit, rank_baselines
 from models.evaluation.comparison import Comparison, compare_with_baselines
 from models.evaluation.evaluate import Evaluation, evaluate
+from models.evaluation.intervals import compute_intervals, format_interval
 from models.predictor import Predictor
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model
 
@@ -52,16 +53,35 @@ def test_scores_are_ordered_and_compared_with_the_best_baseline() -> None:
     dataset = make_walks(300)
     comparison = compare(dataset, evaluate(POPULAR, dataset, "test"), "weak")
     assert (comparison.best_baseline.name, comparison.best_baseline.gap) == ("markov", None)
-    values = [score.ndcg.mean for score in comparison.scores]
+    values = [score.ndcg.value for score in comparison.scores]
     assert values == sorted(values, reverse=True)
     for score in comparison.scores:
-        assert score.ndcg.low <= score.ndcg.mean <= score.ndcg.high
+        assert score.ndcg.interval is not None
+        low, high = score.ndcg.interval
+        assert low <= score.ndcg.value <= high
         if score.gap is not None:
-            assert score.gap.mean == pytest.approx(score.ndcg.mean - comparison.best_baseline.ndcg.mean)
+            assert score.gap.mean == pytest.approx(score.ndcg.value - comparison.best_baseline.ndcg.value)
     table = comparison.format_table()
-    assert table.startswith("300 of 300 users:\n")
+    assert table.startswith("300 of 300 users (95 % intervals: mean ± 1.96 standard errors")
     assert "against markov" in table
     assert "weak" in table
+
+
+def test_comparison_and_metrics_have_the_same_intervals() -> None:
+    dataset = make_walks(300)
+    evaluation = evaluate(POPULAR, dataset, "test")
+    comparison = compare(dataset, evaluation, "weak")
+    intervals = compute_intervals(evaluation.target_ranks)
+    assert comparison.model is not None
+    row = comparison.model.to_json()
+    assert (row["ndcg@10_interval"], row["hr@10_interval"]) == (intervals["ndcg@10"], intervals["hr@10"])
+    assert format_interval(intervals["ndcg@10"]) in comparison.format_table()
+
+
+def test_single_user_has_no_interval() -> None:
+    comparison = compare(make_walks(1), None)
+    assert comparison.best_baseline.to_json()["ndcg@10_interval"] is None
+    assert "not known" in comparison.format_table()
 
 
 def test_model_that_is_worse_fails_with_the_difference() -> None:
