@@ -10,10 +10,10 @@ from app.errors import Draining, ModelUnavailable, StoreUnavailable
 from app.health.monitor import HealthMonitor
 from app.http.dependencies import get_state
 from app.http.problems import declare_errors
-from app.http.routing import WholePathRoute
+from app.http.routing import LenientRoute
 from app.telemetry.exposition import render_metrics
 
-router = APIRouter(tags=["health"], route_class=WholePathRoute)
+router = APIRouter(tags=["health"], route_class=LenientRoute)
 
 
 class Health(BaseModel):

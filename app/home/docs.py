@@ -12,7 +12,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse
 
-from app.http.routing import WholePathRoute
+from app.http.routing import LenientRoute
 from app.http.security_headers import build_page_headers
 
 ASSETS = str(files("fastapi_standalone_docs").joinpath("static"))
@@ -20,7 +20,7 @@ NO_ICON = "data:,"
 # Redoc searches in a worker that it starts from a blob.
 PAGE_HEADERS = build_page_headers("img-src 'self' data:; worker-src 'self' blob:")
 
-router = APIRouter(include_in_schema=False, route_class=WholePathRoute)
+router = APIRouter(include_in_schema=False, route_class=LenientRoute)
 
 
 def mount_docs(app: FastAPI) -> None:

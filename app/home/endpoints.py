@@ -8,10 +8,10 @@ from starlette.responses import Response
 from app.errors import NotFound
 from app.home.docs import get_base
 from app.home.page_files import PageFile, build_page_file, load_page_files, matches_etag
-from app.http.routing import WholePathRoute
+from app.http.routing import LenientRoute
 from app.http.security_headers import STRICT_PAGE_HEADERS
 
-router = APIRouter(include_in_schema=False, route_class=WholePathRoute)
+router = APIRouter(include_in_schema=False, route_class=LenientRoute)
 FILES = load_page_files()
 INDEX = FILES.pop("index.html")
 _BASE = b'<base href="/">'

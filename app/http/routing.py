@@ -1,12 +1,14 @@
 """Paths: a prefix in front of all of them, routes that match whole paths, and ids of any characters.
 
+A route also refuses query parameters that it does not have, and reads its body in bounded time.
+
 Starlette ends the pattern of a path with `$`, which also matches before a final line break, and `{id:path}` excludes
 line breaks. So `DELETE /users/bob%0A` would erase bob, and `POST /events%0A` would have the scope of an unknown path.
 It also matches unescaped paths, in which the id `a/followers` ends like a route.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi.routing import APIRoute
@@ -20,6 +22,7 @@ from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import Scope
 
 from app.http.bodies import bound_body
+from app.http.query_strings import check_parameters, list_parameters
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """Methods of routes."""
@@ -35,18 +38,21 @@ register_url_convertor("id", IdConvertor())
 
 
 class WholePathRoute(APIRoute):
-    """A route whose template must match the whole path, and whose body is parsed in bounded time."""
+    """A route that matches whole paths only, has no other query parameters, and bounds the time of its body."""
+
+    ignores_unknown_parameters: ClassVar[bool] = False
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-        model = self.body_field.field_info.annotation
+        names = list_parameters(self.dependant)
+        model = None if self.body_field is None else self.body_field.field_info.annotation
 
-        async def handle_bounded(request: Request) -> Response:
-            return await handle(await bound_body(request, model))
+        async def handle_checked(request: Request) -> Response:
+            if request.scope["query_string"] and not self.ignores_unknown_parameters:
+                check_parameters(request.query_params, names)
+            return await handle(request if model is None else await bound_body(request, model))
 
-        return handle_bounded
+        return handle_checked
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["path"].endswith("\n") and not self.path_format.endswith("}"):
@@ -54,6 +60,12 @@ class WholePathRoute(APIRoute):
         if not _ends_with_segment(scope, self.path_format.rpartition("}/")[2]):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+class LenientRoute(WholePathRoute):
+    """A route for probes, scrapers and browsers, which add parameters of their own to an address."""
+
+    ignores_unknown_parameters = True
 
 
 def _ends_with_segment(scope: Scope, name: str) -> bool:

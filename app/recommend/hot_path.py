@@ -1,8 +1,9 @@
 """Hot path of POST /recommend: an ASGI middleware that answers plain requests before they reach FastAPI.
 
 FastAPI takes some 200 µs for routing, dependencies and validation, more than the remaining work of a request. Requests
-with unusual headers or bodies are forwarded unchanged to the route in `endpoints.py`, so errors, lenient conversions
-and documentation have one source. RequestMiddleware runs before both and gives them the same ids, times and limits.
+with unusual headers or bodies, or with a query string, are forwarded unchanged to the route in `endpoints.py`, so
+errors, lenient conversions and documentation have one source. RequestMiddleware runs before both and gives them the
+same ids, times and limits.
 """
 
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class HotPath:
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != scope.get("root_path", "") + PATH:
             await self._app(scope, receive, send)
             return
-        deadline_ms = _parse_plain_headers(scope["headers"])
+        deadline_ms = None if scope["query_string"] else _parse_plain_headers(scope["headers"])
         if deadline_ms is None:
             await self._app(scope, receive, send)
             return

@@ -54,6 +54,7 @@ async def send_request(
         "method": "POST",
         "path": "/recommend",
         "root_path": "",
+        "query_string": b"",
         "headers": headers,
         "state": state,
     }
