@@ -8,8 +8,17 @@ from app.cli.event_log import EVENTS_SOURCE, is_event_log, read_own_log
 from app.cli.log_files import build_read_options, read_item_file, report_log
 from app.cli.log_options import LogReadingOptions
 from app.commands.options.inspect import InspectOptions
+from models.data.bad_rows import BadInput, MissingColumn
+from models.data.columns import Columns
 from models.data.event_types import count_types, describe_types
-from models.data.inspection import Attempt, read_with_suggestions, sample_events, suggest_training_options
+from models.data.inspection import (
+    Attempt,
+    read_with_suggestions,
+    sample_events,
+    sample_missing,
+    suggest_training_options,
+)
+from models.data.read_options import ReadOptions
 from models.manifest import MAX_TYPES
 from models.printable import to_printable
 from models.text_table import format_text_table
@@ -20,7 +29,10 @@ def run(arguments: InspectOptions) -> int:
     if is_event_log(arguments.interactions):
         attempt = Attempt(read_own_log(), options, "")
     else:
-        attempt = read_with_suggestions(arguments.interactions, options, strict=arguments.strict)
+        try:
+            attempt = read_with_suggestions(arguments.interactions, options, strict=arguments.strict)
+        except MissingColumn as error:
+            raise show_columns(error, arguments, options) from None
     if attempt.words:
         print(f"columns or times are in another form; read with {attempt.words}")
     log = report_log(attempt.log, attempt.options)
@@ -49,6 +61,17 @@ def run(arguments: InspectOptions) -> int:
     }
     print(json.dumps(result))
     return 0
+
+
+def show_columns(error: MissingColumn, arguments: InspectOptions, options: ReadOptions) -> BadInput:
+    """Show the columns of a log that nobody can guess; return the error that asks for their names."""
+    samples = sample_missing(error, arguments.interactions, options)
+    if samples is None:
+        return error
+    head, rows = samples.make_table()
+    print(f"columns of {to_printable(error.file)}:\n{format_text_table(head, rows)}")
+    advice = samples.format_advice(options.columns or Columns())
+    return BadInput(f"{error.file}: no column {error.name!r}; name the columns with {advice}")
 
 
 def list_reading_words(arguments: InspectOptions) -> list[str]:

@@ -11,6 +11,15 @@ class BadInput(ValueError):
     """A file, or an option about files, that cannot be used; the message names it."""
 
 
+class MissingColumn(BadInput):
+    """A file does not have the column `name`; `file` is its name in messages."""
+
+    def __init__(self, message: str, file: str, name: str) -> None:
+        super().__init__(message)
+        self.file = file
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """A skipped row of an input file.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from models.data.bad_rows import BadInput
+from models.data.bad_rows import BadInput, MissingColumn
 from models.data.column_names import suggest_columns
 from models.printable import to_printable
 
@@ -107,7 +107,7 @@ def find_column(file: str, name: str, present: Sequence[str], *, hint: str = f" 
     """Return the column with this name, also in another case; BadInput if it is missing or occurs twice."""
     matches = [each for each in present if each == name] or [each for each in present if each.lower() == name.lower()]
     if not matches:
-        raise BadInput(f"{file}: no column {name!r}; it has {format_names(present)}{hint}")
+        raise MissingColumn(f"{file}: no column {name!r}; it has {format_names(present)}{hint}", file, name)
     if len(matches) > 1:
         raise BadInput(f"{file}: two columns are called {name!r}; rename one")
     return matches[0]

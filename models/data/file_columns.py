@@ -72,8 +72,13 @@ def find_parquet_columns(file: DataFile, options: ReadOptions) -> tuple[pl.LazyF
     return scan, options, names
 
 
-def read_parquet_names(file: DataFile) -> list[str]:
-    return list(_scan_parquet(file)[1])
+def read_parquet_head(file: DataFile, num_rows: int) -> pl.DataFrame:
+    """Read all columns of the first rows; BadInput if the file cannot be read."""
+    scan, _ = _scan_parquet(file)
+    try:
+        return scan.head(num_rows).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise describe_unreadable_parquet(file, error) from error
 
 
 def _scan_parquet(file: DataFile) -> tuple[pl.LazyFrame, pl.Schema]:

@@ -6,18 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from models.data.bad_rows import BadInput
-from models.data.column_names import suggest_columns
+from models.data.bad_rows import BadInput, MissingColumn
+from models.data.column_samples import ColumnSamples, sample_columns
 from models.data.columns import REQUIRED, Columns, format_option
-from models.data.content import open_content
 from models.data.dataset import MIN_ITEM_EVENTS, choose_min_item_events
-from models.data.file_columns import read_parquet_names
 from models.data.formats import DataFile, find_files
 from models.data.funnel import LARGE_SHARE, Funnel
 from models.data.held_out import HELD_OUT_EVENTS
 from models.data.interactions import Interactions, read_interactions
-from models.data.json_rows import list_keys, sample_objects
-from models.data.layouts import detect_layout, find_time_columns, suggest_numbers
+from models.data.layouts import find_time_columns, suggest_numbers
 from models.data.public_formats import suggest_format
 from models.data.read_options import ReadOptions
 from models.data.time_formats import OPTION, UnknownTimes
@@ -77,6 +74,15 @@ def _attempt(sources: Sequence[Path], options: ReadOptions, words: str, *, stric
         return Attempt(read_interactions(sources, options=changed, strict=strict), changed, words)
 
 
+def sample_missing(error: MissingColumn, sources: Sequence[Path], options: ReadOptions) -> ColumnSamples | None:
+    """Sample the columns of the file in which one is missing; None if it cannot be read."""
+    try:
+        file = next((file for file in find_files(sources) if str(file) == error.file), None)
+        return None if file is None else sample_columns(file, options)
+    except BadInput:
+        return None
+
+
 def sample_events(events: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of the first events."""
     names = [name for name in events.columns if name != "event_identity"]
@@ -110,13 +116,14 @@ def _list_attempts(files: Sequence[DataFile], options: ReadOptions) -> list[tupl
     if not files:
         return []
     try:
-        header, separator = _read_header(files[0], options)
+        samples = sample_columns(files[0], options)
     except BadInput:
         return []
+    header, separator = samples.names, samples.separator
     attempts: list[tuple[ReadOptions, str]] = []
     if (name := suggest_format(header, separator, find_time_columns(header))) is not None:
         attempts.append((replace(options, format=name), f"--format {name}"))
-    names = suggest_columns(header)
+    names = samples.suggest_roles()
     if {"user", "item"} <= names.keys():
         columns = {role: names[role] for role in (*REQUIRED, "type", "event_id") if role in names}
         has_time = "time" in names
@@ -125,17 +132,6 @@ def _list_attempts(files: Sequence[DataFile], options: ReadOptions) -> list[tupl
     if separator is not None and (numbers := suggest_numbers(header)):
         attempts.append((replace(options, columns=Columns(**numbers)), format_option(numbers)))
     return attempts
-
-
-def _read_header(file: DataFile, options: ReadOptions) -> tuple[list[str], str | None]:
-    """Column names, and the separator of delimited text."""
-    if file.format == "parquet":
-        return read_parquet_names(file), None
-    content = open_content(file, options.encoding)
-    if file.format == "json":
-        return list_keys(sample_objects(str(file), content)), None
-    layout, _ = detect_layout(file, content, options)
-    return layout.header, layout.separator
 
 
 def _format_time(timestamp_ms: int) -> str:

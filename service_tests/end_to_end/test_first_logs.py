@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from app.commands.main import main
@@ -106,6 +107,62 @@ def test_inspect_reads_a_shop_export_and_prints_the_line_that_trains_on_it(
     assert "describes 7 of 7 items of the log" in errors
     trained, errors = run(["train", *words, "--out", str(tmp_path / "model"), "--preset", "popular"], capsys)
     assert trained["funnel"] == result["funnel"]
+
+
+def run_unnamed(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
+    """Lines of standard output, and standard error, of an inspection that needs names of columns."""
+    assert main(["inspect", *words]) == 1
+    output = capsys.readouterr()
+    return output.out.splitlines(), output.err
+
+
+def write_unnamed(path: Path) -> Path:
+    """Write a log under names that say nothing, in the format of the suffix."""
+    values = {"a_x": ["u1", "u1", "u2", "u3", "u4"], "b_y": ["i1", "", "i2", "i1", "i3"], "c_z": [1_700_000_000] * 5}
+    frame = pl.DataFrame(values)
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    elif path.suffix == ".jsonl":
+        frame.write_ndjson(path)
+    else:
+        frame.write_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_inspect_shows_columns_that_it_cannot_name_with_values(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write_unnamed(tmp_path / f"log{suffix}")
+    lines, errors = run_unnamed([str(log)], capsys)
+    assert [line.split() for line in lines] == [
+        ["columns", "of", f"{log}:"],
+        ["column", "probably", "first", "values"],
+        ["a_x", "u1,", "u2,", "u3,", "…"],
+        ["b_y", "i1,", "i2,", "i3"],
+        ["c_z", "time", "1700000000"],
+    ]
+    assert errors.endswith("no column 'user_id'; name the columns with --columns 'user=…,item=…,time=c_z'\n")
+    result, _ = run(["inspect", str(log), "--columns", "user=a_x,item=b_y,time=c_z"], capsys)
+    assert result["funnel"]["events"] == 4
+
+
+def test_inspect_keeps_the_names_that_are_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write_unnamed(tmp_path / "log.csv")
+    _, errors = run_unnamed([str(log), "--columns", "user=a_xx,item=b_y,time=c_z"], capsys)
+    assert "no column 'a_xx'; name the columns with --columns 'user=…,item=b_y,time=c_z'" in errors
+    log.write_text("a_x,b_y\nu1,i1\n")
+    _, errors = run_unnamed([str(log)], capsys)
+    assert "--columns 'user=…,item=…,time=…', or without times --order file instead of time=…" in errors
+
+
+def test_inspect_recognizes_times_by_their_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("gekauft,customer,sku\n14.11.2023 22:13,u1,i1\n15.11.2023 10:00,u1,i2\n")
+    result, _ = run(["inspect", str(log)], capsys)
+    assert result["reading_options"] == ("--columns user=customer,item=sku,time=gekauft --time-format '%d.%m.%Y %H:%M'")
+    log.write_text("customer,sku,price\nu1,i1,5\nu1,i2,12\n")
+    assert run(["inspect", str(log)], capsys)[0]["reading_options"] == "--columns user=customer,item=sku --order file"
 
 
 def test_inspect_finds_usual_column_names_and_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
