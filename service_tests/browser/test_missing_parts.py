@@ -70,6 +70,29 @@ def test_service_that_does_not_answer_is_reported_until_it_does(opened: "OpenPag
     forget_errors(opened, "ERR_FAILED")
 
 
+def test_title_that_was_not_read_is_read_again_when_it_is_needed_later(opened: "OpenPage", user: str) -> None:
+    opened.page.clock.install()
+    statuses: list[int] = []
+
+    def answer(route: Any) -> None:
+        statuses.append(503)
+        route.fulfill(status=503, content_type="application/problem+json", body='{"detail": "away"}')
+
+    opened.page.route("**/items/harbour-letters-1", answer)
+    opened.open_user(quote(user), "&k=1")
+    link = opened.page.locator("#timeline a[data-item='harbour-letters-1']").first
+    expect(link).to_have_text("harbour-letters-1")
+    expect(opened.page.locator("#timeline a[data-item='lantern-coast-2']").first).to_have_text("The Lantern Coast 2")
+    opened.page.get_by_role("button", name="Recommend", exact=True).click()
+    opened.page.wait_for_load_state("networkidle")
+    assert len(statuses) == 1, "not at each need"
+    opened.page.unroute_all()
+    opened.page.clock.fast_forward(6000)
+    opened.page.get_by_role("button", name="Recommend", exact=True).click()
+    expect(link).to_have_text("The Harbour Letters 1")
+    forget_errors(opened, "503")
+
+
 def test_version_that_is_not_in_memory_is_reported_on_its_side(opened: "OpenPage", user: str) -> None:
     def add_version(route: Any) -> None:
         response = route.fetch()

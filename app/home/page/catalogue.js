@@ -6,7 +6,10 @@ import { buildAddress } from "./address.js";
 
 const MAX_ITEMS = 2000;
 const MAX_READS = 6;
+const RETRY_MS = 5000;
 const items = new Map();
+/** Items that could not be read, with the time from which another try is due. */
+const failed = new Map();
 const waiting = [];
 let reads = 0;
 
@@ -15,11 +18,14 @@ export function keepItems(answered) {
 }
 
 /** Forget everything, because another version or key answers. */
-export function forgetItems() { items.clear(); }
+export function forgetItems() {
+  items.clear();
+  failed.clear();
+}
 
-/** Read an item; one that cannot be read has only its id. */
+/** Read an item; one that cannot be read has only its id, and is read again when it is needed a few seconds later. */
 export function loadItem(id) {
-  if (!items.has(id)) keep(id, readItem(id));
+  if (!items.has(id) || performance.now() >= failed.get(id)) keep(id, readItem(id));
   return items.get(id);
 }
 
@@ -52,8 +58,12 @@ function computeHue(name) {
 }
 
 function keep(id, item) {
+  failed.delete(id);
   items.set(id, item);
-  if (items.size > MAX_ITEMS) items.delete(items.keys().next().value);
+  if (items.size <= MAX_ITEMS) return;
+  const oldest = items.keys().next().value;
+  items.delete(oldest);
+  failed.delete(oldest);
 }
 
 async function readItem(id) {
@@ -61,7 +71,8 @@ async function readItem(id) {
   reads += 1;
   try {
     return (await call(`items/${encodeId(id)}`)).body;
-  } catch {
+  } catch (error) {
+    if (error.status !== 404 && items.has(id)) failed.set(id, performance.now() + RETRY_MS);
     return { item_id: id, title: null, categories: [] };
   } finally {
     reads -= 1;
