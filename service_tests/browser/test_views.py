@@ -55,6 +55,34 @@ def test_item_shows_neighbors_popularity_and_followers(opened: "OpenPage", user:
     expect(opened.page.locator("#announcement")).to_contain_text("joined the history")
 
 
+@pytest.fixture
+def new_item(demo: str, user: str) -> Iterator[str]:
+    """An item that only the live catalogue has, in the history of the user."""
+    items = [{"item_id": "new-1", "title": "A New One"}]
+    httpx.put(f"{demo}/items", json={"items": items}, timeout=60).raise_for_status()
+    events = [{"user_id": user, "item_id": item} for item in ("new-1", "gone-1")]
+    httpx.post(f"{demo}/events", json={"events": events}, timeout=60).raise_for_status()
+    yield "new-1"
+    httpx.delete(f"{demo}/items/new-1", timeout=60)
+
+
+def test_item_without_training_has_no_neighbors_and_the_reason(opened: "OpenPage", new_item: str) -> None:
+    opened.open(f"?view=item&item={new_item}")
+    expect(opened.page.locator("#item-title")).to_have_text("A New One")
+    expect(opened.page.locator("#item-body .facts")).to_contain_text("not in the training")
+    expect(opened.page.locator("#item-body")).to_contain_text("was not trained on this item")
+    expect(opened.page.locator("section[aria-label='Neighbors']")).to_have_count(0)
+
+
+def test_history_with_unknown_items_asks_for_no_missing_one(opened: "OpenPage", user: str, new_item: str) -> None:
+    opened.open_user(quote(user))
+    expect(opened.page.locator(f"#timeline a[data-item='{new_item}']")).to_have_text("A New One")
+    expect(opened.page.locator("#timeline a[data-item='gone-1']")).to_have_text("gone-1")
+    expect(opened.page.locator("#timeline a[data-item='lantern-coast-2']")).to_have_text("The Lantern Coast 2")
+    opened.open("?user=x#h=gone-1&h=new-1")
+    expect(opened.page.locator(f"#timeline a[data-item='{new_item}']")).to_have_text("A New One")
+
+
 def test_search_finds_items_by_title_and_id(opened: "OpenPage") -> None:
     opened.open("?view=item")
     field = opened.page.get_by_label("Title or id")

@@ -1,6 +1,6 @@
 // Items by id: titles and categories, from answers that have them, else read one by one and kept.
 
-import { call, encodeId } from "./api.js";
+import { call, callOptional, encodeId } from "./api.js";
 import { make } from "./dom.js";
 import { buildAddress } from "./address.js";
 
@@ -10,6 +10,8 @@ const RETRY_MS = 5000;
 const items = new Map();
 /** Items that could not be read, with the time from which another try is due. */
 const failed = new Map();
+/** Items that the serving version does not know, so that a read might be answered by 404. */
+const unknown = new Set();
 const waiting = [];
 let reads = 0;
 
@@ -21,6 +23,13 @@ export function keepItems(answered) {
 export function forgetItems() {
   items.clear();
   failed.clear();
+  unknown.clear();
+}
+
+/** Note the unknown items of an answer; their titles are searched for, and only the live catalogue can have them. */
+export function noteUnknown(ids) {
+  if (unknown.size + ids.length > MAX_ITEMS) unknown.clear();
+  for (const id of ids) unknown.add(id);
 }
 
 /** Read an item; one that cannot be read has only its id, and is read again when it is needed a few seconds later. */
@@ -70,7 +79,8 @@ async function readItem(id) {
   if (reads >= MAX_READS) await new Promise((resolve) => waiting.push(resolve));
   reads += 1;
   try {
-    return (await call(`items/${encodeId(id)}`)).body;
+    const item = unknown.has(id) ? await findItem(id) : (await call(`items/${encodeId(id)}`)).body;
+    return item ?? { item_id: id, title: null, categories: [] };
   } catch (error) {
     if (error.status !== 404 && items.has(id)) failed.set(id, performance.now() + RETRY_MS);
     return { item_id: id, title: null, categories: [] };
@@ -78,4 +88,10 @@ async function readItem(id) {
     reads -= 1;
     waiting.shift()?.();
   }
+}
+
+/** The item of this id by a search, which answers 200 also where there is none; the exact id comes first. */
+async function findItem(id) {
+  const answer = await callOptional(`items?${new URLSearchParams({ query: id, limit: 1 })}`);
+  return answer?.items.find((item) => item.item_id === id);
 }

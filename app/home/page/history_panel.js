@@ -18,9 +18,12 @@ export function startHistoryPanel() {
   });
 }
 
-export async function showHistory(state) {
+/** Show the history of a state; `noted` settles when the unknown items are known, whose titles are not read by id. */
+export async function showHistory(state, noted) {
   const own = ++turn;
   if (state.history) {
+    await noted;
+    if (own !== turn) return;
     get("history-note").textContent = `${plural(state.history.length, "item")}, pasted, newest first`;
     get("timeline").replaceChildren(makePasted(state.history));
     get("older").hidden = true;
@@ -29,6 +32,7 @@ export async function showHistory(state) {
   let events;
   try {
     ({ events } = (await call(`users/${encodeId(state.user)}/history`)).body);
+    await noted;
   } catch (error) {
     if (own === turn) showUnread(error);
     return;

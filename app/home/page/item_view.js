@@ -10,6 +10,7 @@ import { announce, clearProblem, showProblem } from "./messages.js";
 import { showSearch } from "./item_search.js";
 
 const NEIGHBORS = 10;
+const UNTRAINED = "The serving version was not trained on this item, so it has no neighbors and no followers yet.";
 let shownItem = null;
 
 export async function showItem(state) {
@@ -20,19 +21,20 @@ export async function showItem(state) {
     shownItem = null;
     return;
   }
-  const path = `items/${encodeId(state.item)}`;
   try {
-    const [{ body: item }, similar, followers] = await Promise.all([
-      call(path),
+    const path = `items/${encodeId(state.item)}`;
+    const { body: item } = await call(path);
+    const [similar, followers] = isTrained(item) ? await Promise.all([
       callOptional("similar", { item_id: state.item, k: NEIGHBORS, include: ["title", "categories"] }).catch(() => null),
       callOptional(`${path}/followers?k=${NEIGHBORS}`).catch(() => null),
-    ]);
+    ]) : [null, null];
     if (readState().item !== state.item) return;
     clearProblem();
     if (similar) keepItems(similar.items);
     get("item-title").textContent = getTitle(item);
-    get("item-body").replaceChildren(makeAbout(item, followers, state.user), make("div", { class: "pair" },
-      makeNeighbors(similar), makeFollowers(followers)));
+    get("item-body").replaceChildren(makeAbout(item, followers, state.user), isTrained(item)
+      ? make("div", { class: "pair" }, makeNeighbors(similar), makeFollowers(followers))
+      : make("p", { class: "empty", text: UNTRAINED }));
     if (shownItem !== null && shownItem !== item.item_id) get("item-title").focus();
     shownItem = item.item_id;
   } catch (error) {
@@ -42,6 +44,9 @@ export async function showItem(state) {
     if (error.status !== 404) showProblem(error);
   }
 }
+
+/** An item that only the live catalogue has is in no ranking of the training, and `/similar` does not know it. */
+const isTrained = (item) => item.rank !== null;
 
 function makeAbout(item, followers, user) {
   const popularity = followers?.popularity;

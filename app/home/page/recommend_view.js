@@ -3,7 +3,7 @@
 import { changeState, readState } from "./address.js";
 import { buildRequest, requestAnswer, requestNextPage, sendChoice, sendImpressions } from "./answers.js";
 import { makeCards } from "./cards.js";
-import { getTitle, keepItems } from "./catalogue.js";
+import { getTitle, keepItems, noteUnknown } from "./catalogue.js";
 import { compareRanks, describeChanges } from "./changes.js";
 import { get, make, showText } from "./dom.js";
 import { showFilters, startFilters } from "./filters.js";
@@ -41,7 +41,9 @@ export async function showRecommendations(state, after = null) {
   try {
     const request = buildRequest(state, { explain: get("explain").checked, hidden: [...hidden.keys()] });
     const minimum = after?.version ? { min_history_version: after.version } : {};
-    const [{ body: answer, timing }] = await Promise.all([requestAnswer({ ...request, ...minimum }), showHistory(state)]);
+    const answered = requestAnswer({ ...request, ...minimum });
+    const noted = answered.then(({ body }) => noteUnknown(body.unknown_items), () => {});
+    const [{ body: answer, timing }] = await Promise.all([answered, showHistory(state, noted)]);
     if (own !== turn) return;
     clearProblem();
     const before = shown.items;
