@@ -164,6 +164,28 @@ def test_filter_that_cannot_be_read_is_reported(opened: "OpenPage", user: str) -
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.parametrize("name", [".", "..", "%2e%2e", "../models", "a/b", "a?b", "a#b", "a%2Fb"])
+def test_user_of_the_address_changes_no_path(name: str, opened: "OpenPage") -> None:
+    paths: list[str] = []
+    opened.page.on("request", lambda request: paths.append(request.url.removeprefix(opened.url)))
+    cards = opened.open_user(quote(name, safe=""))
+    expect(cards).to_have_count(10)
+    expect(opened.page.locator("#user")).to_have_value(name)
+    expect(opened.page.locator("#history-note")).to_have_text(
+        "no events yet" if name not in (".", "..") else re.compile("not read: .* cannot be part of an address")
+    )
+    called = {path.partition("?")[0] for path in paths} - {"/", "/recommend", "/users", "/models", "/overview"}
+    history = {f"/users/{quote(name, safe='')}/history"} if name not in (".", "..") else set()
+    assert {path for path in called if not path.startswith("/page/")} == history
+    assert opened.page.evaluate("new URLSearchParams(location.search).get('user')") == name
+
+
+@pytest.mark.parametrize("item", [".", ".."])
+def test_item_of_the_address_changes_no_path(item: str, opened: "OpenPage") -> None:
+    opened.open(f"?view=item&item={item}")
+    expect(opened.page.locator("#item-body")).to_contain_text("Neither the model nor the live catalogue has this item")
+
+
 def test_empty_user_is_reported_and_changes_nothing(opened: "OpenPage", user: str) -> None:
     opened.open_user(quote(user))
     address = opened.page.url

@@ -62,4 +62,8 @@ export function parseServerTiming(header) {
   return stages.length ? { stages, total: stages.reduce((sum, stage) => sum + stage.ms, 0) } : null;
 }
 
-export const encodeId = (id) => encodeURIComponent(id);
+/** An id as a segment of a path; browsers resolve `.` and `..` there, encoded or not, and would call another path. */
+export function encodeId(id) {
+  if (id === "." || id === "..") throw new Problem(404, `The id "${id}" cannot be part of an address; no new event or item has it.`);
+  return encodeURIComponent(id);
+}
