@@ -13,6 +13,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from app.feedback_kinds import Kind
 from app.http.field_problems import FieldProblem
 from app.http.field_types import Id, NewId
 from app.http.timestamps import check_time_range, parse_timestamp
@@ -82,18 +83,32 @@ class EventsRequest(BaseModel):
     events: Annotated[list[SkipValidation[Event]], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
+class EventFeedback(BaseModel):
+    """What an event is as feedback on the answer that its `recommendation_id` names."""
+
+    kind: Kind = Field(description="by its type and NEXTUP_FEEDBACK_TYPES")
+    counted: bool = Field(
+        description="whether it is in the figures of click-through, once however often it is sent; not with the id of "
+        "another service, of users of benchmarks, or while Redis is away"
+    )
+    remembered: bool = Field(description="whether it is remembered for `rotate`; not while Redis is away")
+
+
 class EventResult(BaseModel):
     """Outcome of one event."""
 
     status: Literal["stored", "duplicate", "late", "invalid", "ignored", "failed"] = Field(
-        description="ignored: valid, but its type does not enter histories, so it is not stored; failed: the stored "
-        "history of the user is damaged"
+        description="ignored: valid, but its type does not enter histories, so it is not stored there; `feedback` says "
+        "whether it counts otherwise; failed: the stored history of the user is damaged"
     )
     history_version: int | None = Field(
         default=None, description="version of the history after this event; absent if it is not stored"
     )
     known_item: bool | None = Field(
         default=None, description="whether the serving model knows the item; absent if the event is invalid"
+    )
+    feedback: EventFeedback | None = Field(
+        default=None, description="absent if the type of the event is no feedback, or it names no recommendation"
     )
     detail: str | None = Field(default=None, description="why the event is not stored")
     errors: list[FieldProblem] | None = Field(
@@ -106,12 +121,19 @@ _RESPONSE: dict[str, Any] = {
     "results": [
         {"status": "stored", "history_version": 97, "known_item": True},
         {"status": "invalid", "detail": "item_id: Field required", "errors": [_MISSING]},
+        {
+            "status": "ignored",
+            "known_item": True,
+            "feedback": {"kind": "impression", "counted": True, "remembered": True},
+            "detail": "type 'impression' is not a choice of the item, so the event is not stored; "
+            "NEXTUP_HISTORY_TYPES sets the types that are; it counts as feedback on its recommendation",
+        },
     ],
     "stored": 1,
     "duplicate": 0,
     "late": 0,
     "invalid": 1,
-    "ignored": 0,
+    "ignored": 1,
     "failed": 0,
 }
 

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import DamagedHistory, FieldError, InvalidRequest
+from app.events.feedback import explain_ignored, take_feedback
 from app.events.new_item_sources import AnnouncedSource, ServingVersionSource
 from app.events.new_items import NewItemEvents
-from app.events.schemas import MAX_FIELD_ERRORS, Event, EventResult
+from app.events.schemas import MAX_FIELD_ERRORS, Event, EventFeedback, EventResult
 from app.feedback.counter import FeedbackCounter
 from app.feedback.impressions import ImpressionRecorder
 from app.history_types import HistoryTypes
@@ -85,21 +86,24 @@ class EventService:
             self._update_cache(events, outcomes)
             if self._new_items is not None:
                 await self._new_items.count(_select_stored(events, outcomes))
-        if self._feedback is not None:
-            await self._feedback.count(valid)
-        if self._impressions is not None:
-            await self._impressions.record(valid)
-        results = await self._build_results(parsed, outcomes)
+        feedback = await take_feedback(valid, self._feedback, self._impressions)
+        results = await self._build_results(parsed, outcomes, feedback)
         for status, count in Counter(result.status for result in results).items():
             EVENTS.labels(status).inc(count)
         return results
 
     async def _build_results(
-        self, parsed: Sequence[NewEvent | EventResult], outcomes: Sequence[AppendResult | DamagedHistory]
+        self,
+        parsed: Sequence[NewEvent | EventResult],
+        outcomes: Sequence[AppendResult | DamagedHistory],
+        feedback: Sequence[EventFeedback | None],
     ) -> list[EventResult]:
-        """Build one result per event; `outcomes` are those of the events that enter a history, in order."""
+        """Build one result per event.
+
+        `outcomes` are those of the events that enter a history, `feedback` that of the valid events, both in order.
+        """
         known = self._select_known([event.item_id for event in parsed if isinstance(event, NewEvent)])
-        remaining = iter(outcomes)
+        remaining, next_feedback = iter(outcomes), iter(feedback)
         pacer = Pacer()
         results = []
         for event in parsed:
@@ -107,17 +111,18 @@ class EventService:
             if isinstance(event, EventResult):
                 results.append(event)
                 continue
-            is_known = None if known is None else event.item_id in known
+            result = EventResult(status="ignored", feedback=next(next_feedback))
+            result.known_item = None if known is None else event.item_id in known
+            results.append(result)
             if event.type is not None and not self._history_types.includes(event.type):
-                detail = self._history_types.explain_exclusion(event.type)
-                results.append(EventResult(status="ignored", known_item=is_known, detail=detail))
+                reason = self._history_types.explain_exclusion(event.type)
+                result.detail = explain_ignored(reason, event, result.feedback, self._feedback)
                 continue
             outcome = next(remaining)
             if isinstance(outcome, DamagedHistory):
-                results.append(EventResult(status="failed", known_item=is_known, detail=outcome.detail))
+                result.status, result.detail = "failed", outcome.detail
             else:
-                version = outcome.history_version
-                results.append(EventResult(status=outcome.status, history_version=version, known_item=is_known))
+                result.status, result.history_version = outcome.status, outcome.history_version
         return results
 
     def _update_cache(self, events: Sequence[NewEvent], outcomes: Sequence[AppendResult | DamagedHistory]) -> None:

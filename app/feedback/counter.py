@@ -65,22 +65,34 @@ class FeedbackCounter:
         experiments = ExperimentStore(client, wait_s=wait_s)
         return cls(RecommendationIds(signing_keys), FeedbackKinds(settings.feedback_types), marks, experiments, engine)
 
-    async def count(self, events: Sequence[NewEvent]) -> None:
-        """Count those events that are feedback and were not counted before."""
+    def find_kind(self, event_type: str | None) -> Kind | None:
+        """Return the kind of feedback that events of a type are; None if they are none."""
+        return self._kinds.find(event_type)
+
+    async def count(self, events: Sequence[NewEvent]) -> list[bool]:
+        """Count those events that are feedback and were not counted before.
+
+        Returns for each event whether it counts, now or already. While Redis is away none does.
+        """
         by_recommendation: dict[bytes, dict[bytes, _Feedback]] = defaultdict(dict)
+        counts = []
         for event in events:
-            for feedback in self._attribute(event):
+            attributed = self._attribute(event)
+            counts.append(bool(attributed))
+            for feedback in attributed:
                 by_recommendation[feedback.attribution.nonce].setdefault(feedback.mark, feedback)
         if not by_recommendation:
-            return
+            return counts
         try:
             new = await self._marks.add({nonce: list(marks) for nonce, marks in by_recommendation.items()})
             added = [by_recommendation[nonce][mark] for nonce, marks in new.items() for mark in marks]
             _count_items(added)
-            if counts := _sum_answers(added):
-                await self._experiments.add_counts(counts)
+            if answers := _sum_answers(added):
+                await self._experiments.add_counts(answers)
         except (StoreUnavailable, Overloaded, DeadlineExceeded):
             count_uncounted(sum(map(len, by_recommendation.values())))
+            return [False] * len(events)
+        return counts
 
     def _attribute(self, event: NewEvent) -> list[_Feedback]:
         """Return the feedback on an item, and on its whole answer if that belongs to an experiment."""

@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 
 from app.errors import DeadlineExceeded, Overloaded, StoreUnavailable
 from app.feedback_kinds import FeedbackKinds
@@ -29,18 +28,26 @@ class ImpressionRecorder:
         store = ImpressionStore(client, wait_s=wait_s, lifetime_s=60 * settings.impression_minutes)
         return cls(store, FeedbackKinds(settings.feedback_types))
 
-    async def record(self, events: Sequence[NewEvent]) -> None:
-        """Record the events that are feedback; nothing while Redis is away, because rotation is only a preference."""
+    async def record(self, events: Sequence[NewEvent]) -> list[bool]:
+        """Record the events that are feedback, and return for each event whether it is remembered.
+
+        None is while Redis is away, because rotation is only a preference.
+        """
         now_s = int(time.time())
         by_user: dict[str, list[Impression]] = defaultdict(list)
+        remembered = []
         for event in events:
             kind = self._kinds.find(event.type)
+            remembered.append(kind is not None and event.recommendation_id is not None)
             if kind is not None and event.recommendation_id is not None:
                 time_s = min(event.timestamp_ms // 1000, now_s)
                 by_user[event.user_id].append(Impression(event.item_id, time_s, is_click=kind != "impression"))
         if by_user:
-            with suppress(StoreUnavailable, Overloaded, DeadlineExceeded):
+            try:
                 await self.store.add(by_user)
+            except (StoreUnavailable, Overloaded, DeadlineExceeded):
+                return [False] * len(events)
+        return remembered
 
     async def close(self) -> None:
         await self.store.close()

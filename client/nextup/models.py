@@ -14,6 +14,7 @@ from nextup.answer import Answer, read_entries
 if TYPE_CHECKING:
     ColdItems = Literal["include", "exclude"]
     ErasureReceiptArchive = Literal["marked", "compacted"]
+    EventFeedbackKind = Literal["impression", "click", "conversion"]
     EventResultStatus = Literal["stored", "duplicate", "late", "invalid", "ignored", "failed"]
     ExperimentPhase = Literal["running", "concluded"]
     ExplainedBy = Literal["removal", "unsupported"]
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 else:
     ColdItems = str
     ErasureReceiptArchive = str
+    EventFeedbackKind = str
     EventResultStatus = str
     ExperimentPhase = str
     ExplainedBy = str
@@ -166,17 +168,32 @@ class ErasureReceipt(Answer, frozen=True, kw_only=True):
     """
 
 
+class EventFeedback(Answer, frozen=True, kw_only=True):
+    """What an event is as feedback on the answer that its `recommendation_id` names."""
+
+    kind: EventFeedbackKind
+    """by its type and NEXTUP_FEEDBACK_TYPES"""
+    counted: bool
+    """whether it is in the figures of click-through, once however often it is sent; not with the id of another
+    service, of users of benchmarks, or while Redis is away
+    """
+    remembered: bool
+    """whether it is remembered for `rotate`; not while Redis is away"""
+
+
 class EventResult(Answer, frozen=True, kw_only=True):
     """Outcome of one event."""
 
     status: EventResultStatus
-    """ignored: valid, but its type does not enter histories, so it is not stored; failed: the stored history of the
-    user is damaged
+    """ignored: valid, but its type does not enter histories, so it is not stored there; `feedback` says whether it
+    counts otherwise; failed: the stored history of the user is damaged
     """
     history_version: int | None = None
     """version of the history after this event; absent if it is not stored"""
     known_item: bool | None = None
     """whether the serving model knows the item; absent if the event is invalid"""
+    feedback: EventFeedback | None = None
+    """absent if the type of the event is no feedback, or it names no recommendation"""
     detail: str | None = None
     """why the event is not stored"""
     errors: list[FieldProblem] | None = None

@@ -150,17 +150,32 @@ export interface Event {
   type?: string | null;
 }
 
+/** What an event is as feedback on the answer that its `recommendation_id` names. */
+export interface EventFeedback {
+  /** by its type and NEXTUP_FEEDBACK_TYPES */
+  kind: "impression" | "click" | "conversion";
+  /**
+   * whether it is in the figures of click-through, once however often it is sent; not with the id of another service,
+   * of users of benchmarks, or while Redis is away
+   */
+  counted: boolean;
+  /** whether it is remembered for `rotate`; not while Redis is away */
+  remembered: boolean;
+}
+
 /** Outcome of one event. */
 export interface EventResult {
   /**
-   * ignored: valid, but its type does not enter histories, so it is not stored; failed: the stored history of the user
-   * is damaged
+   * ignored: valid, but its type does not enter histories, so it is not stored there; `feedback` says whether it
+   * counts otherwise; failed: the stored history of the user is damaged
    */
   status: "stored" | "duplicate" | "late" | "invalid" | "ignored" | "failed";
   /** version of the history after this event; absent if it is not stored */
   history_version?: number | null;
   /** whether the serving model knows the item; absent if the event is invalid */
   known_item?: boolean | null;
+  /** absent if the type of the event is no feedback, or it names no recommendation */
+  feedback?: EventFeedback | null;
   /** why the event is not stored */
   detail?: string | null;
   /** invalid fields of the event */

@@ -132,7 +132,8 @@ async def test_setting_lists_the_types_that_enter_histories(
     async with service_with(history_types=" Buy, dislike ") as service:
         results = (await send(service, *events)).json()["results"]
         assert [result["status"] for result in results] == ["stored", "ignored", "stored", "stored"]
-        assert results[1]["detail"] == "type 'view' is not in NEXTUP_HISTORY_TYPES, so the event is not stored"
+        reason = "type 'view' is not in NEXTUP_HISTORY_TYPES, so the event is not stored"
+        assert results[1]["detail"] == f"{reason}; without recommendation_id it is no feedback either"
         assert await read_items(service, user) == ["i1", "i3", "i4"]
 
 

@@ -81,6 +81,34 @@ async def test_feedback_counts_by_kind_version_source_and_position(
     assert await counts.read() == {"click": 1, "click 1": 1, "conversion": 1, "conversion unknown": 1}
 
 
+async def test_result_says_what_an_event_is_as_feedback(service: Service, new_user: Callable[[], str]) -> None:
+    user = new_user()
+    answer = await service.recommend(user_id=user, k=1)
+    named = {"user_id": user, "item_id": "i1", "recommendation_id": answer["recommendation_id"]}
+    events = [
+        named | {"type": "impression"},
+        named | {"type": "click"},
+        named | {"type": "impression"},
+        {"user_id": user, "item_id": "i1", "type": "impression"},
+        named | {"type": "dislike"},
+        named | {"type": "impression", "recommendation_id": "0" * 32},
+        {"user_id": user, "item_id": "i2", "type": "view"},
+    ]
+    results = (await send(service, *events))["results"]
+    shown, clicked, again, unnamed, disliked, foreign, viewed = results
+    counts = {"counted": True, "remembered": True}
+    assert (shown["status"], shown["feedback"]) == ("ignored", counts | {"kind": "impression"})
+    assert shown["detail"].endswith("it counts as feedback on its recommendation")
+    assert (clicked["status"], clicked["feedback"]) == ("stored", counts | {"kind": "click"})
+    assert again["feedback"] == shown["feedback"], "counted once, and still counted"
+    assert "feedback" not in unnamed
+    assert unnamed["detail"].endswith("without recommendation_id it is no feedback either")
+    assert "feedback" not in disliked
+    assert disliked["detail"].endswith("NEXTUP_HISTORY_TYPES sets the types that are")
+    assert (foreign["feedback"]["counted"], "nor does it count" in foreign["detail"]) == (False, True)
+    assert "feedback" not in viewed
+
+
 async def test_feedback_of_synthetic_users_is_stored_and_not_counted(service: Service) -> None:
     synthetic = [make_user_ids(1)[0], "soak-0"]
     answer = await service.recommend(user_id=synthetic[0], k=2)
@@ -89,6 +117,7 @@ async def test_feedback_of_synthetic_users_is_stored_and_not_counted(service: Se
     events = [event | {"user_id": user, "type": kind} for user in synthetic for kind in ("impression", "click")]
     result = await send(service, *events)
     assert (result["stored"] + result["duplicate"], result["ignored"]) == (2, 2)
+    assert {entry["feedback"]["counted"] for entry in result["results"]} == {False}
     assert await counts.read() == {}
     await send(service, event | {"user_id": "a-traffic-0", "type": "click"})
     assert await counts.read() == {"click": 1, "click unknown": 1}
@@ -134,6 +163,7 @@ async def test_feedback_without_redis_is_reported_and_ignored_events_are_answere
         event = {"user_id": "u", "item_id": "i1", "type": "impression"}
         result = await send(service, event | {"recommendation_id": answer["recommendation_id"]})
         assert result["ignored"] == 1
+        assert result["results"][0]["feedback"] == {"kind": "impression", "counted": False, "remembered": False}
         assert await service.read_metric("nextup_feedback_uncounted_total") == before + 1
 
 
