@@ -22,9 +22,12 @@ MIN_DECAY = 2
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """`gain` is the relative gain over the last window; `minutes` more are needed, None if this cannot be estimated."""
+    """`gain` is the relative gain over the last window; `minutes` more are needed, None if this cannot be estimated.
 
-    is_converged: bool
+    `is_converged` is None where it cannot be judged: there is no gain after one measurement, or from a metric of 0.
+    """
+
+    is_converged: bool | None
     gain: float
     minutes: float | None
 
@@ -32,6 +35,11 @@ class Convergence:
         """State what is missing; None for a converged training."""
         if self.is_converged:
             return None
+        if self.is_converged is None:
+            return (
+                "whether the training has converged cannot be judged: it ended before validation NDCG@10 could be "
+                "compared between epochs; train longer"
+            )
         need = "how long it would need cannot be estimated from so few epochs, train several times longer"
         if self.minutes is not None:
             need = f"it would need about {max(1, math.ceil(self.minutes))} more minutes"
@@ -47,10 +55,10 @@ def assess_convergence(curve: Sequence[EpochRecord]) -> Convergence:
     values = [record.ndcg for record in curve]
     if not values:
         return Convergence(True, 0.0, None)
-    if len(values) == 1:
-        return Convergence(False, 1.0, None)
     window = max(1, round(WINDOW_SHARE * len(values)))
-    last, middle = values[-1], values[-1 - window]
+    last, middle = values[-1], values[-1 - window] if len(values) > 1 else 0.0
+    if middle == 0 and last == max(values):
+        return Convergence(None, 0.0, None)
     gain = (last - middle) / last if last > 0 else 0.0
     if last < max(values) or gain < MIN_GAIN:
         return Convergence(True, max(0.0, gain), None)

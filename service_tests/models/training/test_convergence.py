@@ -26,7 +26,15 @@ def test_curve_that_is_flat_or_falls_has_converged(values: list[float]) -> None:
     assert convergence.describe() is None
 
 
-@pytest.mark.parametrize("values", [[0.1], [0.1, 0.2], [0.1, 0.12, 0.15, 0.2]])
+@pytest.mark.parametrize("values", [[0.1], [0.0], [0.0, 0.0], [0.0, 0.1], [0.0, 0.0, 0.0, 0.2]])
+def test_curve_without_a_gain_is_not_judged(values: list[float]) -> None:
+    convergence = assess_convergence(make_curve(values))
+    assert (convergence.is_converged, convergence.minutes) == (None, None)
+    assert "cannot be judged" in str(convergence.describe())
+    assert "%" not in str(convergence.describe())
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2], [0.1, 0.12, 0.15, 0.2]])
 def test_steep_or_short_curve_has_not_converged_and_gives_no_time(values: list[float]) -> None:
     convergence = assess_convergence(make_curve(values))
     assert not convergence.is_converged
