@@ -1,7 +1,10 @@
 """Examples run against the real service, and are short."""
 
 import ast
+import importlib.util
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,12 +16,14 @@ import pytest
 from fastapi import FastAPI
 from redis import Redis
 
+from app.settings import Settings
 from examples import shop, stream_consumer, video_page
 from models.build import ENCODERS
 from nextup import Client
 from service_tests.client.conftest import LONG_S, PATIENT
+from service_tests.support.artifacts import write_tiny_artifact
 from service_tests.support.code_blocks import find_code_blocks
-from service_tests.support.served_service import SocketServer
+from service_tests.support.served_service import SocketServer, serve_on_socket
 from service_tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -175,8 +180,18 @@ def test_notebook_trains_an_encoder_that_learns_more_than_none(capsys: pytest.Ca
     assert str(ndcg) in capsys.readouterr().out
 
 
-def test_locustfile_has_a_visitor() -> None:
-    locust = pytest.importorskip("locust", reason="locust is not among the test packages")
-    from examples import locustfile
-
-    assert issubclass(locustfile.Visitor, locust.HttpUser)
+@pytest.mark.process
+@pytest.mark.slow
+def test_visitors_of_the_locustfile_ask_for_items_of_the_catalogue_only(
+    client_settings: Settings, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("locust") is None:
+        pytest.skip("locust is not among the test packages")
+    path = EXAMPLES / "locustfile.py"
+    words = ["--headless", "--users", "8", "--spawn-rate", "8", "--run-time", "6s", "--only-summary"]
+    small = client_settings.with_changes(artifact=write_tiny_artifact(tmp_path, num_items=20))
+    with serve_on_socket(small) as server:
+        command = [sys.executable, "-m", "locust", "--locustfile", str(path), "--host", server.url, *words]
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "POST /similar" in result.stdout + result.stderr
