@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from models.batch import PADDING, History, Times
 from models.predictor import EncodedHistories, Predictor
 from models.scorers.filter import Indices, Mask
-from models.scorers.order import select_top_k
 from models.scorers.ranked_items import RankedItems
 from models.scorers.vectors import ItemVectors, get_item_vectors
 
@@ -119,14 +118,34 @@ class ExtendedPredictor:
         allow_masks: Sequence[Mask | None],
     ) -> RankedItems:
         """Find the k best items after the history of each of `rows`; as `Predictor.search`."""
-        trained_excluded = [indices[indices <= self._num_trained] for indices in excluded]
-        parts = {id(mask): mask[: self._num_trained + 1] for mask in allow_masks if mask is not None}
-        trained_masks = [None if mask is None else parts[id(mask)] for mask in allow_masks]  # shared as the masks are
+        end = self._num_trained + 1
+        trained_excluded, new_excluded = [], []
+        for row, indices in enumerate(excluded):
+            is_new = indices >= end
+            if is_new.any():
+                new_excluded.append((row, indices[is_new] - end))
+                indices = indices[~is_new]
+            trained_excluded.append(indices)
+        masks = {id(mask): mask for mask in allow_masks if mask is not None}  # parts are shared as the masks are
+        trained_parts = {key: mask[:end] for key, mask in masks.items()}
+        trained_masks = [None if mask is None else trained_parts[id(mask)] for mask in allow_masks]
         top = self._predictor.search(encoded, rows, k, trained_excluded, trained_masks)
-        hidden = encoded.hidden[torch.tensor(rows, device=encoded.hidden.device)]
-        scores = (self._vectors.to_query(hidden).float() @ self._placed.rows.T).cpu()
-        self._mask(scores.numpy(), excluded, allow_masks)
+        scores = self._score_new_items(encoded, rows)
+        forbidden = {key: ~mask[end:] for key, mask in masks.items()}
+        for row, mask in enumerate(allow_masks):
+            if mask is not None:
+                scores[row, forbidden[id(mask)]] = -np.inf
+        for row, columns in new_excluded:
+            scores[row, columns] = -np.inf
         return _merge(top, scores, self._num_trained, min(k, self.num_items))
+
+    def _score_new_items(self, encoded: EncodedHistories, rows: Sequence[int]) -> Floats:
+        """Score all new items after the history of each of `rows`: (B, n)."""
+        hidden = encoded.hidden
+        if list(rows) != list(range(len(hidden))):
+            hidden = hidden[torch.tensor(rows, device=hidden.device)]
+        scores: Floats = (self._vectors.to_query(hidden).float() @ self._placed.rows.T).cpu().numpy()
+        return scores
 
     def get_vectors(self, items: Indices) -> Floats:
         """Return the vectors (n, dim) of items, trained and new ones."""
@@ -134,15 +153,6 @@ class ExtendedPredictor:
         vectors = self._predictor.get_vectors(np.where(is_new, PADDING, items))
         vectors[is_new] = self._placed.vectors[items[is_new] - self._num_trained - 1]
         return vectors
-
-    def _mask(self, scores: Floats, excluded: Sequence[Indices], allow_masks: Sequence[Mask | None]) -> None:
-        """Filter scores (B, n) of the new items in place."""
-        for row, (indices, mask) in enumerate(zip(excluded, allow_masks, strict=True)):
-            if mask is not None:
-                scores[row, ~mask[self._num_trained + 1 :]] = -np.inf
-            new = indices[indices > self._num_trained]
-            if len(new):
-                scores[row, new - self._num_trained - 1] = -np.inf
 
 
 def _read_rows(predictor: Predictor, item_vectors: ItemVectors, items: Indices) -> tuple[Floats, Floats]:
@@ -167,12 +177,17 @@ def _find_most_similar(vectors: Floats, means: Floats, counts: Sequence[int]) ->
     return [int(part.argmax()) for part in np.split(cosines, np.cumsum(counts)[:-1])]
 
 
-def _merge(top: RankedItems, new_scores: torch.Tensor, num_trained: int, k: int) -> RankedItems:
+def _merge(top: RankedItems, new_scores: Floats, num_trained: int, k: int) -> RankedItems:
     """Merge the best trained items with the scores (B, n) of all new items; ties in the order of indices."""
-    values, columns = select_top_k(new_scores, min(k, new_scores.shape[1]))
-    all_scores = np.concatenate((top.scores, values.numpy()), axis=1)
-    indices = np.concatenate((top.indices, columns.numpy() + num_trained + 1), axis=1)
-    order = np.lexsort((indices, -all_scores), axis=-1)[:, :k]
-    all_scores = np.take_along_axis(all_scores, order, axis=1)
-    indices = np.where(np.isneginf(all_scores), PADDING, np.take_along_axis(indices, order, axis=1))
-    return RankedItems(indices, all_scores, top.encode_s, top.score_s, top.padding_ratio)
+    indices, scores = top.indices, top.scores
+    if missing := k - scores.shape[1]:  # k is larger than the number of trained items
+        indices = np.pad(indices, ((0, 0), (0, missing)))
+        scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    is_better = new_scores > scores[:, -1:]  # an equal one has a higher index than the last trained item
+    for row in np.flatnonzero(is_better.any(axis=1)).tolist():
+        columns = np.flatnonzero(is_better[row])
+        all_scores = np.concatenate((scores[row], new_scores[row, columns]))
+        all_indices = np.concatenate((indices[row], columns + num_trained + 1))
+        order = np.lexsort((all_indices, -all_scores))[:k]
+        scores[row], indices[row] = all_scores[order], all_indices[order]
+    return RankedItems(indices, scores, top.encode_s, top.score_s, top.padding_ratio)
