@@ -2,7 +2,8 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -16,26 +17,35 @@ MAX_CACHED = 20_000
 """Items whose values a selection of fields keeps: some 4 MB."""
 
 
-class ItemValues:
-    """Values in some fields; any thread may use it."""
+class KnownValues:
+    """Values in some fields at one revision of the live catalogue, as numbers; any thread may use it."""
 
     def __init__(self, view: VersionView, fields: Sequence[str]) -> None:
+        self.revision = view.live.revision
+        self.numbers_by_item: dict[int, tuple[int, ...]] = {}
+        """The numbers of the values of each item that was read, each once."""
         self._view = view
         self._fields = fields
-        self._cached: tuple[int, dict[int, tuple[FieldValue, ...]]] = (-1, {})
+        self._number_by_value: dict[FieldValue, int] = {}
+        self._values: list[FieldValue] = []
+        self._lock = Lock()
 
-    def get_cached(self) -> Mapping[int, tuple[FieldValue, ...]]:
-        """Return the values of the items that are known at the moment; `find` adds to it."""
-        revision, cached = self._cached
-        if revision != self._view.live.revision or len(cached) > MAX_CACHED:
-            self._cached = _, cached = self._view.live.revision, {}
-        return cached
+    def read(self, item: int) -> tuple[int, ...]:
+        """Read the values of an item, and keep their numbers."""
+        numbers = self.numbers_by_item[item] = tuple({self._number(value) for value in self._read(item)})
+        return numbers
 
-    def find(self, item: int) -> tuple[FieldValue, ...]:
-        """Read the values of an item, each once, and keep them."""
-        values = tuple(dict.fromkeys(self._read(item)))
-        self._cached[1][item] = values
-        return values
+    def get_value(self, number: int) -> FieldValue:
+        return self._values[number]
+
+    def _number(self, value: FieldValue) -> int:
+        number = self._number_by_value.get(value)
+        if number is None:
+            with self._lock:
+                number = self._number_by_value.setdefault(value, len(self._values))
+                if number == len(self._values):
+                    self._values.append(value)
+        return number
 
     def _read(self, item: int) -> Iterable[FieldValue]:
         row = int(self._view.find_rows(np.array([item]))[0])
@@ -54,6 +64,22 @@ class ItemValues:
         if isinstance(value, tuple):
             return value
         return (value,) if isinstance(value, bool | str) else ()
+
+
+class ItemValues:
+    """Values in some fields; any thread may use it."""
+
+    def __init__(self, view: VersionView, fields: Sequence[str]) -> None:
+        self._view = view
+        self._fields = fields
+        self._known = KnownValues(view, fields)
+
+    def get_known(self) -> KnownValues:
+        """Return the values at this revision, to which items are added as they are read."""
+        known = self._known
+        if known.revision != self._view.live.revision or len(known.numbers_by_item) > MAX_CACHED:
+            self._known = known = KnownValues(self._view, self._fields)
+        return known
 
 
 class ValueSelections:

@@ -8,7 +8,6 @@ import numpy as np
 
 from app.inference.filters.expression import Contains, IsIn, ItemFilter
 from app.inference.filters.masks import FilterMasks
-from app.inference.live.item_values import FieldValue
 from app.inference.live.mask_cache import Mask
 
 
@@ -18,9 +17,10 @@ class ValueLimits:
     def __init__(self, limits: Sequence[tuple[str, int]], filters: FilterMasks) -> None:
         self._limits = dict(limits)
         self._filters = filters
-        self._values = filters.values.select(tuple(self._limits))
-        self._counts: dict[FieldValue, int] = {}
-        self._exhausted: set[FieldValue] = set()
+        self._known = filters.values.select(tuple(self._limits)).get_known()
+        self._counts: dict[int, int] = {}
+        """Items of the answer by the number of a value."""
+        self._exhausted: set[int] = set()
 
     def admit(self, item: int) -> bool:
         """Count an item that is added to the answer; False if its values do not allow that."""
@@ -28,18 +28,18 @@ class ValueLimits:
 
     def select(self, items: Sequence[int], count: int) -> list[int]:
         """Count the first `count` items that are allowed, each after those before it, and return their positions."""
-        cached, counts, limits = self._values.get_cached(), self._counts, self._limits
+        numbers_by_item, counts = self._known.numbers_by_item, self._counts
         is_allowed = self._exhausted.isdisjoint
         positions: list[int] = []
         for position, item in enumerate(items):
-            values = cached.get(item)
-            if values is None:
-                values = self._values.find(item)
-            if is_allowed(values):
-                for value in values:
-                    counts[value] = number = counts.get(value, 0) + 1
-                    if number == limits[value[0]]:
-                        self._exhausted.add(value)
+            numbers = numbers_by_item.get(item)
+            if numbers is None:
+                numbers = self._known.read(item)
+            if is_allowed(numbers):
+                for number in numbers:
+                    counts[number] = count_of_value = counts.get(number, 0) + 1
+                    if count_of_value == self._limits[self._known.get_value(number)[0]]:
+                        self._exhausted.add(number)
                 positions.append(position)
                 if len(positions) == count:
                     break
@@ -47,7 +47,8 @@ class ValueLimits:
 
     def find_excluded(self) -> Mask | None:
         """(num_items + 1,) items that have a value of which the answer has enough; None if there is no such value."""
-        masks = [self._filters.find_matches(_make_filter(*value)) for value in self._exhausted]
+        values = map(self._known.get_value, self._exhausted)
+        masks = [self._filters.find_matches(_make_filter(*value)) for value in values]
         return reduce(np.logical_or, masks) if masks else None
 
 

@@ -7,8 +7,8 @@ each class. Limits: items are taken by descending score while their values are
 not used up; the next search goes deeper, and excludes the items whose values are. Promotions are the best items that
 match, taken first.
 
-The depth of the searches of one selection grows by GROWTH, so there are at most 2 + log4(items / first depth) of them:
-ten for ten items of a million, of which almost every request needs one or two.
+The depth of the searches of one selection grows by GROWTH per missing item, so there are at most 1 + log4(items) of
+them: eleven for a million items, of which almost every request needs one or two.
 """
 
 import math
@@ -128,7 +128,7 @@ class RuledRanking:
         picks: list[Pick] = []
         factor = DEEP if diversity or self._limits is not None else BOOSTED_DEPTH if self._has_classes else 1
         for tier, add_bonus in enumerate(self._tiers):
-            depth = self._plan_depth(count - len(picks), factor)
+            depth, num_searches = self._plan_depth(count - len(picks), factor), 0
             is_first = not diversity and add_bonus is add_logits and (self._has_classes or self._shown is not None)
             while len(picks) < count:
                 search = self._search_once if is_first else self._search
@@ -136,12 +136,17 @@ class RuledRanking:
                 picks += self._select(pool, count - len(picks), tier, diversity)
                 if is_complete:  # all eligible items of this tier
                     break
-                depth, is_first = depth if is_first else GROWTH * depth, False
+                num_searches, is_first = num_searches + 1, False
+                depth = GROWTH * depth if diversity else self._plan_next_depth(count - len(picks), num_searches)
         return picks
 
     def _plan_depth(self, count: int, factor: int) -> int:
         """Items of the first search: enough for `count` without the shown ones, unless scores are equal."""
         return factor * count if self._shown is None else max(factor * count, count + len(self._shown.indices) + 1)
+
+    def _plan_next_depth(self, count: int, num_searches: int) -> int:
+        """Items of a later search: `count` without limits, and more with limits, which may reject the best of them."""
+        return self._plan_depth(count, 1 if self._limits is None else GROWTH ** (1 + num_searches))
 
     def _search_once(self, tier: int, depth: int, matches: Mask | None) -> Pool:
         """Search without classes, and return the first items that no item behind `depth` can pass by its bonus."""
