@@ -74,7 +74,8 @@ def touch_pages(servable: Servable) -> None:
     catalogue = servable.catalogue
     strings = (catalogue.item_ids, catalogue.title_strings)
     arrays: list[NDArray[Any]] = [catalogue.counts, catalogue.untitled, catalogue.keys.keys, catalogue.keys.indices]
-    arrays += [catalogue.categories.numbers, catalogue.categories.ends, *(array.text for array in strings)]
+    indexes = (catalogue.categories, catalogue.attributes.index)
+    arrays += [array for index in indexes for array in (index.numbers, index.ends)] + [each.text for each in strings]
     arrays += [array.ends for array in strings]
     arrays += [tensor.numpy() for tensor in servable.artifact.predictor.model.state_dict().values()]
     for array in arrays:

@@ -10,17 +10,19 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.catalogue.attributes import AttributeFeatures
 from models.catalogue.categories import CategoryIndex
 from models.catalogue.item_key import KeyIndex, item_keys
 from models.catalogue.string_array import StringArray
 
 
 class Catalogue:
-    """Ids, training counts, titles and categories of all items.
+    """Ids, training counts, titles, categories and features from attributes of all items.
 
     `item_ids`, `counts`, `titles` and `categories` are in index order; position p holds index p + 1. Counts are events
     of the training part and must not increase; item ids and their keys must be unique. `untitled` (num_items,) bool
-    marks items without a title (default: those whose title is None); `keys` is computed by default.
+    marks items without a title (default: those whose title is None); `keys` is computed by default, and without
+    `attributes` items have none.
     """
 
     def __init__(
@@ -32,14 +34,16 @@ class Catalogue:
         *,
         untitled: NDArray[np.bool_] | None = None,
         keys: KeyIndex | None = None,
+        attributes: AttributeFeatures | None = None,
     ) -> None:
-        lengths = {len(item_ids), len(counts), len(titles), len(categories)}
+        self.attributes = AttributeFeatures.empty(len(item_ids)) if attributes is None else attributes
+        lengths = {len(item_ids), len(counts), len(titles), len(categories), len(self.attributes)}
         if untitled is not None:
             lengths.add(len(untitled))
         if keys is not None:
             lengths |= {len(keys.keys), len(keys.indices)}
         if len(lengths) > 1:
-            raise ValueError("a catalogue needs one count, title, category list and key per item")
+            raise ValueError("a catalogue needs one count, title, category list, feature list and key per item")
         if not len(item_ids):
             raise ValueError("a catalogue needs at least one item")
         if np.any(np.diff(counts) > 0):
@@ -60,7 +64,8 @@ class Catalogue:
     @property
     def nbytes(self) -> int:
         """Size of all arrays; processes share them if they are memory-mapped."""
-        parts = (self.item_ids, self.counts, self.untitled, self.title_strings, self.categories, self.keys)
+        texts = (self.item_ids, self.title_strings)
+        parts = (*texts, self.counts, self.untitled, self.categories, self.attributes, self.keys)
         return sum(part.nbytes for part in parts)
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalogue.catalogue import Catalogue
+from models.catalogue.categories import CategoryIndex
 from models.catalogue.item_key import KeyIndex, hash_item_id
 from models.catalogue.string_array import StringArray
 
@@ -28,11 +29,11 @@ def check_catalogue(catalogue: Catalogue) -> None:
     """ValueError names the array with an offset or index out of bounds, text that is not UTF-8, or a wrong key."""
     check_strings("item_ids", catalogue.item_ids, shortest=1, longest=MAX_ID_BYTES)
     check_strings("titles", catalogue.title_strings)
-    if len(set(catalogue.categories.names)) < len(catalogue.categories.names):
-        raise ValueError("categories.names holds a name twice")
-    numbers = catalogue.categories.numbers
-    _check_ends("categories.ends", catalogue.categories.ends, len(numbers))
-    _check_bounds("categories.numbers", numbers, 0, len(catalogue.categories.names) - 1)
+    _check_index("categories", catalogue.categories)
+    _check_index("attributes", catalogue.attributes.index)
+    for edges in catalogue.attributes.edges.values():
+        if not np.all(np.isfinite(edges)) or np.any(edges[1:] <= edges[:-1]):
+            raise ValueError("bins.edges holds edges that do not rise")
     if len(catalogue.counts) and catalogue.counts[-1] < 0:
         raise ValueError("counts holds a negative number")
     _check_bounds("untitled", catalogue.untitled.view(np.uint8), 0, 1)
@@ -42,7 +43,7 @@ def check_catalogue(catalogue: Catalogue) -> None:
 def check_strings(name: str, strings: StringArray, *, shortest: int = 0, longest: int = MAX_TEXT_BYTES) -> None:
     """ValueError unless all strings are UTF-8, within the text, and of a length in bytes within the bounds."""
     ends, text = strings.ends, strings.text
-    _check_ends(f"{name}.ends", ends, len(text))
+    check_ends(f"{name}.ends", ends, len(text))
     for part, previous_end in _split(ends):
         lengths = np.diff(part, prepend=previous_end)
         if lengths.min() < shortest or lengths.max() > longest:
@@ -62,6 +63,14 @@ def check_strings(name: str, strings: StringArray, *, shortest: int = 0, longest
             raise ValueError(f"{name}.text is not UTF-8") from None
 
 
+def _check_index(name: str, index: CategoryIndex) -> None:
+    """ValueError unless names are unique, and every item has names among them."""
+    if len(set(index.names)) < len(index.names):
+        raise ValueError(f"{name}.names holds a name twice")
+    check_ends(f"{name}.ends", index.ends, len(index.numbers))
+    _check_bounds(f"{name}.numbers", index.numbers, 0, len(index.names) - 1)
+
+
 def _cut(begin: int, ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Cut a text at ends of strings into parts of about CHUNK bytes."""
     while begin < ends[-1]:
@@ -70,7 +79,7 @@ def _cut(begin: int, ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def _check_ends(name: str, ends: NDArray[np.int64], size: int) -> None:
+def check_ends(name: str, ends: NDArray[np.int64], size: int) -> None:
     """ValueError unless the end offsets do not decrease and end with `size`."""
     last_end = 0
     for part, previous_end in _split(ends):

@@ -1,11 +1,12 @@
 """The catalogue files of an artifact: their names, and the arrays that a service memory-maps.
 
-    catalogue.parquet        item_id, count, title, categories; row = index − 1 (written by `parquet.py`)
+    catalogue.parquet        item_id, count, title, categories, attributes; row = index − 1 (written by `parquet.py`)
     catalogue.safetensors    the same catalogue as arrays
 
 A memory-mapped catalogue loads in milliseconds, and all processes of a machine share its pages. This module needs
 neither torch nor polars, so a process without a model can look up items. Values are checked (`checks.py`), digests are
-not; `load_artifact` does that.
+not; `load_artifact` does that. Artifacts of items without attributes, and those of earlier releases, lack the arrays
+of ATTRIBUTE_DTYPES; earlier releases ignore them.
 """
 
 from pathlib import Path
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from models.catalogue.attributes import AttributeFeatures
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
-from models.catalogue.checks import check_catalogue, check_strings
+from models.catalogue.checks import check_catalogue, check_ends, check_strings
 from models.catalogue.item_key import KeyIndex
 from models.catalogue.string_array import StringArray
 from models.mmap_safetensors import mmap_arrays
@@ -33,6 +35,17 @@ DTYPES = {
     **{f"{name}.ends": "int64" for name in ("item_ids", "titles", "categories.names", "categories")},
 }
 """Types of the arrays, all of them with one dimension."""
+ATTRIBUTE_DTYPES = {
+    "attributes.numbers": "int32",
+    "attributes.ends": "int64",
+    "attributes.names.text": "uint8",
+    "attributes.names.ends": "int64",
+    "bins.edges": "int64",
+    "bins.ends": "int64",
+    "bins.names.text": "uint8",
+    "bins.names.ends": "int64",
+}
+"""All or none of them: features of attributes as categories are stored, and per number the edges of its bins."""
 
 
 def write_arrays(path: Path, catalogue: Catalogue) -> None:
@@ -50,6 +63,8 @@ def write_arrays(path: Path, catalogue: Catalogue) -> None:
         "titles": catalogue.title_strings,
         "categories.names": catalogue.categories.names,
     }
+    if catalogue.attributes.has_features:
+        arrays |= _list_attribute_arrays(catalogue.attributes)
     for name, array in strings.items():
         arrays |= {f"{name}.text": array.text, f"{name}.ends": array.ends}
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
@@ -73,7 +88,8 @@ def open_catalogue(folder: Path) -> Catalogue:
 
 def _read_catalogue(path: Path) -> Catalogue:
     arrays: dict[str, Any] = mmap_arrays(path)
-    for name, dtype in DTYPES.items():
+    has_attributes = not ATTRIBUTE_DTYPES.keys().isdisjoint(arrays)
+    for name, dtype in (DTYPES | ATTRIBUTE_DTYPES if has_attributes else DTYPES).items():
         if name not in arrays:
             raise ValueError(f"{name} is missing")
         if arrays[name].dtype != dtype or arrays[name].ndim != 1:
@@ -91,4 +107,35 @@ def _read_catalogue(path: Path) -> Catalogue:
         CategoryIndex(names, arrays["categories.numbers"], arrays["categories.ends"]),
         untitled=arrays["untitled"],
         keys=KeyIndex(arrays["keys"].view(np.uint64), arrays["indices"]),
+        attributes=_read_attributes(arrays) if has_attributes else None,
     )
+
+
+def _list_attribute_arrays(attributes: AttributeFeatures) -> dict[str, NDArray[np.generic]]:
+    edges = list(attributes.edges.values())
+    names = StringArray.from_strings(attributes.edges)
+    return {
+        "attributes.numbers": attributes.index.numbers,
+        "attributes.ends": attributes.index.ends,
+        "attributes.names.text": attributes.index.names.text,
+        "attributes.names.ends": attributes.index.names.ends,
+        "bins.edges": np.concatenate([np.empty(0), *edges]).view(np.int64),  # as earlier releases read all arrays
+        "bins.ends": np.cumsum([len(each) for each in edges], dtype=np.int64),
+        "bins.names.text": names.text,
+        "bins.names.ends": names.ends,
+    }
+
+
+def _read_attributes(arrays: dict[str, Any]) -> AttributeFeatures:
+    features, names = (
+        StringArray(arrays[f"{name}.names.text"], arrays[f"{name}.names.ends"]) for name in ("attributes", "bins")
+    )
+    check_strings("attributes.names", features)
+    check_strings("bins.names", names)
+    ends = arrays["bins.ends"]
+    check_ends("bins.ends", ends, len(arrays["bins.edges"]))
+    if len(ends) != len(names):
+        raise ValueError(f"bins.ends holds {len(ends)} ends instead of {len(names)}")
+    parts = np.split(arrays["bins.edges"].view(np.float64), ends[:-1]) if len(ends) else []
+    index = CategoryIndex(features, arrays["attributes.numbers"], arrays["attributes.ends"])
+    return AttributeFeatures(index, dict(zip(names, parts, strict=True)))

@@ -14,7 +14,7 @@ from models.catalogue.string_array import StringArray
 
 
 def write_table(path: Path, catalogue: Catalogue) -> None:
-    """Write item_id, count, title and categories."""
+    """Write item_id, count, title and categories, and the features of attributes where items have some."""
     columns = {
         "item_id": _to_series(catalogue.item_ids),
         "count": pl.Series(catalogue.counts, dtype=pl.Int64),
@@ -23,6 +23,9 @@ def write_table(path: Path, catalogue: Catalogue) -> None:
         if len(catalogue.categories.numbers)
         else pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, catalogue.num_items),
     }
+    if catalogue.attributes.has_features:
+        features = [list(names) for names in catalogue.attributes.index]
+        columns["attributes"] = pl.Series(features, dtype=pl.List(pl.String))
     pl.DataFrame(columns).write_parquet(path)
 
 

@@ -20,7 +20,7 @@ from app.inference.filters.expression import (
     Not,
     Value,
 )
-from app.inference.live.times import parse_time
+from models.catalogue.attribute_times import parse_time
 
 MAX_BYTES = 8192
 MAX_DEPTH = 8

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.inference.live.dictionary_column import DictionaryColumn
 from app.inference.live.growing_array import GrowingArray
-from app.inference.live.times import parse_time
+from models.catalogue.attribute_times import parse_time
 
 log = logging.getLogger("nextup")
 

@@ -13,8 +13,8 @@ from app.inference.filters.evaluation import COMPARE
 from app.inference.filters.masks import FilterMasks
 from app.inference.live import dictionary_column, mask_cache
 from app.inference.live.items import LiveItems, LiveRow
-from app.inference.live.times import parse_time
 from app.inference.live.version_view import VersionView
+from models.catalogue.attribute_times import parse_time
 from models.catalogue.catalogue import Catalogue
 
 IDS = [f"i{number}" for number in range(8)]

@@ -1,4 +1,4 @@
-"""Times among attribute values: texts in RFC 3339 with an offset."""
+"""Times among values of attributes: texts in RFC 3339 with an offset."""
 
 import re
 from datetime import datetime
