@@ -115,7 +115,8 @@ def prepare_dataset(
     Args:
         events: user_id, item_id (String) and timestamp (Int64), in file order; WEIGHT (Float32) and TARGET_FLAG
             (Boolean) where types matter (models/data/event_types.py).
-        items: item_id, title, categories; items without a row have no title. Rows without events are ignored.
+        items: item_id, title, categories, and maybe attributes (models/data/item_attributes.py); items without a row
+            have no title. Rows without events are ignored.
         min_item_events: items with fewer events are dropped, with their events. A split by time counts only events
             before the moment. By default `choose_min_item_events`.
         moment_ms: split the log at this time in milliseconds (models/data/time_split.py); None for leave-one-out.

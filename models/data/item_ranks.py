@@ -4,7 +4,9 @@ import numpy as np
 import polars as pl
 
 from models.catalogue.catalogue import Catalogue
+from models.data.attribute_features import build_features
 from models.data.held_out import HELD_OUT_EVENTS, TARGET_FLAG, is_training, mark_held_out
+from models.data.item_attributes import ATTRIBUTES
 
 
 def build_catalogue(events: pl.DataFrame, items: pl.DataFrame | None, moment_ms: int | None) -> Catalogue:
@@ -18,6 +20,7 @@ def build_catalogue(events: pl.DataFrame, items: pl.DataFrame | None, moment_ms:
         counts=ranked["count"].to_numpy().astype(np.int64),
         titles=ranked["title"].to_list(),
         categories=[names or [] for names in ranked["categories"].to_list()],
+        attributes=build_features(ranked[ATTRIBUTES]) if ATTRIBUTES in ranked.columns else None,
     )
 
 
@@ -32,11 +35,12 @@ def _mark_training_events(ordered: pl.DataFrame, moment_ms: int | None) -> pl.Da
 
 
 def _rank_items(marked: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
-    """Rank items by descending training count, then id: item_id, count, title, categories, index."""
+    """Rank items by descending training count, then id: item_id, count, title, categories, index, maybe attributes."""
     counts = marked.group_by("item_id").agg(count=pl.col("training").sum())
     ranked = counts.sort(["count", "item_id"], descending=[True, False]).with_row_index("index", offset=1)
     if items is None:
         no_categories = pl.lit(None, dtype=pl.List(pl.String))
         return ranked.with_columns(title=pl.lit(None, dtype=pl.String), categories=no_categories)
-    descriptions = items.select("item_id", "title", "categories").unique("item_id", keep="first", maintain_order=True)
+    names = ["item_id", "title", "categories", *([ATTRIBUTES] if ATTRIBUTES in items.columns else [])]
+    descriptions = items.select(names).unique("item_id", keep="first", maintain_order=True)
     return ranked.join(descriptions, on="item_id", how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Read item files: id, title and categories of every item.
+"""Read item files: id, title, categories and attributes of every item.
 
 Formats are those of logs. Item files are small and often edited by hand, so every row is checked, and the first bad row
 stops the read.
@@ -7,17 +7,22 @@ stops the read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from models.data.attribute_columns import check_seen, convert_cells, get_attributes, make_attribute_finder
+from models.data.attribute_names import Attributes
 from models.data.bad_rows import BadInput, BadRow
 from models.data.fields import MAX_ID_CHARS, REPLACEMENT, parse_json_id, replace_lone_surrogates
 from models.data.formats import find_file
-from models.data.item_rows import Row, find_item_columns, iter_item_rows
+from models.data.item_attributes import ATTRIBUTES, ATTRIBUTES_TYPE, make_attribute_rows
+from models.data.item_rows import Row, iter_item_rows
 from models.data.read_options import ReadOptions
 from models.data.text_rows import RowFault
 
 CATEGORY_SEPARATOR = "|"
+TYPED_FORMATS = ("json", "parquet")
 COLUMN_ADVICE = "name its id column with --columns items.item=NAME"
 ITEM_SCHEMA = pl.Schema([("item_id", pl.String()), ("title", pl.String()), ("categories", pl.List(pl.String()))])
 
@@ -41,27 +46,39 @@ class ItemMatches:
         )
 
 
-def read_items(path: Path | str, options: ReadOptions | None = None) -> pl.DataFrame:
+def read_items(path: Path | str, options: ReadOptions | None = None, attributes: Attributes = ()) -> pl.DataFrame:
     """Read `item_id` String, `title` String or null, `categories` List(String), in file order.
 
     The first row of a duplicate item wins. Categories are a list, or text separated by `|`. The columns are those of
     `options`; by default the id is that of the log or `item_id`, and categories are the first of CATEGORY_COLUMNS that
-    exists; titles are optional. BadInput names file and line.
+    exists; titles are optional. With `attributes` there is also their column (`item_attributes.py`). BadInput names
+    file and line.
     """
     options = options or ReadOptions()
     file = find_file(path)
     items: dict[str, tuple[str, str | None, list[str]]] = {}
-    for line, row in iter_item_rows(file, options, find_item_columns):
+    cells: list[dict[str, Any]] = []
+    finder = make_attribute_finder(attributes, has_header=file.format != "json")
+    for line, row in iter_item_rows(file, options, finder):
         try:
             if isinstance(row, RowFault):
                 raise ValueError(row.reason)
             item_id = parse_item_id(row)
-            items.setdefault(item_id, (item_id, parse_text(row.get("title"), "title"), parse_categories(row)))
+            item = (item_id, parse_text(row.get("title"), "title"), parse_categories(row))
         except ValueError as error:
             raise BadInput(str(BadRow(str(file), line, str(error)))) from error
+        if item_id not in items:
+            items[item_id] = item
+            cells.append(get_attributes(row, attributes))
     if not items:
         raise BadInput(f"{file}: the file has no items")
-    return pl.DataFrame(list(items.values()), schema=ITEM_SCHEMA, orient="row")
+    table = pl.DataFrame(list(items.values()), schema=ITEM_SCHEMA, orient="row")
+    if attributes == ():
+        return table
+    check_seen(str(file), attributes, cells)
+    values = cells if file.format in TYPED_FORMATS else convert_cells(cells)
+    rows = pl.Series(ATTRIBUTES, [make_attribute_rows(each) for each in values], dtype=ATTRIBUTES_TYPE)
+    return table.with_columns(rows)
 
 
 def match_items(file: Path | str, item_ids: Sequence[str], items: pl.DataFrame) -> ItemMatches:

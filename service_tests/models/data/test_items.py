@@ -1,5 +1,6 @@
 """Item files of every format give the same table."""
 
+import datetime as dt
 import io
 import json
 import math
@@ -133,3 +134,61 @@ def test_items_file_that_matches_nothing_is_a_warning_with_both_ids(tmp_path: Pa
         "column with --columns items.item=NAME"
     )
     assert match_items("i.csv", ["17", "sku-1"], items).describe() is None
+
+
+@pytest.mark.parametrize("kind", TEXT_KINDS)
+def test_attributes_of_text_files_have_types(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"items{kind}"
+    header = ("item_id", "title", "brand", "price", "sale", "at", "available")
+    cells = [("1", "A", "Lumen", 7.5, True, "2024-01-01T00:00:00Z", True), ("2", "B", "Argent", 8, False, "", True)]
+    if "json" in kind:
+        text = "\n".join(json.dumps(dict(zip(header, row, strict=True))) for row in cells)
+    else:
+        out = io.StringIO()
+        write_rows(
+            out,
+            kind,
+            [header, *([str(cell).lower() if cell in (True, False) else cell for cell in row] for row in cells)],
+        )
+        text = out.getvalue()
+    path.write_bytes(compress(text.encode(), path.name))
+    values = read_items(path, attributes=None)["attributes"].to_list()
+    assert [[(each["name"], each["text"], each["number"]) for each in item] for item in values] == [
+        [("brand", "Lumen", None), ("price", None, 7.5), ("sale", "true", None)],
+        [("brand", "Argent", None), ("price", None, 8.0), ("sale", "false", None)],
+    ]
+    chosen = read_items(path, attributes=("price",))["attributes"].to_list()
+    assert [[each["name"] for each in item] for item in chosen] == [["price"], ["price"]]
+    with pytest.raises(BadInput, match="'weight'"):
+        read_items(path, attributes=("price", "weight"))
+
+
+def test_json_items_may_have_attributes_in_one_object(tmp_path: Path) -> None:
+    items = [
+        {"item_id": 1, "attributes": {"brand": "Lumen", "tags": ["a", "b"], "not a name": 1}},
+        {"item_id": 2, "x": 4},
+    ]
+    (tmp_path / "i.jsonl").write_text("\n".join(map(json.dumps, items)))
+    rows = read_items(tmp_path / "i.jsonl", attributes=None)["attributes"].to_list()
+    assert [[(each["name"], each["text"], each["number"]) for each in item] for item in rows] == [
+        [("brand", "Lumen", None), ("tags", "a", None), ("tags", "b", None)],
+        [("x", None, 4.0)],
+    ]
+
+
+def test_parquet_attributes_are_read_by_type_and_dates_are_left_out(tmp_path: Path) -> None:
+    table = pl.DataFrame(
+        {
+            "item_id": [7, 8],
+            "day": [dt.date(2024, 1, 1), None],
+            "price": pl.Series(["1.50", None]).cast(pl.Decimal(10, 2)),
+            "ids": [[5, 6], []],
+            "rate": [math.nan, math.inf],
+        }
+    )
+    table.write_parquet(tmp_path / "i.parquet")
+    rows = read_items(tmp_path / "i.parquet", attributes=None)["attributes"].to_list()
+    assert [[(each["name"], each["text"], each["number"]) for each in item] for item in rows] == [
+        [("price", None, 1.5), ("ids", "5", None), ("ids", "6", None)],
+        [],
+    ]
