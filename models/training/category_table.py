@@ -1,8 +1,11 @@
 """The table of the first stage, when categories share vectors: an item is its own vector plus those of its categories.
 
-Items of a category help each other, above all rare ones. The sum is one vector per item, from which the second stage
+Features of attributes, such as a brand, share vectors in the same way, and are called categories here. Items of a
+category help each other, above all rare ones. The sum is one vector per item, from which the second stage
 starts, so an artifact has no category vectors, and serving costs the same.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +19,7 @@ from models.embeddings.base import ItemEmbedding
 from models.embeddings.full import FullEmbedding
 
 MAX_CATEGORIES = 8
-"""Most categories of an item that count, the most common ones."""
+"""Most categories of an item that count, and most features of its attributes: the most common ones."""
 MIN_ITEMS = 2
 """A category of fewer items shares nothing."""
 DEVIATION = 0.01
@@ -26,14 +29,14 @@ DEVIATION = 0.01
 class CategoryTable(ItemEmbedding):
     """`item_vectors` (num_items + 1, dim), `category_vectors` (categories + 1, dim); row 0 of both is padding.
 
-    `members` (num_items + 1, MAX_CATEGORIES) has the categories of each item, and 0 for none.
+    `members` (num_items + 1, MAX_CATEGORIES per index) has the categories of each item, and 0 for none.
     """
 
-    def __init__(self, full: FullEmbedding, categories: CategoryIndex) -> None:
+    def __init__(self, full: FullEmbedding, *indexes: CategoryIndex) -> None:
         """Take over the vectors of `full`."""
         super().__init__()
         self.num_items, self.dim = full.num_items, full.dim
-        members = select_shared_categories(categories)
+        members = join_members([select_shared_categories(index) for index in indexes])
         self.item_vectors = full.vectors
         self.category_vectors = nn.Embedding(int(members.max(initial=0)) + 1, full.dim, padding_idx=PADDING)
         nn.init.normal_(self.category_vectors.weight, std=DEVIATION)
@@ -57,6 +60,15 @@ class CategoryTable(ItemEmbedding):
     def _sum_categories(self, members: Tensor) -> Tensor:
         sums = F.embedding_bag(members.flatten(0, -2), self.category_vectors.weight, mode="sum", padding_idx=PADDING)
         return sums.view(*members.shape[:-1], self.dim)
+
+
+def join_members(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Join the members of several indexes, with the numbers of each behind those of the one before."""
+    last, joined = 0, []
+    for part in parts:
+        joined.append(np.where(part > 0, part + last, 0))
+        last += int(part.max(initial=0))
+    return np.concatenate(joined, axis=1)
 
 
 def select_shared_categories(categories: CategoryIndex) -> NDArray[np.int64]:

@@ -108,11 +108,13 @@ def start_vectors(
 
 
 def share_category_vectors(model: SequentialRecommender, catalogue: Catalogue, options: TrainingOptions) -> None:
-    """Add vectors of categories to those of the items where there are any, unless the options forbid it."""
-    if options.category_vectors != "off" and has_categories(catalogue):
+    """Add vectors of categories and attributes to those of the items, if there are any and the options allow it."""
+    indexes = [index for index in (catalogue.categories, catalogue.attributes.index) if len(index.numbers)]
+    if options.category_vectors != "off" and indexes:
         assert isinstance(model.embedding, FullEmbedding)
-        log.info("items of a category share a vector in the first stage (--category-vectors)")
-        model.embedding = CategoryTable(model.embedding, catalogue.categories)
+        names = f"{len(catalogue.categories.names):,} categories and {len(catalogue.attributes.index.names):,} values"
+        log.info("items share vectors of %s of attributes in the first stage (--category-vectors)", names)
+        model.embedding = CategoryTable(model.embedding, *indexes)
 
 
 def fit_popularity(model: SequentialRecommender, head: PopularityHead, catalogue: Catalogue) -> None:
@@ -129,12 +131,10 @@ def check_category_vectors(model: SequentialRecommender, catalogue: Catalogue, o
         return
     if not model.embedding.starts_from_full_table:
         raise ValueError("--category-vectors on needs a preset that compresses a trained table, such as blossom")
-    if not has_categories(catalogue):
-        raise ValueError("--category-vectors on needs items with categories; pass --items with a categories column")
-
-
-def has_categories(catalogue: Catalogue) -> bool:
-    return len(catalogue.categories.numbers) > 0
+    if not (len(catalogue.categories.numbers) or catalogue.attributes.has_features):
+        raise ValueError(
+            "--category-vectors on needs items with categories or attributes; pass --items with a categories column"
+        )
 
 
 def _train_stage(

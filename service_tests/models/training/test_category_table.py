@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batch import SequenceBatch
+from models.catalogue.attributes import AttributeFeatures
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
 from models.config import Part
@@ -25,13 +26,17 @@ from service_tests.models.training.test_trainer import CPU, OPTIONS, have_same_w
 CATEGORIES = CategoryIndex.from_lists([("a", "b"), (), ("a", "alone"), ("b", "a")])
 
 
-def make_log(*, has_categories: bool) -> Dataset:
+def make_log(*, has_categories: bool, has_attributes: bool = False) -> Dataset:
     dataset = make_cyclic_log()
     ids = [dataset.catalogue.item_id(index) for index in range(1, dataset.catalogue.num_items + 1)]
     categories = [(f"c{number % 3}",) if has_categories else () for number in range(len(ids))]
-    return dataclasses.replace(
-        dataset, catalogue=Catalogue(ids, dataset.catalogue.counts, [None] * len(ids), categories)
+    features = CategoryIndex.from_lists(
+        [(f"brand={number % 3}",) if has_attributes else () for number in range(len(ids))]
     )
+    catalogue = Catalogue(
+        ids, dataset.catalogue.counts, [None] * len(ids), categories, attributes=AttributeFeatures(features, {})
+    )
+    return dataclasses.replace(dataset, catalogue=catalogue)
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefghijklmno"), max_size=12), min_size=1, max_size=20))
@@ -60,6 +65,35 @@ def test_item_is_its_vector_plus_those_of_its_shared_categories() -> None:
     torch.testing.assert_close(table(SequenceBatch(rows, torch.tensor([2, 1]))), expected[rows])
     hidden = torch.randn(3, 8)
     torch.testing.assert_close(table.scores(hidden), hidden @ expected.T)
+
+
+def test_attributes_have_vectors_of_their_own_and_places_of_their_own() -> None:
+    full = FullEmbedding(4, 8)
+    table = CategoryTable(full, CATEGORIES, CategoryIndex.from_lists([("a",), ("a", "x"), ("x",), ()]))
+    a, b, first, second = table.category_vectors.weight[1:]
+    own = full.vectors.weight
+    expected = torch.stack(
+        [own[0], own[1] + a + b + first, own[2] + first + second, own[3] + a + second, own[4] + a + b]
+    )
+    torch.testing.assert_close(table.table(), expected)
+    many = CategoryIndex.from_lists([[f"c{number}" for number in range(MAX_CATEGORIES + 2)]] * 2)
+    members = CategoryTable(FullEmbedding(2, 8), many, many).members
+    assert [len(set(row.tolist())) for row in members] == [1, 2 * MAX_CATEGORIES, 2 * MAX_CATEGORIES]
+
+
+@pytest.mark.slow
+def test_attributes_share_vectors_as_categories_do(tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, epochs=1)
+    by_attributes, by_categories, plain = (
+        train_model(make_log(**part), CODES, options, RunContext(CPU, tmp_path / name))[0]
+        for name, part in (
+            ("attributes", {"has_categories": False, "has_attributes": True}),
+            ("categories", {"has_categories": True}),
+            ("plain", {"has_categories": False}),
+        )
+    )
+    assert have_same_weights(by_attributes, by_categories)
+    assert not have_same_weights(by_attributes, plain)
 
 
 @pytest.mark.slow
