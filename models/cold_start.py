@@ -1,6 +1,7 @@
 """Extend a model without retraining: place new items, and count the followers of all items again.
 
-New items are placed by items that co-occur with them, else by their categories. Embeddings based on items derive the
+New items are placed by items that co-occur with them, else by their categories and attributes, as a service places
+them (`feature_neighbours.py`). Embeddings based on items derive the
 rows of a new item from its neighbors (`rows_for_new_items`). Scores of existing items change only by counting again.
 """
 
@@ -14,21 +15,27 @@ from numpy.typing import NDArray
 
 from models.batch import History
 from models.build import build_model
+from models.catalogue.attributes import Value, list_values
 from models.catalogue.catalogue import Catalogue
 from models.embeddings.base import Neighbours
+from models.feature_neighbours import MAX_MEMBERS, FeatureWeights, Indices, choose_neighbours
+from models.feature_neighbours import Neighbours as ItemNeighbours
 from models.golden import NUM_GOLDEN_HISTORIES
+from models.predictor import Predictor
 from models.recommender import SequentialRecommender
 from models.transitions.counting import fill_memory
 
+ATTRIBUTES = "attributes"
+"""Column of new items with the rows of their attributes (`list_values`); they may lack it."""
 WINDOW = 3
 """Events before and after that count as co-occurring, weighted by one over the distance."""
 MAX_NEIGHBOURS = 20
-"""Most neighbors of an item: the strongest, or the most popular items of a category."""
+"""Most neighbors of an item by its events: the strongest."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """A new item with the catalogue indices of its neighbors; `source` is "events" or "categories"."""
+    """A new item with the catalogue indices of its neighbors; `source` is "events" or "features"."""
 
     item_id: str
     neighbours: Neighbours
@@ -38,13 +45,14 @@ class NewItem:
 def list_new_items(catalogue: Catalogue, events: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
     """List items that the catalogue lacks: those of `items` first, then those that occur only in `events`.
 
-    The columns are item_id, title and categories; `items` may have more.
+    The columns are item_id, title and categories, and attributes if `items` has them; `items` may have more.
     """
     no_title, no_categories = pl.lit(None, dtype=pl.String), pl.lit([], dtype=pl.List(pl.String))
     listed = events.select("item_id").unique(maintain_order=True).with_columns(title=no_title, categories=no_categories)
     if items is not None:
-        described = items.select("item_id", "title", "categories")
-        listed = pl.concat([described, listed.join(described, on="item_id", how="anti")])
+        described = items.select([*listed.columns, *({ATTRIBUTES} & set(items.columns))])
+        others = listed.join(described, on="item_id", how="anti")
+        listed = pl.concat([described, others], how="diagonal")
     return listed.filter(~pl.col("item_id").is_in(catalogue.item_ids))
 
 
@@ -55,6 +63,7 @@ def extend_catalogue(catalogue: Catalogue, new_items: pl.DataFrame) -> Catalogue
         np.concatenate((catalogue.counts, np.zeros(len(new_items), dtype=np.int64))),
         [*catalogue.titles, *new_items["title"].to_list()],
         [*catalogue.categories, *(names or [] for names in new_items["categories"].to_list())],
+        attributes=catalogue.attributes.extend(_list_item_values(new_items)),
     )
 
 
@@ -66,23 +75,51 @@ def select_golden_histories(histories: Sequence[History], num_trained_items: int
 
 
 def find_neighbours(
-    histories: Sequence[History], catalogue: Catalogue, new_ids: Sequence[str], categories: Sequence[Sequence[str]]
+    histories: Sequence[History], catalogue: Catalogue, predictor: Predictor, new_items: pl.DataFrame
 ) -> list[NewItem]:
     """Find neighbors of the new items; items without any are omitted.
 
     In `histories` new item n has index num_items + 1 + n.
     """
     cooccurrence = _count_cooccurrences(histories, catalogue.num_items)
+    finder = _FeatureFinder(catalogue, predictor)
     placed: list[NewItem] = []
-    for number, item_id in enumerate(new_ids):
-        if (neighbours := cooccurrence.get(catalogue.num_items + 1 + number)) is not None:
+    columns = new_items["item_id"].to_list(), new_items["categories"].to_list(), _list_item_values(new_items)
+    for index, (item_id, categories, values) in enumerate(zip(*columns, strict=True), start=catalogue.num_items + 1):
+        if (neighbours := cooccurrence.get(index)) is not None:
             placed.append(NewItem(item_id, neighbours, "events"))
-            continue
-        members = [catalogue.find_category_items(name) for name in categories[number]]
-        if popular := [indices[:MAX_NEIGHBOURS] for indices in members if indices is not None]:
-            indices, shared = np.unique(np.concatenate(popular), return_counts=True)
-            placed.append(NewItem(item_id, _to_tensors(indices, shared.astype(np.float64)), "categories"))
+        elif (similar := finder.find(categories, values)) is not None:
+            placed.append(NewItem(item_id, _to_tensors(*similar), "features"))
     return placed
+
+
+def _list_item_values(new_items: pl.DataFrame) -> list[list[Value]]:
+    """List the values of the attributes of every new item."""
+    rows = new_items[ATTRIBUTES].to_list() if ATTRIBUTES in new_items.columns else [None] * len(new_items)
+    return [list_values(each) for each in rows]
+
+
+class _FeatureFinder:
+    """Finds neighbors by categories and attributes; remembers the weights of features."""
+
+    def __init__(self, catalogue: Catalogue, predictor: Predictor) -> None:
+        self._catalogue = catalogue
+        self._weights = FeatureWeights(predictor)
+        self._weighed: dict[tuple[str, str], tuple[Indices, int] | None] = {}
+
+    def find(self, categories: Sequence[str] | None, values: Sequence[Value]) -> ItemNeighbours | None:
+        features = [("category", name) for name in dict.fromkeys(categories or [])]
+        features += [("attribute", name) for name in self._catalogue.attributes.list_features(values)]
+        known = [pair for feature in features if (pair := self._weigh(feature)) is not None]
+        return choose_neighbours([items for items, _ in known], [weight for _, weight in known])
+
+    def _weigh(self, feature: tuple[str, str]) -> tuple[Indices, int] | None:
+        if feature not in self._weighed:
+            kind, name = feature
+            find = self._catalogue.find_category_items if kind == "category" else self._catalogue.attributes.find_items
+            items = find(name)
+            self._weighed[feature] = None if items is None else (items[:MAX_MEMBERS], self._weights.weigh(items))
+        return self._weighed[feature]
 
 
 def with_new_items(model: SequentialRecommender, neighbours: Sequence[Neighbours]) -> SequentialRecommender:
@@ -148,5 +185,5 @@ def _count_cooccurrences(histories: Sequence[History], last_known: int) -> dict[
     }
 
 
-def _to_tensors(indices: NDArray[np.int64], weights: NDArray[np.float64]) -> Neighbours:
+def _to_tensors(indices: Indices, weights: NDArray[np.floating]) -> Neighbours:
     return torch.from_numpy(indices.copy()), torch.from_numpy(weights.astype(np.float32))

@@ -10,6 +10,7 @@ import polars as pl
 
 from app.cli.event_log import is_event_log, read_own_log
 from app.cli.log_options import LogOptions, LogReadingOptions
+from models.data.attribute_names import Attributes
 from models.data.bad_rows import ReadReport
 from models.data.funnel import Funnel, add_drop, measure_funnel, select_items
 from models.data.interactions import Interactions, ReadOptions, parse_columns, read_interactions
@@ -91,9 +92,9 @@ def report_log(log: Interactions, options: ReadOptions) -> Log:
     return Log(log.events, log.report, funnel, options)
 
 
-def read_item_file(path: Path | None, arguments: LogReadingOptions) -> pl.DataFrame | None:
-    """Read an items file; None without one."""
-    return None if path is None else read_items(path, build_read_options(arguments))
+def read_item_file(path: Path | None, arguments: LogReadingOptions, attributes: Attributes = ()) -> pl.DataFrame | None:
+    """Read an items file, with these attributes; None without one."""
+    return None if path is None else read_items(path, build_read_options(arguments), attributes)
 
 
 def _print_lines(lines: Sequence[str]) -> None:

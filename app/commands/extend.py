@@ -34,9 +34,9 @@ def run(arguments: ExtendOptions) -> int:
         raise ValueError(f"{arguments.out} already holds an artifact; choose another folder, or pass --overwrite")
     if arguments.no_new_items and not arguments.recount:
         raise ValueError("--no-new-items leaves nothing to do; add --recount, or leave it out")
-    items = read_item_file(arguments.items, arguments)
     artifact = load_artifact(arguments.artifact, device="cpu")
     model, catalogue = artifact.predictor.model, artifact.catalogue
+    items = read_item_file(arguments.items, arguments, None if catalogue.attributes.has_features else ())
     is_recounted = arguments.recount and model.transitions is not None
     if arguments.recount and not is_recounted:
         print(f"warning: {arguments.artifact} has no transition memory; --recount counts nothing", file=sys.stderr)
@@ -54,12 +54,11 @@ def run(arguments: ExtendOptions) -> int:
     placed: list[NewItem] = []
     if not new_items.is_empty():
         histories = list_known_histories(encode(log.events, extend_catalogue(catalogue, new_items)))
-        new_ids, categories = new_items["item_id"].to_list(), new_items["categories"].to_list()
-        placed = find_neighbours(histories, catalogue, new_ids, categories)
+        placed = find_neighbours(histories, catalogue, artifact.predictor, new_items)
     if not placed and not arguments.recount:
         raise ValueError(
-            f"none of {len(new_items):,} new items occurs near known items or shares a category with them; "
-            "add events or categories (--items)"
+            f"none of {len(new_items):,} new items occurs near known items or shares a category or an "
+            "attribute with them; add events, categories or attributes (--items)"
         )
     extended = extend_catalogue(catalogue, new_items.filter(pl.col("item_id").is_in([item.item_id for item in placed])))
     dataset = encode(log.events, extended)
@@ -85,10 +84,16 @@ def _report(
     placed: Sequence[NewItem], num_new: int, version: str, arguments: ExtendOptions, *, is_recounted: bool
 ) -> dict[str, Any]:
     by_events = sum(item.source == "events" for item in placed)
-    by_categories, left_out = len(placed) - by_events, num_new - len(placed)
-    print(f"{by_events:,} items placed by their events, {by_categories:,} by their categories, {left_out:,} left out")
+    by_features, left_out = len(placed) - by_events, num_new - len(placed)
+    print(
+        f"{by_events:,} items placed by their events, {by_features:,} by their categories and attributes, "
+        f"{left_out:,} left out"
+    )
     if left_out:
-        print("left out: items without known items near their events or in their categories", file=sys.stderr)
+        print(
+            "left out: items without known items near their events, in their categories or with their attributes",
+            file=sys.stderr,
+        )
     if is_recounted:
         print("transition memory counted again")
     print(f"artifact {version} in {arguments.out}")
@@ -96,6 +101,6 @@ def _report(
         "artifact": str(arguments.out),
         "version": version,
         "by_events": by_events,
-        "by_categories": by_categories,
+        "by_categories": by_features,
     }
     return result | {"left_out": left_out, "recounted": is_recounted}

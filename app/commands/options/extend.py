@@ -21,7 +21,11 @@ class ExtendOptions(LogOptions, ArtifactOptions):
     artifact: Annotated[Path, Argument("folder of the artifact to extend", metavar="ARTIFACT")]
     items: Annotated[
         Path | None,
-        Option("titles and categories of items, including items without events", metavar="FILE", place="input_file"),
+        Option(
+            "titles, categories and attributes of items, including items without events",
+            metavar="FILE",
+            place="input_file",
+        ),
     ] = None
     recount: Annotated[
         bool, Option("count the followers in the transition memory again, in this log, which must have all events")
