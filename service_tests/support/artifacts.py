@@ -13,6 +13,7 @@ import torch
 
 from models.artifact import save_artifact, write_manifest
 from models.build import build_model
+from models.catalogue.attributes import AttributeFeatures
 from models.catalogue.catalogue import Catalogue
 from models.config import ModelConfig
 from models.heads.popularity import PopularityHead
@@ -23,13 +24,14 @@ from models.training.stages import fit_popularity
 from models.transitions.counting import fill_memory
 
 
-def tiny_catalogue(num_items: int = 60) -> Catalogue:
+def tiny_catalogue(num_items: int = 60, attributes: AttributeFeatures | None = None) -> Catalogue:
     numbers = range(1, num_items + 1)
     return Catalogue(
         item_ids=[f"i{number}" for number in numbers],
         counts=np.array([1000 // number for number in numbers], dtype=np.int64),
         titles=[f"Item number {number}" for number in numbers],
         categories=[["odd" if number % 2 else "even", *(["low"] if number <= 10 else [])] for number in numbers],
+        attributes=attributes,
     )
 
 
@@ -53,8 +55,15 @@ def tiny_model(config: ModelConfig, catalogue: Catalogue, seed: int = 0) -> Sequ
     return model.eval()
 
 
-def write_tiny_artifact(folder: Path, *, preset: str = "sasrec", num_items: int = 60, seed: int = 0) -> Path:
-    catalogue = tiny_catalogue(num_items)
+def write_tiny_artifact(
+    folder: Path,
+    *,
+    preset: str = "sasrec",
+    num_items: int = 60,
+    seed: int = 0,
+    attributes: AttributeFeatures | None = None,
+) -> Path:
+    catalogue = tiny_catalogue(num_items, attributes)
     model = tiny_model(tiny_config(preset), catalogue, seed)
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, size=length) for length in range(1, 33)]

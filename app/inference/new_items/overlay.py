@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.live.version_view import VersionView
+from app.inference.new_items.features import LiveFeatures
 from app.inference.new_items.selection import NeighbourFinder, select_rows
 from app.inference.new_items.space import ExtendedSpace
 from models.catalogue.catalogue import Catalogue
+from models.feature_neighbours import FeatureWeights
 from models.new_items import ExtendedPredictor, place_items
 from models.predictor import Predictor
+from models.scorers.vectors import get_item_vectors
 
 
 class Overlay(NamedTuple):
@@ -29,8 +32,12 @@ def build_overlay(
 
     None without new items, and for a model that cannot have any.
     """
-    finder = NeighbourFinder(view, catalogue.keys)
-    neighbours = [(row, finder.find(row)) for row in select_rows(view, limit).tolist()]
+    features = LiveFeatures(view, catalogue.attributes)
+    new_rows = select_rows(view, features, limit).tolist()
+    if not new_rows or get_item_vectors(predictor.model) is None:
+        return None
+    finder = NeighbourFinder(view, catalogue.keys, features, FeatureWeights(predictor, lock))
+    neighbours = [(row, finder.find(row)) for row in new_rows]
     pairs = [(row, near) for row, near in neighbours if near is not None]
     placed = place_items(predictor, [near for _, near in pairs], lock)
     if placed is None:
