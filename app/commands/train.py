@@ -19,7 +19,9 @@ from app.commands.model_arguments import build_model_config
 from app.commands.options.train import TrainOptions
 from app.history_types import MANIFEST_ENTRY
 from models.config import ModelConfig
+from models.data.attribute_features import format_attributes
 from models.data.dataset import Dataset, choose_min_item_events, prepare_dataset
+from models.data.item_attributes import list_names
 from models.data.splits import count_training_targets
 from models.device import choose_device
 from models.evaluation.metrics import drop_nan
@@ -42,7 +44,7 @@ RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
 RECORDED_ARGUMENTS = (
     *("preset", "embedding", "encoder", "head", "option", "dim", "intervals", "seed", "loss", "split"),
-    *("event_types", "history_types", "target_type"),
+    *("event_types", "history_types", "target_type", "attributes"),
 )
 """Arguments that a resumed run must repeat and that do not depend on the log."""
 
@@ -97,7 +99,7 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
 
 
 def _read_dataset(arguments: TrainOptions, ranks: Ranks) -> tuple[Log, Dataset, TypeRules]:
-    source = read_item_source(arguments.items, arguments, ranks)
+    source = read_item_source(arguments.items, arguments, arguments.attributes, ranks)
     items = None if source is None else source.items
     log = read_log(arguments)
     if source is not None:
@@ -109,6 +111,8 @@ def _read_dataset(arguments: TrainOptions, ranks: Ranks) -> tuple[Log, Dataset, 
     dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
     log.report_dropped_items(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
     print(", ".join(f"{count:,} {name}" for name, count in _count_sizes(dataset).items()), file=sys.stderr)
+    if items is not None and (names := list_names(items)):
+        print(format_attributes(dataset.catalogue.attributes, names), file=sys.stderr)
     return log, dataset, types
 
 

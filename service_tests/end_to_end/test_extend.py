@@ -69,6 +69,32 @@ def test_item_without_events_is_placed_by_category_or_left_out(
     assert catalogue.get_categories(catalogue.num_items) == ("even",)
 
 
+def test_item_without_events_is_placed_by_its_attributes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Items 0 to 14 are of one brand and cheap; users stay among them or among the others."""
+    rows = [
+        (f"u{user}", f"i{(user % 2) * 15 + (user + step) % 15}", 60 * step) for user in range(60) for step in range(14)
+    ]
+    log, items = write_log(tmp_path / "log.csv", rows), tmp_path / "items.csv"
+    described = [f"i{n},{'Lumen' if n < 15 else 'Argent'},{n + 0.5},n{n}" for n in range(30)]
+    items.write_text("\n".join(["item_id,brand,price,sku", *described]) + "\n")
+    model, out = tmp_path / "model", tmp_path / "extended"
+    assert main(["train", str(log), "--items", str(items), "--out", str(model), "--preset", "sasrec", *SMALL]) == 0
+    assert "attributes: brand (2 values), price (8 bins); without values that some of the items share: sku" in (
+        capsys.readouterr().err
+    )
+    new = ["dear,Argent,", "cheap,,1", "other,Third,", "plain,,"]
+    items.write_text("\n".join(["item_id,brand,price", *new]) + "\n")
+    assert main(["extend", str(model), str(log), "--items", str(items), "--out", str(out)]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["by_events"], result["by_categories"], result["left_out"]) == (0, 2, 2)
+    artifact = load_artifact(out, device="cpu")
+    for item_id, expected in (("dear", range(15, 30)), ("cheap", range(15))):
+        index = artifact.catalogue.find_index(item_id)
+        similar = artifact.predictor.find_similar(np.array([index]), 4).indices[0]
+        assert {artifact.catalogue.item_id(each) for each in similar} <= {f"i{n}" for n in expected}
+    assert list(artifact.catalogue.attributes.index)[-2:] == [("brand=Argent",), ("price:..3.5",)]
+
+
 def test_recount_adds_followers_of_new_events_and_keeps_everything_else(tmp_path: Path) -> None:
     """In the newer log i17 follows every i3 of 40 users, which it never did before; an unseen item stays out."""
     log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "recounted"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from app.cli.arguments import fraction, non_negative_int, positive_float, positive_int, seed_int, thread_int
+from app.cli.attribute_option import parse_attributes
 from app.cli.log_options import LogOptions
 from app.cli.options import Option
 from app.cli.split_options import SPLIT_HELP, TRAINING, Split, SplitOptions
@@ -35,9 +36,19 @@ class TrainOptions(TypeOptions, SplitOptions, ModelOptions, LogOptions):
     items: Annotated[
         Path | None,
         Option(
-            "titles and categories of items; live = those of the live catalogue in Redis",
+            "titles, categories and attributes of items; live = those of the live catalogue in Redis",
             metavar="FILE|live",
             place="item_source",
+        ),
+    ] = None
+    attributes: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "attributes of items that place new ones, and share vectors as categories do; auto = all columns of a "
+            "file, or all attributes of the live catalogue",
+            parse_attributes,
+            metavar="auto|none|NAME,…",
+            default="auto",
         ),
     ] = None
     device: Annotated[Device, Option("where to train", panel=TRAINING)] = "auto"
@@ -145,8 +156,8 @@ class TrainOptions(TypeOptions, SplitOptions, ModelOptions, LogOptions):
     category_vectors: Annotated[
         CategoryVectors,
         Option(
-            "items of a category share a vector while the first stage trains; auto = where the preset compresses "
-            "vectors and the items have categories",
+            "items of a category, or with the same attribute, share a vector while the first stage trains; auto = "
+            "where the preset compresses vectors and the items have categories or attributes",
             panel=TRAINING,
         ),
     ] = "auto"

@@ -44,9 +44,9 @@ def write_log(folder: Path) -> str:
     return str(folder / "log.csv")
 
 
-def train(folder: Path) -> int:
+def train(folder: Path, *options: str) -> int:
     out = ["--out", str(folder / "out"), "--preset", "popular", "--threads", "1", "--device", "cpu"]
-    return main(["train", write_log(folder), "--items", "live", *out])
+    return main(["train", write_log(folder), "--items", "live", *out, *options])
 
 
 def test_artifact_has_titles_and_categories_of_the_live_catalogue(
@@ -73,11 +73,27 @@ def test_artifact_has_titles_and_categories_of_the_live_catalogue(
     assert json.loads(captured.out.splitlines()[-1])["items"] == 7
 
 
+def test_attributes_are_those_that_are_named(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(6):
+        brand = "Lumen" if number % 2 else "Argent"
+        put(url, (f"i{number}", ItemRecord(attributes={"brand": brand, "price": number, "at": "2024-01-01T00:00:00Z"})))
+    put(url, ("i6", ItemRecord(available=False)))
+    choices: list[tuple[list[str], set[str]]] = [([], {"brand", "price"}), (["brand"], {"brand"}), (["none"], set())]
+    for words, names in choices:
+        options = ["--attributes", *words] if words else []
+        assert train(tmp_path, *options, "--overwrite") == (0 if names else 1)
+        if names:
+            assert open_catalogue(tmp_path / "out").attributes.names == names
+    assert train(tmp_path, "--attributes", "brand,size", "--overwrite") == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert "no item of the live catalogue has the attribute 'size' of --attributes; leave it out" in line
+
+
 def test_catalogue_of_several_reads_is_read_whole(url: str) -> None:
     ids = [f"i{number:05}" for number in range(2_345)]
     put(url, *((item_id, ItemRecord(item_id.upper())) for item_id in reversed(ids)))
-    rows = asyncio.run(collect_items(url, Settings()))
-    assert rows == [(item_id, item_id.upper(), []) for item_id in ids]
+    rows = asyncio.run(collect_items(url, Settings(), None))
+    assert rows == [(item_id, item_id.upper(), [], []) for item_id in ids]
 
 
 def test_live_catalogue_without_titles_ends_the_command_before_the_log_is_read(
@@ -86,7 +102,7 @@ def test_live_catalogue_without_titles_ends_the_command_before_the_log_is_read(
     put(url, ("i1", ItemRecord(available=False)))
     assert train(tmp_path) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--items live: no item of the live catalogue has a title or categories; load them with" in line
+    assert "--items live: no item of the live catalogue has a title, categories or attributes; load them with" in line
 
 
 def test_redis_that_does_not_answer_ends_the_command_before_the_log_is_read(
