@@ -3,9 +3,8 @@
 Every step is exact. Boosts: one search finds the best items without boosts; no other item can pass those whose score
 exceeds that of the last one by more than the largest bonus. If these are too few, items are in classes of equal bonus,
 each class is searched, and the results are merged. Shown items have a negative bonus, and are a class of their own in
-each class. Limits: items are taken by descending score while their values are
-not used up; the next search goes deeper, and excludes the items whose values are. Promotions are the best items that
-match, taken first.
+each class. Limits: items are taken by descending score while their values are not used up; the next search goes deeper,
+and excludes the items whose values are. Promotions are the best items that match, taken first.
 
 The depth of the searches of one selection grows by GROWTH per missing item, so there are at most 1 + log4(items) of
 them: eleven for a million items, of which almost every request needs one or two.
