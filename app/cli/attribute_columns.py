@@ -47,7 +47,7 @@ class AttributeColumns:
         """Make the function that maps targets to columns; only JSON has no header, so that keys may be absent."""
 
         def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
-            names = find_item_columns(file, columns, present)
+            names = find_item_columns(file, columns, present, id_role="item")
             names |= {name: name for name in FIELDS if name in present and name not in names.values()}
             if self._requested is None:
                 attributes = self._select_remaining(present, names)

@@ -64,12 +64,17 @@ def _iter_parquet_rows(file: DataFile, options: ReadOptions, find_columns: FindC
         raise BadInput(f"{file}: cannot be read: {error}") from error
 
 
-def find_item_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
-    """Map `item_id`, and `title` and `categories` where they exist, to the file's columns."""
+def find_item_columns(
+    file: str, columns: Columns, present: Sequence[str], *, id_role: str = "items.item"
+) -> dict[str, str]:
+    """Map `item_id`, and `title` and `categories` where they exist, to the file's columns.
+
+    `id_role` is the role of the id column in `--columns` of the caller, for the error if there is none.
+    """
     candidates = _list_id_names(columns)
     item = next((name for name in candidates if name in present), candidates[-1])
-    suggested = suggest_columns(present).get("item")
-    hint = "" if suggested is None else f" (name the id column with --columns items.item={suggested})"
+    suggested = suggest_columns(present).get("item", "…")
+    hint = f" (name the id column with --columns {id_role}={suggested})"
     names = {"item_id": find_column(file, item, present, hint=hint)}
     for target, requested, defaults in (
         ("title", columns.title, ("title",)),
