@@ -51,7 +51,7 @@ class Log:
     def report_items(
         self, source: Path | str | None, items: pl.DataFrame | None, noun: str = "file", advice: str = COLUMN_ADVICE
     ) -> None:
-        """State how many items of the log a source of items describes, with a warning if there are none."""
+        """State how many items of the log a source of items describes, with a warning if it has no texts of them."""
         if source is None or items is None:
             return
         matches = match_items(source, self.events["item_id"].unique(maintain_order=True).to_list(), items)

@@ -24,22 +24,27 @@ from models.data.text_rows import RowFault
 CATEGORY_SEPARATOR = "|"
 TYPED_FORMATS = ("json", "parquet")
 COLUMN_ADVICE = "name its id column with --columns items.item=NAME"
+TEXT_ADVICE = "name their columns with --columns title=NAME,categories=NAME"
 ITEM_SCHEMA = pl.Schema([("item_id", pl.String()), ("title", pl.String()), ("categories", pl.List(pl.String()))])
 
 
 @dataclass(frozen=True, slots=True)
 class ItemMatches:
-    """How many of the log's items an items file describes; `describe` warns if there are none."""
+    """How many of the log's items an items file describes; `describe` warns if it has none of them, or no texts."""
 
     file: str
     num_matches: int
     num_items: int
     log_id: str
     file_id: str
+    has_texts: bool
 
     def describe(self, noun: str = "file", advice: str = COLUMN_ADVICE) -> str | None:
         if self.num_matches:
-            return None
+            if self.has_texts:
+                return None
+            more = f"; {TEXT_ADVICE}" if noun == "file" else ""
+            return f"{self.file} has neither a title nor a category of an item of the log{more}"
         return (
             f"{self.file} describes none of the {self.num_items:,} items of the log: the log has ids such as "
             f"{self.log_id!r}, the {noun} {self.file_id!r}; {advice}"
@@ -85,7 +90,10 @@ def match_items(file: Path | str, item_ids: Sequence[str], items: pl.DataFrame) 
     """Count the items of a log that an items file describes."""
     described = set(items["item_id"].to_list())
     num_matches = sum(item_id in described for item_id in item_ids)
-    return ItemMatches(str(file), num_matches, len(item_ids), item_ids[0], str(items["item_id"][0]))
+    has_text = pl.col("title").is_not_null() | (pl.col("categories").list.len() > 0)
+    with_texts = set(items.filter(has_text)["item_id"].to_list())
+    has_texts = any(item_id in with_texts for item_id in item_ids)
+    return ItemMatches(str(file), num_matches, len(item_ids), item_ids[0], str(items["item_id"][0]), has_texts)
 
 
 def parse_item_id(row: Row) -> str:

@@ -192,3 +192,22 @@ def test_parquet_attributes_are_read_by_type_and_dates_are_left_out(tmp_path: Pa
         [("price", None, 1.5), ("ids", "5", None), ("ids", "6", None)],
         [],
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "has_effect"),
+    [
+        ("item_id,name,kind\n17,Lamp,light\n", False),
+        ("item_id,title,categories\n17,,\nsku-1,Lamp,light\n", False),
+        ("item_id,title,categories\n17,Lamp,\n", True),
+        ("item_id,title,categories\n17,,light\n", True),
+    ],
+)
+def test_items_file_without_texts_for_the_log_is_a_warning(tmp_path: Path, text: str, has_effect: bool) -> None:
+    (tmp_path / "i.csv").write_text(text)
+    warning = match_items("i.csv", ["17", "18"], read_items(tmp_path / "i.csv")).describe()
+    expected = (
+        "i.csv has neither a title nor a category of an item of the log; name their columns with "
+        "--columns title=NAME,categories=NAME"
+    )
+    assert warning == (None if has_effect else expected)
