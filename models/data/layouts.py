@@ -129,8 +129,8 @@ def describe_rename(columns: Columns, header: Sequence[str], separator: str | No
     if needs_time and names["time"] == "…":
         del names["time"]
         order = (
-            "; no column looks like a time: if rows are in the order of events, add --order file, "
-            "else name the column with time=…"
+            "; no column has a usual name of times: `nextup inspect` finds it by its values, to be named with time=…; "
+            "if there is none and rows are in the order of events, add --order file"
         )
     return f" (rename with {format_option(names)}{other}){order}"
 

@@ -120,8 +120,8 @@ def test_log_without_times_is_refused_and_read_in_file_order_on_request(tmp_path
     )
     with pytest.raises(
         BadInput,
-        match=r"no column looks like a time: if rows are in the order of events, add --order file, "
-        r"else name the column with time=…$",
+        match=r"no column has a usual name of times: `nextup inspect` finds it by its values, to be named with time=…; "
+        r"if there is none and rows are in the order of events, add --order file$",
     ):
         read_interactions([path])
     log = read_interactions([path], options=ReadOptions(Columns("User-ID", "ISBN"), file_order=True))
