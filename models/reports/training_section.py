@@ -60,7 +60,8 @@ def make_training_section(curve: Sequence[CurvePoint]) -> Section:
         figures.append(_make_figure("validation", "Validation NDCG@10", validated, table))
     best = max((value, epoch) for epoch, value in validated) if validated else None
     total_s = sum(point.seconds for point in curve)
-    text = f"{len(curve):,} epochs, {total_s:,.1f} s without validation."
+    num_epochs = sum(point.epoch > 0 for point in curve)  # epoch 0 is the validation of the start
+    text = f"{num_epochs:,} {'epoch' if num_epochs == 1 else 'epochs'}, {total_s:,.1f} s without validation."
     if best is not None:
         text += f" The best validated epoch is {best[1]}, with NDCG@10 {best[0]:.4f}."
     notes = [] if validated else ["No epoch was validated."]

@@ -130,6 +130,14 @@ def test_examples_beyond_the_time_limit_are_left_out(explained_page: Callable[[i
     assert section.notes == ["4 of 10 users are shown. The time of --max-minutes is used up."]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "text"), [([0, 1], "1 epoch, 2.0 s"), ([1, 2], "2 epochs, 2.0 s"), ([0], "0 epochs, 1")]
+)
+def test_epochs_are_counted_without_the_start(epochs: list[int], text: str) -> None:
+    points = [make_point(epoch=n, loss=1.0, ndcg=0.1, seconds=1.0, learning_rate=0.1) for n in epochs]
+    assert make_training_section(points).text.startswith(text)
+
+
 def test_long_curve_is_drawn_at_a_few_epochs_and_an_unreadable_one_is_left_out(tmp_path: Path) -> None:
     points = [make_point(epoch=n, loss=1 / n, ndcg=None, seconds=1.0, learning_rate=0.1) for n in range(1, 5001)]
     table = make_training_section(points).figures[0].table
