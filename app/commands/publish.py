@@ -69,6 +69,7 @@ def _choose_folder(arguments: PublishOptions, settings: Settings, service: Runni
     except NotRunning as error:
         if arguments.url is not None:
             raise ValueError(f"{error}; nothing was copied, check --url and start the service") from None
+        print(f"no service answers at {service.name}; name another address with --url", file=sys.stderr)
         return arguments.into or settings.artifact, False
     if served is None:
         return arguments.into or settings.artifact, True

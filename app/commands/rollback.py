@@ -25,7 +25,11 @@ def run(arguments: RollbackOptions) -> int:
         if previous is None or repository.find(previous) is None:
             raise ValueError(f"{settings.artifact} has no previous version; nothing was changed") from None
         repository.set_target_version(previous)
-        print("the next service that serves this folder starts with this version", file=sys.stderr)
+        print(
+            f"no service answers at {service.name}; name another address with --url\n"
+            f"the next service that serves {settings.artifact} starts with version {previous}",
+            file=sys.stderr,
+        )
         print(json.dumps({"active": None, "target_version": previous, "previous": target}))
         return 0
     previous = versions.get("previous_version")

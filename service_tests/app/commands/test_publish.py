@@ -1,6 +1,7 @@
 """`nextup publish` without a running service: atomic copies, immutable versions, the target of the next start."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_published_version_is_the_target_of_the_next_start(
         files = {file.name: file.read_bytes() for file in target.iterdir()}
         assert int(files.pop(".published")) > 0, "the time that orders versions"
         assert files == {file.name: file.read_bytes() for file in artifact.iterdir()}
+
+
+def test_publish_and_rollback_say_that_no_service_answers_and_what_they_changed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = write_tiny_artifacts(tmp_path, 1, 2)
+    absent = f"no service answers at http://127.0.0.1:{os.environ['NEXTUP_PORT']}; name another address with --url\n"
+    assert [main(["publish", str(artifact)]) for artifact in (first, second)] == [0, 0]
+    assert capsys.readouterr().err.count(absent) == 2
+    assert main(["rollback"]) == 0
+    version = read_artifact_version(first)
+    assert capsys.readouterr().err == absent + f"the next service that serves {folder} starts with version {version}\n"
+    assert ModelRepository(folder).get_target_version() == version
 
 
 def test_inactive_version_is_stored_and_leaves_the_target(
