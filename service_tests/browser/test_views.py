@@ -1,5 +1,6 @@
 """Items, comparison, live figures and experiments in Chromium."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ pytest.importorskip("playwright", reason="pip install -e '.[browser]'")
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
     from service_tests.browser.open_page import OpenPage
 
 pytestmark = [pytest.mark.optional, pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -138,6 +141,52 @@ def test_comparison_shows_overlap_and_what_only_one_side_has(opened: "OpenPage",
     expect(page.locator("#right-list .only")).to_have_count(len(set(second) - set(first)))
     page.reload()
     expect(page.locator("#right-title")).to_have_text(placement)
+
+
+STORED = "20200101-000000-00000000"
+
+
+@pytest.fixture
+def stored_version(opened: "OpenPage") -> str:
+    """A version that the page is told of, as one that was published and is in no memory."""
+
+    def add_version(route: "Route") -> None:
+        answer = route.fetch()
+        models = answer.json()
+        models["models"].append({**models["models"][0], "version": STORED, "active": False})
+        route.fulfill(response=answer, json=models)
+
+    opened.page.route(re.compile("/models$"), add_version)
+    return STORED
+
+
+def test_comparison_begins_with_a_placement_rather_than_a_version_that_cannot_answer(
+    opened: "OpenPage", user: str, placement: str, stored_version: str
+) -> None:
+    opened.open(f"?view=compare&user={quote(user)}")
+    expect(opened.page.locator("#right-list > li")).to_have_count(10)
+    expect(opened.page.get_by_label("Right")).to_have_value(f"placement:{placement}")
+    expect(opened.page.get_by_label("Right").locator(f"option[value='version:{stored_version}']")).to_have_count(1)
+
+
+def test_comparison_begins_with_the_version_of_an_experiment(
+    opened: "OpenPage", user: str, placement: str, stored_version: str
+) -> None:
+    variants = [{"name": "control", "ready": True, "version": None}, {"name": "b", "ready": True, "version": STORED}]
+    opened.page.route(
+        re.compile("/experiments$"),
+        lambda route: route.fulfill(json={"experiments": [{"name": "home", "phase": "running", "variants": variants}]}),
+    )
+    opened.page.route(re.compile("/recommend$"), ask_serving_version)
+    opened.open(f"?view=compare&user={quote(user)}")
+    expect(opened.page.locator("#right-list > li")).to_have_count(10)
+    expect(opened.page.get_by_label("Right")).to_have_value(f"version:{stored_version}")
+
+
+def ask_serving_version(route: "Route") -> None:
+    """Let the serving version answer for the one that the demo does not have."""
+    body = route.request.post_data_json
+    route.continue_(post_data=json.dumps({name: value for name, value in body.items() if name != "version"}))
 
 
 def test_live_view_shows_rates_latency_sources_memory_and_redis(opened: "OpenPage", user: str, demo: str) -> None:

@@ -27,7 +27,7 @@ export async function showComparison(state) {
   try {
     const choices = await loadChoices();
     const chosen = SIDES.map((side, place) => {
-      showChoices(get(side), choices, state[side] ?? choices[Math.min(place, choices.length - 1)].value);
+      showChoices(get(side), choices, state[side] ?? (place ? choosePartner(choices) : SERVING));
       return choices.find((choice) => choice.value === get(side).value);
     });
     const answers = await Promise.all(chosen.map((choice) => answer(state, choice)));
@@ -39,14 +39,28 @@ export async function showComparison(state) {
   } catch (error) { showProblem(error); }
 }
 
+/** What can be compared with the serving version: a version that an experiment has in memory, else a placement. */
+function choosePartner(choices) {
+  const found = choices.find((choice) => choice.isReady) ?? choices.find((choice) => choice.fields.placement);
+  return found?.value ?? SERVING;
+}
+
+/** Versions other than the serving one are in memory only for an experiment, or as shadow version. */
+async function readReadyVersions() {
+  const answer = await callOptional("experiments").catch(() => null);
+  const running = (answer?.experiments ?? []).filter(({ phase }) => phase === "running");
+  return new Set(running.flatMap(({ variants }) => variants).filter(({ ready }) => ready).map(({ version }) => version));
+}
+
 /** The serving version, then the other versions, newest first, then the placements. */
 async function loadChoices() {
-  const [{ body: models }, placements] = await Promise.all([call("models"), callOptional("placements").catch(() => null)]);
+  const [{ body: models }, placements, ready] = await Promise.all(
+    [call("models"), callOptional("placements").catch(() => null), readReadyVersions()]);
   const versions = models.models.filter((version) => version.version !== models.active).reverse();
   return [
     { value: SERVING, label: `${models.active}, serving`, group: "Versions", fields: {} },
     ...versions.map(({ version, preset }) =>
-      ({ value: `version:${version}`, label: `${version}, ${preset}`, group: "Versions", fields: { version } })),
+      ({ value: `version:${version}`, label: `${version}, ${preset}`, group: "Versions", fields: { version }, isReady: ready.has(version) })),
     ...(placements?.placements ?? []).map(({ name }) =>
       ({ value: `placement:${name}`, label: name, group: "Placements", fields: { placement: name } })),
   ];
@@ -94,7 +108,7 @@ function showSide(side, choice, own, other) {
   get(`${side}-list`).replaceChildren(...own.items.map((item, place) => {
     const rank = ranks.get(item.item_id);
     const note = rank === undefined ? "only here" : rank === place + 1 ? "same rank" : `rank ${rank} there`;
-    return make("li", { class: rank === undefined ? "only" : "", "data-item": item.item_id },
+    return make("li", { class: rank === undefined && !other.problem ? "only" : "", "data-item": item.item_id },
       make("span", { class: "rank", text: String(place + 1) }),
       makeItemLink(item.item_id, { title: getTitle(item) }), makeCategories(item.categories),
       make("span", { class: "note", text: other.problem ? "" : note }));
