@@ -164,6 +164,21 @@ def test_filter_that_cannot_be_read_is_reported(opened: "OpenPage", user: str) -
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.parametrize(("attribute", "value"), [("price", ""), ("", "50")])
+def test_half_a_filter_is_reported_and_not_dropped(attribute: str, value: str, opened: "OpenPage", user: str) -> None:
+    opened.open_user(quote(user))
+    page = opened.page
+    address = page.url
+    page.locator("#filters > summary").click()
+    page.get_by_label("Attribute").fill(attribute)
+    page.get_by_label("Value").fill(value)
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#problem")).to_contain_text("needs its name and a value")
+    expect(page.get_by_label("Attribute")).to_have_value(attribute)
+    expect(page.get_by_label("Value")).to_have_value(value)
+    assert page.url == address
+
+
 @pytest.mark.parametrize("name", [".", "..", "%2e%2e", "../models", "a/b", "a?b", "a#b", "a%2Fb"])
 def test_user_of_the_address_changes_no_path(name: str, opened: "OpenPage") -> None:
     paths: list[str] = []
@@ -193,6 +208,14 @@ def test_empty_user_is_reported_and_changes_nothing(opened: "OpenPage", user: st
     opened.page.get_by_role("button", name="Recommend", exact=True).click()
     expect(opened.page.locator("#problem")).to_have_text("Type a user, or paste a history.")
     assert opened.page.url == address
+
+
+def test_empty_pasted_history_is_reported(opened: "OpenPage", user: str) -> None:
+    opened.open_user(quote(user))
+    opened.page.get_by_text("Paste a history").click()
+    opened.page.locator("#pasted").fill(" \n")
+    opened.page.get_by_role("button", name="Use this history").click()
+    expect(opened.page.locator("#problem")).to_have_text("Paste at least one item id.")
 
 
 def test_pasted_history_is_used_and_not_stored(opened: "OpenPage", user: str, demo: str) -> None:

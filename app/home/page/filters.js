@@ -2,6 +2,7 @@
 
 import { changeState, readState } from "./address.js";
 import { get, make } from "./dom.js";
+import { showProblem } from "./messages.js";
 
 const MAX_CHOICES = 24;
 const choices = new Set();
@@ -52,7 +53,10 @@ export function startFilters() {
     event.preventDefault();
     addCategory();
   });
-  get("filter-apply").addEventListener("click", () => changeState(readFields()));
+  get("filter-apply").addEventListener("click", () => {
+    if (isHalfFilled()) showProblem(new Error("A filter of an attribute needs its name and a value; fill both, or neither."));
+    else changeState(readFields());
+  });
   get("filter-clear").addEventListener("click", () =>
     changeState({ category: [], where: null, seen: false, known: false }));
 }
@@ -63,6 +67,8 @@ function addCategory() {
   get("category").value = "";
   changeState({ ...readFields(), category: [...new Set([...readFields().category, name])] });
 }
+
+const isHalfFilled = () => !get("attribute").value.trim() !== !get("bound").value.trim();
 
 function readFields() {
   const [attribute, bound] = [get("attribute").value.trim(), get("bound").value.trim()];

@@ -26,7 +26,7 @@ export function startQueryForm() {
   });
   get("paste-use").addEventListener("click", () => {
     const ids = parseIds(get("pasted").value);
-    if (!ids.length) announce("Paste at least one item id.");
+    if (!ids.length) showProblem(new Error("Paste at least one item id."));
     else changeState({ history: ids });
   });
   get("paste-clear").addEventListener("click", () => {
