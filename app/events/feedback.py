@@ -10,6 +10,7 @@ from app.stores.records import NewEvent
 COUNTS = "it counts as feedback on its recommendation"
 NAMES_NONE = "without recommendation_id it is no feedback either"
 COUNTS_NOT = "nor does it count as feedback on its recommendation"
+IS_FOREIGN = f"{COUNTS_NOT}: no service with these signing keys has made the recommendation_id"
 
 
 async def take_feedback(
@@ -36,4 +37,7 @@ def explain_ignored(
         return reason
     if feedback is None:
         return f"{reason}; {NAMES_NONE}"
-    return f"{reason}; {COUNTS if feedback.counted else COUNTS_NOT}"
+    if feedback.counted:
+        return f"{reason}; {COUNTS}"
+    is_foreign = event.recommendation_id is not None and not counter.is_ours(event.recommendation_id)
+    return f"{reason}; {IS_FOREIGN if is_foreign else COUNTS_NOT}"

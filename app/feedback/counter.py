@@ -69,6 +69,10 @@ class FeedbackCounter:
         """Return the kind of feedback that events of a type are; None if they are none."""
         return self._kinds.find(event_type)
 
+    def is_ours(self, recommendation_id: str) -> bool:
+        """Whether a service with the same signing keys has made the id."""
+        return self._ids.read(recommendation_id) is not None
+
     async def count(self, events: Sequence[NewEvent]) -> list[bool]:
         """Count those events that are feedback and were not counted before.
 

@@ -105,7 +105,7 @@ async def test_result_says_what_an_event_is_as_feedback(service: Service, new_us
     assert unnamed["detail"].endswith("without recommendation_id it is no feedback either")
     assert "feedback" not in disliked
     assert disliked["detail"].endswith("NEXTUP_HISTORY_TYPES sets the types that are")
-    assert (foreign["feedback"]["counted"], "nor does it count" in foreign["detail"]) == (False, True)
+    assert (foreign["feedback"]["counted"], "no service with these signing keys" in foreign["detail"]) == (False, True)
     assert "feedback" not in viewed
 
 
