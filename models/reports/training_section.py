@@ -58,14 +58,24 @@ def make_training_section(curve: Sequence[CurvePoint]) -> Section:
     validated = [(point.epoch, point.ndcg) for point in points if point.ndcg is not None]
     if validated:
         figures.append(_make_figure("validation", "Validation NDCG@10", validated, table))
-    best = max((value, epoch) for epoch, value in validated) if validated else None
     total_s = sum(point.seconds for point in curve)
     num_epochs = sum(point.epoch > 0 for point in curve)  # epoch 0 is the validation of the start
     text = f"{num_epochs:,} {'epoch' if num_epochs == 1 else 'epochs'}, {total_s:,.1f} s without validation."
-    if best is not None:
-        text += f" The best validated epoch is {best[1]}, with NDCG@10 {best[0]:.4f}."
+    text += _describe_best(curve)
     notes = [] if validated else ["No epoch was validated."]
     return Section(name, title, text, figures, notes=notes)
+
+
+def _describe_best(curve: Sequence[CurvePoint]) -> str:
+    """Name the best validated epoch of the last stage, whose weights are kept; empty if none was validated."""
+    start = max((row for row, point in enumerate(curve) if point.epoch == 0), default=0)
+    stage = " of the second stage" if start else ""
+    validated = [(point.ndcg, point.epoch) for point in curve[start:] if point.ndcg is not None]
+    if not validated:
+        return ""
+    value, epoch = max(validated)
+    number = f"{epoch}" if epoch else "0, before its training,"
+    return f" The best validated epoch{stage} is {number} with NDCG@10 {value:.4f}."
 
 
 def _make_figure(name: str, title: str, points: Sequence[tuple[float, float]], table: Table) -> Figure:

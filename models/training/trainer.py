@@ -187,7 +187,7 @@ class Trainer:
             self.state.trained_s += validation_s
         self.step.assert_equal_weights()
         self.curve.append(record)
-        label = f"epoch {record.epoch}: loss {record.loss:.3f}" if record.epoch else "before training"
+        label = f"epoch {record.epoch}: loss {record.loss:.3f}" if record.epoch else "before the epochs of this stage"
         goal = "not validated" if math.isnan(record.ndcg) else f"{GOAL_METRIC} {record.ndcg:.4f}"
         print_line(f"{label}, {goal}, {record.seconds:.0f} s")
         if self.best_record is record:

@@ -138,6 +138,25 @@ def test_epochs_are_counted_without_the_start(epochs: list[int], text: str) -> N
     assert make_training_section(points).text.startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("curve", "text"),
+    [
+        ([(1, 0.1), (2, 0.3), (3, 0.2)], "The best validated epoch is 2 with NDCG@10 0.3000."),
+        (
+            [(1, 0.3), (0, 0.1), (1, 0.2), (2, None)],
+            "The best validated epoch of the second stage is 1 with NDCG@10 0.2000.",
+        ),
+        (
+            [(1, 0.3), (0, 0.2), (1, 0.1)],
+            "The best validated epoch of the second stage is 0, before its training, with NDCG@10 0.2000.",
+        ),
+    ],
+)
+def test_best_epoch_is_the_one_whose_weights_are_kept(curve: list[tuple[int, float | None]], text: str) -> None:
+    points = [make_point(epoch=n, loss=1.0, ndcg=ndcg, seconds=1.0, learning_rate=0.1) for n, ndcg in curve]
+    assert make_training_section(points).text.endswith(text)
+
+
 def test_long_curve_is_drawn_at_a_few_epochs_and_an_unreadable_one_is_left_out(tmp_path: Path) -> None:
     points = [make_point(epoch=n, loss=1 / n, ndcg=None, seconds=1.0, learning_rate=0.1) for n in range(1, 5001)]
     table = make_training_section(points).figures[0].table
