@@ -35,9 +35,11 @@ export function parseCondition(text) {
 
 /** The number, true or false that a text spells, else the text. */
 function parseTyped(text) {
-  if (text !== "" && Number.isFinite(Number(text))) return Number(text);
+  if (isNumber(text)) return Number(text);
   return { true: true, false: false }[text] ?? text;
 }
+
+const isNumber = (text) => text !== "" && Number.isFinite(Number(text));
 
 function parseMembers(value) {
   const members = value.match(/\s*"[^"]*"\s*(?=,|$)|[^,]+/g) ?? [value];
@@ -54,7 +56,8 @@ export function startFilters() {
     addCategory();
   });
   get("filter-apply").addEventListener("click", () => {
-    if (isHalfFilled()) showProblem(new Error("A filter of an attribute needs its name and a value; fill both, or neither."));
+    const problem = findProblem();
+    if (problem !== null) showProblem(new Error(problem));
     else changeState(readFields());
   });
   get("filter-clear").addEventListener("click", () =>
@@ -68,7 +71,16 @@ function addCategory() {
   changeState({ ...readFields(), category: [...new Set([...readFields().category, name])] });
 }
 
-const isHalfFilled = () => !get("attribute").value.trim() !== !get("bound").value.trim();
+/** What is wrong with the fields of the attribute; null for nothing. */
+function findProblem() {
+  const [attribute, bound] = [get("attribute").value.trim(), get("bound").value.trim()];
+  if (!attribute !== !bound) return "A filter of an attribute needs its name and a value; fill both, or neither.";
+  const isRange = ["lte", "gte"].includes(get("comparison").value);
+  if (bound && isRange && !isNumber(bound) && !/^\d{4}-\d\d-\d\d/.test(removeQuotes(bound))) {
+    return `"${bound}" is neither a number nor a time; compare with one such as 50 or 2026-11-29.`;
+  }
+  return null;
+}
 
 function readFields() {
   const [attribute, bound] = [get("attribute").value.trim(), get("bound").value.trim()];
