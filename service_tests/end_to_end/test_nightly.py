@@ -22,7 +22,7 @@ from service_tests.end_to_end.test_publish import (
     wait_for_more_responses,
 )
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.constant_load import run_constant_load
+from service_tests.support.constant_load import LONG_DEADLINE, run_constant_load
 from service_tests.support.nextup_process import COMMAND, ROOT, RunningService, make_environment, run_service
 from service_tests.support.versions import read_artifact_version
 from service_tests.support.waiting import wait_until
@@ -93,7 +93,7 @@ def test_nightly_runs_train_on_new_events_without_failing_a_request(tmp_path: Pa
     data, repository = tmp_path / "data", tmp_path / "models"
     first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
     users = [f"u{n}" for n in range(USERS)]
-    with run_service(data, "--artifact", str(repository)) as service:
+    with run_service(data, "--artifact", str(repository), **LONG_DEADLINE) as service:
         for minute in range(EVENTS):
             for number, user in enumerate(users[:ITEMS]):
                 item = f"i{(number + minute) % ITEMS + 1}"

@@ -12,7 +12,7 @@ import pytest
 
 from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.constant_load import ResponseTally, run_constant_load
+from service_tests.support.constant_load import LONG_DEADLINE, ResponseTally, run_constant_load
 from service_tests.support.nextup_process import RunningService, read_samples, run_nextup, run_service
 from service_tests.support.versions import corrupt_byte, read_artifact_version
 from service_tests.support.waiting import wait_until
@@ -64,7 +64,7 @@ def test_three_swaps_under_constant_load_fail_no_request(workers: int, tmp_path:
     """Publish a model trained on dumped events, then a model from elsewhere, then roll back."""
     data, repository = tmp_path / "data", tmp_path / "models"
     first = read_artifact_version(write_tiny_artifact(repository, num_items=ITEMS))
-    with run_service(data, "--artifact", str(repository), "--workers", str(workers)) as service:
+    with run_service(data, "--artifact", str(repository), "--workers", str(workers), **LONG_DEADLINE) as service:
         run_and_parse(data, "load", str(write_log(tmp_path)))
         with run_constant_load(service.url, BODIES) as tally:
             wait_for_more_responses(tally)
@@ -115,7 +115,7 @@ def test_corrupt_version_is_rejected_and_the_previous_one_keeps_serving(tmp_path
     bodies = [{"history": ["i1", "i2"]}]
     reads_files = {"NEXTUP_KEEP_PREVIOUS": "0"}  # otherwise the version that served before is not loaded again
     with (
-        run_service(data, "--artifact", str(repository), **reads_files) as service,
+        run_service(data, "--artifact", str(repository), **reads_files, **LONG_DEADLINE) as service,
         run_constant_load(service.url, bodies) as tally,
     ):
         wait_for_more_responses(tally)

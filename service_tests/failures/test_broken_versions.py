@@ -18,6 +18,7 @@ from service_tests.failures.test_stalled_processes import RECOVERY_S, count_rest
 from service_tests.support.artifact_mutations import CONFIG, change_json
 from service_tests.support.artifacts import tiny_catalogue, tiny_config, tiny_model, write_tiny_artifact
 from service_tests.support.broken_artifacts import ALL_CASES
+from service_tests.support.constant_load import LONG_DEADLINE
 from service_tests.support.kept_alive_clients import send_traffic
 from service_tests.support.nextup_process import RunningService, run_nextup, run_service
 from service_tests.support.service_processes import MODEL, WORKER, find_processes, is_running
@@ -77,7 +78,7 @@ def test_files_truncated_in_place_under_load_kill_no_process(placement: str, tmp
     """A process that maps a truncated file gets SIGBUS when it reads a page behind the new end."""
     artifact = write_tiny_artifact(tmp_path / "artifact", num_items=30_000)
     options = ["--artifact", str(artifact), "--workers", "2", "--model-process", placement]
-    with run_service(tmp_path, *options) as service:
+    with run_service(tmp_path, *options, **LONG_DEADLINE) as service:
         processes = find_processes(service, WORKER) + find_processes(service, MODEL)
         with send_traffic(service.url, 4) as traffic:
             for file in artifact.iterdir():

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.cli.listening import bind_listener
+from service_tests.support.constant_load import LONG_DEADLINE
 from service_tests.support.hanging_model import HangingModel
 from service_tests.support.kept_alive_clients import send_traffic
 from service_tests.support.nextup_process import RunningService, run_service
@@ -61,7 +62,7 @@ def terminate(service: RunningService) -> float:
 def test_sigterm_under_load_drops_no_request(arrangement: str, tiny_artifact: Path, tmp_path: Path) -> None:
     options = ["--artifact", str(tiny_artifact), *ARRANGEMENTS[arrangement]]
     titles: list[str] = []
-    variables = {"NEXTUP_DRAIN_S": str(DRAIN_S), "NEXTUP_DRAIN_NOTICE_S": str(NOTICE_S)}
+    variables = {"NEXTUP_DRAIN_S": str(DRAIN_S), "NEXTUP_DRAIN_NOTICE_S": str(NOTICE_S), **LONG_DEADLINE}
     with run_service(tmp_path, *options, **variables) as service:
         children = [pid for word in (WORKER, MODEL) for pid in find_processes(service, word)]
         with send_traffic(service.url, CLIENTS) as traffic:

@@ -13,6 +13,7 @@ import pytest
 from app.model_repository.repository import ModelRepository
 from app.stores.redis.embedded import EmbeddedRedis
 from service_tests.failures.test_stalled_processes import RECOVERY_S, count_restarts, get_status, recommend
+from service_tests.support.constant_load import LONG_DEADLINE
 from service_tests.support.kept_alive_clients import send_traffic
 from service_tests.support.nextup_process import RunningService, read_samples, run_service
 from service_tests.support.service_processes import WORKER, count_sockets, find_processes, is_running
@@ -136,7 +137,7 @@ def test_service_without_a_version_that_can_serve_ends_with_the_reason(tmp_path:
 
 def test_rolling_restart_replaces_all_workers_and_drops_no_request(tiny_artifact: Path, tmp_path: Path) -> None:
     options = ["--artifact", str(tiny_artifact), "--workers", "2"]
-    with run_service(tmp_path, *options) as service:
+    with run_service(tmp_path, *options, **LONG_DEADLINE) as service:
         before = set(find_processes(service, WORKER))
         with send_traffic(service.url, 8) as traffic:
             service.process.send_signal(signal.SIGHUP)

@@ -9,6 +9,9 @@ from typing import Any
 
 import httpx
 
+LONG_DEADLINE = {"NEXTUP_REQUEST_DEADLINE_MS": "10000"}
+"""Variables of a service that must answer every request: a busy machine may stop a process for the default second."""
+
 
 @dataclass
 class ResponseTally:

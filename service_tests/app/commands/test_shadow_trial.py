@@ -12,7 +12,7 @@ from app.commands.main import main
 from app.commands.shadow_trial import MIN_QUERIES, check_results
 from app.model_repository.repository import ModelRepository
 from service_tests.support.artifacts import write_tiny_artifact
-from service_tests.support.constant_load import run_constant_load
+from service_tests.support.constant_load import LONG_DEADLINE, run_constant_load
 from service_tests.support.nextup_process import find_free_port, run_service
 from service_tests.support.versions import add_versions, read_artifact_version
 
@@ -74,7 +74,7 @@ def test_version_is_activated_after_a_trial_with_enough_overlap(
     first = read_artifact_version(write_tiny_artifact(repository, num_items=20))
     other = write_tiny_artifact(tmp_path / "other", num_items=20, seed=9)
     second = read_artifact_version(other)
-    with run_service(tmp_path / "data", "--artifact", str(repository)) as service:
+    with run_service(tmp_path / "data", "--artifact", str(repository), **LONG_DEADLINE) as service:
         trial = ["publish", str(other), "--into", str(repository), "--url", service.url]
         trial += ["--shadow", "2s", "--shadow-share", "1", "--min-overlap"]
         with run_constant_load(
