@@ -11,6 +11,7 @@ from app.inference.servable import Servable
 from app.stores.impressions import ImpressionStore
 from app.stores.keys import PLACEMENT_KEYS
 from app.stores.redis.client import RedisClient
+from models.catalogue.item_key import ItemKeys
 from service_tests.support.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -112,18 +113,21 @@ async def test_sources_without_the_model_rotate(
 
 
 async def test_only_requests_that_rotate_read_impressions(
-    service: Service, user: str, redis_client: RedisClient
+    service: Service, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def count_reads() -> int:
-        stats: dict[str, Any] = await redis_client.info("commandstats")
-        return int(stats.get("cmdstat_zrangebyscore", {}).get("calls", 0))
+    users: list[str] = []
+    read_shown = ImpressionStore.read_shown
 
-    before = await count_reads()
+    async def count_and_read(store: ImpressionStore, user_id: str, since_s: float, deadline: float) -> ItemKeys:
+        users.append(user_id)
+        return await read_shown(store, user_id, since_s, deadline)
+
+    monkeypatch.setattr(ImpressionStore, "read_shown", count_and_read)
     for body in ({"user_id": user}, {"user_id": user, "diversity": 0.2}, {"history": ["i1"], "rotate": ROTATE}):
         await service.recommend(**body)
-    assert await count_reads() == before
+    assert users == []
     await service.recommend(user_id=user, rotate=ROTATE)
-    assert await count_reads() == before + 1
+    assert users == [user]
 
 
 async def test_answer_does_not_rotate_while_impressions_cannot_be_read(
