@@ -32,9 +32,9 @@ def test_feature_whose_items_are_alike_counts_and_another_hardly_does(weights: F
 
 def test_item_is_placed_by_the_feature_that_says_something(weights: FeatureWeights) -> None:
     members = [RANDOM, RANDOM[:5], ALIKE[:3]]
-    found = choose_neighbours(members, [weights.weigh(each) for each in (RANDOM, RANDOM, ALIKE)])
-    assert found is not None
-    assert found[0].tolist() == ALIKE[:3].tolist()
+    neighbours = choose_neighbours(members, [weights.weigh(each) for each in (RANDOM, RANDOM, ALIKE)])
+    assert neighbours is not None
+    assert neighbours[0].tolist() == ALIKE[:3].tolist()
 
 
 @given(
@@ -43,12 +43,14 @@ def test_item_is_placed_by_the_feature_that_says_something(weights: FeatureWeigh
     )
 )
 def test_neighbours_are_the_most_popular_items_with_the_largest_sum(pairs: list[tuple[list[int], int]]) -> None:
-    found = choose_neighbours([np.array(items, dtype=np.int64) for items, _ in pairs], [weight for _, weight in pairs])
+    neighbours = choose_neighbours(
+        [np.array(items, dtype=np.int64) for items, _ in pairs], [weight for _, weight in pairs]
+    )
     sums = {item: sum(weight for items, weight in pairs if item in items) for items, _ in pairs for item in items}
     if not sums:
-        assert found is None
+        assert neighbours is None
         return
-    assert found is not None
+    assert neighbours is not None
     best = sorted(item for item, total in sums.items() if total == max(sums.values()))
-    assert found[0].tolist() == best[:MAX_NEIGHBOURS]
-    assert len(found[1]) == len(found[0])
+    assert neighbours[0].tolist() == best[:MAX_NEIGHBOURS]
+    assert len(neighbours[1]) == len(neighbours[0])

@@ -41,8 +41,8 @@ export async function showComparison(state) {
 
 /** What can be compared with the serving version: a version that an experiment has in memory, else a placement. */
 function choosePartner(choices) {
-  const found = choices.find((choice) => choice.isReady) ?? choices.find((choice) => choice.fields.placement);
-  return found?.value ?? SERVING;
+  const partner = choices.find((choice) => choice.isReady) ?? choices.find((choice) => choice.fields.placement);
+  return partner?.value ?? SERVING;
 }
 
 /** Versions other than the serving one are in memory only for an experiment, or as shadow version. */
