@@ -43,7 +43,7 @@ from app.rules.follower import PlacementFollower
 from app.rules.reader import RuleReader
 from app.rules.request_filter import FilterReader
 from app.runtime.erasures import announce_erasure
-from app.runtime.memory import freeze_heap
+from app.runtime.garbage import collect_garbage_rarely
 from app.settings import Settings, get_plain_value
 from app.signing_keys import load_signing_keys
 from app.stores.history import HistoryStore
@@ -123,7 +123,7 @@ def build_lifespan(
             impressions = ImpressionRecorder.from_settings(store.client, settings)
             if impressions is not None:
                 stack.push_async_callback(impressions.close)
-            stack.enter_context(freeze_heap())
+            await stack.enter_async_context(collect_garbage_rarely())
             yield AppState(
                 settings=settings,
                 tracing=tracing,

@@ -23,7 +23,7 @@ from app.live_catalogue.connection import follow_catalogue
 from app.model_server.local_model import open_local_model
 from app.model_server.manager import ModelManager
 from app.runtime import channel as channels
-from app.runtime.memory import freeze_heap
+from app.runtime.garbage import collect_garbage_rarely
 from app.runtime.periodic import run_periodically
 from app.runtime.watchdog import Watchdog, exit_without_waiting
 from app.settings import Settings
@@ -82,13 +82,13 @@ async def _run(settings: Settings, channel: socket.socket, watchdog: Watchdog) -
 
         STORE_UP.set(1)  # the minimum over all processes is exposed, and this one does not use the store
         loop.add_reader(channel, _read_messages, channel, is_stopping)
-        with freeze_heap():
-            async with run_periodically(
-                sample, every_s=SAMPLE_INTERVAL_S, name="metrics sample", starts_immediately=True
-            ):
-                watchdog.watch(lambda: engine.stalled_s)
-                await is_stopping.wait()
-                watchdog.end_within(settings.drain_s + END_MARGIN_S)
+        async with (
+            collect_garbage_rarely(),
+            run_periodically(sample, every_s=SAMPLE_INTERVAL_S, name="metrics sample", starts_immediately=True),
+        ):
+            watchdog.watch(lambda: engine.stalled_s)
+            await is_stopping.wait()
+            watchdog.end_within(settings.drain_s + END_MARGIN_S)
 
 
 def _read_messages(channel: socket.socket, is_stopping: asyncio.Event) -> None:

@@ -1,23 +1,7 @@
-"""Heap of a process with long-lived objects: exclude it from garbage collection, return freed memory."""
+"""Heap of a process: return freed memory."""
 
 import ctypes
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-
-@contextmanager
-def freeze_heap() -> Iterator[None]:
-    """Exclude all existing objects from garbage collection until the block ends.
-
-    Otherwise every full collection would traverse modules, model and catalogue, and stop all requests for 0.1 s.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+from contextlib import suppress
 
 
 def trim_heap() -> None:
