@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from app.errors import RequestTimeout, ServiceError
+from app.http.client_presence import STATE_KEY, ClientPresence
 from app.http.connections import ALL_TAKEN, LINGER_S, RESERVE_WAIT_S, ConnectionGuard, build_reserved_app
 from app.http.problems import build_error_response, build_problem
 from app.http.raw_responses import encode_raw_response
@@ -45,6 +46,7 @@ class BoundedProtocol:
         self._idle_timeout_s = settings.keep_alive_s
         self._clock = loop.time
         self._since = self._clock()
+        self._presence = ClientPresence()
 
     def admit(self) -> None:
         if not self._guard.admit(self):
@@ -57,6 +59,12 @@ class BoundedProtocol:
 
     def release(self) -> None:
         self._guard.release(self)
+        self._presence.leave()
+
+    def _note_request(self, state: dict[str, Any]) -> None:
+        """Give the state of a new request what only the connection knows."""
+        state.setdefault("received_at", self._since)
+        state[STATE_KEY] = self._presence
 
     @property
     def _is_answering(self) -> bool:
@@ -81,7 +89,7 @@ class BoundedProtocol:
             self._time_out("body_time", f"a request took more than {self._body_timeout_s:g} s to arrive")
         elif self._phase == CLOSING and waited_s > LINGER_S and not self._is_answering:
             self.transport.abort()
-        elif self._phase == IDLE and self.cycle is None and waited_s > self._idle_timeout_s:
+        elif self._phase == IDLE and not self._is_answering and waited_s > self._idle_timeout_s:
             self.transport.close()
         self._check_reader(now)
 
@@ -138,6 +146,7 @@ class BoundedProtocol:
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False  # nothing can be written behind the end of the stream
             self.cycle.message_event.set()
+            self._presence.leave()
 
     def _report(self, reason: str, detail: str) -> None:
         client = self.client[0] if self.client else LOCAL_SOCKET

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
+from app.http.client_presence import STATE_KEY, ClientPresence
 from app.http.middleware import ClientDisconnected
 from app.settings import Settings
 
@@ -59,12 +60,15 @@ class DisconnectGuard:
     """Cancels the block when the client disconnects, which then ends in ClientDisconnected.
 
     ASGI servers do not cancel by themselves. For reads only: a write should finish. The body must have been read.
-    Listening starts after LISTEN_DELAY_S, before which most answers are ready: a listener is a task and costs more
+    Our own server reports disconnects in the state of the request (app/http/client_presence.py). With another one,
+    listening starts after LISTEN_DELAY_S, before which most answers are ready: a listener is a task, which costs more
     than a timer that is cancelled.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self._presence: ClientPresence | None = scope.get("state", {}).get(STATE_KEY)
+        self._timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Task[None] | None = None
         self._is_disconnected = False
 
@@ -72,12 +76,19 @@ class DisconnectGuard:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(LISTEN_DELAY_S, self._start)
+        if self._presence is None:
+            self._timer = asyncio.get_running_loop().call_later(LISTEN_DELAY_S, self._start)
+        else:
+            self._presence.add(self._cancel)
 
     async def __aexit__(self, *_: object) -> None:
-        self._timer.cancel()
+        if self._presence is not None:
+            self._presence.discard(self._cancel)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
+            self._listener = None  # otherwise a cycle: its task refers to this guard
         if self._is_disconnected:  # even if the block swallowed or replaced the cancellation
             self._task.uncancel()
             raise ClientDisconnected from None
@@ -88,5 +99,8 @@ class DisconnectGuard:
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._cancel()
+
+    def _cancel(self) -> None:
         self._is_disconnected = True
         self._task.cancel()

@@ -44,7 +44,7 @@ class BoundedH11Protocol(BoundedProtocol, H11Protocol):
         if self._phase == CLOSING:
             return
         if self.scope is not None:
-            self.scope["state"].setdefault("received_at", self._since)
+            self._note_request(self.scope["state"])
         state = self.conn.their_state
         if state is h11.SEND_BODY:
             self._phase = BODY
@@ -84,7 +84,6 @@ else:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            self._unset_keepalive_if_required()
             if self._phase == IDLE and not self._is_answering and self._refuse_quickly(data):
                 return
             if self._phase == IDLE:
@@ -109,9 +108,6 @@ else:
                 return False
             self.transport.write(response)
             self._since = self._clock()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
             return True
 
         def _parse_parts(self, data: bytes) -> None:
@@ -145,7 +141,7 @@ else:
             super().on_message_begin()
             if self._phase == IDLE:  # the same bytes contained the end of the request before it
                 self._phase, self._since = HEAD, self._clock()
-            self.scope["state"]["received_at"] = self._since
+            self._note_request(self.scope["state"])
 
         def on_headers_complete(self) -> None:
             if len(self.pipeline) >= MAX_PIPELINED:
@@ -155,6 +151,18 @@ else:
                 self._earlier_cycles.append(self.cycle)
             self._phase = BODY
             super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            """Do what uvicorn does, but without a timer: the sweep of all connections closes idle ones."""
+            self.server_state.total_requests += 1
+            if self.transport.is_closing():
+                return
+            if self._phase == IDLE:
+                self._since = self._clock()
+            self.flow.resume_reading()
+            if self.pipeline:
+                cycle, app = self.pipeline.pop()
+                self._start_asgi_task(cycle, app)
 
         def forget_newest_request(self) -> None:
             self.pipeline.popleft()

@@ -54,7 +54,7 @@ async def recommend(
 ) -> Response:
     """Return the k items that the user will most likely want next."""
     check_version(engine, body.version)
-    async with DisconnectGuard(request.receive):
+    async with DisconnectGuard(request.scope, request.receive):
         recommendation = await service.recommend(body, deadline, request.state.stages, body.version)
     check_answer(engine, body.version, recommendation.top)
     request.state.outcome = recommendation.top.source, recommendation.reason
@@ -65,7 +65,7 @@ async def recommend(
 async def recommend_batch(body: BatchRequest, request: Request, service: Service, deadline: Deadline) -> Response:
     """Answer up to 256 requests; each has its own status, and an invalid request does not affect the others."""
     await charge_batch(request, len(body.requests))
-    async with DisconnectGuard(request.receive):
+    async with DisconnectGuard(request.scope, request.receive):
         responses = await _recommend_entries(service, body.requests, deadline, request)
     return Response(msgspec.json.encode({"responses": responses}), media_type="application/json")
 
@@ -78,7 +78,7 @@ async def recommend_batch(body: BatchRequest, request: Request, service: Service
 )
 async def similar(body: SimilarRequest, request: Request, service: Similar, deadline: Deadline) -> JSONResponse:
     """Return the items whose vectors are most similar to the vector of an item."""
-    async with DisconnectGuard(request.receive):
+    async with DisconnectGuard(request.scope, request.receive):
         top, details = await service.find(body, deadline, request.state.stages)
     return JSONResponse({"items": build_items(top, body, details), "model_version": top.version})
 

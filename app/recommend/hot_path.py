@@ -59,7 +59,7 @@ async def _respond(params: StrictRequest, deadline_ms: int, scope: Scope, receiv
     state = scope["state"]
     service = state["recommend"]
     deadline = compute_deadline(state["settings"], deadline_ms or None, state.get("received_at"))
-    async with DisconnectGuard(receive):
+    async with DisconnectGuard(scope, receive):
         recommendation = await service.recommend(params, deadline, state["stages"])
     state["outcome"] = recommendation.top.source, recommendation.reason
     body = encode_response(recommendation, params)
