@@ -15,13 +15,13 @@ skip tags that they do not know.
 """
 
 import re
-import secrets
 import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from app.runtime.random_ids import generate_nonce
 from app.runtime.signing import SignatureError, Signer
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class RecommendationIds:
     def make(self, model_version: str, source: str, variant: AnsweredVariant | None = None) -> str:
         """Make the id of a recommendation that is answered now."""
         form = FORMAT if variant is None else FORMAT_WITH_FIELDS
-        head = _HEAD.pack(form, int(time.time()), secrets.token_bytes(6), SOURCES.index(source))
+        head = _HEAD.pack(form, int(time.time()), generate_nonce(6), SOURCES.index(source))
         version = _pack_version(model_version)
         if variant is not None:
             head += _pack_variant(variant)

@@ -14,8 +14,8 @@ from app.http.client_presence import STATE_KEY, ClientPresence
 from app.http.connections import ALL_TAKEN, LINGER_S, RESERVE_WAIT_S, ConnectionGuard, build_reserved_app
 from app.http.problems import build_error_response, build_problem
 from app.http.raw_responses import encode_raw_response
+from app.runtime.random_ids import generate_id
 from app.telemetry.rejections import LOCAL_SOCKET
-from app.telemetry.request_context import generate_id
 
 NOT_HTTP = "the request is not valid HTTP/1.1; the connection is closed"
 

@@ -20,10 +20,10 @@ from app.http.overload_gate import OverloadGate
 from app.http.problems import build_error_response
 from app.runtime.machine import read_file_limit
 from app.runtime.periodic import run_periodically
+from app.runtime.random_ids import generate_id
 from app.settings import Settings
 from app.telemetry.metrics import CONNECTION_LIMIT, CONNECTIONS
 from app.telemetry.rejections import RejectionLog
-from app.telemetry.request_context import generate_id
 
 log = logging.getLogger("nextup")
 

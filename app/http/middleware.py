@@ -22,9 +22,10 @@ from app.http.problems import build_error_response, build_problem
 from app.http.request_checks import CHECKED_HEADERS, RequestChecks
 from app.http.routing import add_root_path, get_relative_path
 from app.http.security_headers import add_security_headers
+from app.runtime.random_ids import generate_id
 from app.telemetry.metrics import STAGE_SECONDS, get_request_histogram
 from app.telemetry.rejections import LOCAL_SOCKET
-from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, RequestTrace, Stage, generate_id
+from app.telemetry.request_context import CURRENT_REQUEST_ID, CURRENT_TRACE, RequestTrace, Stage
 
 log = logging.getLogger("nextup")
 

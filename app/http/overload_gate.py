@@ -17,10 +17,10 @@ from contextlib import asynccontextmanager
 from app.errors import Overloaded
 from app.http.problems import build_error_response
 from app.http.raw_responses import encode_raw_response
+from app.runtime.random_ids import generate_id
 from app.settings import Settings
 from app.telemetry.deferred_metrics import DeferredCounter
 from app.telemetry.metrics import REJECTED, get_request_histogram
-from app.telemetry.request_context import generate_id
 
 TICK_S = 0.02
 LATE_S, ON_TIME_S = 0.03, 0.015

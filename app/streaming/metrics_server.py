@@ -22,11 +22,11 @@ from app.http.auth import AuthMiddleware
 from app.http.connections import ConnectionGuard
 from app.http.server import build_server_options
 from app.runtime.periodic import run_periodically
+from app.runtime.random_ids import generate_id
 from app.settings import Settings, get_plain_value
 from app.stores.history import HistoryStore
 from app.telemetry.exposition import render_metrics
 from app.telemetry.metrics import STORE_UP, sample_process_memory
-from app.telemetry.request_context import generate_id
 
 HEALTH_INTERVAL_S = 2.0
 MAX_CONNECTIONS = 64

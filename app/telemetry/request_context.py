@@ -4,11 +4,9 @@ Context variables make both available to log lines and queries of the request's 
 not depend on OpenTelemetry: `app/telemetry/tracing` implements the two protocols below.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from random import Random
 from typing import Protocol
 
 Stage = tuple[float, float]
@@ -58,14 +56,3 @@ class Tracing(Protocol):
 
 CURRENT_REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 CURRENT_TRACE: ContextVar[RequestTrace | None] = ContextVar("trace", default=None)
-
-# Not uuid4, which reads the system's entropy for every id: the system call releases the GIL, the model's thread takes
-# it, and the event loop waits to get it back. Seeded by the system in every process. The ids are not secrets.
-_random = Random()  # noqa: S311 - see above
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
-
-
-def generate_id() -> str:
-    """Generate an id of a request or a recommendation: 128 random bits as 32 hexadecimal digits."""
-    return f"{_random.getrandbits(128):032x}"

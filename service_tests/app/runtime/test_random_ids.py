@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.telemetry.request_context import generate_id
+from app.runtime.random_ids import generate_id
 
 
 def test_ids_are_32_hexadecimal_digits_and_unique() -> None:
@@ -19,7 +19,7 @@ def test_ids_are_32_hexadecimal_digits_and_unique() -> None:
 def test_forked_process_generates_other_ids() -> None:
     code = """
 import os
-from app.telemetry.request_context import generate_id
+from app.runtime.random_ids import generate_id
 os.fork() and os.wait()
 print(generate_id())
 """
