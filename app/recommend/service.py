@@ -35,11 +35,10 @@ from app.recommend.history_read import read_history
 from app.recommend.ladder import AnswerLadder
 from app.recommend.paging import Page, Pager
 from app.recommend.placements import complete_request
+from app.recommend.queries import build_query
 from app.recommend.recommendation import Recommendation
-from app.recommend.request_keys import NO_ITEMS, compute_keys
 from app.recommend.rotation import Rotation
 from app.recommend.store_budget import StoreBudget
-from app.recommend.timed_history import get_times
 from app.recommend.unknown_items import MAX_NAMED_ITEMS, UnknownItemResolver
 from app.recommend.variants import describe_variant
 from app.rules.follower import PlacementFollower
@@ -47,7 +46,7 @@ from app.rules.reader import RuleReader
 from app.stores.history import HistoryStore
 from app.stores.results import StoredHistory
 from app.telemetry.metrics import HISTORY_LENGTH
-from app.telemetry.request_context import CURRENT_TRACE, Stage
+from app.telemetry.request_context import Stage
 from models.catalogue.item_key import ItemKeys
 
 
@@ -106,25 +105,9 @@ class RecommendService:
         stored, reason = await read_history(self._store, request, budget, times)
         if request.rotate is not None:
             rules = await self._rotation.apply(rules, request, budget)
-        keys = stored.item_keys if request.history is None else await compute_keys(request.history)
-        HISTORY_LENGTH.observe(len(keys))
-        exclude = await compute_keys(request.exclude) if request.exclude else NO_ITEMS
-        query = Query(
-            history=keys,
-            k=page.k,
-            exclude_seen=request.exclude_seen,
-            exclude=np.concatenate([exclude, page.shown]) if len(page.shown) else exclude,
-            candidates=None if request.candidates is None else await compute_keys(request.candidates),
-            categories=tuple(request.categories),
-            item_filter=item_filter,
-            rules=rules,
-            includes_new_items=request.cold_items == "include",
-            times=stored.compute_times if request.history is None else get_times(request.history),
-            request_time=int(time.time()),
-            explain=request.explain,
-            trace=CURRENT_TRACE.get(),
-            version=version if assignment is None else assignment.variant.version,
-        )
+        served_version = version if assignment is None else assignment.variant.version
+        query, exclude = await build_query(page, stored, item_filter, rules, served_version)
+        HISTORY_LENGTH.observe(len(query.history))
         is_page = request.paginate or request.cursor is not None
         fingerprints = self._pager.check_filters(page, query, exclude) if is_page else None
         user_id = request.user_id if request.history is None else None
@@ -133,7 +116,7 @@ class RecommendService:
         count_answer(top, reason)
         if user_id is not None and version is None:
             self._update_cache(user_id, query, top, reason, stored.version, erasures, is_later_page=len(page.shown) > 0)
-        unknown = await self._resolve_unknown(request, keys, top.unknown_positions, budget)
+        unknown = await self._resolve_unknown(request, query.history, top.unknown_positions, budget)
         details = await read_details(self._details, request, top, budget)
         times["respond"] = time.perf_counter(), 0.0
         history_version = stored.version if request.history is None else None
@@ -141,7 +124,16 @@ class RecommendService:
         variant = None if assignment is None else describe_variant(assignment, query, top, reason, self._placements)
         recommendation_id = self._ids.make(top.version, top.source, variant)
         return Recommendation(
-            recommendation_id, top, reason, len(keys), history_version, unknown, details, is_page, next_cursor, variant
+            recommendation_id=recommendation_id,
+            top=top,
+            reason=reason,
+            history_length=len(query.history),
+            history_version=history_version,
+            unknown_items=unknown,
+            details=details,
+            is_page=is_page,
+            next_cursor=next_cursor,
+            variant=variant,
         )
 
     def _open_page(self, request: RecommendParams, version: str | None) -> tuple[Page, Assignment | None]:
