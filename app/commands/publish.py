@@ -90,6 +90,5 @@ def _choose_folder(arguments: PublishOptions, settings: Settings, service: Runni
 
 
 def _set_target_version(repository: ModelRepository, version: str) -> ActivationResult:
-    previous = repository.get_target_version()
     repository.set_target_version(version)
-    return {"active": None, "target_version": version, "previous": previous}
+    return {"active": None, "target_version": version, "previous": repository.get_previous_version()}

@@ -87,8 +87,9 @@ class ModelRepository:
         return None if stored is None else stored.version
 
     def get_previous_version(self) -> str | None:
-        """Target version before the current one; None if it never changed."""
-        return self._read_pointer(PREVIOUS)
+        """Version that a rollback activates, the target before the current one; None if it never changed."""
+        previous = self._read_pointer(PREVIOUS)
+        return None if previous == self.get_target_version() else previous  # equal after a crash between two writes
 
     def find_target_folder(self) -> Path:
         """Folder of the target version; ValueError if there is none."""

@@ -64,10 +64,13 @@ async def activate(
     outcome = await activator.activate(version)
     target = await asyncio.to_thread(repository.get_target_version)
     active = engine.servable.version
+    previous: str | None = outcome.previous
+    if previous == version:  # it served already, so a rollback goes to the target before it
+        previous = await asyncio.to_thread(repository.get_previous_version)
     return Activation(
         active=active,
         target_version=target or active,
-        previous=outcome.previous,
+        previous=previous,
         comparison=None
         if outcome.comparison is None
         else VersionComparison(**msgspec.structs.asdict(outcome.comparison)),

@@ -92,7 +92,9 @@ class Activation(BaseModel):
 
     active: str = Field(description="version that now serves in the worker that answered")
     target_version: str = Field(description="desired version; the other workers converge to it")
-    previous: str = Field(description="version that served before; activate it to roll back")
+    previous: str | None = Field(
+        description="version that served before this one; activate it to roll back; null if there is none"
+    )
     comparison: VersionComparison | None = Field(
         default=None, description="null if nothing was loaded, or if NEXTUP_SHADOW_REQUESTS is 0"
     )

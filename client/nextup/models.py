@@ -50,8 +50,8 @@ class Activation(Answer, frozen=True, kw_only=True):
     """version that now serves in the worker that answered"""
     target_version: str
     """desired version; the other workers converge to it"""
-    previous: str
-    """version that served before; activate it to roll back"""
+    previous: str | None
+    """version that served before this one; activate it to roll back; null if there is none"""
     comparison: VersionComparison | None = None
     """null if nothing was loaded, or if NEXTUP_SHADOW_REQUESTS is 0"""
 

@@ -6,8 +6,8 @@ export interface Activation {
   active: string;
   /** desired version; the other workers converge to it */
   target_version: string;
-  /** version that served before; activate it to roll back */
-  previous: string;
+  /** version that served before this one; activate it to roll back; null if there is none */
+  previous: string | null;
   /** null if nothing was loaded, or if NEXTUP_SHADOW_REQUESTS is 0 */
   comparison?: VersionComparison | null;
 }

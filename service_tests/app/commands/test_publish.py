@@ -71,6 +71,22 @@ def test_publishing_an_earlier_version_again_rolls_back(folder: Path, tmp_path: 
     assert len(ModelRepository(folder).list_versions()) == 2
 
 
+def test_publishing_the_target_again_keeps_the_version_of_a_rollback(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts = write_tiny_artifacts(tmp_path, 1, 2)
+    first, second = map(read_artifact_version, artifacts)
+    previous = []
+    for artifact in (artifacts[0], artifacts[1], artifacts[1]):
+        assert main(["publish", str(artifact), "--keep", "1"]) == 0
+        previous.append(json.loads(capsys.readouterr().out.splitlines()[-1])["previous"])
+    assert previous == [None, first, first]
+    assert main(["rollback"]) == 0
+    assert ModelRepository(folder).find_target_folder() == folder / first
+    assert main(["publish", str(artifacts[0])]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["previous"] == second
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "golden.json"])
 def test_corrupt_or_missing_file_leaves_the_repository_unchanged(
     name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

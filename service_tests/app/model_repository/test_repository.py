@@ -54,6 +54,17 @@ def test_missing_target_raises_an_error_that_names_it(tmp_path: Path) -> None:
         ModelRepository(tmp_path / "nowhere").find_target_folder()
 
 
+def test_previous_version_is_never_the_target_itself(tmp_path: Path) -> None:
+    repository = ModelRepository(tmp_path)
+    previous = []
+    for version in ("a", "a", "b", "b"):
+        repository.set_target_version(version)
+        previous.append(repository.get_previous_version())
+    assert previous == [None, None, "a", "a"]
+    (tmp_path / "previous").write_text("b\n")  # the process ended before it replaced `current`
+    assert repository.get_previous_version() is None
+
+
 def test_pointer_stamp_changes_with_every_target(tmp_path: Path) -> None:
     repository = ModelRepository(tmp_path)
     stamps = [repository.read_pointer_stamp()]

@@ -82,9 +82,16 @@ async def test_activated_version_answers_and_can_be_rolled_back(running: Running
 async def test_activating_the_serving_version_loads_nothing(running: Running) -> None:
     reloads_before = await running.count_reloads("ok")
     activation = (await running.activate(running.first)).json()
-    versions = {"active": running.first, "target_version": running.first, "previous": running.first}
+    versions = {"active": running.first, "target_version": running.first, "previous": None}
     assert activation == versions | {"comparison": None}
     assert await running.count_reloads("ok") == reloads_before
+
+
+async def test_previous_is_the_version_of_a_rollback_also_if_the_version_served_already(running: Running) -> None:
+    for _ in range(2):
+        assert (await running.activate(running.second)).json()["previous"] == running.first
+        models = (await running.service.http.get("/models")).json()
+        assert (models["target_version"], models["previous_version"]) == (running.second, running.first)
 
 
 async def test_metrics_describe_only_the_active_version(running: Running) -> None:
