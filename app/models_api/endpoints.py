@@ -28,15 +28,16 @@ Activator = Annotated[ModelActivator, Depends(get_state("activator"))]
 async def models(engine: EngineDependency, repository: Repository, admin: IsAdmin) -> Versions:
     """List all versions of the repository, oldest first, and the one that serves.
 
-    During an activation, workers switch one after another.
+    During an activation, workers switch one after another. Versions that are `ready` can be named by requests.
     """
     stored_versions = await asyncio.to_thread(repository.list_versions)
     target = await asyncio.to_thread(repository.get_target_version)
     previous = await asyncio.to_thread(repository.get_previous_version)
-    servable = engine.servable
+    servable, residents = engine.servable, engine.residents
     serving = _describe_serving(servable, stored_versions)
     versions = [
-        serving if stored.version == serving.version else _describe_stored(stored) for stored in stored_versions
+        serving if stored.version == serving.version else _describe_stored(stored, ready=stored.version in residents)
+        for stored in stored_versions
     ]
     return Versions(
         models=versions if serving in versions else [*versions, serving],
@@ -82,12 +83,13 @@ def _describe_serving(servable: ServingVersion, stored_versions: Sequence[Stored
     if info is None:  # the model process has not announced it yet; the repository describes it like any other
         for stored in stored_versions:
             if stored.version == servable.version:
-                return _describe_stored(stored)
+                return _describe_stored(stored, ready=True)
         raise ModelUnavailable(f"version {servable.version} is not in the repository, and no model serves it")
     return Version(
         version=info.version,
         preset=info.preset,
         active=True,
+        ready=True,
         device=info.device,
         dtype=info.dtype,
         runner=info.runner,
@@ -101,11 +103,12 @@ def _describe_serving(servable: ServingVersion, stored_versions: Sequence[Stored
     )
 
 
-def _describe_stored(stored: StoredVersion) -> Version:
+def _describe_stored(stored: StoredVersion, *, ready: bool) -> Version:
     return Version(
         version=stored.version,
         preset=stored.preset,
         active=False,
+        ready=ready,
         created=stored.created,
         figures=stored.figures,
         bytes={},

@@ -11,6 +11,10 @@ class Version(BaseModel):
     version: str
     preset: str
     active: bool
+    ready: bool = Field(
+        description="whether the worker that answered has it in memory for requests that name it as `version`: the "
+        "serving version, and those of an experiment or a shadow"
+    )
     device: str | None = None
     dtype: str | None = None
     runner: str | None = Field(
@@ -29,6 +33,7 @@ _VERSION: dict[str, Any] = {
     "version": "20261128-101500",
     "preset": "blossom",
     "active": True,
+    "ready": True,
     "device": "cpu",
     "dtype": "float32",
     "runner": "native avx2",

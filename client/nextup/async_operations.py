@@ -170,7 +170,7 @@ class AsyncOperations(ABC):
 
     async def list_models(self, *, deadline_s: float | None = None) -> Versions:
         """List all versions of the repository, oldest first, and the one that serves. During an activation, workers
-        switch one after another.
+        switch one after another. Versions that are `ready` can be named by requests.
         """
         return await self.call(routes.LIST_MODELS, deadline_s=deadline_s)
 

@@ -722,6 +722,10 @@ class Version(Answer, frozen=True, kw_only=True):
     version: str
     preset: str
     active: bool
+    ready: bool
+    """whether the worker that answered has it in memory for requests that name it as `version`: the serving
+    version, and those of an experiment or a shadow
+    """
     device: str | None = None
     dtype: str | None = None
     runner: str | None = None

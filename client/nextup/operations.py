@@ -164,7 +164,7 @@ class Operations(ABC):
 
     def list_models(self, *, deadline_s: float | None = None) -> Versions:
         """List all versions of the repository, oldest first, and the one that serves. During an activation, workers
-        switch one after another.
+        switch one after another. Versions that are `ready` can be named by requests.
         """
         return self.call(routes.LIST_MODELS, deadline_s=deadline_s)
 

@@ -846,6 +846,11 @@ export interface Version {
   version: string;
   preset: string;
   active: boolean;
+  /**
+   * whether the worker that answered has it in memory for requests that name it as `version`: the serving version, and
+   * those of an experiment or a shadow
+   */
+  ready: boolean;
   device?: string | null;
   dtype?: string | null;
   /** code that encodes histories: torch, or native with its instruction set */
@@ -1045,7 +1050,7 @@ export interface Operations {
   };
   /**
    * List all versions of the repository, oldest first, and the one that serves. During an activation, workers switch
-   * one after another.
+   * one after another. Versions that are `ready` can be named by requests.
    */
   list_models: {
     method: "GET";

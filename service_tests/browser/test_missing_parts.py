@@ -93,19 +93,23 @@ def test_title_that_was_not_read_is_read_again_when_it_is_needed_later(opened: "
     forget_errors(opened, "503")
 
 
-def test_version_that_is_not_in_memory_is_reported_on_its_side(opened: "OpenPage", user: str) -> None:
+@pytest.mark.parametrize("was_ready", [False, True])
+def test_version_that_is_not_in_memory_is_reported_on_its_side(was_ready: bool, opened: "OpenPage", user: str) -> None:
+    """The page asks no version that is not in memory; one that has left memory since is refused."""
+
     def add_version(route: Any) -> None:
         response = route.fetch()
         body = response.json()
-        body["models"].insert(0, {**body["models"][0], "version": "20200101-000000", "active": False})
-        route.fulfill(response=response, json=body)
+        stored = {**body["models"][0], "version": "20200101-000000", "active": False, "ready": was_ready}
+        route.fulfill(response=response, json={**body, "models": [stored, *body["models"]]})
 
     opened.page.route(re.compile("/models$"), add_version)
     opened.open(f"?view=compare&user={quote(user)}&right=version:20200101-000000")
     expect(opened.page.locator("#right-note")).to_contain_text("'20200101-000000' is not in memory")
     expect(opened.page.locator("#left-list > li")).to_have_count(10)
     expect(opened.page.locator("#overlap > *")).to_have_count(0)
-    forget_errors(opened, "409")
+    if was_ready:
+        forget_errors(opened, "409")
 
 
 def test_answer_of_an_older_request_does_not_replace_a_newer_one(opened: "OpenPage", user: str) -> None:

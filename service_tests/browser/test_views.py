@@ -149,11 +149,20 @@ STORED = "20200101-000000-00000000"
 @pytest.fixture
 def stored_version(opened: "OpenPage") -> str:
     """A version that the page is told of, as one that was published and is in no memory."""
+    return list_version(opened, ready=False)
 
+
+@pytest.fixture
+def ready_version(opened: "OpenPage") -> str:
+    """A version that the page is told of, as one that an experiment has in memory."""
+    return list_version(opened, ready=True)
+
+
+def list_version(opened: "OpenPage", *, ready: bool) -> str:
     def add_version(route: "Route") -> None:
         answer = route.fetch()
         models = answer.json()
-        models["models"].append({**models["models"][0], "version": STORED, "active": False})
+        models["models"].append({**models["models"][0], "version": STORED, "active": False, "ready": ready})
         route.fulfill(response=answer, json=models)
 
     opened.page.route(re.compile("/models$"), add_version)
@@ -166,21 +175,26 @@ def test_comparison_begins_with_a_placement_rather_than_a_version_that_cannot_an
     opened.open(f"?view=compare&user={quote(user)}")
     expect(opened.page.locator("#right-list > li")).to_have_count(10)
     expect(opened.page.get_by_label("Right")).to_have_value(f"placement:{placement}")
-    expect(opened.page.get_by_label("Right").locator(f"option[value='version:{stored_version}']")).to_have_count(1)
-
-
-def test_comparison_begins_with_the_version_of_an_experiment(
-    opened: "OpenPage", user: str, placement: str, stored_version: str
-) -> None:
-    variants = [{"name": "control", "ready": True, "version": None}, {"name": "b", "ready": True, "version": STORED}]
-    opened.page.route(
-        re.compile("/experiments$"),
-        lambda route: route.fulfill(json={"experiments": [{"name": "home", "phase": "running", "variants": variants}]}),
+    option = opened.page.get_by_label("Right").locator(f"option[value='version:{stored_version}']")
+    expect(option).to_be_disabled()
+    expect(opened.page.locator("#compare-note")).to_have_text(
+        "1 stored version cannot answer now; an experiment or a shadow version brings others into memory."
     )
+
+
+def test_comparison_of_services_whose_versions_are_all_in_memory_has_no_note(opened: "OpenPage", user: str) -> None:
+    opened.open(f"?view=compare&user={quote(user)}")
+    expect(opened.page.locator("#right-list > li")).to_have_count(10)
+    expect(opened.page.locator("#compare-note")).to_be_hidden()
+
+
+def test_comparison_begins_with_another_version_in_memory(
+    opened: "OpenPage", user: str, placement: str, ready_version: str
+) -> None:
     opened.page.route(re.compile("/recommend$"), ask_serving_version)
     opened.open(f"?view=compare&user={quote(user)}")
     expect(opened.page.locator("#right-list > li")).to_have_count(10)
-    expect(opened.page.get_by_label("Right")).to_have_value(f"version:{stored_version}")
+    expect(opened.page.get_by_label("Right")).to_have_value(f"version:{ready_version}")
 
 
 def ask_serving_version(route: "Route") -> None:

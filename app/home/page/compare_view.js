@@ -3,13 +3,14 @@
 import { changeState, readState } from "./address.js";
 import { call, callOptional } from "./api.js";
 import { getTitle, keepItems, makeCategories, makeItemLink } from "./catalogue.js";
-import { get, make } from "./dom.js";
-import { formatMs, formatShare } from "./format.js";
+import { get, make, showText } from "./dom.js";
+import { formatMs, formatShare, plural } from "./format.js";
 import { announce, clearProblem, showProblem } from "./messages.js";
 import { computeOverlap, listDepths } from "./overlap.js";
 
 const SERVING = "version:";
 const SIDES = ["left", "right"];
+const TO_MEMORY = "an experiment or a shadow version brings others into memory";
 
 export function startCompareView() {
   get("compare-query").addEventListener("submit", (event) => {
@@ -26,6 +27,7 @@ export async function showComparison(state) {
   get("compare-k").value = state.k;
   try {
     const choices = await loadChoices();
+    showAbsent(choices);
     const chosen = SIDES.map((side, place) => {
       showChoices(get(side), choices, state[side] ?? (place ? choosePartner(choices) : SERVING));
       return choices.find((choice) => choice.value === get(side).value);
@@ -39,30 +41,25 @@ export async function showComparison(state) {
   } catch (error) { showProblem(error); }
 }
 
-/** What can be compared with the serving version: a version that an experiment has in memory, else a placement. */
+/** What can be compared with the serving version: another version that is in memory, else a placement. */
 function choosePartner(choices) {
-  const partner = choices.find((choice) => choice.isReady) ?? choices.find((choice) => choice.fields.placement);
-  return partner?.value ?? SERVING;
+  const others = choices.filter((choice) => choice.isReady && choice.value !== SERVING);
+  return (others.find((choice) => choice.fields.version) ?? others[0])?.value ?? SERVING;
 }
 
-/** Versions other than the serving one are in memory only for an experiment, or as shadow version. */
-async function readReadyVersions() {
-  const answer = await callOptional("experiments").catch(() => null);
-  const running = (answer?.experiments ?? []).filter(({ phase }) => phase === "running");
-  return new Set(running.flatMap(({ variants }) => variants).filter(({ ready }) => ready).map(({ version }) => version));
-}
-
-/** The serving version, then the other versions, newest first, then the placements. */
+/** The serving version, then other versions in memory, newest first, then the placements, then versions that cannot answer. */
 async function loadChoices() {
-  const [{ body: models }, placements, ready] = await Promise.all(
-    [call("models"), callOptional("placements").catch(() => null), readReadyVersions()]);
-  const versions = models.models.filter((version) => version.version !== models.active).reverse();
+  const [{ body: models }, placements] = await Promise.all(
+    [call("models"), callOptional("placements").catch(() => null)]);
+  const versions = models.models.filter((version) => version.version !== models.active).reverse()
+    .map(({ version, preset, ready }) => ({ value: `version:${version}`, label: `${version}, ${preset}`,
+      group: ready ? "Versions" : "Not in memory", fields: { version }, isReady: ready }));
   return [
-    { value: SERVING, label: `${models.active}, serving`, group: "Versions", fields: {} },
-    ...versions.map(({ version, preset }) =>
-      ({ value: `version:${version}`, label: `${version}, ${preset}`, group: "Versions", fields: { version }, isReady: ready.has(version) })),
+    { value: SERVING, label: `${models.active}, serving`, group: "Versions", fields: {}, isReady: true },
+    ...versions.filter((version) => version.isReady),
     ...(placements?.placements ?? []).map(({ name }) =>
-      ({ value: `placement:${name}`, label: name, group: "Placements", fields: { placement: name } })),
+      ({ value: `placement:${name}`, label: name, group: "Placements", fields: { placement: name }, isReady: true })),
+    ...versions.filter((version) => !version.isReady),
   ];
 }
 
@@ -70,12 +67,22 @@ function showChoices(select, choices, value) {
   const groups = [...new Set(choices.map((choice) => choice.group))];
   select.replaceChildren(...groups.map((group) => make("optgroup", { label: group }, ...choices
     .filter((choice) => choice.group === group)
-    .map((choice) => make("option", { value: choice.value, text: choice.label })))));
+    .map((choice) => make("option", { value: choice.value, text: choice.label, disabled: !choice.isReady })))));
   select.value = choices.some((choice) => choice.value === value) ? value : choices[0].value;
+}
+
+/** Say how versions that cannot be chosen become available. */
+function showAbsent(choices) {
+  const count = choices.filter((choice) => !choice.isReady).length;
+  showText(get("compare-note"), count && `${plural(count, "stored version")} cannot answer now; ${TO_MEMORY}.`);
 }
 
 /** An answer, or the problem of one side: a version that is not in memory does not spoil the other side. */
 async function answer(state, choice) {
+  if (!choice.isReady) {
+    const problem = `version '${choice.fields.version}' is not in memory; ${TO_MEMORY}`;
+    return { items: [], timing: null, version: null, problem };
+  }
   const request = { k: state.k, include: ["title", "categories"], ...choice.fields };
   if (state.history) request.history = state.history;
   else request.user_id = state.user;

@@ -27,7 +27,7 @@ function fill(element, properties, children) {
 
 /** Show `text` in an element, and hide the element without one. */
 export function showText(element, text) {
-  element.textContent = text ?? "";
+  element.textContent = text || "";
   element.hidden = !text;
 }
 

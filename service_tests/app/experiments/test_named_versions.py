@@ -28,6 +28,12 @@ async def test_version_in_memory_answers_and_others_are_refused(trial: Trial, ve
     # With a dedicated process, the worker hears of the version a moment after the process has it.
     await poll(lambda: try_version(trial, versions.second), lambda version: version == versions.second)
     assert await read_version(trial) == versions.first
+    models = (await trial.call("GET", "/models"))["models"]
+    assert {model["version"]: model["ready"] for model in models} == {
+        versions.first: True,
+        versions.second: True,
+        versions.third: False,
+    }
     entries = [BODY, BODY | {"version": versions.second}, BODY | {"version": versions.third}]
     answers = (await trial.call("POST", "/recommend/batch", {"requests": entries}))["responses"]
     assert [answer.get("model_version") for answer in answers] == [versions.first, versions.second, None]
