@@ -163,7 +163,7 @@ def _parse_event(raw: Any, now_ms: int) -> NewEvent | EventResult:
             position=event.position,
         )
     except ValidationError as error:
-        return _build_rejection(list_field_problems(error.errors(include_url=False), MAX_FIELD_ERRORS))
+        return _build_rejection(list_field_problems(error.errors(include_url=False), Event, MAX_FIELD_ERRORS))
     except InvalidRequest as error:  # large, and its shape is wrong
         return _build_rejection(error.errors)
     except InvalidEvent as error:

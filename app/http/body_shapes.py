@@ -9,6 +9,7 @@ Lists of separate entries stay unparsed, and each entry is parsed alone. Does no
 """
 
 import json
+import re
 from functools import lru_cache
 from typing import Any, get_args, get_origin
 
@@ -16,12 +17,16 @@ import msgspec
 from pydantic import BaseModel
 
 from app.errors import InvalidRequest
+from app.http.field_problems import format_path
+from app.http.unknown_fields import describe_unknown, find_fields, list_fields
 
 SMALL_BYTES = 4096
 """Bodies and entries up to this size are parsed freely: at most some 600 values can be wrong."""
 MAX_FIELDS = 50
 """Most fields of an entry, of which a body may have hundreds; no model has as many."""
 
+UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`?", re.DOTALL)
+"""The error of msgspec; a name of its own may look like the path behind it."""
 _Values = str | int | float | bool | list[str | int] | None
 
 
@@ -29,7 +34,9 @@ def parse_entry(entry: Any, model: type[BaseModel]) -> Any:
     """Parse one entry of a list that `parse_shape` has left unparsed; an entry of a small body is parsed already."""
     value = parse_shape(bytes(entry), model) if isinstance(entry, msgspec.Raw) else entry
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
-        raise InvalidRequest.for_field("body", f"has {len(value)} fields; most of them are unknown")
+        fields = list_fields(model)
+        name = next(name for name in value if name not in fields)
+        raise InvalidRequest.for_field(format_path([name]), describe_unknown(name, fields))
     return value
 
 
@@ -40,8 +47,7 @@ def parse_shape(content: bytes, model: type[BaseModel]) -> Any:
             return json.loads(content)
         shape = _build_decoder(model).decode(content)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$")
-        raise InvalidRequest.for_field(_format_path(path), reason) from error
+        raise _describe_wrong_shape(str(error), model) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise InvalidRequest.for_field("body", f"invalid JSON: {error}") from error
     names = zip(shape.__struct_fields__, shape.__struct_encode_fields__, strict=True)
@@ -71,6 +77,18 @@ def _is_list_of_entries(annotation: Any) -> bool:
     return isinstance(entry, type) and issubclass(entry, BaseModel)
 
 
-def _format_path(path: str) -> str:
-    """Convert `.candidates[3]`` to candidates.3."""
-    return path.rstrip("`").replace("[", ".").replace("]", "").strip(".") or "body"
+def _describe_wrong_shape(error: str, model: type[BaseModel]) -> InvalidRequest:
+    reason, _, path = error.partition(" - at `$")
+    location = _parse_path(path)
+    if unknown := UNKNOWN.fullmatch(reason):
+        name = unknown[1]
+        return InvalidRequest.for_field(
+            format_path([*location, name]), describe_unknown(name, find_fields(model, location))
+        )
+    return InvalidRequest.for_field(format_path(location), reason)
+
+
+def _parse_path(path: str) -> list[str | int]:
+    """Convert `.candidates[3]`` to candidates and 3."""
+    steps = path.rstrip("`").replace("[", ".").replace("]", "").strip(".")
+    return [int(step) if step.isdigit() else step for step in steps.split(".") if step]

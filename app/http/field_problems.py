@@ -6,10 +6,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app.errors import FieldError, InvalidRequest
+from app.http.unknown_fields import describe_unknown, find_fields
 
 MAX_PROBLEMS = 50
 """Most invalid fields that one error response lists."""
+MAX_DETAILS = 3
+"""Most of them that its text repeats."""
 MAX_PATH_CHARACTERS = 200
+UNKNOWN = "extra_forbidden"
+"""Pydantic's type of the error of an unknown field."""
 LENGTH_LIMITS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
 """Words and name of the limit by type of Pydantic's errors."""
 
@@ -21,15 +26,26 @@ class FieldProblem(BaseModel):
     detail: str = Field(examples=["Field required"], description="reason why the value is rejected")
 
 
-def list_field_problems(errors: Sequence[Any], limit: int = MAX_PROBLEMS) -> list[FieldError]:
-    """Convert Pydantic's errors to field path and reason: the first error of each field, at most `limit` of them."""
+def list_field_problems(errors: Sequence[Any], model: Any, limit: int = MAX_PROBLEMS) -> list[FieldError]:
+    """Convert Pydantic's errors to field path and reason: the first error of each field, at most `limit` of them.
+
+    `model` is the type of the body, whose fields are listed once per object with unknown ones; None if there is none.
+    """
     problems: dict[str, FieldError] = {}
+    listed: set[tuple[str | int, ...]] = set()
     for error in errors:
         field = _format_path(error)
         if field not in problems:
             if len(problems) == limit:
                 break
-            problems[field] = {"field": field, "detail": _format_reason(error)}
+            if error["type"] == UNKNOWN:
+                *location, name = _strip_place(error["loc"])
+                fields = find_fields(model, location)
+                reason = describe_unknown(str(name), fields, lists_fields=tuple(location) not in listed)
+                listed.add(tuple(location))
+            else:
+                reason = _format_reason(error)
+            problems[field] = {"field": field, "detail": reason}
     return list(problems.values())
 
 
@@ -47,18 +63,26 @@ def reject_all(name: str, entry: str, problems: Sequence[Sequence[FieldProblem] 
     return InvalidRequest.for_fields(errors, f"no {entry} is valid, so none is stored: {format_detail(errors)}")
 
 
-def format_detail(problems: Sequence[FieldError], limit: int = 3) -> str:
+def format_detail(problems: Sequence[FieldError], limit: int = MAX_DETAILS) -> str:
     """Join the first problems to one line."""
     return "; ".join(f"{problem['field']}: {problem['detail']}" for problem in problems[:limit])
 
 
 def _format_path(error: Mapping[str, Any]) -> str:
-    location = error["loc"]
     if error["type"] == "json_invalid":
         return "body"
-    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    path = ".".join(map(str, parts)) or "body"
+    return format_path(_strip_place(error["loc"]))
+
+
+def format_path(location: Sequence[str | int]) -> str:
+    """Join the steps of a location in a body; `body` for the whole one."""
+    path = ".".join(map(str, location)) or "body"
     return path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}…"
+
+
+def _strip_place(location: Sequence[str | int]) -> Sequence[str | int]:
+    """Strip the part of the request, which FastAPI inserts."""
+    return location[1:] if location and location[0] in ("body", "query", "path", "header") else location
 
 
 def _format_reason(error: Mapping[str, Any]) -> str:

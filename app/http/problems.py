@@ -80,7 +80,9 @@ async def on_service_error(request: Request, error: Exception) -> Response:
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = list_field_problems(error.errors())
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = None if body is None else body.field_info.annotation
+    errors = list_field_problems(error.errors(), model)
     return build_problem(422, "Invalid request", format_detail(errors), request.state.request_id, errors=errors)
 
 

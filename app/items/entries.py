@@ -29,7 +29,7 @@ def parse_item(raw: Any, model: type[Entry]) -> Entry | ItemResult:
         item_id = _find_id(values)
         return model.model_validate(values)
     except ValidationError as error:
-        return _make_invalid(item_id, list_field_problems(error.errors(include_url=False), MAX_FIELD_ERRORS))
+        return _make_invalid(item_id, list_field_problems(error.errors(include_url=False), model, MAX_FIELD_ERRORS))
     except InvalidRequest as error:  # large, and its shape is wrong
         return _make_invalid(item_id, error.errors)
 

@@ -17,7 +17,7 @@ from app.errors import ServiceError
 from app.http.bodies import convert_long_lists
 from app.http.body_shapes import parse_entry
 from app.http.dependencies import Deadline, DisconnectGuard, get_state
-from app.http.field_problems import format_detail, list_field_problems
+from app.http.field_problems import MAX_DETAILS, format_detail, list_field_problems
 from app.http.middleware import INTERNAL_ERROR
 from app.http.problems import declare_errors
 from app.http.rate_limits import charge_batch
@@ -109,7 +109,10 @@ async def _recommend_entry(service: RecommendService, entry: Any, deadline: floa
         check_answer(engine, body.version, recommendation.top)
         return msgspec.Raw(encode_response(recommendation, body, status=200))
     except ValidationError as error:
-        answer = {"status": 422, "detail": format_detail(list_field_problems(error.errors()))}
+        answer = {
+            "status": 422,
+            "detail": format_detail(list_field_problems(error.errors(), RecommendRequest, MAX_DETAILS)),
+        }
     except ServiceError as error:
         answer = {"status": error.status, "detail": error.public_detail}
     except Exception:  # an internal error of one entry must not fail the others

@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.http.field_types import MAX_ID_CHARACTERS, Id, read_id
 from app.http.timestamps import check_time_range, parse_timestamp
+from app.http.unknown_fields import describe_unknown
 
 MAX_TIMED_HISTORY = 2_000
 """Most events with times in one request: some 5 ms of validation."""
@@ -87,7 +88,8 @@ def _parse_event(index: int, entry: Any, now_ms: int) -> tuple[str, int]:
         if name not in entry:
             _reject((index, name), "Field required", entry)
     if len(entry) > len(FIELDS):
-        _reject((index, next(name for name in entry if name not in FIELDS)), "Extra inputs are not permitted", entry)
+        name = next(name for name in entry if name not in FIELDS)
+        _reject((index, name), describe_unknown(name, FIELDS), entry)
     try:
         item_id = read_id(entry["item_id"])
     except ValueError as error:

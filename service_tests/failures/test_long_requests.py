@@ -134,10 +134,10 @@ async def test_reason_names_the_field_of_a_long_body(settings: Settings) -> None
         for name, field in (
             ("wrong items", "candidates.0"),
             ("wrong last item", "candidates.99999"),
-            ("unknown fields", "body"),
+            ("unknown fields", "field-0"),
             ("long number", "k"),
             ("brackets", "body"),
-            ("unknown fields in an event", "events.0"),
+            ("unknown fields in an event", "events.0.field-0"),
         ):
             path, body, _ = CASES[name]
             content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -30,7 +30,7 @@ async def test_wrong_fields_are_named_and_nothing_is_stored(trial: Trial, versio
         (replace_variant(valid, share=0), "variants.1.share", "greater than 0"),
         (replace_variant(valid, share=0.6), "variants", "shares must be at most 1 together (got 1.1)"),
         (replace_variant(valid, version="v9"), "variants.1.version", "there is no version 'v9'; GET /models lists all"),
-        (valid | {"seed": 1}, "seed", "not permitted"),
+        (valid | {"seed": 1}, "seed", "unknown field 'seed'"),
     ]
     for body, field, reason in cases:
         problem = await trial.call("PUT", PATH, body, status=422)

@@ -1,0 +1,111 @@
+"""Unknown fields of request bodies: the known field with the most similar name, and the fields of the object.
+
+Names are compared by their letters and pairs of letters, which takes some 10 µs: a body may have hundreds of them.
+Does not depend on FastAPI.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from typing_extensions import TypeAliasType
+
+MAX_NAME_CHARACTERS = 64
+"""Most characters of an unknown name that an error repeats and compares."""
+MAX_NAMES = 40
+"""Most fields that an error lists; no model has as many."""
+MIN_SIMILARITY = 0.6
+
+Location = Sequence[str | int]
+
+
+def list_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """List the fields of a model by their names in JSON."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def find_fields(annotation: Any, location: Location) -> tuple[str, ...]:
+    """Find the fields of the object at `location` in a value of this type; empty if it is no model."""
+    types = list(_list_alternatives(annotation))
+    for step in location:
+        # A step that leads nowhere is the name of an alternative, which Pydantic inserts.
+        types = [inner for each in types for inner in _follow(each, step)] or types
+    return next((list_fields(each) for each in types if _is_model(each)), ())
+
+
+def describe_unknown(name: str, fields: Sequence[str], *, lists_fields: bool = True) -> str:
+    """Format the problem of an unknown field: its name, the most similar known one, and all known ones."""
+    shown = name if len(name) <= MAX_NAME_CHARACTERS else f"{name[:MAX_NAME_CHARACTERS]}…"
+    similar = find_similar(name, fields)
+    problem = f"unknown field {shown!r}" + ("" if similar is None else f"; did you mean {similar!r}?")
+    if not fields or not lists_fields:
+        return problem
+    more = f" and {len(fields) - MAX_NAMES} more" if len(fields) > MAX_NAMES else ""
+    return f"{problem}{';' if similar is None else ''} known fields: {', '.join(fields[:MAX_NAMES])}{more}"
+
+
+def find_similar(name: str, names: Iterable[str]) -> str | None:
+    """Find the most similar of `names`, by letters and pairs of them (Dice's coefficient); None if none is similar."""
+    parts = _split_name(name[:MAX_NAME_CHARACTERS])
+
+    def compute_similarity(other: str) -> float:
+        other_parts = _split_known(other)
+        return 2 * len(parts & other_parts) / (len(parts) + len(other_parts))
+
+    best = max(names, key=compute_similarity, default=None)
+    return best if best is not None and compute_similarity(best) >= MIN_SIMILARITY else None
+
+
+def _split_name(name: str) -> frozenset[str]:
+    """Split a name into its letters and pairs of them, with start and end; case, `_` and `-` do not count."""
+    letters = name.lower().replace("_", "").replace("-", "")
+    marked = f"^{letters}$"
+    return frozenset(letters).union(marked[start : start + 2] for start in range(len(marked) - 1))
+
+
+_split_known = lru_cache(maxsize=512)(_split_name)
+
+
+def _list_alternatives(annotation: Any) -> Iterator[Any]:
+    """List the types that a value of this type may have in JSON."""
+    origin = get_origin(annotation)
+    if isinstance(annotation, TypeAliasType):
+        yield from _list_alternatives(annotation.__value__)
+    elif origin is Annotated:
+        inner, *metadata = get_args(annotation)
+        yield from _list_alternatives(inner)
+        yield from _list_inputs(metadata)
+    elif origin in (Union, UnionType):
+        for alternative in get_args(annotation):
+            yield from _list_alternatives(alternative)
+    else:
+        yield annotation
+
+
+def _list_inputs(metadata: Iterable[Any]) -> Iterator[Any]:
+    """List the types that validators accept in place of the annotated one."""
+    for each in metadata:
+        accepted = getattr(each, "json_schema_input_type", PydanticUndefined)
+        if accepted is not PydanticUndefined:
+            yield from _list_alternatives(accepted)
+
+
+def _follow(annotation: Any, step: str | int) -> Iterator[Any]:
+    """List the types of an element of a list, of a value of a mapping, or of a field of a model."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if _is_model(annotation):
+        for name, field in annotation.model_fields.items():
+            if step in (field.alias or name, name):
+                yield from _list_alternatives(field.annotation)
+                yield from _list_inputs(field.metadata)
+    elif origin is list and isinstance(step, int):
+        yield from _list_alternatives(arguments[0])
+    elif origin is dict:
+        yield from _list_alternatives(arguments[1])
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
