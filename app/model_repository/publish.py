@@ -38,7 +38,7 @@ def add_version(
             raise ValueError(
                 f"{existing.folder} is version {source.version} with other files; a published version is never changed"
             )
-        _verify_files(existing)
+        _check_copies(existing, source)
         return existing, False
     folder.mkdir(parents=True, exist_ok=True)
     incoming = folder / f".incoming-{source.version}-{os.getpid()}"
@@ -51,7 +51,8 @@ def add_version(
         copied = read_version(incoming)
         if copied != dataclasses.replace(source, folder=incoming):
             raise ValueError(f"{artifact} was changed while it was copied; publish it again")
-        _verify_files(copied)
+        if damage := _find_damage(copied):
+            raise ValueError(f"{artifact} is damaged: {damage}")
         check(incoming)
         published_ns = _choose_time(folder)
         replace_text(incoming / PUBLISHED, f"{published_ns}\n")  # also syncs the names of all files
@@ -105,10 +106,35 @@ def _choose_time(folder: Path) -> int:
     return max(time.time_ns(), latest + 1)
 
 
-def _verify_files(stored: StoredVersion) -> None:
+def _check_copies(published: StoredVersion, source: StoredVersion) -> None:
+    """ValueError if the published copy of a version is damaged, or the one that was to be published again."""
+    if damage := _find_damage(published):
+        raise ValueError(
+            f"version {published.version} is already published, but {published.folder} is damaged: {damage}; "
+            "remove this folder, then publish an intact copy"
+        )
+    if not source.folder.samefile(published.folder) and (damage := _find_damage(source)):
+        raise ValueError(
+            f"version {source.version} is already published and intact in {published.folder}, but {source.folder} is "
+            f"damaged: {damage}; nothing was changed, publish {published.folder} to activate the version"
+        )
+
+
+def _find_damage(stored: StoredVersion) -> str:
+    """Describe the files that are not those of the manifest; empty if there are none."""
+    problems = []
     for name, expected in stored.files.items():
         path = stored.folder / name
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if (digest, path.stat().st_size) != (expected["sha256"], expected["bytes"]):
-            raise ValueError(f"{name} of version {stored.version} is not the file that was written (sha256 differs)")
+        changed = f"{name} of version {stored.version} is not the file that was written"
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif (size := path.stat().st_size) != expected["bytes"]:
+            problems.append(f"{changed} ({size:,} bytes instead of {expected['bytes']:,})")
+        elif _compute_digest(path) != expected["sha256"]:
+            problems.append(f"{changed} (sha256 differs)")
+    return ", ".join(problems)
+
+
+def _compute_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,58 @@ def test_published_version_is_immutable(folder: Path, tmp_path: Path, capsys: py
     manifest.write_text(json.dumps(contents))
     assert main(["publish", str(artifact)]) == 1
     assert "with other files" in capsys.readouterr().err
+
+
+def truncate(artifact: Path, name: str) -> None:
+    (artifact / name).write_bytes((artifact / name).read_bytes()[:-1])
+
+
+def remove(artifact: Path, name: str) -> None:
+    (artifact / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (corrupt_byte, "is not the file that was written (sha256 differs)"),
+        (truncate, "is not the file that was written ("),
+        (remove, "golden.json is missing"),
+    ],
+)
+def test_damaged_copy_of_a_published_version_is_reported_and_changes_nothing(
+    damage: Callable[[Path, str], None],
+    reason: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = write_tiny_artifacts(tmp_path, 1, 2)
+    version = read_artifact_version(first)
+    assert [main(["publish", str(artifact)]) for artifact in (first, second)] == [0, 0]
+    damage(first, "golden.json")
+    capsys.readouterr()
+    assert main(["publish", str(first)]) == 1
+    error = capsys.readouterr().err
+    assert f"version {version} is already published and intact in {folder / version}" in error
+    assert f"but {first} is damaged: golden.json" in error
+    assert reason in error
+    assert ModelRepository(folder).get_target_version() == read_artifact_version(second)
+    assert main(["publish", str(folder / version)]) == 0, "as the error advises"
+    assert ModelRepository(folder).get_target_version() == version
+
+
+def test_damaged_published_copy_is_named_and_not_the_intact_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (artifact,) = write_tiny_artifacts(tmp_path, 1)
+    version = read_artifact_version(artifact)
+    assert main(["publish", str(artifact)]) == 0
+    corrupt_byte(folder / version, "golden.json")
+    for copy in (artifact, folder / version):
+        assert main(["publish", str(copy)]) == 1
+        error = capsys.readouterr().err
+        assert f"version {version} is already published, but {folder / version} is damaged: golden.json" in error
+        assert f"{artifact} is damaged" not in error
 
 
 def set_manifest_entries(artifact: Path, **entries: object) -> None:
