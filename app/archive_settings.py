@@ -31,6 +31,11 @@ class ArchiveSettings(BaseSettings):
     )
     archive_s: float = Field(default=60.0, ge=0.1, le=600, description="seconds between two rounds of the archiver")
 
+    @property
+    def event_log_limit(self) -> int:
+        """Entries that one stream of the event log may have; 0 if no events are logged."""
+        return self.event_log_max_entries if self.event_log == "on" else 0
+
     @field_validator("event_log_dir")
     @classmethod
     def _check_location(cls, text: str | None) -> str | None:

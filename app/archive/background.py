@@ -33,7 +33,7 @@ class ArchiveTask:
         self._count_dropped = count_dropped
         self._dropped = 0
         self._location = settings.archive_location
-        self._max_entries = settings.event_log_max_entries if settings.event_log == "on" else 0
+        EVENT_LOG_LIMIT.set(settings.event_log_limit)  # not in the first round, which Redis may delay
         self._is_on = settings.archive == "auto"
         self._has_failed = False
 
@@ -47,7 +47,6 @@ class ArchiveTask:
         EVENT_LOG_DROPPED.inc(dropped - self._dropped)
         self._dropped = dropped
         EVENT_LOG_ENTRIES.set(usage.entries)
-        EVENT_LOG_LIMIT.set(self._max_entries)
         EVENT_LOG_LONGEST.set(usage.longest_stream)
         EVENT_LOG_OLDEST.set(0 if usage.oldest_ms is None else usage.oldest_ms / 1000)
         if self._is_on and usage.entries:

@@ -26,7 +26,7 @@ from app.runtime.random_ids import generate_id
 from app.settings import Settings, get_plain_value
 from app.stores.history import HistoryStore
 from app.telemetry.exposition import render_metrics
-from app.telemetry.metrics import STORE_UP, sample_process_memory
+from app.telemetry.metrics import EVENT_LOG_LIMIT, STORE_UP, sample_process_memory
 
 HEALTH_INTERVAL_S = 2.0
 MAX_CONNECTIONS = 64
@@ -61,6 +61,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serve_metrics(listener: socket.socket, settings: Settings, store: HistoryStore) -> AsyncIterator[None]:
     """Serve until the block ends; /metrics requires NEXTUP_METRICS_KEY if it is set."""
+    EVENT_LOG_LIMIT.set(settings.event_log_limit)
     health = StoreHealth(store)
     config = uvicorn.Config(
         build_app(settings, health),

@@ -6,8 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
+from app.archive.background import run_archiving
 from app.archive.local_storage import LocalStorage
+from app.settings import Settings
+from app.stores.history import HistoryStore
+from app.stores.log_streams import LogStreams
+from app.telemetry.metrics import EVENT_LOG_LIMIT
 from service_tests.app.archive.log_writer import LogWriter, list_paths, open_log
 from service_tests.support.service import Service, wait_until
 
@@ -41,6 +47,19 @@ async def test_service_archives_events_and_counts_them(
                 await asyncio.sleep(0.05)
         assert await log.client.xlen("n:log") == 0
         assert await service.read_metric("nextup_event_log_limit_entries") == 1_000_000
+
+
+@pytest.mark.parametrize(("event_log", "limit"), [("on", 5_000), ("off", 0)])
+async def test_limit_of_the_log_is_known_before_the_first_round(
+    event_log: str, limit: int, redis_url: str, storage: LocalStorage, settings: Settings
+) -> None:
+    EVENT_LOG_LIMIT.set(-1)
+    changed = settings.with_changes(event_log=event_log, event_log_max_entries=5_000, archive_s=600)
+    async with (
+        open_log(redis_url, storage) as log,
+        run_archiving(HistoryStore(log.client), LogStreams(log.client), changed, starts_immediately=False),
+    ):
+        assert REGISTRY.get_sample_value("nextup_event_log_limit_entries") == limit
 
 
 async def test_erasures_and_merges_of_callers_reach_the_archive(

@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.stores.history import HistoryStore
 from app.stores.redis.connect import close_redis, open_redis
 from app.streaming.metrics_server import serve_metrics
+from app.telemetry.metrics import EVENT_LOG_LIMIT
 from service_tests.support.redis_processes import RedisProcess
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
@@ -55,6 +56,12 @@ async def test_metrics_need_their_key_if_it_is_set_and_health_checks_do_not(stor
     async with run_server(store, Settings()) as client:
         assert (await client.get("/metrics")).status_code == 200
         assert (await client.get("/events")).status_code == 404
+
+
+async def test_consumer_reports_the_limit_of_the_log_that_it_writes(store: HistoryStore) -> None:
+    EVENT_LOG_LIMIT.set(0)
+    async with run_server(store, Settings(event_log_max_entries=5_000)) as client:
+        assert "nextup_event_log_limit_entries 5000.0" in (await client.get("/metrics")).text
 
 
 async def test_consumer_is_ready_while_the_store_answers(
