@@ -86,6 +86,22 @@ def test_history_with_unknown_items_asks_for_no_missing_one(opened: "OpenPage", 
     expect(opened.page.locator(f"#timeline a[data-item='{new_item}']")).to_have_text("A New One")
 
 
+@pytest.mark.parametrize("is_pasted", [False, True])
+def test_history_with_more_unknown_items_than_an_answer_lists_asks_for_no_missing_one(
+    is_pasted: bool, opened: "OpenPage", demo: str, user: str
+) -> None:
+    items = [f"gone-{number}" for number in range(130)]
+    events = [{"user_id": user, "item_id": item, "timestamp": 1_743_700_000 + n} for n, item in enumerate(items)]
+    httpx.post(f"{demo}/events", json={"events": events}, timeout=60).raise_for_status()
+    opened.open(f"?user={quote(user)}" + (f"#h={'&h='.join(items)}" if is_pasted else ""))
+    opened.wait_for_answer()
+    expect(opened.page.locator("#outcome")).to_contain_text("at least 100 unknown items in the history")
+    newest_day = [*items, "lantern-coast-2"]  # is open; the other days are folded
+    expect(opened.page.locator("#timeline a")).to_have_count(len(items if is_pasted else newest_day))
+    expect(opened.page.locator("#timeline a[data-item='gone-129']")).to_have_text("gone-129")
+    opened.page.wait_for_load_state("networkidle")
+
+
 def test_search_finds_items_by_title_and_id(opened: "OpenPage") -> None:
     opened.open("?view=item")
     field = opened.page.get_by_label("Title or id")

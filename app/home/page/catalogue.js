@@ -12,6 +12,9 @@ const items = new Map();
 const failed = new Map();
 /** Items that the serving version does not know, so that a read might be answered by 404. */
 const unknown = new Set();
+/** Most unknown items that an answer lists; with as many, any other item of the history may be unknown too. */
+export const MAX_LISTED = 100;
+let listsAllUnknown = true;
 const waiting = [];
 let reads = 0;
 
@@ -24,10 +27,12 @@ export function forgetItems() {
   items.clear();
   failed.clear();
   unknown.clear();
+  listsAllUnknown = true;
 }
 
 /** Note the unknown items of an answer; their titles are searched for, and only the live catalogue can have them. */
 export function noteUnknown(ids) {
+  listsAllUnknown = ids.length < MAX_LISTED;
   if (unknown.size + ids.length > MAX_ITEMS) unknown.clear();
   for (const id of ids) unknown.add(id);
 }
@@ -79,9 +84,10 @@ async function readItem(id) {
   if (reads >= MAX_READS) await new Promise((resolve) => waiting.push(resolve));
   reads += 1;
   try {
-    const item = unknown.has(id) ? await findItem(id) : (await call(`items/${encodeId(id)}`)).body;
+    const item = unknown.has(id) || !listsAllUnknown ? await findItem(id) : (await call(`items/${encodeId(id)}`)).body;
     return item ?? { item_id: id, title: null, categories: [] };
   } catch (error) {
+    if (error.status === 404) listsAllUnknown = false; // an answer may also lack unknown items that were read too late
     if (error.status !== 404 && items.has(id)) failed.set(id, performance.now() + RETRY_MS);
     return { item_id: id, title: null, categories: [] };
   } finally {

@@ -3,7 +3,7 @@
 import { changeState, readState } from "./address.js";
 import { buildRequest, requestAnswer, requestNextPage, sendChoice, sendImpressions } from "./answers.js";
 import { makeCards } from "./cards.js";
-import { getTitle, keepItems, noteUnknown } from "./catalogue.js";
+import { MAX_LISTED, getTitle, keepItems, noteUnknown } from "./catalogue.js";
 import { compareRanks, describeChanges } from "./changes.js";
 import { get, make, showText } from "./dom.js";
 import { showFilters, startFilters } from "./filters.js";
@@ -79,7 +79,8 @@ function showOutcome(answer, timing) {
   const parts = [`by ${answer.served_by}${reason}`];
   if (timing) parts.push(`${formatMs(timing.total)} in the service`);
   if (answer.experiment) parts.push(`experiment ${answer.experiment.name}: ${answer.experiment.variant}`);
-  if (answer.unknown_items.length) parts.push(`${plural(answer.unknown_items.length, "unknown item")} in the history`);
+  const unknown = answer.unknown_items.length;
+  if (unknown) parts.push(`${unknown < MAX_LISTED ? "" : "at least "}${plural(unknown, "unknown item")} in the history`);
   if (answer.explained_by === "unsupported") parts.push("this answer has no explanation");
   const stages = timing?.stages.map(({ name, ms }) => make("span", { class: "stage" }, `${name} ${formatMs(ms)}`)) ?? [];
   get("outcome").replaceChildren(parts.join(" · "), ...stages);
