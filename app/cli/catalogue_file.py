@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.attribute_columns import FIELDS, NESTED, PREFIX, AttributeColumns
+from app.cli.mixed_values import MixedValues
 from app.items.entries import parse_item
 from app.items.schemas import Item, ItemResult
 from models.data.bad_rows import BadRow
@@ -36,6 +37,11 @@ class CatalogueFile:
     options: ReadOptions
     columns: AttributeColumns
     cell_types: dict[str, CellType] = field(default_factory=dict)
+    mixed: MixedValues = field(init=False)
+    """Attributes of the items that were read."""
+
+    def __post_init__(self) -> None:
+        self.mixed = MixedValues(str(self.file), is_typed=self.file.format not in TEXT_FORMATS)
 
     @classmethod
     def from_path(cls, path: Path, options: ReadOptions, attributes: list[str] | None) -> "CatalogueFile":
@@ -58,12 +64,14 @@ class CatalogueFile:
             if isinstance(result, ItemResult):
                 yield BadRow(str(self.file), line, (result.detail or "invalid")[:MAX_DETAIL])
             else:
+                self.mixed.add(line, result.attributes)
                 yield result
 
     def format_lines(self) -> list[str]:
-        """Format how the file was read: types of cells, and columns that are not loaded."""
+        """Format how the file was read: types of cells, columns that are not loaded, and texts among numbers."""
         types = ", ".join(f"{name} ({cell_type})" for name, cell_type in self.cell_types.items())
-        return [*([f"attributes: {types}"] if types else []), *self.columns.format_lines()]
+        lines = [f"attributes: {types}"] if types else []
+        return [*lines, *self.columns.format_lines(), *self.mixed.format_lines()]
 
     def _iter_rows(self) -> Iterator[tuple[int, Row | RowFault]]:
         return iter_item_rows(self.file, self.options, self.columns.make_finder(has_header=self.file.format != "json"))

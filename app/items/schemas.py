@@ -153,6 +153,12 @@ class ItemResult(BaseModel):
     errors: list[FieldProblem] | None = Field(
         default=None, max_length=MAX_FIELD_ERRORS, description="invalid fields of the item"
     )
+    warnings: list[FieldProblem] | None = Field(
+        default=None,
+        max_length=MAX_FIELD_ERRORS,
+        description="fields that are stored but probably meant otherwise, such as a text in an attribute that most "
+        "items give as a number; absent if there are none",
+    )
 
 
 class ItemsResponse(BaseModel):

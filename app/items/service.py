@@ -10,8 +10,9 @@ from app.http.field_problems import reject_all
 from app.inference import Engine, list_followers
 from app.items.entries import Entry, make_result, parse_item
 from app.items.list_schemas import Follower, ItemFollowers, Popularity
+from app.items.mixed_values import find_warnings
 from app.items.records import make_edit, make_record
-from app.items.schemas import CatalogueItem, Item, ItemPatch, ItemResult
+from app.items.schemas import MAX_FIELD_ERRORS, CatalogueItem, Item, ItemPatch, ItemResult
 from app.live_catalogue.follower import CatalogueFollower
 from app.runtime.pacing import Pacer
 from app.stores.item_records import ItemRecord
@@ -116,6 +117,11 @@ class ItemService:
         for status, count in Counter(result.status for result in results).items():
             ITEM_CHANGES.labels(status).inc(count)
         await self._catch_up()
+        columns = self._engine.servable.live.live.attributes
+        warnings = iter(await find_warnings(columns, [entry.attributes for entry in valid]))
+        for entry, result in zip(parsed, results, strict=True):
+            if entry is not result and (own := next(warnings)):
+                result.warnings = own[:MAX_FIELD_ERRORS]
         return results
 
     async def _catch_up(self) -> None:

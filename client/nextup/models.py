@@ -303,6 +303,10 @@ class ItemResult(Answer, frozen=True, kw_only=True):
     """why the item is not stored"""
     errors: list[FieldProblem] | None = None
     """invalid fields of the item"""
+    warnings: list[FieldProblem] | None = None
+    """fields that are stored but probably meant otherwise, such as a text in an attribute that most items give as a
+    number; absent if there are none
+    """
 
 
 class ItemsResponse(Answer, frozen=True, kw_only=True):

@@ -324,6 +324,11 @@ export interface ItemResult {
   detail?: string | null;
   /** invalid fields of the item */
   errors?: FieldProblem[] | null;
+  /**
+   * fields that are stored but probably meant otherwise, such as a text in an attribute that most items give as a
+   * number; absent if there are none
+   */
+  warnings?: FieldProblem[] | null;
 }
 
 /** 1 to 1,000 items. */

@@ -10,10 +10,23 @@ TRUTH_VALUES = {"true": True, "false": False}
 MAX_NUMBER = 2**53
 """Floats from here on do not hold every whole number, so longer digits are text, such as a code."""
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_CHECKS = {
-    "number": lambda text: _NUMBER.fullmatch(text) is not None and abs(float(text)) < MAX_NUMBER,
-    "boolean": lambda text: text.lower() in TRUTH_VALUES,
-}
+
+
+def is_number(text: str) -> bool:
+    """Check whether a number stands for the text without a loss."""
+    return _NUMBER.fullmatch(text) is not None and abs(float(text)) < MAX_NUMBER
+
+
+def is_code(text: str) -> bool:
+    """Check whether the text is digits that a number would lose, such as 007."""
+    return text.isdecimal() and not is_number(text)
+
+
+def _is_truth_value(text: str) -> bool:
+    return text.lower() in TRUTH_VALUES
+
+
+_CHECKS = {"number": is_number, "boolean": _is_truth_value}
 
 
 def find_cell_types(rows: Iterable[Mapping[str, str]]) -> dict[str, CellType]:

@@ -33,6 +33,12 @@ class AttributeColumns:
     def nbytes(self) -> int:
         return sum(column.nbytes for columns in (self.numbers, self.values) for column in columns.values())
 
+    def count_items(self, name: str) -> tuple[int, int]:
+        """Count the items with a number or time of this name, and those with another value."""
+        numbers, values = self.numbers.get(name), self.values.get(name)
+        num_numbers = 0 if numbers is None else int(np.count_nonzero(~np.isnan(numbers.values)))
+        return num_numbers, 0 if values is None else int(np.count_nonzero(values.has_value()))
+
     def set(self, rows: NDArray[np.int64], attributes: Sequence[Attributes], count: int) -> None:
         """Set all attributes of `rows`, of which there are `count` in all."""
         numbers, values = _split(attributes)
@@ -72,6 +78,11 @@ class AttributeColumns:
             self.numbers.setdefault(name, GrowingArray(np.float64))
         if any(name in part for part in values):
             self.values.setdefault(name, DictionaryColumn(None))
+
+
+def is_text(value: object) -> bool:
+    """Check whether filters compare a value as a text: a text that is no time."""
+    return isinstance(value, str) and parse_time(value) is None
 
 
 def _split(

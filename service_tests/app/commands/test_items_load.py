@@ -154,6 +154,36 @@ def test_parquet_keeps_its_types(url: str, tmp_path: Path, capsys: pytest.Captur
     ]
 
 
+def test_texts_among_numbers_are_reported_with_line_and_count(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices: list[object] = [7, "12.99", 8.5, 9, "n/a", 10, 11, 12]
+    items = [{"item_id": f"i{n}", "price": price, "sku": str(n), "size": n} for n, price in enumerate(prices)]
+    path = write(tmp_path / "items.jsonl", "\n".join(map(json.dumps, items)))
+    result, err = load(capsys, path)
+    assert count_statuses(result) == {"rows": 8, "created": 8}
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert warnings == [
+        f"warning: {path}:2: attribute 'price' is a text ('12.99') here and in 1 more row, and a number in 6 rows; "
+        "comparisons such as lt do not match texts, so write numbers without quotes"
+    ]
+    assert [record and record.attributes["price"] for record in read_records(url, "i0", "i1")] == [7, "12.99"]
+
+
+def test_cell_that_makes_a_column_of_numbers_texts_is_reported(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["i1,7,A1,007", "i2,12,22,12", "i3,call us,B3,13", "i4,9.5,C4,14", "i5,,D5,15"]
+    path = write(tmp_path / "items.csv", "\n".join(["item_id,price,model,sku", *rows]))
+    _, err = load(capsys, path)
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert warnings == [
+        f"warning: {path}:4: attribute 'price' is no number ('call us') here, so the numbers of 3 other rows are "
+        "loaded as texts too; comparisons such as lt do not match texts, so correct or empty these cells"
+    ]
+    assert [record and record.attributes["price"] for record in read_records(url, "i1", "i3")] == ["7", "call us"]
+
+
 def test_invalid_rows_are_named_and_do_not_affect_the_others(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,3 +178,37 @@ async def test_wrong_attribute_has_one_reason(service: Service, value: Any, meth
 async def test_too_many_items_are_refused(service: Service) -> None:
     response = await service.http.put("/items", json={"items": [{"item_id": f"i{n}"} for n in range(1001)]})
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "items")
+
+
+async def test_text_among_numbers_is_stored_with_a_warning(service: Service) -> None:
+    numbers = [{"item_id": f"i{n}", "attributes": {"cost": n, "brand": "Lumen"}} for n in range(1, 9)]
+    times = {"cost": "2026-05-01T00:00:00Z"}
+    first = await put(service, *numbers, {"item_id": "i9", "attributes": {"cost": "12.99", "brand": "Argent"}})
+    assert [entry.get("warnings") for entry in first["results"][:8]] == [None] * 8
+    [warning] = first["results"][8]["warnings"]
+    assert (first["results"][8]["status"], warning["field"]) == ("created", "attributes.cost")
+    assert warning["detail"].startswith(
+        "is a text, and 8 of 9 items have a number; comparisons such as lt do not match"
+    )
+    again = await put(service, {"item_id": "i10", "attributes": {"cost": "n/a"}}, method="PATCH")
+    assert "8 of 10 items have a number" in again["results"][0]["warnings"][0]["detail"]
+    better = await put(
+        service, {"item_id": "i9", "attributes": {"cost": 12.99}}, {"item_id": "i11", "attributes": times}
+    )
+    assert [entry.get("warnings") for entry in better["results"]] == [None, None]
+    answer = await service.http.get("/items/i10")
+    assert answer.json()["attributes"] == {"cost": "n/a"}
+
+
+async def test_texts_of_an_attribute_of_texts_have_no_warning(service: Service) -> None:
+    items = [{"item_id": f"i{n}", "attributes": {"size": value}} for n, value in enumerate(("S", "M", "L", 42), 1)]
+    result = await put(service, *items)
+    assert [entry.get("warnings") for entry in result["results"]] == [None] * 4
+
+
+async def test_warning_of_an_invalid_item_is_not_that_of_the_next_one(service: Service) -> None:
+    numbers = [{"item_id": f"i{n}", "attributes": {"weight": n}} for n in range(1, 5)]
+    wrong = {"item_id": "i7", "attributes": {"weight": {}}}
+    result = await put(service, *numbers, wrong, {"item_id": "i8", "attributes": {"weight": "7 kg"}}, {"item_id": "i9"})
+    statuses = [(entry["status"], "warnings" in entry) for entry in result["results"][4:]]
+    assert statuses == [("invalid", False), ("created", True), ("created", False)]
