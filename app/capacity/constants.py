@@ -39,6 +39,9 @@ PARQUET_RATIO = 0.55
 """Bytes of catalogue.parquet per byte of id and title, for unordered numeric ids; titles were not measured.
 Origin: `nextup bench memory`, 1,000 to 10 million items, 0.53 to 0.57."""
 PARQUET_MIN_BYTES = 2_000
+PARQUET_FEATURE_BYTES = 1.7
+"""Bytes of catalogue.parquet per attribute of an item, each stored as a number in a few bits: 0.3 with two distinct
+values, 2.7 with a hundred, 3.2 with a thousand. Origin: service_tests/app/capacity/test_attributes.py, their mean."""
 
 REDIS_STARTUP = 900_000
 """`used_memory_startup`. Origin: Redis 6.2 and 7.0."""

@@ -123,6 +123,11 @@ def _compute_key_bytes(one_letter_length: int, user_bytes: float) -> float:
     return size + 1 + (1 if size < 32 else 3)
 
 
+def compute_text_bytes(size: float, allocate: Callable[[float], int]) -> int:
+    """Compute the allocated size of a text inside a hash or a sorted set, which has no object of its own."""
+    return allocate((1 if size < 32 else _compute_header_bytes(size)) + size + 1)
+
+
 def _compute_header_bytes(size: float) -> int:
     """Return the bytes of the header of a string of this length."""
     return 3 if size < 1 << 8 else 5 if size < 1 << 16 else 9

@@ -21,6 +21,8 @@ class WorkerMemory:
     model: int
     scorers: int
     heap: int
+    live: int
+    """Columns of the live catalogue."""
     libraries: int
     weights: int
     catalogue: int
@@ -29,7 +31,7 @@ class WorkerMemory:
 
     @property
     def own(self) -> int:
-        return self.base + self.service + self.model + self.scorers + self.heap
+        return self.base + self.service + self.model + self.scorers + self.heap + self.live
 
     @property
     def mapped(self) -> int:
@@ -55,9 +57,12 @@ class WorkerMemory:
 
 
 def estimate_worker_memory(
-    shape: ModelShape, text: ItemText, base: ResidentMemory, *, index: bool = False
+    shape: ModelShape, text: ItemText, base: ResidentMemory, *, index: bool = False, live_bytes: int = 0
 ) -> WorkerMemory:
-    """Estimate a worker on a CPU after some thousand requests; `base` is an imported service without a model."""
+    """Estimate a worker on a CPU after some thousand requests; `base` is an imported service without a model.
+
+    `live_bytes` are those of the live catalogue in a process.
+    """
     heap = constants.HEAP_MIN
     if shape.scorers.scores_written:
         heap += min(constants.HEAP_SCORES * shape.score_bytes, constants.HEAP_MAX)
@@ -69,6 +74,7 @@ def estimate_worker_memory(
         model=constants.MODEL_OWN + shape.weights - shape.mapped_weights,
         scorers=shape.index.extra_bytes if index else shape.scorers.extra_bytes,
         heap=heap,
+        live=live_bytes,
         libraries=base.mapped + constants.MODEL_MAPPED,
         weights=shape.mapped_weights,
         catalogue=compute_catalogue_bytes(shape.items, text),

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.bench.resources import ResidentMemory
 from app.capacity.histories import HistoryEstimate
+from app.capacity.live_catalogue import LiveEstimate
 from app.capacity.memory import WorkerMemory
 from app.capacity.rate import RateEstimate
 from models.text_table import format_text_table
@@ -26,6 +27,7 @@ class CapacityPlan:
     worker: WorkerMemory
     workers: int
     histories: HistoryEstimate
+    live: LiveEstimate
     device: dict[str, int] | None
     rate: RateEstimate | None
     base_is_measured: bool
@@ -52,6 +54,7 @@ class CapacityPlan:
             "base_measured": self.base_is_measured,
             "device": self.device,
             "redis": self.histories.to_dict(),
+            "live_catalogue": self.live.to_dict(),
             "rate": self.rate.to_dict() if self.rate else None,
             "not_measured": self.not_measured,
         }
@@ -83,6 +86,7 @@ class CapacityPlan:
             _make_row("    service and model", worker.service + worker.model, "event loop, packed weights"),
             _make_row("    scorer tables", worker.scorers, "an int8 table, if allowed"),
             _make_row("    heap", worker.heap, "freed memory that the allocator retains"),
+            *([_make_row("    live catalogue", worker.live, "its columns")] if worker.live else []),
             _make_row("  mapped, shared", worker.mapped, f"{_format_size(worker.mapped_at_start)} of it at startup"),
             _make_row("    libraries", worker.libraries),
             _make_row("    weights", worker.weights),
@@ -104,6 +108,7 @@ class CapacityPlan:
             _make_row("Redis, bulk-loaded", histories.total_loaded, f"{histories.loaded:,.0f} bytes per user"),
             _make_row("Redis, event by event", histories.total_grown, f"{histories.grown:,.0f} bytes per user"),
             _make_row("  overhead in both", overhead, "hash tables of keys, the server"),
+            *([_make_row("Redis, live catalogue", self.live.redis, "in addition")] if self.live.redis else []),
         ]
 
     def _list_rate(self) -> list[Row]:

@@ -6,6 +6,7 @@ import json
 from app.capacity.artifact_files import ItemText, estimate_artifact_files
 from app.capacity.base_memory import measure_base_memory
 from app.capacity.histories import estimate_histories
+from app.capacity.live_catalogue import estimate_live_catalogue
 from app.capacity.memory import estimate_device_memory, estimate_worker_memory
 from app.capacity.rate import NotMeasured, RateEstimate, estimate_rate
 from app.capacity.report import CapacityPlan
@@ -34,9 +35,9 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
     if arguments.transitions is not None:
         config = dataclasses.replace(config, transitions=arguments.transitions)
     shape = compute_shape(config, arguments.items)
-    text = ItemText.from_count(arguments.items, arguments.title_bytes, arguments.categories)
+    text = ItemText.from_count(arguments.items, arguments.title_bytes, arguments.categories, arguments.attributes)
     if arguments.id_bytes is not None:
-        text = ItemText(arguments.id_bytes, arguments.title_bytes, arguments.categories)
+        text = dataclasses.replace(text, id_bytes=arguments.id_bytes)
     user_bytes = arguments.user_id_bytes
     if user_bytes is None:
         user_bytes = ItemText.from_count(arguments.users).id_bytes
@@ -48,6 +49,9 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
         event_ids=arguments.event_ids,
         allocator=arguments.redis,
     )
+    live = estimate_live_catalogue(
+        arguments.live_items, text, attribute_bytes=arguments.attribute_bytes, allocator=arguments.redis
+    )
     files = estimate_artifact_files(shape, text, index=arguments.index)
     rate, not_measured = _estimate_rate(arguments, shape)
     base = measure_base_memory()
@@ -58,13 +62,16 @@ def _make_plan(arguments: PlanOptions) -> CapacityPlan:
             "index": arguments.index,
             "redis": arguments.redis,
             "id_bytes": round(text.id_bytes, 2),
+            "attributes": arguments.attributes,
+            "live_items": arguments.live_items,
             "event_ids": arguments.event_ids,
             "user_id_bytes": round(user_bytes, 2),
         },
         files=files,
-        worker=estimate_worker_memory(shape, text, base.resident, index=arguments.index),
+        worker=estimate_worker_memory(shape, text, base.resident, index=arguments.index, live_bytes=live.process),
         workers=arguments.workers or (rate.workers if rate else 1),
         histories=histories,
+        live=live,
         device=estimate_device_memory(shape) if on_gpu else None,
         rate=rate,
         base_is_measured=base.is_measured,

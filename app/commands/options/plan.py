@@ -14,6 +14,7 @@ MAX_LENGTH = 1_000_000
 MAX_WORKERS = 4096
 MAX_TEXT_BYTES = 4096
 MAX_CATEGORIES = 1000
+MAX_ATTRIBUTES = 32
 MIN_RATE, MAX_RATE = 0.01, 1e8
 text_bytes, optional_bytes = float_in(1, MAX_TEXT_BYTES), float_in(0, MAX_TEXT_BYTES)
 
@@ -25,6 +26,7 @@ class PlanOptions(CommandOptions):
     EXAMPLES = (
         "nextup plan --items 100k --users 2M",
         "nextup plan --items 10M --users 50M --length 120 --rate 2000 --index",
+        "nextup plan --items 1M --live-items 1M --attributes 4",
     )
 
     items: Annotated[int, Option("catalogue size, such as 10M", count_in(MIN_ITEMS, MAX_ITEMS), metavar="N")]
@@ -59,5 +61,17 @@ class PlanOptions(CommandOptions):
     ] = None
     title_bytes: Annotated[float, Option("mean bytes of an item title", optional_bytes, metavar="B")] = 0.0
     categories: Annotated[float, Option("categories per item", float_in(0, MAX_CATEGORIES), metavar="N")] = 0.0
+    attributes: Annotated[
+        float,
+        Option(
+            "attributes per item, in the artifact and in the live catalogue", float_in(0, MAX_ATTRIBUTES), metavar="N"
+        ),
+    ] = 0.0
+    attribute_bytes: Annotated[
+        float, Option("mean bytes of an attribute in JSON, name and value", text_bytes, metavar="B")
+    ] = 14.0
+    live_items: Annotated[
+        int, Option("items of the live catalogue, in each process and in Redis", count_in(0, MAX_ITEMS), metavar="N")
+    ] = 0
     event_ids: Annotated[bool, Option("events carry an event_id, of the last days")] = False
     redis: Annotated[Literal["server", "embedded"], Option("kind of Redis, for its allocator")] = "server"

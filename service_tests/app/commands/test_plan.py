@@ -36,6 +36,31 @@ def test_plan_prints_a_table_and_one_json_line(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.slow
+def test_attributes_count_in_the_artifact_in_each_worker_and_in_redis(capsys: pytest.CaptureFixture[str]) -> None:
+    plans, texts = [], []
+    for options in ([], ["--attributes", "4"], ["--attributes", "4", "--live-items", "200k"]):
+        assert main(["plan", "--items", "100k", "--workers", "2", *options]) == 0
+        text, last = capsys.readouterr().out.rstrip().rsplit("\n", 1)
+        plans.append(json.loads(last))
+        texts.append(text)
+    without, with_features, with_live = plans
+    files = [plan["artifact"]["files"] for plan in plans]
+    assert files[1]["catalogue.safetensors"] - files[0]["catalogue.safetensors"] == 100_000 * (8 + 4 * 4)
+    assert files[1]["catalogue.parquet"] > files[0]["catalogue.parquet"]
+    assert with_features["worker"]["mapped"] - without["worker"]["mapped"] == pytest.approx(2_400_000, rel=0.2)
+    assert files[2] == files[1]
+    live = with_live["live_catalogue"]
+    assert (live["items"], with_live["worker"]["live"], without["live_catalogue"]["items"]) == (
+        200_000,
+        live["process"],
+        0,
+    )
+    assert live["process"] > 200_000 * 4 * 8
+    assert live["redis"] > live["process"]
+    assert ["live catalogue" in text for text in texts] == [False, False, True]
+
+
+@pytest.mark.slow
 def test_unmeasured_quantities_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--items", "2m", "--device", "cuda", "--rate", "100"]) == 0
     text, last = capsys.readouterr().out.rstrip().rsplit("\n", 1)
