@@ -32,8 +32,8 @@ def find_fields(annotation: Any, location: Location) -> tuple[str, ...]:
     types = list(_list_alternatives(annotation))
     for step in location:
         # A step that leads nowhere is the name of an alternative, which Pydantic inserts.
-        types = [inner for each in types for inner in _follow(each, step)] or types
-    return next((list_fields(each) for each in types if _is_model(each)), ())
+        types = [inner for candidate in types for inner in _follow(candidate, step)] or types
+    return next((list_fields(candidate) for candidate in types if _is_model(candidate)), ())
 
 
 def describe_unknown(name: str, fields: Sequence[str], *, lists_fields: bool = True) -> str:
@@ -87,8 +87,8 @@ def _list_alternatives(annotation: Any) -> Iterator[Any]:
 
 def _list_inputs(metadata: Iterable[Any]) -> Iterator[Any]:
     """List the types that validators accept in place of the annotated one."""
-    for each in metadata:
-        accepted = getattr(each, "json_schema_input_type", PydanticUndefined)
+    for candidate in metadata:
+        accepted = getattr(candidate, "json_schema_input_type", PydanticUndefined)
         if accepted is not PydanticUndefined:
             yield from _list_alternatives(accepted)
 
