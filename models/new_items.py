@@ -76,7 +76,8 @@ class ExtendedPredictor:
         vectors = get_item_vectors(predictor.model)
         assert vectors is not None, "placed items have vectors"
         self._vectors: ItemVectors = vectors
-        self._predictor = predictor
+        self.trained = predictor
+        """The predictor of the items of training."""
         self.model = predictor.model
         self._placed = placed
         self._num_trained = predictor.num_items
@@ -106,7 +107,7 @@ class ExtendedPredictor:
         request_times: Times | None = None,
     ) -> EncodedHistories:
         """Encode histories of trained items."""
-        return self._predictor.encode(histories, times=times, request_times=request_times)
+        return self.trained.encode(histories, times=times, request_times=request_times)
 
     @torch.inference_mode()
     def search(
@@ -119,27 +120,31 @@ class ExtendedPredictor:
     ) -> RankedItems:
         """Find the k best items after the history of each of `rows`; as `Predictor.search`."""
         end = self._num_trained + 1
-        trained_excluded, new_excluded = [], []
-        for row, indices in enumerate(excluded):
+        trained_excluded, new_excluded = list(excluded), []
+        is_any_new = np.concatenate(excluded).max(initial=0) >= end  # once for the batch, as most have none
+        for row, indices in enumerate(excluded) if is_any_new else ():
             is_new = indices >= end
             if is_new.any():
                 new_excluded.append((row, indices[is_new] - end))
-                indices = indices[~is_new]
-            trained_excluded.append(indices)
+                trained_excluded[row] = indices[~is_new]
         masks = {id(mask): mask for mask in allow_masks if mask is not None}  # parts are shared as the masks are
         trained_parts = {key: mask[:end] for key, mask in masks.items()}
         trained_masks = [None if mask is None else trained_parts[id(mask)] for mask in allow_masks]
-        top = self._predictor.search(encoded, rows, k, trained_excluded, trained_masks)
-        scores = self._score_new_items(encoded, rows)
+        top = self.trained.search(encoded, rows, k, trained_excluded, trained_masks)
+        scores = self.score_new_items(encoded, rows)
         forbidden = {key: ~mask[end:] for key, mask in masks.items()}
-        for row, mask in enumerate(allow_masks):
-            if mask is not None:
-                scores[row, forbidden[id(mask)]] = -np.inf
+        if len(masks) == 1 and all(mask is not None for mask in allow_masks):
+            scores[:, next(iter(forbidden.values()))] = -np.inf
+        else:
+            for row, mask in enumerate(allow_masks):
+                if mask is not None:
+                    scores[row, forbidden[id(mask)]] = -np.inf
         for row, columns in new_excluded:
             scores[row, columns] = -np.inf
         return _merge(top, scores, self._num_trained, min(k, self.num_items))
 
-    def _score_new_items(self, encoded: EncodedHistories, rows: Sequence[int]) -> Floats:
+    @torch.inference_mode()
+    def score_new_items(self, encoded: EncodedHistories, rows: Sequence[int]) -> Floats:
         """Score all new items after the history of each of `rows`: (B, n)."""
         hidden = encoded.hidden
         if list(rows) != list(range(len(hidden))):
@@ -150,7 +155,7 @@ class ExtendedPredictor:
     def get_vectors(self, items: Indices) -> Floats:
         """Return the vectors (n, dim) of items, trained and new ones."""
         is_new = items > self._num_trained
-        vectors = self._predictor.get_vectors(np.where(is_new, PADDING, items))
+        vectors = self.trained.get_vectors(np.where(is_new, PADDING, items))
         vectors[is_new] = self._placed.vectors[items[is_new] - self._num_trained - 1]
         return vectors
 

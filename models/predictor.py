@@ -55,9 +55,9 @@ class Predictor:
         self.reads_request_times = model.reads_request_times
         self.torch_device = device
         self._cosine_scan: CosineScan | None = None
-        self._transitions = None if model.transitions is None else TransitionRanking(model, model.transitions)
+        self.transitions = None if model.transitions is None else TransitionRanking(model, model.transitions)
         self._batch_size = AdaptiveBatchSize()
-        self._exact_selection = self._selection = select_plain_scorer(self.model)
+        self._exact_selection = self.selection = select_plain_scorer(self.model)
 
     @property
     def device(self) -> str:
@@ -180,10 +180,10 @@ class Predictor:
 
     def _search(self, encoded: EncodedHistories, k: int, item_filter: ItemFilter) -> RankedItems:
         started_at = time.perf_counter()
-        scorer = self._selection.get_scorer(len(encoded.hidden))
+        scorer = self.selection.get_scorer(len(encoded.hidden))
         top = scorer.find_top_k(encoded.hidden, min(k, self.num_items), item_filter)
-        if self._transitions is not None:
-            top = self._transitions.rerank(top, encoded.histories, encoded.hidden, item_filter)
+        if self.transitions is not None:
+            top = self.transitions.rerank(top, encoded.histories, encoded.hidden, item_filter)
         indices, scores = top.indices.cpu().numpy(), top.values.cpu().numpy()
         score_s = time.perf_counter() - started_at
         return RankedItems(indices, scores, encoded.encode_s, score_s, encoded.padding_ratio)
@@ -223,25 +223,25 @@ class Predictor:
         )
         rows = torch.from_numpy(items).to(self.torch_device).expand(len(histories), -1)
         scores: NDArray[np.float32] = self.model.score_items(encoded.hidden, rows).float().cpu().numpy()
-        if self._transitions is not None:
-            scores = self._transitions.add_bonuses(scores, items, histories, encoded.hidden)
+        if self.transitions is not None:
+            scores = self.transitions.add_bonuses(scores, items, histories, encoded.hidden)
         return scores
 
     @property
     def scoring(self) -> dict[str, object]:
         """Description of the selected scorers, and the timings that decided."""
-        return self._selection.describe()
+        return self.selection.describe()
 
     @property
     def recall(self) -> float:
         """recall@10, measured when the index was built; 1 for exact scorers."""
-        return self._selection.recall
+        return self.selection.recall
 
     def choose_scorers(self, *, native: bool = True) -> None:
         """Benchmark the exact scorers and use the fastest; the weights must not change any more."""
-        self._exact_selection = self._selection = select_scorers(self.model, native=native)
-        if self._transitions is not None and native:
-            self._transitions.use_native()
+        self._exact_selection = self.selection = select_scorers(self.model, native=native)
+        if self.transitions is not None and native:
+            self.transitions.use_native()
 
     @torch.inference_mode()
     def build_index(self, histories: Sequence[History]) -> Index | None:
@@ -258,7 +258,7 @@ class Predictor:
         if (index_scan := make_exact_index_scorer(self.model, index)) is not None:
             # Replaces the exact scorers, so that their extra memory is released.
             self._exact_selection = ScorerSelection(index_scan, index_scan, {})
-        self._selection = self._exact_selection.with_index(self.model, index)
+        self.selection = self._exact_selection.with_index(self.model, index)
 
     def count_model_bytes(self) -> dict[str, int]:
         """Count the bytes of weights and buffers by part; the vectors of times count as encoder."""
@@ -285,8 +285,8 @@ class Predictor:
 
         These tensors are the scores that the scorer holds at a time, and the hidden vectors of all positions.
         """
-        scorer = self._selection.get_scorer(batch_size)
-        return self._selection.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
+        scorer = self.selection.get_scorer(batch_size)
+        return self.selection.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
 
     def _synchronize(self) -> None:
         """Wait for the device, because work on a GPU is asynchronous and stage times would be too short."""

@@ -5,12 +5,13 @@ by the best code of each group, and reads the codes of the items that may be in 
 `code_scanner.py`; only the top k is ever written.
 """
 
+import ctypes
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.layout import Blocks
+from models.native.layout import Answers, Blocks, RuledBatch, Transitions
 from models.native.library import Library, allocate_aligned
 from models.native.scan_request import Indices, Mask, ScanRequest
 
@@ -58,7 +59,7 @@ class BlockScanner:
             if shapes != ((num_subspaces, BLOCK_ITEMS, GROUP_CODES), (num_items + 1, num_subspaces)):
                 raise ValueError(f"groups and codes {shapes} do not fit {num_items} items in {num_subspaces} subspaces")
         self._owned_arrays = (blocks, items, starts, codes, groups)
-        self._library, self._level, self._num_items = library, level, num_items
+        self._library, self._level, self.num_items = library, level, num_items
         self._table_size = num_subspaces * codebook_size
         self._table = Blocks(
             blocks=blocks.ctypes.data,
@@ -88,13 +89,23 @@ class BlockScanner:
         `lookup_tables` (B, num_subspaces · codebook_size): product of each query with each centroid. `lists`
         (B, nprobe): lists that each query reads, the best first; None to read all. Filters as in `ScanRequest`.
         """
-        request = ScanRequest(lookup_tables, k, self._table_size, self._num_items, excluded, allow_masks)
-        nprobe = 0 if lists is None else lists.shape[1]
-        size = self._library.get_blocks_workspace(self._table, self._level, len(lookup_tables), nprobe)
+        request = ScanRequest(lookup_tables, k, self._table_size, self.num_items, excluded, allow_masks)
+        workspace = self._get_workspace(len(lookup_tables), 0 if lists is None else lists.shape[1])
+        self._library.scan_blocks(self._table, self._level, request, lists, workspace)
+        return request.items, request.scores
+
+    def rank(
+        self, memory: Transitions | None, batch: RuledBatch, rules: ctypes.Array[ctypes.c_void_p], answers: Answers
+    ) -> None:
+        """Fill answers under rules from all blocks, as `Library.rank`."""
+        workspace = self._get_workspace(batch.queries.count, 0)
+        self._library.rank(self._table, self._level, memory, batch, rules, answers, workspace)
+
+    def _get_workspace(self, count: int, nprobe: int) -> NDArray[np.float32]:
+        size = self._library.get_blocks_workspace(self._table, self._level, count, nprobe)
         if len(self._workspace) < size:
             self._workspace = allocate_aligned(size)
-        self._library.scan_blocks(self._table, self._level, request, lists, self._workspace)
-        return request.items, request.scores
+        return self._workspace
 
 
 def pack_blocks(codes: Bytes) -> Bytes:

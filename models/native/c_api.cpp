@@ -1,6 +1,7 @@
-// The C interface: hidden vectors of a batch of ragged histories, and top-k scans over a catalogue of codes.
+// The C interface: hidden vectors of a batch of ragged histories, top-k scans over a catalogue of codes, and answers
+// under rules.
 //
-// Calls are stateless and allocate nothing but threads.
+// Calls are stateless and return no memory.
 
 #include <atomic>
 #include <initializer_list>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "level.h"
+#include "ruled_search.h"
 #include "transitions.h"
 
 namespace {
@@ -20,11 +22,11 @@ extern "C" {
 
 // Fingerprint of the structure sizes; a caller with another value was built from other headers.
 int64_t nextup_layout() {
-    int64_t total = 0;
+    uint64_t total = 0;
     for (const size_t size : {sizeof(Model), sizeof(Block), sizeof(Codes), sizeof(Queries), sizeof(Blocks),
-                              sizeof(Transitions)})
-        total = total * 1000 + static_cast<int64_t>(size);
-    return total;
+                              sizeof(Transitions), sizeof(Rules), sizeof(Answers), sizeof(RuledBatch)})
+        total = (total * 1000 + size) % 1000000000000007;
+    return static_cast<int64_t>(total);
 }
 
 // The name of level `number`, 0 for the fastest that this processor can run; null past the last.
@@ -121,6 +123,28 @@ int nextup_rerank(const Transitions* memory, const Queries* queries, const int64
         rerank(*memory, *queries, query, newest + query * LOOKBACK, lengths[query],
                hidden + int64_t{query} * memory->dim, heap_scores.data(), heap_items.data(), scores + at, items + at);
     }
+    return 0;
+}
+
+// Fills the answers of a batch that are not whole, as far as its searches and what its rules know of items allow.
+//
+// `rules` has those of each query, and `memory` may be null. Returns 0, or without computing anything NO_LEVEL,
+// BAD_HISTORY or BAD_ITEM.
+int nextup_rank(const Blocks* table, int number, const Transitions* memory, const RuledBatch* batch,
+                const Rules* const* rules, const Answers* answers, float* work) {
+    const Level* level = get_level(number);
+    if (!level) return NO_LEVEL;
+    for (int row = 0; row < answers->count; row++) {
+        if (memory && batch->lengths[row] < 1) return BAD_HISTORY;
+        if (rules[row]->num_items != table->num_items + batch->num_new) return BAD_ITEM;
+        for (int i = 0; memory && i < LOOKBACK; i++) {
+            const int64_t item = batch->newest[int64_t{row} * LOOKBACK + i];
+            if (item < 0 || item > memory->num_items) return BAD_ITEM;
+        }
+        for (int i = 0; i < answers->lengths[row]; i++)
+            if (!is_known(*rules[row], answers->items[int64_t{row} * answers->k + i])) return BAD_ITEM;
+    }
+    rank_batch(*level, *table, memory, *batch, rules, *answers, work);
     return 0;
 }
 }

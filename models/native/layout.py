@@ -1,7 +1,7 @@
-"""Structures of the native library's C interface, field by field as in models/native/model.h and scan.h."""
+"""Structures of the native library's C interface, field by field as in its headers."""
 
 import ctypes
-from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_float, c_int32, c_int64, c_void_p
 from functools import reduce
 
 
@@ -76,6 +76,33 @@ class Transitions(Structure):
     )
 
 
-STRUCTURES = (Model, NativeBlock, Codes, Queries, Blocks, Transitions)
-LAYOUT = reduce(lambda total, kind: total * 1000 + ctypes.sizeof(kind), STRUCTURES, 0)
+class Rules(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("classes", "bonuses", "places", "numbers", "fields", "limits", "members")),
+        ("largest", c_double),
+        ("num_items", c_int64),
+        ("num_values", c_int32),
+        ("num_numbers", c_int32),
+    )
+
+
+class Answers(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("items", "scores", "used_up", "lengths", "wanted", "is_whole")),
+        ("count", c_int32),
+        ("k", c_int32),
+    )
+
+
+class RuledBatch(Structure):
+    _fields_ = (
+        ("queries", Queries),
+        *((name, c_void_p) for name in ("newest", "lengths", "hidden", "new_scores", "pools")),
+        ("num_new", c_int64),
+        *((name, c_int32) for name in ("table_size", "depth", "num_searches")),
+    )
+
+
+STRUCTURES = (Model, NativeBlock, Codes, Queries, Blocks, Transitions, Rules, Answers, RuledBatch)
+LAYOUT = reduce(lambda total, kind: (total * 1000 + ctypes.sizeof(kind)) % 1_000_000_000_000_007, STRUCTURES, 0)
 """Fingerprint of the structure sizes, computed as by `nextup_layout`."""

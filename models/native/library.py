@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.native.build import get_library_paths
-from models.native.layout import LAYOUT, Blocks, Codes, Model, Queries, Transitions
+from models.native.layout import LAYOUT, Answers, Blocks, Codes, Model, Queries, RuledBatch, Transitions
 from models.native.scan_request import ScanRequest
 
 ALIGNMENT = 64  # bytes: a vector that crosses a cache line costs two reads
@@ -52,6 +52,8 @@ class Library:
         _declare(self._c.nextup_scan_blocks, c_int, POINTER(Blocks), c_int, *queries_and_lists, *buffers)
         pointers = (c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)  # newest, lengths, hidden, scores, items
         _declare(self._c.nextup_rerank, c_int, POINTER(Transitions), POINTER(Queries), *pointers)
+        tables = (POINTER(Blocks), c_int, POINTER(Transitions))
+        _declare(self._c.nextup_rank, c_int, *tables, POINTER(RuledBatch), c_void_p, POINTER(Answers), c_void_p)
         names: list[str] = []
         while (name := self._c.nextup_level(len(names))) is not None:
             names.append(name.decode())
@@ -147,6 +149,29 @@ class Library:
             raise ValueError("a history is empty; every history needs at least one item")
         if error == UNKNOWN_ITEM:
             raise IndexError("an item is not in the catalogue")
+
+    def rank(
+        self,
+        table: Blocks,
+        level: int,
+        memory: Transitions | None,
+        batch: RuledBatch,
+        rules: ctypes.Array[c_void_p],
+        answers: Answers,
+        workspace: NDArray[np.float32],
+    ) -> None:
+        """Fill answers that are not whole, in place; `rules` has an address of `Rules` per query.
+
+        Raises ValueError for an empty history, IndexError for an item that is not in the catalogue.
+        """
+        memory_pointer = None if memory is None else ctypes.byref(memory)
+        batch_pointers = ctypes.byref(batch), rules, ctypes.byref(answers), workspace.ctypes.data
+        error = self._c.nextup_rank(ctypes.byref(table), level, memory_pointer, *batch_pointers)
+        if error == EMPTY_HISTORY:
+            raise ValueError("a history is empty; every history needs at least one item")
+        if error == UNKNOWN_ITEM:
+            raise IndexError("an item is not in the catalogue, or the rules are for another one")
+        _check_level(error, level)
 
 
 @cache

@@ -55,7 +55,7 @@ class Reranker:
             raise ValueError("the weights of the transition memory have other shapes than in the library")
         self._library, self._dim = library, dim
         self._arrays = arrays
-        self._memory = Transitions(
+        self.memory = Transitions(
             **{name: getattr(memory, name).ctypes.data for name in MemoryArrays._fields[:5]},
             vectors=table.vectors.ctypes.data,
             codes=None if table.codes is None else table.codes.ctypes.data,
@@ -85,14 +85,14 @@ class Reranker:
     ) -> None:
         """Change the top k in `scores` and `items` (B, k), which are contiguous, in place."""
         count = len(histories)
-        newest = _lay_out_newest(histories)
+        newest = lay_out_newest(histories)
         lengths = np.array([len(history) for history in histories], dtype=np.int64)
         starts = np.zeros(count + 1, dtype=np.int64)
         excluded_items = NO_ITEMS
         if excluded is not None:
             np.cumsum([len(indices) for indices in excluded], out=starts[1:])
             excluded_items = np.ascontiguousarray(np.concatenate(excluded), dtype=np.int64)
-        masks, mask_addresses = lay_out_masks(allow_masks, count, self._memory.num_items)
+        masks, mask_addresses = lay_out_masks(allow_masks, count, self.memory.num_items)
         queries = Queries(
             lookup_tables=None,
             excluded=excluded_items.ctypes.data,
@@ -101,10 +101,10 @@ class Reranker:
             count=count,
             k=items.shape[1],
         )
-        self._library.rerank(self._memory, queries, newest, lengths, np.ascontiguousarray(hidden), scores, items)
+        self._library.rerank(self.memory, queries, newest, lengths, np.ascontiguousarray(hidden), scores, items)
 
 
-def _lay_out_newest(histories: Sequence[Indices]) -> Indices:
+def lay_out_newest(histories: Sequence[Indices]) -> Indices:
     """Return (B, LOOKBACK) the newest items of each history, the newest first, 0 past its start."""
     tails = [history[-LOOKBACK:] for history in histories]
     if all(len(tail) == LOOKBACK for tail in tails):  # an assignment per row costs more than all other steps

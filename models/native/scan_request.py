@@ -35,7 +35,7 @@ class ScanRequest:
             raise ValueError(f"lookup tables {lookup_tables.shape} and k = {k} do not fit {num_items} items")
         tables = np.ascontiguousarray(lookup_tables, dtype=np.float32)
         masks, mask_addresses = lay_out_masks(allow_masks, count, num_items)
-        excluded_items, excluded_starts = _concatenate_sorted(excluded, count)
+        excluded_items, excluded_starts = concatenate_sorted(excluded, count)
         self.items, self.scores = np.empty((count, k), dtype=np.int64), np.empty((count, k), dtype=np.float32)
         self._owned_arrays = (tables, masks, mask_addresses, excluded_items, excluded_starts)
         self.queries = Queries(
@@ -52,13 +52,25 @@ def lay_out_masks(
     allow_masks: Sequence[Mask | None] | None, count: int, num_items: int
 ) -> tuple[list[Mask | None], ctypes.Array[ctypes.c_void_p]]:
     """Return contiguous masks and their addresses, null where all items are allowed."""
-    masks = [None if mask is None else np.ascontiguousarray(mask) for mask in allow_masks or ()]
-    if any(mask is not None and mask.shape != (num_items + 1,) for mask in masks):
-        raise ValueError(f"an allow mask must have shape ({num_items + 1},)")
-    return masks, (ctypes.c_void_p * count)(*(None if mask is None else mask.ctypes.data for mask in masks))
+    masks: list[Mask | None] = []
+    addresses: list[int | None] = []
+    for mask in allow_masks or ():
+        if mask is None:
+            masks.append(None)
+            addresses.append(None)
+        elif masks and mask is masks[-1]:  # most rows of a batch share one
+            masks.append(mask)
+            addresses.append(addresses[-1])
+        else:
+            if mask.shape != (num_items + 1,):
+                raise ValueError(f"an allow mask must have shape ({num_items + 1},)")
+            contiguous = np.ascontiguousarray(mask)
+            masks.append(contiguous)
+            addresses.append(contiguous.ctypes.data)
+    return masks, (ctypes.c_void_p * count)(*addresses)
 
 
-def _concatenate_sorted(excluded: Sequence[Indices] | None, count: int) -> tuple[Indices, Indices]:
+def concatenate_sorted(excluded: Sequence[Indices] | None, count: int) -> tuple[Indices, Indices]:
     """Return the excluded items of all queries, sorted within each, and where each query's begin (count + 1,)."""
     nothing = np.empty(0, dtype=np.int64)
     rising = [np.sort(indices) for indices in excluded or [nothing] * count]

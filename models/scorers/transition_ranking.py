@@ -33,7 +33,8 @@ class TransitionRanking:
         self._memory = memory
         self._mixer = TransitionMixer(memory)
         self._scale, self._damping = np.float32(memory.scale.item()), np.float32(memory.damping.item())
-        self._reranker: Reranker | None = None
+        self.reranker: Reranker | None = None
+        """None while torch and numpy rerank."""
 
     @property
     def nbytes(self) -> int:
@@ -45,15 +46,15 @@ class TransitionRanking:
         library, table = load_library(), _get_item_table(self._model)
         if library is None or table is None:
             return False
-        self._reranker = Reranker(library, _get_memory_arrays(self._memory), table, self._model.config.dim)
+        self.reranker = Reranker(library, _get_memory_arrays(self._memory), table, self._model.config.dim)
         return True
 
     def rerank(self, top: TopK, histories: Sequence[History], hidden: Tensor, item_filter: ItemFilter) -> TopK:
         """Return the top k with bonuses; `top` are the scorer's, of the same histories and filter."""
-        if self._reranker is not None:
+        if self.reranker is not None:
             scores, items = np.ascontiguousarray(top.values.numpy()), np.ascontiguousarray(top.indices.numpy())
             excluded, allow_masks = item_filter.excluded, item_filter.allow_masks
-            self._reranker.rerank(histories, hidden.numpy(), scores, items, excluded, allow_masks)
+            self.reranker.rerank(histories, hidden.numpy(), scores, items, excluded, allow_masks)
             return TopK(torch.from_numpy(items), torch.from_numpy(scores))
         items, bonuses = self._mixer.compute_bonuses(self._mixer.find_followers(histories, hidden.cpu().numpy()))
         model_scores = self._model.score_items(hidden, torch.from_numpy(items).to(hidden.device)).float().cpu().numpy()

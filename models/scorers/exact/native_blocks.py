@@ -83,6 +83,12 @@ class NativeBlocksScorer(Scorer):
         sparse_rows = item_filter.find_sparse_rows(SPARSE_SHARES[len(hidden) > FEW_ROWS])
         return split_rows(sparse_rows, (self._sparse_scan.find_top_k, self._scan_blocks), hidden, k, item_filter)
 
+    def prepare(self, hidden: Tensor, item_filter: ItemFilter) -> tuple[BlockScanner, NDArray[np.float32]] | None:
+        """Return the scanner of all items and the lookup tables of a batch; None if other scans are faster for it."""
+        if item_filter.find_sparse_rows(SPARSE_SHARES[len(hidden) > FEW_ROWS]):
+            return None
+        return self._scanner, build_lookup_tables(self._embedding, hidden)
+
     def _scan_blocks(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         lookup_tables = build_lookup_tables(self._embedding, hidden)
         items, scores = self._scanner.find_top_k(

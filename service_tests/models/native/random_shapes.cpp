@@ -290,10 +290,12 @@ bool reranks_in_order() {
 
 }  // namespace
 
+#include "random_rules.h"
+
 int main(int count, char** arguments) {
     const int cases = count > 1 ? std::atoi(arguments[1]) : 100;
     for (int i = 0; i < cases; i++) {
-        if (levels_agree() && scans_agree() && blocks_agree() && reranks_in_order()) continue;
+        if (levels_agree() && scans_agree() && blocks_agree() && reranks_in_order() && answers_obey_rules()) continue;
         std::printf("case %d: levels disagree\n", i);
         return 1;
     }
