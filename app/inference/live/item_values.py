@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.inference.live.growing_array import GrowingArray
+from app.inference.live.mask_cache import MAX_BYTES, Mask
 from app.inference.live.version_view import VersionView
 
 CATEGORIES = "categories"
@@ -24,16 +27,63 @@ class KnownValues:
         self.revision = view.live.revision
         self.numbers_by_item: dict[int, tuple[int, ...]] = {}
         """The numbers of the values of each item that was read, each once."""
+        self.places = np.zeros(view.num_items + 1, dtype=np.int32)
+        """Where the values of each item are in `numbers`, 0 for one that was not read; pages are taken as needed."""
+        self._numbers = GrowingArray(np.int32)
+        self._numbers.extend_to(1, 0)
+        self._fields_of_values = GrowingArray(np.int32)
+        self._member_addresses = GrowingArray(np.uintp)
+        self._members: dict[int, Mask] = {}
         self._view = view
         self._fields = fields
         self._number_by_value: dict[FieldValue, int] = {}
         self._values: list[FieldValue] = []
         self._lock = Lock()
 
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """At the place of an item: how many values it has, then their numbers."""
+        return self._numbers.values
+
+    @property
+    def fields_of_values(self) -> NDArray[np.int32]:
+        """The position of its field, by the number of a value."""
+        return self._fields_of_values.values
+
+    @property
+    def member_addresses(self) -> NDArray[np.uintp]:
+        """The address of the mask of its items, by the number of a value, 0 without one."""
+        return self._member_addresses.values
+
+    def find_numbers_without_members(self, numbers: NDArray[np.int32]) -> list[int]:
+        """Find the values whose items are not known, as far as there is room for their masks."""
+        room = MAX_BYTES // len(self.places) - len(self._members)
+        missing = {number for number in numbers.tolist() if number not in self._members}
+        return sorted(missing)[: max(room, 0)]
+
+    def set_members(self, number: int, members: Mask) -> None:
+        """Keep the mask (num_items + 1,) of the items that have a value."""
+        with self._lock:
+            self._members.setdefault(number, members)
+            self._member_addresses.values[number] = self._members[number].ctypes.data
+
     def read(self, item: int) -> tuple[int, ...]:
         """Read the values of an item, and keep their numbers."""
-        numbers = self.numbers_by_item[item] = tuple({self._number(value) for value in self._read(item)})
+        numbers = tuple({self._number(value) for value in self._read(item)})
+        with self._lock:
+            if not self.places[item]:  # a place never changes, because native code may be at it
+                place = len(self._numbers)
+                self._numbers.extend(np.array([len(numbers), *numbers], dtype=np.int32))
+                self.places[item] = place
+        self.numbers_by_item[item] = numbers
         return numbers
+
+    def read_all(self, items: NDArray[np.int64]) -> bool:
+        """Read the values of those items that were not read; False if there are none."""
+        missing = np.unique(items[(self.places[items] == 0) & (items > 0)]).tolist()
+        for item in missing:
+            self.read(item)
+        return bool(missing)
 
     def get_value(self, number: int) -> FieldValue:
         return self._values[number]
@@ -44,6 +94,8 @@ class KnownValues:
             with self._lock:
                 number = self._number_by_value.setdefault(value, len(self._values))
                 if number == len(self._values):
+                    self._fields_of_values.extend(np.array([self._fields.index(value[0])], dtype=np.int32))
+                    self._member_addresses.extend_to(number + 1, 0)
                     self._values.append(value)
         return number
 

@@ -47,9 +47,13 @@ class ValueLimits:
 
     def find_excluded(self) -> Mask | None:
         """(num_items + 1,) items that have a value of which the answer has enough; None if there is no such value."""
-        values = map(self._known.get_value, self._exhausted)
-        masks = [self._filters.find_matches(_make_filter(*value)) for value in values]
+        masks = [find_items_with_value(self._filters, *self._known.get_value(number)) for number in self._exhausted]
         return reduce(np.logical_or, masks) if masks else None
+
+
+def find_items_with_value(filters: FilterMasks, field: str, value: bool | float | str) -> Mask:
+    """(num_items + 1,) items that have a value in a field; must not be changed."""
+    return filters.find_matches(_make_filter(field, value))
 
 
 @lru_cache(maxsize=1024)

@@ -4,10 +4,8 @@ Every step is exact. Boosts: one search finds the best items without boosts; no 
 exceeds that of the last one by more than the largest bonus. If these are too few, items are in classes of equal bonus,
 each class is searched, and the results are merged. Shown items have a negative bonus, and are a class of their own in
 each class. Limits: items are taken by descending score while their values are not used up; the next search goes deeper,
-and excludes the items whose values are. Promotions are the best items that match, taken first.
-
-The depth of the searches of one selection grows by GROWTH per missing item, so there are at most 1 + log4(items) of
-them: eleven for a million items, of which almost every request needs one or two.
+and excludes the items whose values are. Promotions are the best items that match, taken first. The depth grows by
+GROWTH per missing item: at most 1 + log4(items) searches. `batch_answers.py` takes the same steps in native code.
 """
 
 import math
@@ -106,29 +104,31 @@ class RuledRanking:
         self._limits = ValueLimits(rules.limits, filters) if rules.limits else None
         self._classes = filters.find_boost_classes(rules.boosts)
         self._has_classes = len(self._classes.classes) > 1
+        self._has_bonuses = self._has_classes or shown is not None
         self._shown = shown
         self._picked: list[int] = []
 
-    def rank(self) -> Steps:
-        """Return the items of the answer and their scores; the generator yields searches."""
+    def rank(self, first: Ranked | None = None) -> Steps:
+        """Return the answer after searches; it begins with `first`, if it has no promotions and one tier."""
         promoted: dict[int, Pick] = {}
         for item_filter, positions in self._rules.list_promotions(self._k):
             matches = self._filters.find_matches(item_filter)
             picks = yield from self._pick(len(positions), matches, 0.0)
             promoted |= dict(zip(positions, picks, strict=False))
         diversity = 0.0 if self._get_vectors is None else self._rules.diversity
-        ordinary = yield from self._pick(self._k - len(promoted), None, diversity)
+        begin = [] if first is None else self._select(first, len(first.indices), 0, 0.0)
+        ordinary = yield from self._pick(self._k - len(promoted), None, diversity, begin)
         return _arrange(promoted, ordinary)
 
     def _pick(
-        self, count: int, matches: Mask | None, diversity: float
+        self, count: int, matches: Mask | None, diversity: float, begin: Sequence[Pick] = ()
     ) -> Generator[list[Search], Sequence[Ranked], list[Pick]]:
-        """Pick the best `count` items, if so many are eligible and match."""
-        picks: list[Pick] = []
+        """Pick the best `count` items, if so many are eligible and match, of which `begin` are the first."""
+        picks = list(begin)
         factor = DEEP if diversity or self._limits is not None else BOOSTED_DEPTH if self._has_classes else 1
         for tier, add_bonus in enumerate(self._tiers):
             depth, num_searches = self._plan_depth(count - len(picks), factor), 0
-            is_first = not diversity and add_bonus is add_logits and (self._has_classes or self._shown is not None)
+            is_first = add_bonus is add_logits and self._has_bonuses and not (diversity or picks)
             while len(picks) < count:
                 search = self._search_once if is_first else self._search
                 pool, is_complete = yield from search(tier, depth, matches)
