@@ -25,8 +25,10 @@ SMALL_BYTES = 4096
 MAX_FIELDS = 50
 """Most fields of an entry, of which a body may have hundreds; no model has as many."""
 
-UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`?", re.DOTALL)
-"""The error of msgspec; a name of its own may look like the path behind it."""
+UNKNOWN = "Object contains unknown field `"
+"""Start of the error of msgspec, before the name, which may contain what looks like a path behind it."""
+PATH = re.compile(r"(?:\.\w+|\[(?:[0-9]+|\.\.\.)\])+`", re.ASCII)
+"""The path that msgspec appends to an error that is not at the top, such as `.candidates[3]` and a quote."""
 _Values = str | int | float | bool | list[str | int] | None
 
 
@@ -78,17 +80,12 @@ def _is_list_of_entries(annotation: Any) -> bool:
 
 
 def _describe_wrong_shape(error: str, model: type[BaseModel]) -> InvalidRequest:
-    reason, _, path = error.partition(" - at `$")
-    location = _parse_path(path)
-    if unknown := UNKNOWN.fullmatch(reason):
-        name = unknown[1]
-        return InvalidRequest.for_field(
-            format_path([*location, name]), describe_unknown(name, find_fields(model, location))
-        )
+    reason, _, path = error.rpartition(" - at `$")
+    if not PATH.fullmatch(path):
+        reason, path = error, ""
+    location = [int(step) if step.isdigit() else step for step in re.findall(r"\w+", path, re.ASCII)]
+    if reason.startswith(UNKNOWN):
+        name = reason.removeprefix(UNKNOWN).removesuffix("`")
+        problem = describe_unknown(name, find_fields(model, location))
+        return InvalidRequest.for_field(format_path([*location, name]), problem)
     return InvalidRequest.for_field(format_path(location), reason)
-
-
-def _parse_path(path: str) -> list[str | int]:
-    """Convert `.candidates[3]`` to candidates and 3."""
-    steps = path.rstrip("`").replace("[", ".").replace("]", "").strip(".")
-    return [int(step) if step.isdigit() else step for step in steps.split(".") if step]

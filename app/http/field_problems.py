@@ -1,6 +1,6 @@
 """Invalid fields of a request: path and reason, from Pydantic's errors. Does not depend on FastAPI."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -26,7 +26,7 @@ class FieldProblem(BaseModel):
     detail: str = Field(examples=["Field required"], description="reason why the value is rejected")
 
 
-def list_field_problems(errors: Sequence[Any], model: Any, limit: int = MAX_PROBLEMS) -> list[FieldError]:
+def list_field_problems(errors: Iterable[Any], model: Any, limit: int = MAX_PROBLEMS) -> list[FieldError]:
     """Convert Pydantic's errors to field path and reason: the first error of each field, at most `limit` of them.
 
     `model` is the type of the body, whose fields are listed once per object with unknown ones; None if there is none.
@@ -39,7 +39,7 @@ def list_field_problems(errors: Sequence[Any], model: Any, limit: int = MAX_PROB
             if len(problems) == limit:
                 break
             if error["type"] == UNKNOWN:
-                *location, name = _strip_place(error["loc"])
+                *location, name = error["loc"]
                 fields = find_fields(model, location)
                 reason = describe_unknown(str(name), fields, lists_fields=tuple(location) not in listed)
                 listed.add(tuple(location))
@@ -71,18 +71,13 @@ def format_detail(problems: Sequence[FieldError], limit: int = MAX_DETAILS) -> s
 def _format_path(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return "body"
-    return format_path(_strip_place(error["loc"]))
+    return format_path(error["loc"])
 
 
 def format_path(location: Sequence[str | int]) -> str:
     """Join the steps of a location in a body; `body` for the whole one."""
     path = ".".join(map(str, location)) or "body"
     return path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}…"
-
-
-def _strip_place(location: Sequence[str | int]) -> Sequence[str | int]:
-    """Strip the part of the request, which FastAPI inserts."""
-    return location[1:] if location and location[0] in ("body", "query", "path", "header") else location
 
 
 def _format_reason(error: Mapping[str, Any]) -> str:

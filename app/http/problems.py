@@ -82,7 +82,8 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     body = getattr(request.scope.get("route"), "body_field", None)
     model = None if body is None else body.field_info.annotation
-    errors = list_field_problems(error.errors(), model)
+    located = ({**problem, "loc": problem["loc"][1:]} for problem in error.errors())  # without body, query or the like
+    errors = list_field_problems(located, model)
     return build_problem(422, "Invalid request", format_detail(errors), request.state.request_id, errors=errors)
 
 

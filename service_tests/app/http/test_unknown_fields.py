@@ -159,6 +159,33 @@ def test_every_body_has_a_case() -> None:
     assert routes == {case.route for case in CASES}
 
 
+@pytest.mark.parametrize("name", ["body", "query", "path", "header"])
+async def test_entry_with_a_field_named_like_a_part_of_a_request_is_rejected_alone(name: str, service: Service) -> None:
+    body = {"requests": [{"user_id": "u", name: 1}, {"user_id": "u"}]}
+    first, second = (await service.http.post("/recommend/batch", json=body)).json()["responses"]
+    assert first == {"status": 422, "detail": f"{name}: unknown field {name!r}; known fields: {RECOMMEND}"}
+    assert second["status"] == 200
+    events = {"events": [{"user_id": "u", "item_id": "i1", name: 1}, {"user_id": "u", "item_id": "i1"}]}
+    answer = (await service.http.post("/events", json=events)).json()
+    assert [result["status"] for result in answer["results"]] == ["invalid", "stored"]
+    items = {"items": [{"item_id": "i1", name: 1}]}
+    problem = (await service.http.put("/items", json=items)).json()
+    assert [error["detail"] for error in problem["errors"]] == [f"unknown field {name!r}; known fields: {ITEM}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a` - at `$.\u00b2", "a` - at `$.k[\u00b2]`", "a` - at `$", "` - at `$", "a`", "\ud7ff", "\x00", "1", "a.b", "\n"],
+)
+@pytest.mark.parametrize("num_items", [1, 2000])
+async def test_unknown_field_of_any_name_is_named(name: str, num_items: int, service: Service) -> None:
+    response = await service.http.post("/recommend", json={"history": ["i1"] * num_items, name: 1})
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"field": name, "detail": f"unknown field {name!r}; known fields: {RECOMMEND}"},
+    ]
+
+
 async def test_entry_of_a_batch_names_its_unknown_field(service: Service) -> None:
     body = {"requests": [{"user_id": "u", "exclude_sen": True}, {"user_id": "u"}]}
     first, second = (await service.http.post("/recommend/batch", json=body)).json()["responses"]
