@@ -70,9 +70,19 @@ class BoundedProtocol:
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
+    def _begin_wait(self) -> None:
+        """Wait for the next request: from now, or from the answer to the last one, which may come before its end."""
+        self._phase = IDLE
+        if not self._is_answering:
+            self._since = self._clock()
+
     def get_wait_start(self) -> float | None:
         """Since when the connection waits for its client; None while a request is being answered."""
         return None if self._is_answering and self._phase not in (BODY, CLOSING) else self._since
+
+    def get_idle_s(self, now: float) -> float | None:
+        """Return the seconds without a request; None while one is received or answered."""
+        return None if self._phase != IDLE or self._is_answering else now - self._since
 
     def make_room(self) -> None:
         """Close the connection immediately in favor of another one."""
@@ -89,8 +99,11 @@ class BoundedProtocol:
             self._time_out("body_time", f"a request took more than {self._body_timeout_s:g} s to arrive")
         elif self._phase == CLOSING and waited_s > LINGER_S and not self._is_answering:
             self.transport.abort()
-        elif self._phase == IDLE and not self._is_answering and waited_s > self._idle_timeout_s:
-            self.transport.close()
+        elif self._phase == IDLE and not self._is_answering:
+            if self.transport.get_write_buffer_size():  # the client still takes the answer
+                self._since = now
+            elif waited_s > self._idle_timeout_s:
+                self.transport.close()
         self._check_reader(now)
 
     def _check_reader(self, now: float) -> None:

@@ -49,7 +49,14 @@ class BoundedH11Protocol(BoundedProtocol, H11Protocol):
         if state is h11.SEND_BODY:
             self._phase = BODY
         elif state is not h11.IDLE or not self.conn.trailing_data[0]:
-            self._phase = IDLE
+            self._begin_wait()
+
+    def on_response_complete(self) -> None:
+        """Do what uvicorn does, but without its timer, as the other parser."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()
+        if self._phase == IDLE:
+            self._begin_wait()
 
 
 try:
@@ -158,7 +165,7 @@ else:
             if self.transport.is_closing():
                 return
             if self._phase == IDLE:
-                self._since = self._clock()
+                self._begin_wait()
             self.flow.resume_reading()
             if self.pipeline:
                 cycle, app = self.pipeline.pop()
@@ -173,7 +180,8 @@ else:
             super().on_body(body)
 
         def on_message_complete(self) -> None:
-            self._unparsed, self._phase = 0, IDLE
+            self._unparsed = 0
+            self._begin_wait()
             super().on_message_complete()
 
     PROTOCOL = BoundedHttpToolsProtocol

@@ -11,6 +11,5 @@ def build_server_options(settings: Settings) -> dict[str, Any]:
     return {
         "http": PROTOCOL,
         "ws": "none",
-        "timeout_keep_alive": max(1, round(settings.keep_alive_s)),
         "h11_max_incomplete_event_size": settings.max_head_bytes,
     }

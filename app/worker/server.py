@@ -13,14 +13,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import uvicorn
 
 from app.runtime import channel as channels
 from app.runtime.watchdog import Watchdog, exit_without_waiting
 from app.settings import Settings
-from app.worker.idle import get_idle_s
 
 log = logging.getLogger("nextup")
 
@@ -42,7 +40,6 @@ class WorkerServer(uvicorn.Server):
         self._watchdog = watchdog
         self._has_last_connection = asyncio.Event()
         self._noticed_at: float | None = None
-        self._opened_at = WeakKeyDictionary[Any, float]()
         self._openings: set[asyncio.Task[None]] = set()
         self._unconfirmed: deque[socket.socket | None] = deque()
         self._has_supervisor = True
@@ -155,11 +152,9 @@ class WorkerServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         connection.setblocking(False)
         try:
-            _, protocol = await loop.connect_accepted_socket(self._make_protocol, connection)
+            await loop.connect_accepted_socket(self._make_protocol, connection)
         except OSError:  # the client has closed it already
             connection.close()
-            return
-        self._opened_at[protocol] = loop.time()
 
     def _make_protocol(self) -> asyncio.Protocol:
         protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -171,7 +166,8 @@ class WorkerServer(uvicorn.Server):
         return protocol
 
     def _close_idle(self, now: float) -> None:
-        for connection in list(self.server_state.connections):
-            idle_s = get_idle_s(connection, now, self._opened_at.get(connection, now))
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            idle_s = connection.get_idle_s(now)
             if idle_s is not None and idle_s >= IDLE_GRACE_S:
                 connection.shutdown()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from app.http.protocols import PROTOCOL
 from app.http.server import build_server_options
 from app.lifespan import AppState
 from app.main import create_app
@@ -27,9 +28,9 @@ class SocketService:
 
 
 @asynccontextmanager
-async def run_socket_service(settings: Settings) -> AsyncIterator[SocketService]:
+async def run_socket_service(settings: Settings, protocol: type = PROTOCOL) -> AsyncIterator[SocketService]:
     """Run a service in this event loop, behind uvicorn."""
-    options = build_server_options(settings)
+    options = {**build_server_options(settings), "http": protocol}
     config = uvicorn.Config(create_app(settings), port=0, lifespan="on", log_level="critical", **options)
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())

@@ -78,7 +78,7 @@ async def test_idle_connection_stays_open_as_long_as_the_setting(
 
 
 def test_default_outlasts_the_idle_timeout_of_load_balancers() -> None:
-    assert build_server_options(Settings())["timeout_keep_alive"] >= 65
+    assert Settings().keep_alive_s >= 65
 
 
 def test_worker_processes_receive_the_options_pickled() -> None:
