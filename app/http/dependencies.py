@@ -1,7 +1,9 @@
 """Shared dependencies of endpoints: lifespan state, request deadline, cancellation when the client disconnects."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
@@ -81,7 +83,7 @@ class DisconnectGuard:
         else:
             self._presence.add(self._cancel)
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, __: object, trace: TracebackType | None) -> None:
         if self._presence is not None:
             self._presence.discard(self._cancel)
         if self._timer is not None:
@@ -91,6 +93,7 @@ class DisconnectGuard:
             self._listener = None  # otherwise a cycle: its task refers to this guard
         if self._is_disconnected:  # even if the block swallowed or replaced the cancellation
             self._task.uncancel()
+            traceback.clear_frames(trace)  # that of a TaskGroup is in a cycle with the error, and keeps the request
             raise ClientDisconnected from None
 
     def _start(self) -> None:

@@ -5,6 +5,8 @@ header quadratically. The same bound covers the fields after a chunked body and 
 carries the time of its first byte to the application, which counts its deadline from there.
 """
 
+import sys
+import traceback
 from typing import Any
 
 import h11
@@ -51,6 +53,11 @@ class BoundedH11Protocol(BoundedProtocol, H11Protocol):
         elif state is not h11.IDLE or not self.conn.trailing_data[0]:
             self._begin_wait()
 
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        if error := sys.exception():  # that of the parser is in a cycle with its frame, which keeps the bytes
+            traceback.clear_frames(error.__traceback__)
+
     def on_response_complete(self) -> None:
         """Do what uvicorn does, but without its timer, as the other parser."""
         super().on_response_complete()
@@ -89,6 +96,10 @@ else:
                 cycle.disconnected = True
                 cycle.message_event.set()
             super().connection_lost(exc)
+            for cycle, _ in self.pipeline:
+                cycle.on_response = None  # a method of this protocol: a cycle that keeps the body
+            self.pipeline.clear()
+            self._earlier_cycles.clear()
 
         def data_received(self, data: bytes) -> None:
             if self._phase == IDLE and not self._is_answering and self._refuse_quickly(data):
