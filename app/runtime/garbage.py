@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from app.runtime.periodic import run_periodically
 
 CHECK_S = 1.0
-INTERVAL_S = 60.0
+INTERVAL_S = 15.0
 MAX_GROWTH = 100_000
 """Containers that may be allocated, less those that are freed, before a collection: some 20 MB."""
 
