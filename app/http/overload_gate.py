@@ -28,7 +28,7 @@ LATE_S, ON_TIME_S = 0.03, 0.015
 MIN_IN_PROGRESS = 48
 """Fewer requests would make batches smaller, and so the service slower."""
 DECREASE, INCREASE, RELAXATION = 0.9, 2.0, 1.1
-TARGET_S = 0.05
+TARGET_S = 0.03
 """Time for which a request should be in progress while others are refused.
 
 The lateness of the loop hardly depends on the number of requests that wait in it, so that alone lets hundreds wait."""
