@@ -56,6 +56,11 @@ class VersionView:
             )
         return members
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes with the reserve for later rows."""
+        return self._indices.nbytes + self._rows.nbytes
+
     def find_unknown_rows(self) -> NDArray[np.int64]:
         """Return the rows of listed items that the version does not know."""
         indices, listed_at = self._indices.values, self.live.listed_at.values
