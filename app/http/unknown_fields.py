@@ -1,11 +1,10 @@
 """Unknown fields of request bodies: the known field with the most similar name, and the fields of the object.
 
-Names are compared by their letters and pairs of letters, which takes some 10 µs: a body may have hundreds of them.
 Does not depend on FastAPI.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -17,7 +16,7 @@ MAX_NAME_CHARACTERS = 64
 """Most characters of an unknown name that an error repeats and compares."""
 MAX_NAMES = 40
 """Most fields that an error lists; no model has as many."""
-MIN_SIMILARITY = 0.6
+MIN_SIMILARITY = 0.61
 
 Location = Sequence[str | int]
 
@@ -39,34 +38,13 @@ def find_fields(annotation: Any, location: Location) -> tuple[str, ...]:
 def describe_unknown(name: str, fields: Sequence[str], *, lists_fields: bool = True) -> str:
     """Format the problem of an unknown field: its name, the most similar known one, and all known ones."""
     shown = name if len(name) <= MAX_NAME_CHARACTERS else f"{name[:MAX_NAME_CHARACTERS]}…"
-    similar = find_similar(name, fields)
-    problem = f"unknown field {shown!r}" + ("" if similar is None else f"; did you mean {similar!r}?")
+    compared = name[:MAX_NAME_CHARACTERS].lower().replace("-", "_")
+    similar = get_close_matches(compared, fields, n=1, cutoff=MIN_SIMILARITY)
+    problem = f"unknown field {shown!r}" + (f"; did you mean {similar[0]!r}?" if similar else "")
     if not fields or not lists_fields:
         return problem
     more = f" and {len(fields) - MAX_NAMES} more" if len(fields) > MAX_NAMES else ""
-    return f"{problem}{';' if similar is None else ''} known fields: {', '.join(fields[:MAX_NAMES])}{more}"
-
-
-def find_similar(name: str, names: Iterable[str]) -> str | None:
-    """Find the most similar of `names`, by letters and pairs of them (Dice's coefficient); None if none is similar."""
-    parts = _split_name(name[:MAX_NAME_CHARACTERS])
-
-    def compute_similarity(other: str) -> float:
-        other_parts = _split_known(other)
-        return 2 * len(parts & other_parts) / (len(parts) + len(other_parts))
-
-    best = max(names, key=compute_similarity, default=None)
-    return best if best is not None and compute_similarity(best) >= MIN_SIMILARITY else None
-
-
-def _split_name(name: str) -> frozenset[str]:
-    """Split a name into its letters and pairs of them, with start and end; case, `_` and `-` do not count."""
-    letters = name.lower().replace("_", "").replace("-", "")
-    marked = f"^{letters}$"
-    return frozenset(letters).union(marked[start : start + 2] for start in range(len(marked) - 1))
-
-
-_split_known = lru_cache(maxsize=512)(_split_name)
+    return f"{problem}{'' if similar else ';'} known fields: {', '.join(fields[:MAX_NAMES])}{more}"
 
 
 def _list_alternatives(annotation: Any) -> Iterator[Any]:
