@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from app.inference import Query
 from app.inference.live.items import LiveItems, LiveRow
-from app.inference.query import TopItems
 from app.inference.rules import ItemRules, batch_answers
 from app.inference.servable import Servable
 from models.artifact import load_artifact
@@ -18,6 +17,7 @@ from models.native import ruled_search
 from service_tests.app.inference.rules.reference import BRANDS, TAGS, Case, Item, rank_by_reference
 from service_tests.app.inference.rules.test_ranking import adds, conditions
 from service_tests.models.native.native_library import build_library_or_skip
+from service_tests.support.answered_queries import answer
 from service_tests.support.artifacts import write_neighbours_artifact, write_tiny_artifact
 
 NUM_ITEMS, NUM_NEW = 60, 8
@@ -54,13 +54,6 @@ def make_row(number: int) -> LiveRow:
     brand, price, tags, categories = VALUES[number - 1]
     attributes = {"brand": brand, "price": price, "tags": list(tags)}
     return LiveRow(True, categories, {name: value for name, value in attributes.items() if value is not None}, True)
-
-
-def answer(servable: Servable, *queries: Query) -> list[TopItems]:
-    answers = servable.run_batch(queries)
-    tops = [top for top in answers if isinstance(top, TopItems)]
-    assert len(tops) == len(queries), answers
-    return tops
 
 
 def make_query(number: int, k: int, rules: ItemRules | None = None) -> Query:

@@ -8,11 +8,11 @@ import pytest
 
 from app.inference import Query
 from app.inference.filters import parse_filter
-from app.inference.query import TopItems
 from app.inference.rules import Boost, ItemRules, Promotion
 from app.inference.servable import Servable
 from models.artifact import load_artifact
 from models.catalogue.item_key import item_keys
+from service_tests.support.answered_queries import answer
 from service_tests.support.artifacts import write_neighbours_artifact, write_tiny_artifact
 
 NUM_ITEMS = 60
@@ -30,13 +30,6 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 def servable(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Servable:
     folder = WRITERS[request.param](tmp_path_factory.mktemp(request.param))
     return Servable(load_artifact(folder, device="cpu"))
-
-
-def answer(servable: Servable, *queries: Query) -> list[TopItems]:
-    answers = servable.run_batch(queries)
-    tops = [top for top in answers if isinstance(top, TopItems)]
-    assert len(tops) == len(queries), answers
-    return tops
 
 
 def make_query(number: int, k: int, rules: ItemRules | None = None) -> Query:
