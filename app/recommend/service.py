@@ -119,7 +119,6 @@ class RecommendService:
         unknown = await self._resolve_unknown(request, query.history, top.unknown_positions, budget)
         details = await read_details(self._details, request, top, budget)
         times["respond"] = time.perf_counter(), 0.0
-        history_version = stored.version if request.history is None else None
         next_cursor = None if fingerprints is None else self._pager.make_cursor(page, top, fingerprints)
         variant = None if assignment is None else describe_variant(assignment, query, top, reason, self._placements)
         recommendation_id = self._ids.make(top.version, top.source, variant)
@@ -128,7 +127,7 @@ class RecommendService:
             top=top,
             reason=reason,
             history_length=len(query.history),
-            history_version=history_version,
+            history_version=stored.version if request.history is None else None,
             unknown_items=unknown,
             details=details,
             is_page=is_page,
