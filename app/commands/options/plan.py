@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from app.cli.arguments import count_in, float_in, int_in
 from app.cli.options import CommandOptions, Option
-from app.items.schemas import MAX_ATTRIBUTES
 from models.config import MAX_TRANSITIONS
 
 MIN_ITEMS, MAX_ITEMS = 64, 1_000_000_000
@@ -15,6 +14,8 @@ MAX_LENGTH = 1_000_000
 MAX_WORKERS = 4096
 MAX_TEXT_BYTES = 4096
 MAX_CATEGORIES = 1000
+MAX_ATTRIBUTES = 32
+"""Equal to the bound of an item, whose module imports pydantic."""
 MIN_RATE, MAX_RATE = 0.01, 1e8
 text_bytes, optional_bytes = float_in(1, MAX_TEXT_BYTES), float_in(0, MAX_TEXT_BYTES)
 
