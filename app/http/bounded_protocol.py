@@ -35,12 +35,12 @@ class BoundedProtocol:
     app: Any
     pipeline: Any = ()
     client: Any
-    is_reserved = False
-    _phase = IDLE
-    _stalled_since: float | None = None
 
     def set_up(self, app_state: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._guard: ConnectionGuard = app_state["connections"]
+        self._phase = IDLE
+        self._stalled_since: float | None = None
+        self.is_reserved = False
         settings = self._guard.settings
         self._head_timeout_s, self._body_timeout_s = settings.head_timeout_s, settings.body_timeout_s
         self._idle_timeout_s = settings.keep_alive_s
