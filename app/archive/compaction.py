@@ -39,7 +39,6 @@ class CompactionResult:
     rows_removed: int = 0
     files_before: int = 0
     files_after: int = 0
-    controls_removed: int = 0
 
 
 class Compaction:
@@ -73,7 +72,7 @@ class Compaction:
         if len(control_files) > 1 or not settled.is_empty():
             await self._replace(control_files, _name_controls(unsettled), lease)
         num_after = len(await asyncio.to_thread(self._storage.list_files))
-        return CompactionResult(rows_removed, len(files), num_after, settled.height)
+        return CompactionResult(rows_removed, len(files), num_after)
 
     def _read_controls(self, files: list[ArchiveFile]) -> pl.DataFrame:
         return pl.concat([NO_CONTROLS, *(self._storage.read(file) for file in files)]).unique(maintain_order=True)

@@ -40,8 +40,6 @@ class EventLog:
 
     events: pl.DataFrame
     files: int
-    stream_events: int
-    """Events that were read from Redis, because they are not archived yet."""
     repetitions: int
 
 
@@ -120,4 +118,4 @@ def _combine(older_events: pl.DataFrame, archived: LogRows, live: LogRows, files
     events = pl.concat([older_events, archived.events, live.events])
     existing = apply_controls(events, pl.concat([archived.controls, live.controls]))
     distinct = drop_repetitions(existing)
-    return EventLog(distinct, files, live.events.height, existing.height - distinct.height)
+    return EventLog(distinct, files, existing.height - distinct.height)

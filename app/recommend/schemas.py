@@ -11,7 +11,7 @@ from app.rules.fields import LIMITS_SHAPE, ROTATE_SHAPE, RULES_EXAMPLE, Boosts, 
 from app.rules.request_filter import FILTER, FILTER_SHAPE, FilterObject
 from app.rules.settings import COLD_ITEMS, MAX_CATEGORIES, MAX_INCLUDE, MAX_PLACEMENT, ColdItems, ItemField
 
-MAX_HISTORY, MAX_EXCLUDE, MAX_CANDIDATES, MAX_REQUESTS = 10_000, 10_000, 100_000, 256
+MAX_HISTORY, MAX_EXCLUDE, MAX_CANDIDATES = 10_000, 10_000, 100_000
 MAX_VERSION = 128
 MAX_CURSOR = 16_384
 """A cursor has 11 characters for each of at most 1,000 items, and up to 800 for the user's id and parameters."""

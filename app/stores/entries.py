@@ -35,7 +35,6 @@ OLD_HEADER = struct.Struct("<QII")
 """Of the format before: version, trimmed entries, bytes of an entry."""
 _FORMAT_OFFSET = 12
 NO_SLOTS: Slots = np.empty(0, dtype=SLOT)
-NO_KEYS: ItemKeys = np.empty(0, dtype="<u8")
 
 
 class DecodedItems(NamedTuple):

@@ -39,10 +39,6 @@ class ItemRules:
     shown: bytes = b""
     penalty: float = 0.0
 
-    def list_filters(self) -> list[ItemFilter]:
-        filters = [boost.item_filter for boost in self.boosts]
-        return filters + [promotion.item_filter for promotion in self.promotions]
-
     def list_promotions(self, k: int) -> Iterator[tuple[ItemFilter, list[int]]]:
         """List the promotions of a page of `k` items, with their positions on it, from 0."""
         for promotion in self.promotions:
