@@ -45,14 +45,13 @@ __all__ = [
 ]
 
 MAX_SHOWN_FILES = 3
-EVENT_COLUMNS = ("user_id", "item_id", "timestamp", "type", "event_id", "recommendation_id", "event_identity")
 
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
     """`events`: `user_id` String, `item_id` String, `timestamp` Int64 (milliseconds), in file order.
 
-    Further columns of EVENT_COLUMNS are String and null where a file lacks them.
+    `type`, `event_id`, `recommendation_id` and `event_identity` are String, and null where a file lacks them.
     """
 
     events: pl.DataFrame

@@ -17,7 +17,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -173,33 +172,6 @@ def generate_block(config: SyntheticLogConfig, block: int) -> pl.DataFrame:
             "timestamp": ticks + np.repeat(starts - ticks[first_rows], lengths),
         }
     )
-
-
-def make_item_table(config: SyntheticLogConfig) -> pl.DataFrame:
-    """Build `item_id`, `title`, `categories` of every item, as `nextup train --items` reads it."""
-    items = np.arange(config.num_items)
-    series, part, genre = items // config.series_length, items % config.series_length + 1, config.find_genre(items)
-    return pl.DataFrame(
-        {
-            "item_id": [f"i{item}" for item in items],
-            "title": [f"Series {s}, part {p}" for s, p in zip(series, part, strict=True)],
-            "categories": [[f"genre {g}"] for g in genre],
-        }
-    )
-
-
-def write_log(config: SyntheticLogConfig, folder: Path) -> int:
-    """Write one Parquet file per block and return the number of events; ValueError if the folder has Parquet files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if next(folder.glob("*.parquet"), None) is not None:
-        raise ValueError(
-            f"{folder} already holds Parquet files, which would be read with the log; choose another folder"
-        )
-    events = 0
-    for block, frame in enumerate(generate_log(config)):
-        frame.write_parquet(folder / f"part-{block:05}.parquet")
-        events += frame.height
-    return events
 
 
 def _sample_lengths(config: SyntheticLogConfig, rng: np.random.Generator, count: int) -> Ints:

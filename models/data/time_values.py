@@ -57,11 +57,6 @@ def check_timezone(name: str) -> str:
     return name
 
 
-def to_milliseconds(values: pl.Series, timezone: str = UTC) -> pl.Series:
-    """Convert times to Int64 milliseconds; null for invalid times."""
-    return parse_times(values, timezone).milliseconds
-
-
 def parse_times(values: pl.Series, timezone: str = UTC, time_format: str | None = None) -> ParsedTimes:
     """Convert a column of times of any type that `is_time_type` accepts; only text is read by a format."""
     dtype = values.dtype

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.http.timestamps import check_time_range, parse_timestamp
 from models.data.interactions import read_interactions
-from models.data.time_values import to_milliseconds
+from models.data.time_values import parse_times
 
 numbers = st.integers(-(10**18), 10**18) | st.floats(-1e18, 1e18, allow_nan=False)
 
@@ -23,8 +23,8 @@ numbers = st.integers(-(10**18), 10**18) | st.floats(-1e18, 1e18, allow_nan=Fals
 def test_number_is_the_same_time_in_a_request_and_in_a_file(number: float) -> None:
     text = json.dumps(number)
     expected = parse_timestamp(json.loads(text))
-    assert to_milliseconds(pl.Series([number])).to_list() == [expected]
-    assert to_milliseconds(pl.Series([text])).to_list() == [expected]
+    assert parse_times(pl.Series([number])).milliseconds.to_list() == [expected]
+    assert parse_times(pl.Series([text])).milliseconds.to_list() == [expected]
     assert parse_timestamp(text) == expected
 
 
@@ -35,12 +35,12 @@ def test_number_is_the_same_time_in_a_request_and_in_a_file(number: float) -> No
 )
 def test_rfc_3339_is_the_same_time_in_a_request_and_in_a_file(naive: datetime, minutes: int, precision: str) -> None:
     text = naive.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat(timespec=precision)
-    assert to_milliseconds(pl.Series([text])).to_list() == [parse_timestamp(text)]
+    assert parse_times(pl.Series([text])).milliseconds.to_list() == [parse_timestamp(text)]
 
 
 @pytest.mark.parametrize("text", ["soon", "2023-11-14T25:00:00Z", "NaN"])
 def test_text_that_is_no_time_is_rejected_on_both_ways(text: str) -> None:
-    assert to_milliseconds(pl.Series([text])).to_list() == [None]
+    assert parse_times(pl.Series([text])).milliseconds.to_list() == [None]
     with pytest.raises(ValueError, match=r"."):
         parse_timestamp(text)
 

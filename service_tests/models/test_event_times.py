@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.time_values import to_milliseconds
+from models.data.time_values import parse_times
 from models.event_times import TOO_LARGE_FROM, is_date_in_digits, scale_to_milliseconds
 
 
@@ -18,14 +18,14 @@ def test_second_in_finer_units_is_the_same_time(second: int) -> None:
 
 @given(st.integers(-(10**18), 10**18) | st.floats(-1e19, 1e19, allow_nan=False))
 def test_files_follow_the_rule_for_single_numbers(number: float) -> None:
-    assert to_milliseconds(pl.Series([number])).to_list() == [scale_to_milliseconds(number)]
+    assert parse_times(pl.Series([number])).milliseconds.to_list() == [scale_to_milliseconds(number)]
 
 
 @pytest.mark.parametrize("number", [TOO_LARGE_FROM, -TOO_LARGE_FROM, 1e300, float("inf"), float("nan")])
 def test_number_that_is_no_time_is_rejected(number: float) -> None:
     with pytest.raises(ValueError, match="not a Unix time"):
         scale_to_milliseconds(number)
-    assert to_milliseconds(pl.Series([float(number)])).to_list() == [None]
+    assert parse_times(pl.Series([float(number)])).milliseconds.to_list() == [None]
 
 
 @pytest.mark.parametrize(

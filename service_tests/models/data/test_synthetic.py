@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.data import synthetic
-from models.data.dataset import prepare_dataset
-from models.data.interactions import read_interactions
-from models.data.items import ITEM_SCHEMA
 from models.data.synthetic import (
     Ints,
     SyntheticLogConfig,
@@ -23,8 +19,6 @@ from models.data.synthetic import (
     count_blocks,
     generate_block,
     generate_log,
-    make_item_table,
-    write_log,
 )
 
 SMALL = SyntheticLogConfig(num_users=50)
@@ -108,7 +102,7 @@ def test_every_config_gives_histories_within_bounds_in_time_order(config: Synthe
     assert log.schema == {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
     assert set(log["user_id"]) == {f"u{user}" for user in range(config.num_users)}
     assert log["user_id"].rle_id().n_unique() == config.num_users, "each user's events are contiguous"
-    assert set(log["item_id"]) <= set(make_item_table(config)["item_id"])
+    assert set(log["item_id"]) <= {f"i{item}" for item in range(config.num_items)}
     lengths = log.group_by("user_id").len()["len"]
     assert lengths.is_between(config.min_length, config.max_length).all()
     assert (log.select(pl.col("timestamp").diff().over("user_id")).to_series().drop_nulls() > 0).all()
@@ -237,30 +231,6 @@ def test_long_histories_and_memories_make_smaller_blocks(fields: dict[str, Any])
     assert users * config.mean_length <= synthetic.BLOCK_EVENTS
     assert users * config.memory_size <= synthetic.BLOCK_REMEMBERED
     assert (blocks - 1) * users < config.num_users <= blocks * users
-
-
-def test_written_log_round_trips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "BLOCK_USERS", 15)
-    num_events = write_log(SMALL, tmp_path / "log")
-    interactions = read_interactions([tmp_path / "log"], strict=True)
-    assert interactions.report.files == 4
-    assert interactions.events.equals(make_log(SMALL))
-    assert num_events == interactions.events.height
-
-
-def test_folder_with_a_log_is_not_overwritten(tmp_path: Path) -> None:
-    write_log(SMALL, tmp_path)
-    with pytest.raises(ValueError, match="already holds Parquet"):
-        write_log(SMALL, tmp_path)
-
-
-def test_item_table_has_series_part_and_genre() -> None:
-    config = SyntheticLogConfig(num_items=12, num_genres=2, series_length=5)
-    table = make_item_table(config)
-    assert table.schema == ITEM_SCHEMA
-    assert table.row(6) == ("i6", "Series 1, part 2", ["genre 1"])
-    dataset = prepare_dataset(make_log(config), table, min_item_events=1)
-    assert all(dataset.catalogue.titles)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.bad_rows import BadInput
-from models.data.time_values import check_timezone, find_date_digits, parse_times, to_milliseconds
+from models.data.time_values import check_timezone, find_date_digits, parse_times
 
 NEW_YEAR = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+
+
+def to_milliseconds(values: pl.Series, timezone: str = "UTC") -> pl.Series:
+    return parse_times(values, timezone).milliseconds
 
 
 @pytest.mark.parametrize(
