@@ -5,11 +5,11 @@ An error names the variable, the problem and the fix, and never the value. Empty
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from app.redaction import redact_text
 from app.settings import Settings
@@ -51,7 +51,7 @@ def load_settings(uses: Collection[str] | None = None, **overrides: Any) -> Sett
 
 
 def describe_problems(
-    error: ValidationError, uses: Collection[str] | None = None, *, options: Collection[str] = (), prefix: str = PREFIX
+    error: ValidationError, uses: Collection[str] | None = None, *, options: Collection[str] = ()
 ) -> str:
     """Describe the wrong fields of settings in one line, without their values; those of `options` are options."""
     problems = []
@@ -60,16 +60,14 @@ def describe_problems(
         if uses is None or not name or name in uses:
             message = redact_text(detail["msg"].removeprefix("Value error, "))
             message = message[:1].lower() + message[1:] if message.startswith(("Input ", "Field ")) else message
-            source = f"--{name.replace('_', '-')}" if name in options else f"{prefix}{name.upper()}"
+            source = f"--{name.replace('_', '-')}" if name in options else f"{PREFIX}{name.upper()}"
             problems.append(f"{source} {message.removeprefix('input ').removeprefix('field ')}")
     return "; ".join(problems)
 
 
-def find_unknown_variables(
-    environment: Mapping[str, str] = os.environ, models: Iterable[type[BaseModel]] = (Settings,)
-) -> list[str]:
+def find_unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Describe each NEXTUP_ variable that no setting reads, with the nearest one that exists; values are not shown."""
-    settings = [name.upper() for model in models for name in model.model_fields]
+    settings = [name.upper() for name in Settings.model_fields]
     known_variables = {*(f"{PREFIX}{name}" for name in settings), *OTHER_VARIABLES}
     lines = []
     for variable in sorted(environment):

@@ -47,13 +47,11 @@ class Compaction:
         storage: ArchiveStorage,
         *,
         max_file_events: int = MAX_FILE_EVENTS,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_step` is called behind each step: written, published, removed."""
         self._storage = storage
         self._max_file_events = max_file_events
-        self._now_ms = now_ms
         self._on_step = on_step
 
     async def compact(self, lease: Lease) -> CompactionResult:
@@ -61,7 +59,7 @@ class Compaction:
         files = await asyncio.to_thread(self._storage.list_files)
         control_files = [file for file in files if not file.is_events]
         controls = await asyncio.to_thread(self._read_controls, control_files)
-        settled, unsettled = split_settled(controls, self._now_ms())
+        settled, unsettled = split_settled(controls, time.time_ns() // 1_000_000)
         users = settled.filter(pl.col("control") != "receive")["user_id"].unique().to_list()
         rows_removed = 0
         groups = self._iter_groups([file for file in files if file.is_events], users)

@@ -83,12 +83,12 @@ def seed_histories(target: Target, users: Sequence[str], items: Sequence[str], r
 
 
 def build_request_bodies(
-    users: Sequence[str], items: Sequence[str], k: int, rng: random.Random, count: int = NUM_BODIES
+    users: Sequence[str], items: Sequence[str], k: int, rng: random.Random
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Build bodies of reads and of writes; the n-th user is sampled with weight 1 / n."""
     weights = [1 / rank for rank in range(1, len(users) + 1)]
-    sampled_users = rng.choices(users, weights, k=count)
-    return build_read_bodies(sampled_users, k), build_write_bodies(sampled_users, rng.choices(items, k=count))
+    sampled_users = rng.choices(users, weights, k=NUM_BODIES)
+    return build_read_bodies(sampled_users, k), build_write_bodies(sampled_users, rng.choices(items, k=NUM_BODIES))
 
 
 def split_into_rounds(seconds: float, max_round_s: float) -> Iterator[float]:

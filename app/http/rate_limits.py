@@ -7,7 +7,6 @@ all processes never exceeds the limit. While Redis does not answer, each process
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from starlette.requests import Request
@@ -36,13 +35,10 @@ class Buckets(Protocol):
 class KeyLimit:
     """The limit of one key in this process."""
 
-    def __init__(
-        self, buckets: Buckets, key: ApiKey, *, timeout_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, buckets: Buckets, key: ApiKey, *, timeout_s: float) -> None:
         self._buckets = buckets
         self._timeout_s = timeout_s
         self._key = key
-        self._clock = clock
         self._lock = asyncio.Lock()
         self._tokens = 0
         self._expires_at = 0.0
@@ -60,7 +56,7 @@ class KeyLimit:
             taken, wait_s = await self._take(lot)
             if not taken:
                 return wait_s
-            self._tokens, self._expires_at = taken - 1, self._clock() + LOT_LIFETIME_S
+            self._tokens, self._expires_at = taken - 1, time.monotonic() + LOT_LIFETIME_S
             return 0.0
 
     async def charge(self, count: int) -> None:
@@ -69,13 +65,13 @@ class KeyLimit:
             await self._take(count, by_force=True)
 
     def _spend(self) -> bool:
-        if self._tokens < 1 or self._clock() >= self._expires_at:
+        if self._tokens < 1 or time.monotonic() >= self._expires_at:
             return False
         self._tokens -= 1
         return True
 
     async def _take(self, count: int, *, by_force: bool = False) -> tuple[int, float]:
-        now = self._clock()
+        now = time.monotonic()
         if now >= self._local_until:
             try:
                 async with asyncio.timeout(self._timeout_s):

@@ -4,13 +4,13 @@ from app.monitoring.panels import Dashboard, Panel, Row, Series, make_quantile_p
 from app.monitoring.promql import QUANTILES, mean, quantile, rate
 
 
-def _make_quantile_panel(title: str, description: str, unit: str, histogram: str, width: int = 8) -> Panel:
+def _make_quantile_panel(title: str, description: str, unit: str, histogram: str) -> Panel:
     return Panel(
         title,
         description,
         unit,
         tuple(Series(quantile(fraction, histogram), name) for fraction, name in QUANTILES.items()),
-        width=width,
+        width=8,
     )
 
 

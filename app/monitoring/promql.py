@@ -16,9 +16,9 @@ def quantile(fraction: float, histogram: str, by: str = "", window: str = WINDOW
     return f"histogram_quantile({fraction}, {rate(f'{histogram}_bucket', labels, window, matchers)})"
 
 
-def mean(histogram: str, by: str = "", window: str = WINDOW) -> str:
-    """Mean of a histogram over the window."""
-    return f"{rate(f'{histogram}_sum', by, window)} / {rate(f'{histogram}_count', by, window)}"
+def mean(histogram: str, by: str = "") -> str:
+    """Mean of a histogram over the window of the panel."""
+    return f"{rate(f'{histogram}_sum', by)} / {rate(f'{histogram}_count', by)}"
 
 
 def or_zero(query: str) -> str:

@@ -14,29 +14,20 @@ OnChange = Callable[[State, str], None]
 
 THRESHOLD = 2
 MIN_OPEN_S, MAX_OPEN_S = 0.1, 0.5
+"""Pause before a probe, which doubles from the first to the second."""
 STEADY_S = 5.0
 """Time without a failure after which the pause before the first probe is short again."""
 CLOSE_S = 1.0
 
 
 class CircuitBreaker:
-    """Opens after failures in a row with a total weight of `threshold`, and closes when a probe does not raise."""
+    """Opens after failures in a row with a total weight of THRESHOLD, and closes when a probe does not raise."""
 
-    def __init__(
-        self,
-        probe: Callable[[], Awaitable[None]],
-        *,
-        threshold: float = THRESHOLD,
-        min_open_s: float = MIN_OPEN_S,
-        max_open_s: float = MAX_OPEN_S,
-        on_change: OnChange | None = None,
-    ) -> None:
-        """The pause before a probe doubles from `min_open_s` to `max_open_s`. The probe must bound its own time."""
+    def __init__(self, probe: Callable[[], Awaitable[None]], *, on_change: OnChange | None = None) -> None:
+        """The probe must bound its own time."""
         self._probe = probe
-        self._threshold = threshold
-        self._min_open_s = self._pause_s = min_open_s
-        self._max_open_s = max_open_s
         self._on_change = on_change
+        self._pause_s = MIN_OPEN_S
         self._failures = 0.0
         self._closed_at = float("-inf")
         self._recovery: asyncio.Task[None] | None = None
@@ -56,11 +47,11 @@ class CircuitBreaker:
         if not self.is_closed:
             return
         self._failures += weight
-        if self._failures < self._threshold:
+        if self._failures < THRESHOLD:
             return
         loop = asyncio.get_running_loop()
         if loop.time() - self._closed_at > STEADY_S:
-            self._pause_s = self._min_open_s
+            self._pause_s = MIN_OPEN_S
         self._change("open", cause)
         # The task belongs to no request; otherwise its log lines would carry the id of the one that failed.
         self._recovery = loop.create_task(self._recover(), name="circuit-probe", context=Context())
@@ -74,7 +65,7 @@ class CircuitBreaker:
     async def _recover(self) -> None:
         while True:
             await asyncio.sleep(self._pause_s)
-            self._pause_s = min(2 * self._pause_s, self._max_open_s)
+            self._pause_s = min(2 * self._pause_s, MAX_OPEN_S)
             self._change("half_open", "a probe is sent")
             try:
                 await self._probe()

@@ -18,6 +18,9 @@ log = logging.getLogger("nextup")
 
 STREAMS_PER_PIPELINE = 64  # a Cluster has 16,384 streams; requests of the process wait for one pipeline at most
 LEASE_MS = 60_000
+MAX_IN_FLIGHT = 4
+WAIT_S = 30.0
+"""Longest wait for one of them."""
 MAX_SCANNED_ENTRIES = 20_000
 """Entries that an erasure looks through. Older entries are archived soon, and the erasure covers them there."""
 SCAN_ENTRIES = 1_000
@@ -39,9 +42,9 @@ class LogUsage(NamedTuple):
 
 
 class LogStreams:
-    def __init__(self, client: RedisClient, *, wait_s: float = 30.0, observer: StoreObserver | None = None) -> None:
+    def __init__(self, client: RedisClient, *, observer: StoreObserver | None = None) -> None:
         self._pipeline = make_pipeline(client)
-        self._limiter = ConcurrencyLimiter(max_in_flight=4, wait_s=wait_s, observer=observer)
+        self._limiter = ConcurrencyLimiter(max_in_flight=MAX_IN_FLIGHT, wait_s=WAIT_S, observer=observer)
         self._is_cluster = is_cluster(client)
         self.keys: Sequence[bytes] = list_log_keys(is_cluster=self._is_cluster)
         """Every stream that may exist."""
@@ -95,15 +98,15 @@ class LogStreams:
         key = self.find_key(user_id)
         await self._send([Command(key, ("XADD", key, "*", USER, user_id, CONTROL, ERASE))])
 
-    async def remove_events(self, user_id: str, max_entries: int = MAX_SCANNED_ENTRIES) -> int:
+    async def remove_events(self, user_id: str) -> int:
         """Remove the newest entries with events of a user that are not archived yet; return their number.
 
-        Looks through at most `max_entries`. Call it after the erasure is in the log: new events of the user, stored
-        meanwhile, are behind it and stay, as do events in front of a merge, which belong to its target.
+        Looks through at most MAX_SCANNED_ENTRIES. Call it after the erasure is in the log: new events of the user,
+        stored meanwhile, are behind it and stay, as do events in front of a merge, which belong to its target.
         """
         key, user, before, removed, scanned = self.find_key(user_id), user_id.encode(), "+", 0, 0
         cuts: list[tuple[LogId, bool]] = []  # place of each control of the user, and whether it is an erasure
-        while scanned < max_entries:
+        while scanned < MAX_SCANNED_ENTRIES:
             (reply,) = await self._send([Command(key, ("XREVRANGE", key, before, "-", "COUNT", SCAN_ENTRIES))])
             ids: list[bytes] = []
             for log_id, fields in reply:

@@ -56,12 +56,10 @@ async def open_store(
 
 
 @asynccontextmanager
-async def open_live_items(
-    url: str, settings: Settings, *, timeout_s: float = TIMEOUT_S
-) -> AsyncIterator[LiveItemStore]:
+async def open_live_items(url: str, settings: Settings) -> AsyncIterator[LiveItemStore]:
     """Open the live catalogue; StoreUnavailable if Redis does not answer."""
-    client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=timeout_s)
-    store = LiveItemStore(client, wait_s=timeout_s, max_items=settings.catalogue_max_items)
+    client = await open_redis(url, max_connections=settings.redis_pool, timeout_s=TIMEOUT_S)
+    store = LiveItemStore(client, wait_s=TIMEOUT_S, max_items=settings.catalogue_max_items)
     try:
         yield store
     finally:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Literal
 
 from prometheus_client import Counter, Gauge
@@ -38,10 +37,9 @@ for _name in CIRCUIT_NAMES:
 class CircuitReport:
     """Reports the transitions of one circuit breaker; `consequence` is what callers see while it is open."""
 
-    def __init__(self, name: CircuitName, consequence: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: CircuitName, consequence: str) -> None:
         self._name: CircuitName = name
         self._consequence = consequence
-        self._clock = clock
         self._opened_at: float | None = None
         self._probes = 0
 
@@ -51,10 +49,10 @@ class CircuitReport:
         if state == "half_open":
             self._probes += 1
         elif state == "open" and self._opened_at is None:
-            self._opened_at, self._probes = self._clock(), 0
+            self._opened_at, self._probes = time.monotonic(), 0
             log.error("the circuit of the %s opened: %s; %s", self._name, cause, self._consequence)
         elif state == "closed" and self._opened_at is not None:
-            seconds, self._opened_at = self._clock() - self._opened_at, None
+            seconds, self._opened_at = time.monotonic() - self._opened_at, None
             log.warning(
                 "the circuit of the %s closed after %.1f s and %d probe(s): %s",
                 self._name,

@@ -5,7 +5,6 @@ Attackers decide how often a bound is hit, so a line per rejection would be anot
 
 import logging
 import time
-from collections.abc import Callable
 
 from app.telemetry.metrics import EDGE_REASONS, REJECTED
 
@@ -19,9 +18,7 @@ LOCAL_SOCKET = "a local socket"
 class RejectionLog:
     """Counts rejections in `nextup_rejected_total{reason}`, for the reasons of EDGE_REASONS."""
 
-    def __init__(self, *, interval_s: float = LOG_INTERVAL_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval_s = interval_s
-        self._clock = clock
+    def __init__(self) -> None:
         self._counters = {reason: REJECTED.labels(reason) for reason in EDGE_REASONS}
         self._logged_at = dict.fromkeys(EDGE_REASONS, float("-inf"))
         self._unlogged = dict.fromkeys(EDGE_REASONS, 0)
@@ -30,8 +27,8 @@ class RejectionLog:
         """Count one rejection; `detail` states cause and action, `client` is the address of the peer."""
         self._counters[reason].inc()
         self._unlogged[reason] += 1
-        now = self._clock()
-        if now - self._logged_at[reason] >= self._interval_s:
+        now = time.monotonic()
+        if now - self._logged_at[reason] >= LOG_INTERVAL_S:
             count, self._unlogged[reason] = self._unlogged[reason], 0
             self._logged_at[reason] = now
             log.warning("rejected %d time(s) (%s, last from %s): %s", count, reason, client, detail)

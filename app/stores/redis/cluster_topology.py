@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,15 +30,9 @@ STALE_ERRORS = (*TIMEOUT_ERRORS, RedisConnectionError, OSError, ClusterDownError
 class ClusterTopology:
     """Slot owners and node availability; `is_stale` asks for a refresh before the next command."""
 
-    def __init__(
-        self,
-        client: RedisCluster,
-        clock: Callable[[], float] = time.monotonic,
-        on_circuit_change: OnChange | None = None,
-    ) -> None:
+    def __init__(self, client: RedisCluster, on_circuit_change: OnChange | None = None) -> None:
         """`on_circuit_change` is called when the first circuit opens, and when the last one closes."""
         self._client = client
-        self._clock = clock
         self._on_circuit_change = on_circuit_change
         self._refresh_lock = asyncio.Lock()
         self._refreshed_at = 0.0
@@ -56,9 +50,9 @@ class ClusterTopology:
         open_until = self._circuit_open_until.get(node.name)
         if open_until is None:
             return True
-        if self._clock() < open_until:
+        if time.monotonic() < open_until:
             return False
-        self._circuit_open_until[node.name] = self._clock() + CIRCUIT_OPEN_S
+        self._circuit_open_until[node.name] = time.monotonic() + CIRCUIT_OPEN_S
         return True
 
     def record_replies(self, node: ClusterNode, replies: Sequence[Any]) -> None:
@@ -66,7 +60,7 @@ class ClusterTopology:
         timeout = next((reply for reply in replies if isinstance(reply, TIMEOUT_ERRORS)), None)
         had_open_circuit = bool(self._circuit_open_until)
         if timeout is not None:
-            self._circuit_open_until[node.name] = self._clock() + CIRCUIT_OPEN_S
+            self._circuit_open_until[node.name] = time.monotonic() + CIRCUIT_OPEN_S
         else:
             self._circuit_open_until.pop(node.name, None)
         self._report_circuits(had_open_circuit, f"{node.name}: {timeout}")
@@ -78,7 +72,7 @@ class ClusterTopology:
         if not self.is_stale:
             return
         async with self._refresh_lock:
-            if self._clock() < self._refreshed_at + REFRESH_INTERVAL_S:
+            if time.monotonic() < self._refreshed_at + REFRESH_INTERVAL_S:
                 return
             self.is_stale = False
             with suppress(*REDIS_ERRORS):
@@ -86,7 +80,7 @@ class ClusterTopology:
                     await self._client.nodes_manager.initialize(
                         last_failed_node_name=next(iter(self._circuit_open_until), None)
                     )
-            self._refreshed_at = self._clock()
+            self._refreshed_at = time.monotonic()
             node_names = {node.name for node in self._client.get_nodes()}
             had_open_circuit = bool(self._circuit_open_until)
             self._circuit_open_until = {

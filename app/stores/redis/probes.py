@@ -12,9 +12,9 @@ from redis.retry import Retry
 TIMEOUT_S = 1.0
 
 
-def open_probe(socket: Path, timeout_s: float = TIMEOUT_S) -> Redis:
+def open_probe(socket: Path) -> Redis:
     """Open a client for a `with` block."""
-    return Redis(unix_socket_path=str(socket), socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+    return Redis(unix_socket_path=str(socket), socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
 
 
 def is_answering(socket: Path) -> bool:
