@@ -27,6 +27,7 @@ from models.scorers.selection import ScorerSelection, select_plain_scorer, selec
 from models.scorers.transition_ranking import TransitionRanking
 
 Row = TypeVar("Row")
+LARGEST_BATCH = 32  # histories, with default settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +281,13 @@ class Predictor:
             "total": torch.cuda.get_device_properties(self.torch_device).total_memory,
         }
 
-    def estimate_workspace_bytes(self, batch_size: int = 32) -> int:
-        """Estimate the bytes needed in addition to the weights: scorers' tables and the largest tensors of one batch.
+    def estimate_workspace_bytes(self) -> int:
+        """Estimate the bytes needed in addition to the weights: scorers' tables and the tensors of the largest batch.
 
         These tensors are the scores that the scorer holds at a time, and the hidden vectors of all positions.
         """
-        scorer = self.selection.get_scorer(batch_size)
-        return self.selection.nbytes + 4 * batch_size * (scorer.width + self.max_len * self.config.dim)
+        scorer = self.selection.get_scorer(LARGEST_BATCH)
+        return self.selection.nbytes + 4 * LARGEST_BATCH * (scorer.width + self.max_len * self.config.dim)
 
     def _synchronize(self) -> None:
         """Wait for the device, because work on a GPU is asynchronous and stage times would be too short."""

@@ -22,7 +22,7 @@ class EventTypes:
     weights: Mapping[str, float] | None = None
     target: str | None = None
 
-    def add_columns(self, events: pl.DataFrame, *, with_target: bool = True) -> pl.DataFrame:
+    def add_columns(self, events: pl.DataFrame) -> pl.DataFrame:
         """Add WEIGHT and TARGET_FLAG, each where it has a rule; `events` have the column `type`."""
         columns = []
         if self.weights is not None:
@@ -32,7 +32,7 @@ class EventTypes:
             if named:
                 weight = pl.col("type").replace_strict(named, default=other, return_dtype=pl.Float32)
             columns.append(weight.fill_null(other).alias(WEIGHT))
-        if self.target is not None and with_target:
+        if self.target is not None:
             columns.append((pl.col("type") == self.target).fill_null(False).alias(TARGET_FLAG))
         return events.with_columns(columns)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 10_000
+RESAMPLES, SEED = 10_000, 0
 CHUNK = 250  # resamples per vectorized draw
 
 
@@ -19,7 +19,7 @@ class Difference:
 
 
 def bootstrap_difference(
-    first: NDArray[np.float64], second: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES
+    first: NDArray[np.float64], second: NDArray[np.float64], *, resamples: int = RESAMPLES
 ) -> Difference:
     """Estimate mean(first) − mean(second) over the same users in the same order, both (N,), by paired bootstrap.
 
@@ -27,7 +27,7 @@ def bootstrap_difference(
     """
     if first.shape != second.shape or not len(first):
         raise ValueError(f"a paired comparison needs the same users on both sides (got {first.shape}, {second.shape})")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     gap = first - second
     means = [gap[rng.integers(0, len(gap), (CHUNK, len(gap)))].mean(axis=1) for _ in range(resamples // CHUNK)]
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])

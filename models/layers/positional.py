@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+THETA = 10_000.0
+"""Base of the angles per position, as published."""
+
 
 class RotaryPositions(nn.Module):
     """Rotates adjacent pairs of features by an angle that grows with the position (RoPE, arXiv 2104.09864).
@@ -16,11 +19,11 @@ class RotaryPositions(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, head_dim: int, max_len: int, theta: float = 10_000.0) -> None:
+    def __init__(self, head_dim: int, max_len: int) -> None:
         super().__init__()
         if head_dim % 2:
             raise ValueError(f"rotary positions require an even head dimension (got {head_dim})")
-        frequencies = theta ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+        frequencies = THETA ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
         angles = torch.arange(max_len, dtype=torch.float64)[:, None] * frequencies
         self.register_buffer("cos", angles.cos().float(), persistent=False)
         self.register_buffer("sin", angles.sin().float(), persistent=False)

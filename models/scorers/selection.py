@@ -45,7 +45,7 @@ million items, four int8 tables would take 2.6 of the 4 GB for all workers toget
 BATCHES = (1, 32)
 LARGE_FROM = 6  # histories: the geometric mean of the two
 NUM_EXCLUDED, K = 50, 10  # of the benchmark batches
-BUDGET_S = 1.0
+BUDGET_S, MAX_ROUNDS = 1.0, 5
 
 
 class ScorerEstimate(NamedTuple):
@@ -180,9 +180,9 @@ def select_scorers(
 
 
 def benchmark_scorers(
-    scorers: Sequence[Scorer], model: SequentialRecommender, size: int, budget_s: float, max_rounds: int = 5
+    scorers: Sequence[Scorer], model: SequentialRecommender, size: int, budget_s: float
 ) -> dict[str, float]:
-    """Return milliseconds per batch of `size`: the minimum of up to `max_rounds` interleaved rounds after a warm-up."""
+    """Return milliseconds per batch of `size`: the minimum of up to MAX_ROUNDS interleaved rounds after a warm-up."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(size)
     hidden = torch.randn(size, model.config.dim, generator=generator).to(device)
@@ -195,7 +195,7 @@ def benchmark_scorers(
         for scorer in scorers:
             elapsed = time_batch(scorer, hidden, min(K, num_items), ItemFilter(num_items, excluded))
             seconds[scorer.name] = elapsed if turn < 2 else min(elapsed, seconds[scorer.name])
-        if turn == max_rounds or time.perf_counter() > deadline:
+        if turn == MAX_ROUNDS or time.perf_counter() > deadline:
             break
     return {name: round(1e3 * elapsed, 3) for name, elapsed in seconds.items()}
 
