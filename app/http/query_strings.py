@@ -21,9 +21,9 @@ def check_parameters(query: QueryParams, names: Sequence[str]) -> None:
     """Raise InvalidRequest for parameters of a request that are not in `names`, those of its path."""
     unknown = [name for name in query if name not in names][:MAX_PROBLEMS]
     if unknown:
-        known = f"it has {', '.join(names)}" if names else "it has none"
+        allowed = f"it has {', '.join(names)}" if names else "it has none"
         problems = [
-            {"field": name[:MAX_PATH_CHARACTERS], "detail": f"is no parameter of this path; {known}"}
+            {"field": name[:MAX_PATH_CHARACTERS], "detail": f"is no parameter of this path; {allowed}"}
             for name in unknown
         ]
         raise InvalidRequest.for_fields(problems, format_detail(problems))

@@ -53,10 +53,10 @@ class KeyLimit:
             if self._spend():
                 return 0.0
             lot = max(1, round(self._key.rate * LOT_S))
-            taken, wait_s = await self._take(lot)
-            if not taken:
+            num_tokens, wait_s = await self._take(lot)
+            if not num_tokens:
                 return wait_s
-            self._tokens, self._expires_at = taken - 1, time.monotonic() + LOT_LIFETIME_S
+            self._tokens, self._expires_at = num_tokens - 1, time.monotonic() + LOT_LIFETIME_S
             return 0.0
 
     async def charge(self, count: int) -> None:

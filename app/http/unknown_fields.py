@@ -37,10 +37,10 @@ def find_fields(annotation: Any, location: Location) -> tuple[str, ...]:
 
 def describe_unknown(name: str, fields: Sequence[str], *, lists_fields: bool = True) -> str:
     """Format the problem of an unknown field: its name, the most similar known one, and all known ones."""
-    shown = name if len(name) <= MAX_NAME_CHARACTERS else f"{name[:MAX_NAME_CHARACTERS]}…"
+    short_name = name if len(name) <= MAX_NAME_CHARACTERS else f"{name[:MAX_NAME_CHARACTERS]}…"
     compared = name[:MAX_NAME_CHARACTERS].lower().replace("-", "_")
     similar = get_close_matches(compared, fields, n=1, cutoff=MIN_SIMILARITY)
-    problem = f"unknown field {shown!r}" + (f"; did you mean {similar[0]!r}?" if similar else "")
+    problem = f"unknown field {short_name!r}" + (f"; did you mean {similar[0]!r}?" if similar else "")
     if not fields or not lists_fields:
         return problem
     more = f" and {len(fields) - MAX_NAMES} more" if len(fields) > MAX_NAMES else ""

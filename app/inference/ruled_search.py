@@ -76,8 +76,8 @@ def _pick_answers(
         return {}
     if len(rows) < len(queries):
         encoded = replace(encoded, histories=[encoded.histories[row] for row in rows], hidden=encoded.hidden[rows])
-    chosen = [queries[row] for row in rows]
-    answers = pick_answers(chosen, serving.filters, partial(open_ruled_search, predictor, encoded))
+    pickable = [queries[row] for row in rows]
+    answers = pick_answers(pickable, serving.filters, partial(open_ruled_search, predictor, encoded))
     return {} if answers is None else dict(zip(rows, answers, strict=True))
 
 

@@ -63,9 +63,9 @@ def main() -> int:
     artifact = load_artifact(arguments.out / "model", device="cpu")
     described = read_items(arguments.out / "items.parquet", attributes=None).filter(pl.col("item_id").is_in(hidden))
     alone = described.drop(ATTRIBUTES)
-    nobody: list[History] = [np.ones(1, dtype=np.int64)]
+    no_events: list[History] = [np.ones(1, dtype=np.int64)]
     by_features, by_categories = (
-        {each.item_id: each for each in find_neighbours(nobody, artifact.catalogue, artifact.predictor, items)}
+        {each.item_id: each for each in find_neighbours(no_events, artifact.catalogue, artifact.predictor, items)}
         for items in (described, alone)
     )
     new_ids = [item_id for item_id in hidden if item_id in by_features]

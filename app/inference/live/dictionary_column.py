@@ -71,8 +71,8 @@ class DictionaryColumn:
         """(rows,) bool: whether the value of each row matches; asks once per distinct value."""
         table = self._table
         rows = table.rows.values.copy()  # before the values, of which there may be more by now
-        found: NDArray[np.bool_] = np.fromiter(map(matches, list(table.values)), dtype=bool)[rows]
-        return found
+        is_match: NDArray[np.bool_] = np.fromiter(map(matches, list(table.values)), dtype=bool)[rows]
+        return is_match
 
     def match_any(self, values: Sequence[Hashable]) -> NDArray[np.bool_]:
         """(rows,) bool: whether the value of each row is one of `values`."""
@@ -100,6 +100,6 @@ def _estimate_bytes(value: Hashable) -> int:
 
 def _drop_unused(table: _Table) -> _Table:
     used, rows = np.unique(np.append(0, table.rows.values), return_inverse=True)
-    kept = _Table([table.values[number] for number in used.tolist()])
-    kept.rows.extend(rows[1:].astype(np.int32))
-    return kept
+    smaller = _Table([table.values[number] for number in used.tolist()])
+    smaller.rows.extend(rows[1:].astype(np.int32))
+    return smaller

@@ -179,8 +179,8 @@ class RemoteEngine:
                 continue
             info = announcement.model_info
             if info.version == self.servable.version:
-                known = self.servable
-                self.servable = RemoteVersion(info.version, known.catalogue, known.followers, info, known.live)
+                serving = self.servable
+                self.servable = RemoteVersion(info.version, serving.catalogue, serving.followers, info, serving.live)
             else:
                 version = await asyncio.to_thread(open_version, Path(announcement.folder), self._live, info)
                 self._previous, self.servable = self.servable, version

@@ -63,9 +63,9 @@ def pick_answers(
     for _ in range(MAX_CALLS):
         rules: list[AnswerRules | None] = [None] * len(queries)
         for group in groups.values():
-            made = group.make(search.num_items)
+            group_rules = group.make(search.num_items)
             for row in group.rows:
-                rules[row] = made
+                rules[row] = group_rules
         search.fill([rule for rule in rules if rule is not None], answers)
         has_learned = [group.learn(search, answers) for group in groups.values()]
         if not any(has_learned):

@@ -40,5 +40,5 @@ def find_shown(rules: ItemRules, keys: KeyIndex, num_items: int) -> ShownItems |
     if not rules.shown or not rules.penalty:
         return None
     indices = keys.find_indices(np.frombuffer(rules.shown, dtype="<u8"))
-    known = indices[indices > 0]
-    return ShownItems(known, rules.penalty, num_items) if len(known) else None
+    indices = indices[indices > 0]
+    return ShownItems(indices, rules.penalty, num_items) if len(indices) else None
