@@ -1,4 +1,4 @@
-"""What an answered item rests on. Does not load torch; models/removal.py computes it."""
+"""The history items that an answered item rests on. Does not load torch; models/removal.py computes them."""
 
 from dataclasses import dataclass
 

@@ -64,7 +64,7 @@ def run(arguments: InspectOptions) -> int:
 
 
 def show_columns(error: MissingColumn, arguments: InspectOptions, options: ReadOptions) -> BadInput:
-    """Show the columns of a log that nobody can guess; return the error that asks for their names."""
+    """Show the columns of a log whose roles cannot be guessed; return the error that asks for their names."""
     samples = sample_missing(error, arguments.interactions, options)
     if samples is None:
         return error

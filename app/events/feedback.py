@@ -1,4 +1,4 @@
-"""What events are as feedback on an answer: counted in click-through, and remembered for rotation."""
+"""Events as feedback on an answer: counted in click-through, and remembered for rotation."""
 
 from collections.abc import Sequence
 

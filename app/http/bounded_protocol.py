@@ -20,7 +20,7 @@ from app.telemetry.rejections import LOCAL_SOCKET
 NOT_HTTP = "the request is not valid HTTP/1.1; the connection is closed"
 
 IDLE, HEAD, BODY, CLOSING = range(4)
-"""What a connection waits for: the first byte of a request, the end of its head, of its body, or its own end."""
+"""Phases of a connection: it waits for the first byte of a request, the end of its head or body, or its own end."""
 
 
 class BoundedProtocol:
@@ -62,7 +62,7 @@ class BoundedProtocol:
         self._presence.leave()
 
     def _note_request(self, state: dict[str, Any]) -> None:
-        """Give the state of a new request what only the connection knows."""
+        """Add the time of its first byte and the presence of its client to the state of a new request."""
         state.setdefault("received_at", self._since)
         state[STATE_KEY] = self._presence
 
@@ -154,7 +154,7 @@ class BoundedProtocol:
         raise NotImplementedError("this parser reads no request before the one in front is answered")
 
     def _disconnect(self) -> None:
-        """Let the application see that its client is away."""
+        """Let the application see that its client has left."""
         if self._is_answering:
             self.cycle.disconnected = True
             self.cycle.waiting_for_100_continue = False  # nothing can be written behind the end of the stream

@@ -1,4 +1,4 @@
-"""Whether the client of a connection is still there, and who wants to know when it leaves."""
+"""Whether the client of a connection is still there, and callbacks for the moment when it leaves."""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -74,7 +74,7 @@ class ServingVersion(Protocol):
 
     @property
     def live(self) -> VersionView:
-        """What operators say about its items at the moment."""
+        """The live catalogue over its items."""
 
     @property
     def filters(self) -> FilterMasks:

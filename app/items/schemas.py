@@ -74,7 +74,7 @@ Texts = Annotated[list[Annotated[StrictStr, StringConstraints(max_length=128)]],
 AttributeValue = Annotated[StrictBool | Number | Text | Texts, WrapValidator(validate_attribute)]
 AttributeChange = Annotated[StrictBool | Number | Text | Texts | None, WrapValidator(validate_attribute)]
 _ATTRIBUTES = dict[str, bool | int | float | str | list[str] | None]
-"""What an entry that is too large to be parsed freely may hold."""
+"""Shape of the attributes in an entry that is too large to be parsed freely."""
 
 _EXAMPLE: dict[str, Any] = {
     "item_id": "lantern-coast-3",

@@ -1,4 +1,4 @@
-"""What all kinds of answers have in common: a bounded number of items, their details on request, and counts."""
+"""Parts that all kinds of answers share: a bounded number of items, their details on request, and counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -19,7 +19,7 @@ def check_k(k: int, max_k: int) -> None:
 
 
 class AnswerParams(Protocol):
-    """What a request wants to know about each item."""
+    """The details of each item that a request asks for."""
 
     @property
     def explain(self) -> bool: ...

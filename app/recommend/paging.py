@@ -52,7 +52,7 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: the request, with what it may leave out, and the items of the pages before."""
+    """One page: the request, completed by its cursor, and the items of the pages before."""
 
     request: RecommendParams
     shown: ItemKeys

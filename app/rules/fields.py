@@ -138,9 +138,9 @@ Rotate = Annotated[
     ),
 ]
 ROTATE_SHAPE = dict[str, float] | None
-"""What a large body may hold in the field `rotate`."""
+"""Shape of the field `rotate` in a large body."""
 LIMITS_SHAPE = dict[str, int]
-"""What a large body may hold in the field `limit_per`."""
+"""Shape of the field `limit_per` in a large body."""
 
 
 class RuleFields(BaseModel):

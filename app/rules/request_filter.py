@@ -29,7 +29,7 @@ FILTER = (
     "contains_any, contains_all or exists"
 )
 FILTER_SHAPE = msgspec.Raw
-"""What a large body may hold in the field."""
+"""Shape of the field in a large body."""
 FilterObject = Annotated[dict[str, Any], PlainValidator(_read_object), WithJsonSchema({"type": "object"})]
 
 

@@ -43,6 +43,6 @@ class IdleTime:
                     return True, self._cpu_ns
                 cpu_ns += int((task / "schedstat").read_text().split()[0])
                 threads += 1
-        except (OSError, ValueError, IndexError):  # a thread has just ended, or the system does not tell
+        except (OSError, ValueError, IndexError):  # a thread has just ended, or the system does not report it
             return True, self._cpu_ns
         return threads == 0, cpu_ns

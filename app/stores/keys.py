@@ -73,7 +73,7 @@ class UserKeys(NamedTuple):
 
     @property
     def impressions(self) -> bytes:
-        """The key of what was shown to the user lately."""
+        """The key of the marks of items that were shown to the user or clicked."""
         return self.items.removesuffix(b"items") + b"impressions"
 
 

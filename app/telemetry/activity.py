@@ -1,4 +1,4 @@
-"""What the service did in the last five minutes: requests, latencies, sources of answers and batches, per 5 s.
+"""Activity of the service in the last five minutes: requests, latencies, sources of answers and batches, per 5 s.
 
 Each process adds what its own metrics counted to a row of the current interval, once a second. With several processes,
 each writes its rows into a file next to the shared metrics, and any process can add up the rows of all. So the history

@@ -16,7 +16,7 @@ log = logging.getLogger("nextup")
 
 MAX_TRIES = 5
 DAMAGES = (RuntimeError, struct.error, ValueError)
-"""What the library raises for a file whose content is not as it writes it; UnicodeDecodeError is a ValueError."""
+"""Errors of the library for a file whose content is damaged; UnicodeDecodeError is a ValueError."""
 
 
 def merge_files(folder: Path) -> Iterable[Metric]:

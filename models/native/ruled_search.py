@@ -21,7 +21,7 @@ GROWTH = 8
 
 
 class SearchedBatch(NamedTuple):
-    """What a batch is searched for: per query its history, its hidden vector and its products with all centroids.
+    """One batch to search: per query its history, its hidden vector and its products with all centroids.
 
     `excluded` and `allow_masks` are over all items, those behind the catalogue included, whose scores are `new_scores`.
     """

@@ -12,7 +12,7 @@ from app.runtime.machine import count_cores, has_gpu, read_free_memory
 MIN_PYTHON = (3, 11)
 PACKAGES = ("torch", "numpy", "polars", "safetensors", "redis", "fastapi", "uvicorn", "pydantic", "msgspec", "httpx")
 MIN_FREE_BYTES = 1_500_000_000
-"""What training the demo and serving it need together."""
+"""Memory that training the demo and serving it need together."""
 
 
 def check_python() -> Check:

@@ -1,4 +1,4 @@
-"""Checks of what a service would use: settings, folders, Redis, the port and the artifact."""
+"""Checks of the resources that a service would use: settings, folders, Redis, the port and the artifact."""
 
 import asyncio
 from collections.abc import Callable, Mapping

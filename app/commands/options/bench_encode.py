@@ -12,7 +12,7 @@ MIN_SECONDS = 1e-6
 
 @dataclass(kw_only=True)
 class BenchEncodeOptions(CommandOptions):
-    """How long and on what is measured."""
+    """Size of the measurement, and where its result is written."""
 
     EXAMPLES = ("nextup bench encode", "nextup bench encode --rounds 9 --threads 4 --record docs/benchmarks")
 

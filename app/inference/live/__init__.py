@@ -1,1 +1,1 @@
-"""What operators say about items while a version serves: columns of all live items, and a view per version."""
+"""The live catalogue while a version serves: columns of all live items, and a view per version."""

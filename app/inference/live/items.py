@@ -35,7 +35,7 @@ class LiveRow(NamedTuple):
 
 
 class ChangeListener(Protocol):
-    """Is told about every change in the step that makes it."""
+    """Is refreshed after every change, in the step that makes it."""
 
     def refresh(self) -> None: ...
 

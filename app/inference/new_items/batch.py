@@ -1,4 +1,4 @@
-"""What a batch of queries searches: the items of a version, with its new items if it has some."""
+"""The items that a batch of queries searches: those of a version, and its new items if it has some."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a new item shares with trained items: categories and attributes, as the live catalogue and the training say.
+"""Features that a new item shares with trained items: its categories and attributes.
 
 A trained item has its live categories and its live value of an attribute, and those of the training where it has none.
 """

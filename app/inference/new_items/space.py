@@ -1,4 +1,4 @@
-"""What a search of a version's items and new items together reads: keys, masks and filters over both.
+"""Keys, masks and filters over a version's items and its new items together, as searches read them.
 
 New item n, from 0, has index num_items + 1 + n. Whatever the live catalogue says about new items is read from its
 columns at the moment of the search, as for all other items.
@@ -103,7 +103,7 @@ class ExtendedView(VersionView):
 
 
 class ExtendedSpace:
-    """What `build_allow_mask` and rankings under rules need, over a version's items and new items."""
+    """The parts that `build_allow_mask` and rankings under rules read, over a version's items and new items."""
 
     def __init__(
         self,
