@@ -41,7 +41,7 @@ class FilterMasks:
         filters = [] if item_filter is None else [item_filter]
         if rules is not None:
             filters += [promotion.item_filter for promotion in rules.promotions]
-            key, revision = _make_key(rules.boosts), self._view.live.revision
+            key, revision = make_boost_key(rules.boosts), self._view.live.revision
             if rules.boosts and self._boost_classes.find(key, revision) is None:
                 return True
         return not all(map(self.is_cached, filters))
@@ -64,7 +64,7 @@ class FilterMasks:
         """Group all items by the sum of their boosts; the masks must not be changed."""
         if not boosts:
             return NO_BOOSTS
-        key, revision = _make_key(boosts), self._view.live.revision
+        key, revision = make_boost_key(boosts), self._view.live.revision
         classes = self._boost_classes.find(key, revision)
         if classes is None:
             masks = [self.find_matches(boost.item_filter) for boost in boosts]
@@ -78,5 +78,6 @@ class FilterMasks:
         return mask
 
 
-def _make_key(boosts: Sequence[Boost]) -> Key:
+def make_boost_key(boosts: Sequence[Boost]) -> Key:
+    """Make the key of boosts that add the same to the same items."""
     return tuple((boost.item_filter.text, boost.add) for boost in boosts)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.inference.filters.masks import FilterMasks
+from app.inference.filters.masks import FilterMasks, make_boost_key
 from app.inference.live.mask_cache import Mask
 from app.inference.rules.item_rules import ItemRules
 from app.inference.rules.limits import find_items_with_value
@@ -58,7 +58,8 @@ def pick_answers(
         return None
     groups: dict[Hashable, RuleGroup] = {}
     for row, query in enumerate(queries):
-        groups.setdefault(_make_key(query.rules), RuleGroup(query.rules, filters)).rows.append(row)
+        key = make_boost_key(query.rules.boosts), query.rules.limits
+        groups.setdefault(key, RuleGroup(query.rules, filters)).rows.append(row)
     answers = NativeAnswers([query.k for query in queries])
     for _ in range(MAX_CALLS):
         rules: list[AnswerRules | None] = [None] * len(queries)
@@ -111,7 +112,3 @@ class RuleGroup:
 def _plan_depth(query: RuledQuery) -> int:
     """Items of each search but the last one."""
     return query.k * (DEPTH if query.rules.limits or query.rules.boosts else 1)
-
-
-def _make_key(rules: ItemRules) -> Hashable:
-    return tuple((boost.item_filter.text, boost.add) for boost in rules.boosts), rules.limits
