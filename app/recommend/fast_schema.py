@@ -5,7 +5,7 @@ unknown fields, invalid values) is forwarded to the route, whose conversions and
 that fields, types, bounds and defaults equal those of OpenAPI.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -29,13 +29,13 @@ from app.rules.fields import (
     MAX_PROMOTIONS,
     MAX_SLOTS,
 )
-from app.rules.reader import BoostParams, PromoteParams, RotateParams
+from app.rules.reader import RuleParams
 from app.rules.settings import MAX_CATEGORIES, MAX_INCLUDE, MAX_PLACEMENT, ItemField
 
 StrictId = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class RecommendParams(Protocol):
+class RecommendParams(RuleParams, Protocol):
     """Parameters of a recommendation, as both schemas of the body provide them."""
 
     @property
@@ -52,18 +52,6 @@ class RecommendParams(Protocol):
     def candidates(self) -> list[str] | None: ...
     @property
     def categories(self) -> list[str]: ...
-    @property
-    def filter(self) -> dict[str, Any] | None: ...
-    @property
-    def boost(self) -> Sequence[BoostParams]: ...
-    @property
-    def promote(self) -> Sequence[PromoteParams]: ...
-    @property
-    def limit_per(self) -> Mapping[str, int]: ...
-    @property
-    def diversity(self) -> float: ...
-    @property
-    def rotate(self) -> RotateParams | None: ...
     @property
     def cold_items(self) -> str: ...
     @property
