@@ -93,10 +93,7 @@ class Library:
             threads,
             out.ctypes.data,
         )
-        if error == EMPTY_HISTORY:
-            raise ValueError("a history is empty; every history needs at least one item")
-        if error == UNKNOWN_ITEM:
-            raise IndexError("an item is not in the catalogue")
+        _check_histories(error)
         _check_level(error, level)
         return out
 
@@ -145,10 +142,7 @@ class Library:
         """
         addresses = (array.ctypes.data for array in (newest, lengths, hidden, scores, items))
         error = self._c.nextup_rerank(ctypes.byref(memory), ctypes.byref(queries), *addresses)
-        if error == EMPTY_HISTORY:
-            raise ValueError("a history is empty; every history needs at least one item")
-        if error == UNKNOWN_ITEM:
-            raise IndexError("an item is not in the catalogue")
+        _check_histories(error)
 
     def rank(
         self,
@@ -167,10 +161,7 @@ class Library:
         memory_pointer = None if memory is None else ctypes.byref(memory)
         batch_pointers = ctypes.byref(batch), rules, ctypes.byref(answers), workspace.ctypes.data
         error = self._c.nextup_rank(ctypes.byref(table), level, memory_pointer, *batch_pointers)
-        if error == EMPTY_HISTORY:
-            raise ValueError("a history is empty; every history needs at least one item")
-        if error == UNKNOWN_ITEM:
-            raise IndexError("an item is not in the catalogue, or the rules are for another one")
+        _check_histories(error, "an item is not in the catalogue, or the rules are for another one")
         _check_level(error, level)
 
 
@@ -189,6 +180,14 @@ def allocate_aligned(size: int) -> NDArray[np.float32]:
 
 def _declare(function: Any, result: Any, *arguments: Any) -> None:
     function.restype, function.argtypes = result, arguments
+
+
+def _check_histories(error: int, unknown_item: str = "an item is not in the catalogue") -> None:
+    """Raise the error of a history that is empty or has an unknown item."""
+    if error == EMPTY_HISTORY:
+        raise ValueError("a history is empty; every history needs at least one item")
+    if error == UNKNOWN_ITEM:
+        raise IndexError(unknown_item)
 
 
 def _check_level(error: int, level: int) -> None:
