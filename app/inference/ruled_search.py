@@ -38,7 +38,11 @@ def rank_with_model(serving: SearchSpace, predictor: AnyPredictor, histories: Kn
         times=histories.select_times() if predictor.reads_times else None,
         request_times=histories.select_request_times(),
     )
-    score_s = 0.0
+    queries = [_read_query(serving, histories, row) for row in histories.rows]
+    started_at = time.perf_counter()
+    picked = _pick_answers(serving, predictor, encoded, queries)
+    score_s = time.perf_counter() - started_at
+    open_rows = [row for row in range(len(queries)) if row not in picked or not picked[row].is_whole]
 
     def run(searches: Sequence[tuple[int, Search]]) -> list[Ranked]:
         nonlocal score_s
@@ -55,11 +59,6 @@ def rank_with_model(serving: SearchSpace, predictor: AnyPredictor, histories: Kn
         lengths = [(min(search.k, count), indices, scores) for (_, search), count, indices, scores in pairs]
         return [Ranked(indices[:end], scores[:end].astype(np.float64)) for end, indices, scores in lengths]
 
-    queries = [_read_query(serving, histories, row) for row in histories.rows]
-    started_at = time.perf_counter()
-    picked = _pick_answers(serving, predictor, encoded, queries)
-    score_s += time.perf_counter() - started_at
-    open_rows = [row for row in range(len(queries)) if row not in picked or not picked[row].is_whole]
     first = {row: answer.items for row, answer in picked.items()}
     rankings = [_start_ranking(serving, predictor, queries[row]).rank(first.get(row)) for row in open_rows]
     ranked = first | dict(zip(open_rows, run_rankings(rankings, run), strict=True))
