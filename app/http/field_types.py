@@ -36,7 +36,7 @@ DOT_SEGMENTS = (".", "..")
 
 
 def check_addressable(value: str) -> str:
-    """ValueError for an id that most clients could not put into a path, to read or to erase what is stored under it."""
+    """ValueError for an id that most clients cannot put into a path, to read or erase what it names."""
     if value in DOT_SEGMENTS:
         raise ValueError("must not be '.' or '..', which HTTP clients remove from paths; use another id")
     return value

@@ -31,7 +31,8 @@ DECREASE, INCREASE, RELAXATION = 0.9, 2.0, 1.1
 TARGET_S = 0.03
 """Time for which a request should be in progress while others are refused.
 
-The lateness of the loop hardly depends on the number of requests that wait in it, so that alone lets hundreds wait."""
+The lateness of the loop hardly depends on the number of requests that wait in it, so that alone lets hundreds wait.
+"""
 RATE_SHARE = 0.125
 """Share of the newest tick in the mean rate of admitted requests."""
 BUSY_SHARE = 0.8

@@ -157,9 +157,9 @@ class InferenceEngine:
         return top
 
     async def _prepare_masks(self, query: Query | SimilarQuery, rules: ItemRules | None, deadline: float) -> None:
-        """Compute the masks of a query in another thread if that takes long, one at a time, so that its batch has them.
+        """Compute the masks of a query in another thread if that takes long, so that its batch finds them.
 
-        DeadlineExceeded if that takes too long.
+        One query at a time; DeadlineExceeded if that takes too long.
         """
         item_filter = query.item_filter
         if not self._find_version(query).search_filters.is_long(item_filter, rules):

@@ -1,8 +1,8 @@
 """Answers without the model, from the best source that has one: cached answer, item neighbours, popular items.
 
 The cached answer of the user needs neither model nor history; neighbours need a history, if only that of the cached
-answer; popular items need nothing.
-All of them apply the filters of the request, and return k items if so many are eligible.
+answer; popular items need nothing. All of them apply the filters of the request, and return k items if so many are
+eligible.
 """
 
 import asyncio

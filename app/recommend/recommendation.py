@@ -13,8 +13,8 @@ class Recommendation:
     """Answer to one request.
 
     `reason` is None when the model answered; `history_version` is None when the request contains its history. `details`
-    are live records by item id, as far as the request wants titles or categories.
-    `next_cursor` belongs to a page: None on the last one. `variant` is None for a user in no experiment.
+    are live records by item id, as far as the request wants titles or categories. `next_cursor` belongs to a page: None
+    on the last one. `variant` is None for a user in no experiment.
     """
 
     recommendation_id: str

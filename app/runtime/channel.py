@@ -32,7 +32,8 @@ MAX_MESSAGES = 8
 """Most messages that a process takes in one step of its event loop.
 
 Each may carry an open file. A worker at its limit of connections closes others between two steps; a step of 64 would
-exceed the files that it keeps free."""
+exceed the files that it keeps free.
+"""
 
 MAX_REPORTS = 1024
 """Most messages that a supervisor takes from one process in one step."""

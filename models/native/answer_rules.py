@@ -24,9 +24,9 @@ class LimitedValues(NamedTuple):
     """Values of items: at the place of an item in `numbers` there is how many it has, then their numbers.
 
     `places` (num_items + 1,) are 0 for items whose values are not known; another thread may add items behind `numbers`,
-    which must be read before the arrays after it. Value v is of field `fields[v]`, and an answer
-    may have it `limits[fields[v]]` times. `members[v]` is the address of the mask (num_items + 1,) of its items, 0 if
-    that is not known.
+    which must be read before the arrays after it. Value v is of field `fields[v]`, and an answer may have it
+    `limits[fields[v]]` times. `members[v]` is the address of the mask (num_items + 1,) of its items, 0 if that is not
+    known.
     """
 
     places: NDArray[np.int32]

@@ -40,8 +40,11 @@ PLAIN_MAX_ITEMS = 500_000
 INT8_MIN_ITEMS = 50_000
 """From here on, `int8` won for small or large batches wherever it was measured."""
 MAX_EXTRA_BYTES = 256 << 20
-"""Of a scorer, in addition to the weights. Weights are mapped and shared, but every worker has these bytes: at ten
-million items, four int8 tables would take 2.6 of the 4 GB for all workers together."""
+"""Of a scorer, in addition to the weights.
+
+Weights are mapped and shared, but every worker has these bytes: at ten million items, four int8 tables would take 2.6
+of the 4 GB for all workers together.
+"""
 BATCHES = (1, 32)
 LARGE_FROM = 6  # histories: the geometric mean of the two
 NUM_EXCLUDED, K = 50, 10  # of the benchmark batches

@@ -29,8 +29,8 @@ MAX_EXPONENT = 12.0
 class Followers:
     """Followers of the newest items, newest first: `items` (B, L, F + 1), 0 for none, with `probabilities`, 0 there.
 
-    The last column is the newest item itself, with probability 1. `features` (B, L, NUM_FEATURES)
-    of each of the newest items; `log_normalizers` (B,).
+    The last column is the newest item itself, with probability 1. `features` (B, L, NUM_FEATURES) of each of the newest
+    items; `log_normalizers` (B,).
     """
 
     items: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Items that a user has seen in answers lately, and that a rule puts behind the others by a penalty on their scores."""
+"""Items that were shown to a user lately, which a rule puts behind the others by a penalty on their scores."""
 
 import numpy as np
 from numpy.typing import NDArray
