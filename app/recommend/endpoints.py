@@ -58,7 +58,7 @@ async def recommend(
         recommendation = await service.recommend(body, deadline, request.state.stages, body.version)
     check_answer(engine, body.version, recommendation.top)
     request.state.outcome = recommendation.top.source, recommendation.reason
-    return Response(encode_response(recommendation, body), media_type="application/json")
+    return Response(encode_response(recommendation), media_type="application/json")
 
 
 @router.post("/recommend/batch", operation_id="recommend_batch", response_model=BatchResponse, responses=ERRORS)
@@ -107,7 +107,7 @@ async def _recommend_entry(service: RecommendService, entry: Any, deadline: floa
         check_version(engine, body.version)
         recommendation = await service.recommend(body, deadline, version=body.version)
         check_answer(engine, body.version, recommendation.top)
-        return msgspec.Raw(encode_response(recommendation, body, status=200))
+        return msgspec.Raw(encode_response(recommendation, status=200))
     except ValidationError as error:
         answer = {
             "status": 422,

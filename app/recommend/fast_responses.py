@@ -21,21 +21,21 @@ NO_RECORD = ItemRecord()
 FIELDS: tuple[ItemField, ...] = ("title", "categories")
 
 
-def encode_response(recommendation: Recommendation, params: AnswerParams, *, status: int | None = None) -> bytes:
+def encode_response(recommendation: Recommendation, *, status: int | None = None) -> bytes:
     """Encode the response body, with `status` if it is an entry of a batch.
 
     ValueError for a score that is not finite, which JSON cannot represent.
     """
     if not all(map(isfinite, recommendation.top.scores)):
         raise ValueError("the model returned a score that is not finite")  # the encoder would write null
-    response = build_response(recommendation, params)
+    response = build_response(recommendation)
     return _encoder.encode(response if status is None else {"status": status} | response)
 
 
-def build_response(recommendation: Recommendation, params: AnswerParams) -> dict[str, Any]:
+def build_response(recommendation: Recommendation) -> dict[str, Any]:
     response: dict[str, Any] = {
         "recommendation_id": recommendation.recommendation_id,
-        "items": build_items(recommendation.top, params, recommendation.details),
+        "items": build_items(recommendation.top, recommendation.params, recommendation.details),
         "served_by": recommendation.top.source,
         "reason": recommendation.reason,
         "model_version": recommendation.top.version,
@@ -43,7 +43,7 @@ def build_response(recommendation: Recommendation, params: AnswerParams) -> dict
         "history_version": recommendation.history_version,
         "unknown_items": recommendation.unknown_items,
     }
-    if params.explain:
+    if recommendation.params.explain:
         response["explained_by"] = "unsupported" if recommendation.top.explanations is None else "removal"
     if recommendation.is_page:
         response["next_cursor"] = recommendation.next_cursor

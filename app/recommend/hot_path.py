@@ -62,7 +62,7 @@ async def _respond(params: StrictRequest, deadline_ms: int, scope: Scope, receiv
     async with DisconnectGuard(scope, receive):
         recommendation = await service.recommend(params, deadline, state["stages"])
     state["outcome"] = recommendation.top.source, recommendation.reason
-    body = encode_response(recommendation, params)
+    body = encode_response(recommendation)
     headers = [(b"content-length", b"%d" % len(body)), _CONTENT_TYPE]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.feedback.recommendation_ids import AnsweredVariant
 from app.inference import TopItems
+from app.recommend.answer_parts import AnswerParams
 from app.stores.item_records import ItemRecord
 
 
@@ -12,12 +13,14 @@ from app.stores.item_records import ItemRecord
 class Recommendation:
     """Answer to one request.
 
+    `params` are what the request wants to know about each item, with the settings of its placement.
     `reason` is None when the model answered; `history_version` is None when the request contains its history. `details`
     are live records by item id, as far as the request wants titles or categories. `next_cursor` belongs to a page: None
     on the last one. `variant` is None for a user in no experiment.
     """
 
     recommendation_id: str
+    params: AnswerParams
     top: TopItems
     reason: str | None
     history_length: int

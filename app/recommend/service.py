@@ -124,6 +124,7 @@ class RecommendService:
         recommendation_id = self._ids.make(top.version, top.source, variant)
         return Recommendation(
             recommendation_id=recommendation_id,
+            params=request,
             top=top,
             reason=reason,
             history_length=len(query.history),

@@ -69,6 +69,18 @@ async def test_request_has_the_fields_of_its_placement_that_it_does_not_have(ser
     assert (problem["status"], problem["detail"].split(":")[0]) == (422, "placement")
 
 
+async def test_items_have_the_fields_that_the_placement_includes(service: Service) -> None:
+    await put(service, "home", {"k": 2, "include": ["title"]})
+    body = {"history": ["i7"], "placement": "home"}
+    page = await service.recommend(**body, paginate=True)
+    next_page = await service.recommend(history=["i7"], cursor=page["next_cursor"])
+    (entry,) = (await service.http.post("/recommend/batch", json={"requests": [body]})).json()["responses"]
+    for answer in (page, next_page, entry):
+        assert [set(item) for item in answer["items"]] == [{"item_id", "score", "title"}] * 2
+    own = await service.recommend(**body, include=[])
+    assert [set(item) for item in own["items"]] == [{"item_id", "score"}] * 2
+
+
 async def test_another_worker_follows(settings: Settings) -> None:
     async with run_service(settings) as first, run_service(settings) as second:
         request = {"history": ["i7"], "placement": "home"}
