@@ -47,11 +47,14 @@ class RunningService:
 
     def read_versions(self) -> dict[str, Any]:
         """Ask for the versions of the service; errors as of `read_repository`."""
-        with self._connect(CONNECT_TIMEOUT_S) as http:
+        with self._connect(ANSWER_TIMEOUT_S) as http:  # an overloaded service is when a rollback matters
             try:
                 response = http.get("/models")
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 raise NotRunning(f"cannot connect to {self.name}: {redact_text(str(error))}") from error
+            except httpx.TimeoutException as error:
+                late = f"{self.name} did not answer within {ANSWER_TIMEOUT_S:g} s"
+                raise ValueError(f"{late}; try again, or check that it is a nextup service") from error
             except httpx.TransportError as error:
                 raise ValueError(f"{self.name} did not answer: {error!r}; check that it is a nextup service") from error
         if response.status_code in (401, 403):
