@@ -84,12 +84,12 @@ def _parse_event(index: int, entry: Any, now_ms: int) -> tuple[str, int]:
         entry = msgspec.structs.asdict(entry)
     if not isinstance(entry, dict):
         _reject((index,), "must be an object with item_id and timestamp, like the first entry", entry)
+    for name in entry:  # before missing fields: an unknown one is often the wrong name of a missing one
+        if name not in FIELDS:
+            _reject((index, name), describe_unknown(name, FIELDS), entry)
     for name in FIELDS:
         if name not in entry:
             _reject((index, name), "Field required", entry)
-    if len(entry) > len(FIELDS):
-        name = next(name for name in entry if name not in FIELDS)
-        _reject((index, name), describe_unknown(name, FIELDS), entry)
     try:
         item_id = read_id(entry["item_id"])
     except ValueError as error:

@@ -61,6 +61,7 @@ def test_events_are_ordered_by_time_and_count_once(events: list[tuple[int, int]]
     [
         ([{"item_id": "a"}], "history.0.timestamp", "Field required"),
         ([{"timestamp": 1}], "history.0.item_id", "Field required"),
+        ([{"item": "a", "timestamp": 1}], "history.0.item", "unknown field 'item'; did you mean 'item_id'?"),
         (
             [{"item_id": "a", "timestamp": 1, "type": "buy"}],
             "history.0.type",
