@@ -16,7 +16,7 @@ WRONG: list[tuple[Any, str, str]] = [
     ([], "filter", "not a list"),
     ({}, "filter", "no fields"),
     ({"all": [], "any": []}, "filter", "'all', 'any'"),
-    ({"all": []}, "filter.all", "at least one"),
+    ({"all": []}, "filter.all", "at least one, not an empty list"),
     ({"any": {"attribute": "a", "eq": 1}}, "filter.any", "must be a list"),
     ({"most": []}, "filter.most", "is no part of a filter"),
     ({"attribute": "price"}, "filter", "needs a comparison"),
