@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.attribute_columns import FIELDS, NESTED, PREFIX, AttributeColumns
-from app.cli.mixed_values import MixedValues
 from app.items.entries import parse_item
 from app.items.schemas import Item, ItemResult
 from models.data.bad_rows import BadRow
@@ -17,12 +16,13 @@ from models.data.cell_types import CellType, convert_cell, find_cell_types
 from models.data.formats import DataFile, find_file
 from models.data.item_rows import Row, iter_item_rows
 from models.data.items import parse_categories, parse_item_id, parse_text
+from models.data.mixed_values import MixedValues
 from models.data.read_options import ReadOptions
 from models.data.text_rows import RowFault
 
-TEXT_FORMATS = ("csv", "tsv", "text")
 AVAILABLE_TEXTS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 MAX_DETAIL = 300
+TEXT_EFFECT = "comparisons such as lt do not match texts"
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class CatalogueFile:
     """Attributes of the items that were read."""
 
     def __post_init__(self) -> None:
-        self.mixed = MixedValues(str(self.file), is_typed=self.file.format not in TEXT_FORMATS)
+        self.mixed = MixedValues(str(self.file), is_typed=self.file.is_typed, effect=TEXT_EFFECT)
 
     @classmethod
     def from_path(cls, path: Path, options: ReadOptions, attributes: list[str] | None) -> "CatalogueFile":
@@ -50,7 +50,7 @@ class CatalogueFile:
 
     def iter_items(self) -> Iterator[Item | BadRow]:
         """Yield one item per row, or why the row is none; BadInput if the file cannot be read."""
-        if self.file.format in TEXT_FORMATS:
+        if not self.file.is_typed:
             self.cell_types = self._find_types()
         for line, row in self._iter_rows():
             if isinstance(row, RowFault):

@@ -93,8 +93,10 @@ def report_log(log: Interactions, options: ReadOptions) -> Log:
 
 
 def read_item_file(path: Path | None, arguments: LogReadingOptions, attributes: Attributes = ()) -> pl.DataFrame | None:
-    """Read an items file, with these attributes; None without one."""
-    return None if path is None else read_items(path, build_read_options(arguments), attributes)
+    """Read an items file, with these attributes, and warn of texts among numbers; None without a file."""
+    if path is None:
+        return None
+    return read_items(path, build_read_options(arguments), attributes, warn=lambda line: _print_lines([line]))
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -39,6 +39,7 @@ SUFFIXES: dict[str, Format] = {
 NOT_IN_FOLDERS = (".item", ".dat", ".data", ".txt", ".log")
 """Suffixes of text that is often not a log: read if the file itself is given, not as part of a folder."""
 COMPRESSIONS: tuple[Compression, ...] = (".gz", ".zst", ".zip")
+TYPED_FORMATS: tuple[Format, ...] = ("json", "parquet")
 STANDARD_INPUT = Path("-")
 MAX_SHOWN_MEMBERS = 5
 
@@ -58,6 +59,11 @@ class DataFile:
 
     def __str__(self) -> str:
         return "standard input" if self.content is not None else str(self.path)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether values have types; cells of delimited text have none."""
+        return self.format in TYPED_FORMATS
 
 
 def parse_file_name(path: Path) -> DataFile:

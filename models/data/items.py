@@ -4,7 +4,7 @@ Formats are those of logs. Item files are small and often edited by hand, so eve
 stops the read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from models.data.fields import MAX_ID_CHARS, REPLACEMENT, parse_json_id, replace
 from models.data.formats import find_file
 from models.data.item_attributes import ATTRIBUTES, ATTRIBUTES_TYPE, make_attribute_rows
 from models.data.item_rows import Row, iter_item_rows
+from models.data.mixed_values import MixedValues
 from models.data.read_options import ReadOptions
 from models.data.text_rows import RowFault
 
 CATEGORY_SEPARATOR = "|"
-TYPED_FORMATS = ("json", "parquet")
 COLUMN_ADVICE = "name its id column with --columns items.item=NAME"
+TEXT_EFFECT = "bins hold numbers only"
 TEXT_ADVICE = "name their columns with --columns title=NAME,categories=NAME"
 ITEM_SCHEMA = pl.Schema([("item_id", pl.String()), ("title", pl.String()), ("categories", pl.List(pl.String()))])
 
@@ -51,18 +52,24 @@ class ItemMatches:
         )
 
 
-def read_items(path: Path | str, options: ReadOptions | None = None, attributes: Attributes = ()) -> pl.DataFrame:
+def read_items(
+    path: Path | str,
+    options: ReadOptions | None = None,
+    attributes: Attributes = (),
+    warn: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
     """Read `item_id` String, `title` String or null, `categories` List(String), in file order.
 
     The first row of a duplicate item wins. Categories are a list, or text separated by `|`. The columns are those of
     `options`; by default the id is that of the log or `item_id`, and categories are the first of CATEGORY_COLUMNS that
-    exists; titles are optional. With `attributes` there is also their column (`item_attributes.py`). BadInput names
-    file and line.
+    exists; titles are optional. With `attributes` there is also their column (`item_attributes.py`), and `warn` gets a
+    line for each one that is a text among numbers. BadInput names file and line.
     """
     options = options or ReadOptions()
     file = find_file(path)
     items: dict[str, tuple[str, str | None, list[str]]] = {}
     cells: list[dict[str, Any]] = []
+    mixed = MixedValues(str(file), is_typed=file.is_typed, effect=TEXT_EFFECT)
     finder = make_attribute_finder(attributes, has_header=file.format != "json")
     for line, row in iter_item_rows(file, options, finder):
         try:
@@ -75,13 +82,17 @@ def read_items(path: Path | str, options: ReadOptions | None = None, attributes:
         if item_id not in items:
             items[item_id] = item
             cells.append(get_attributes(row, attributes))
+            mixed.add(line, cells[-1])
     if not items:
         raise BadInput(f"{file}: the file has no items")
     table = pl.DataFrame(list(items.values()), schema=ITEM_SCHEMA, orient="row")
     if attributes == ():
         return table
     check_seen(str(file), attributes, cells)
-    values = cells if file.format in TYPED_FORMATS else convert_cells(cells)
+    if warn is not None:
+        for warning in mixed.format_lines():
+            warn(warning)
+    values = cells if file.is_typed else convert_cells(cells)
     rows = pl.Series(ATTRIBUTES, [make_attribute_rows(each) for each in values], dtype=ATTRIBUTES_TYPE)
     return table.with_columns(rows)
 

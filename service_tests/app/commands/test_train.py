@@ -39,6 +39,16 @@ def test_items_that_cannot_be_read_are_refused_before_the_log_is_read(
     assert MISSING_LOG not in error
 
 
+def test_text_among_numbers_of_the_items_is_a_warning_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text("\n".join(f'{{"item_id": {n}, "price": {price}}}' for n, price in enumerate(("7", '"8"', "9"))))
+    assert main(["train", MISSING_LOG, "--out", str(tmp_path / "out"), "--items", str(items)]) == 1
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"warning: {items}:2: attribute 'price' is a text ('8') here, and a number in 2 rows; ")
+
+
 def test_resuming_with_another_preset_is_refused_before_the_log_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

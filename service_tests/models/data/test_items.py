@@ -195,6 +195,36 @@ def test_parquet_attributes_are_read_by_type_and_dates_are_left_out(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "i.jsonl",
+            '{"item_id": 1, "price": 7}\n{"item_id": 2, "price": "12.99"}\n{"item_id": 3, "price": 9}\n'
+            '{"item_id": 4, "attributes": {"price": "n/a"}}\n{"item_id": 5, "price": 8, "size": "7"}\n'
+            '{"item_id": 6, "price": "", "size": {"kg": 7}}\n{"item_id": 1, "price": "again"}\n',
+            "2: attribute 'price' is a text ('12.99') here and in 1 more row, and a number in 3 rows; bins hold "
+            "numbers only, so write numbers without quotes",
+        ),
+        (
+            "i.csv",
+            "item_id,price,sku,model\n1,7,007,A1\n2, ,12,22\n3,call us,13,B3\n4,9.5,14,C4\n",
+            "4: attribute 'price' is no number ('call us') here, so the numbers of 2 other rows are loaded as texts "
+            "too; bins hold numbers only, so correct or empty these cells",
+        ),
+    ],
+)
+def test_texts_among_numbers_are_warned_of_with_the_line(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    path, warnings = tmp_path / name, list[str]()
+    path.write_text(text)
+    read_items(path, attributes=None, warn=warnings.append)
+    assert warnings == [f"warning: {path}:{expected}"]
+    read_items(path, attributes=("price",), warn=warnings.append)
+    assert len(warnings) == 2
+    read_items(path, warn=warnings.append)  # reads no attributes
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
     ("text", "has_effect"),
     [
         ("item_id,name,kind\n17,Lamp,light\n", False),

@@ -1,10 +1,10 @@
-"""Attributes that most rows of a file give as numbers, and some as texts, which comparisons do not match."""
+"""Attributes that most rows of a file give as numbers, and some as texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
 
-from app.inference.live.attributes import is_text
+from models.catalogue.attribute_times import parse_time
 from models.data.bad_rows import BadRow
 from models.data.cell_types import is_code, is_number
 
@@ -25,19 +25,24 @@ class _Counts:
 
 
 class MixedValues:
-    """Counts numbers and texts by attribute.
+    """Counts numbers and texts by attribute; times count as neither.
 
     `is_typed` False: the cells of a column of texts have no types, so those that look like numbers count as numbers.
+    `effect` says what a warning is about: what a text among numbers lacks.
     """
 
-    def __init__(self, file: str, *, is_typed: bool) -> None:
+    def __init__(self, file: str, *, is_typed: bool, effect: str) -> None:
         self._file = file
         self._is_typed = is_typed
+        self._effect = effect
         self._counts: dict[str, _Counts] = {}
 
-    def add(self, line: int, attributes: Mapping[str, Any]) -> None:
+    def add(self, line: int, attributes: Mapping[str, object]) -> None:
+        """Count the values of a row; those of other types and empty cells are ignored."""
         for name, value in attributes.items():
-            if isinstance(value, bool | list):
+            if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+                continue
+            if value != value or (isinstance(value, str) and not value.strip()):
                 continue
             if name not in self._counts and len(self._counts) >= MAX_NAMES:
                 continue
@@ -51,12 +56,12 @@ class MixedValues:
             if 0 < counts.texts < counts.numbers and not counts.codes
         ]
 
-    def _count(self, counts: _Counts, line: int, value: Any) -> None:
+    def _count(self, counts: _Counts, line: int, value: str | float | Decimal) -> None:
         if not isinstance(value, str) or (not self._is_typed and is_number(value.strip())):
             counts.numbers += 1
         elif not self._is_typed and is_code(value.strip()):
             counts.codes += 1
-        elif is_text(value):  # filters compare times like numbers
+        elif parse_time(value) is None:
             if not counts.texts:
                 counts.first_line, counts.first_text = line, value[:MAX_SHOWN]
             counts.texts += 1
@@ -67,10 +72,9 @@ class MixedValues:
         if self._is_typed:
             return (
                 f"attribute {name!r} is a text ({counts.first_text!r}){more}, and a number in {counts.numbers:,} rows; "
-                "comparisons such as lt do not match texts, so write numbers without quotes"
+                f"{self._effect}, so write numbers without quotes"
             )
         return (
             f"attribute {name!r} is no number ({counts.first_text!r}){more}, so the numbers of {counts.numbers:,} "
-            "other rows are loaded as texts too; comparisons such as lt do not match texts, so correct or empty these "
-            "cells"
+            f"other rows are loaded as texts too; {self._effect}, so correct or empty these cells"
         )
