@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.items.schemas import MAX_ATTRIBUTES, AttributeName
+from models.data.attribute_columns import LIVE_FIELDS, PREFIX, find_named_columns
 from models.data.bad_rows import BadInput
-from models.data.columns import Columns, find_column, format_names, parse_columns
+from models.data.columns import Columns, format_names, parse_columns
 from models.data.item_rows import find_item_columns
 
-FIELDS = ("available", "url", "image_url")
-PREFIX = "attributes."
-"""In front of an attribute in a row, so that an attribute may have the name of a field."""
-NESTED = "attributes"
-"""The key under which a row of JSON may have all attributes, as an item of PUT /items has."""
 NAME_RULE = "letters, digits, _ . and -, at most 64 of them, the first a letter or _"
 _name = TypeAdapter(AttributeName)
 
@@ -43,24 +40,33 @@ class AttributeColumns:
         """Requested attributes that no row has."""
         return sorted(self._unseen)
 
+    def includes(self, name: str) -> bool:
+        """Whether `name` is requested: the object of all attributes need not be."""
+        return self._requested is None or name in self._requested
+
     def make_finder(self, *, has_header: bool) -> Callable[[str, Columns, Sequence[str]], dict[str, str]]:
-        """Make the function that maps targets to columns; only JSON has no header, so that keys may be absent."""
+        """Make the function that maps targets to columns."""
 
         def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
             names = find_item_columns(file, columns, present, id_role="item")
-            names |= {name: name for name in FIELDS if name in present and name not in names.values()}
+            names |= {name: name for name in LIVE_FIELDS if name in present and name not in names.values()}
             if self._requested is None:
-                attributes = self._select_remaining(present, names)
+                selected = self._select_remaining(present, names)
                 if has_header:
-                    check_count(len(attributes), f"{file} has", "; name those to load with --attributes")
-            elif has_header:
-                attributes = {name: find_column(file, name, present, hint="") for name in self._requested}
-            else:
-                attributes = {name: name for name in self._requested if name in present}
-            self._unseen -= attributes.keys()
-            return names | {PREFIX + name: column for name, column in attributes.items()}
+                    check_count(len(selected), f"{file} has", "; name those to load with --attributes")
+                return names | {PREFIX + name: name for name in selected}
+            attributes = find_named_columns(file, self._requested, present, has_header=has_header)
+            self._unseen.difference_update(attributes.values())
+            return names | attributes
 
         return find_columns
+
+    def select_nested(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Select from the attributes that a row of JSON has in one object; null is none."""
+        names = attributes if self._requested is None else self._requested
+        selected = {name: attributes[name] for name in names if attributes.get(name) is not None}
+        self._unseen -= selected.keys()
+        return selected
 
     def leave_out(self, column: str, reason: str) -> None:
         if len(self.left_out) < MAX_ATTRIBUTES:
@@ -71,14 +77,14 @@ class AttributeColumns:
         lines = [f"column {format_names([column])} is not loaded: {why}" for column, why in self.left_out.items()]
         return [*lines, *(f"warning: no row has the attribute {name!r} of --attributes" for name in self.unseen)]
 
-    def _select_remaining(self, present: Sequence[str], names: Mapping[str, str]) -> dict[str, str]:
+    def _select_remaining(self, present: Sequence[str], names: Mapping[str, str]) -> list[str]:
         taken_columns = set(names.values())
-        selected = {}
+        selected = []
         for column in present:
             if column in taken_columns:
                 continue
             if is_attribute_name(column):
-                selected[column] = column
+                selected.append(column)
             else:
                 self.leave_out(column, f"its name cannot be that of an attribute; use {NAME_RULE}")
         return selected

@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from app.cli.attribute_columns import FIELDS, NESTED, PREFIX, AttributeColumns
+from app.cli.attribute_columns import AttributeColumns
 from app.items.entries import parse_item
 from app.items.schemas import Item, ItemResult
+from models.data.attribute_columns import LIVE_FIELDS, NESTED, PREFIX
 from models.data.bad_rows import BadRow
 from models.data.cell_types import CellType, convert_cell, find_cell_types
 from models.data.formats import DataFile, find_file
@@ -89,7 +90,7 @@ class CatalogueFile:
             item["categories"] = parse_categories(row)
         if not is_empty(available := row.get("available")):
             item["available"] = AVAILABLE_TEXTS.get(str(available).strip().lower().removesuffix(".0"), available)
-        item |= {name: parse_text(row.get(name), name) for name in FIELDS[1:]}
+        item |= {name: parse_text(row.get(name), name) for name in LIVE_FIELDS[1:]}
         attributes: dict[str, Any] = {}
         for target, value in row.items():
             if target.startswith(PREFIX):
@@ -101,7 +102,9 @@ class CatalogueFile:
         if is_empty(value):
             return {}
         if name == NESTED and isinstance(value, dict):
-            return {each: inner for each, inner in value.items() if inner is not None}
+            return self.columns.select_nested(value)
+        if not self.columns.includes(name):
+            return {}
         if isinstance(value, str):
             text = parse_text(value, name) or ""
             if not text.strip():

@@ -13,8 +13,8 @@ PREFIX = "attributes."
 """In front of an attribute in a row, so that an attribute may have the name of another role."""
 NESTED = "attributes"
 """The key under which a row of JSON may have all attributes, as an item of PUT /items has."""
-OTHER_FIELDS = ("available", "url", "image_url")
-"""Fields of the live catalogue that are no attributes."""
+LIVE_FIELDS = ("available", "url", "image_url")
+"""Fields of items in the live catalogue that are no attributes."""
 MAX_COLUMNS = 64
 """Most columns of a file that are attributes without being named: the first ones."""
 
@@ -27,16 +27,26 @@ def make_attribute_finder(
     def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
         names = find_item_columns(file, columns, present)
         if attributes is None:
-            taken = {*names.values(), *OTHER_FIELDS}
+            taken = {*names.values(), *LIVE_FIELDS}
             selected = [name for name in present if name not in taken and is_attribute_name(name)][:MAX_COLUMNS]
             return names | {PREFIX + name: name for name in selected}
-        if has_header:
-            hint = "; --attributes names columns of --items"
-            return names | {PREFIX + name: find_column(file, name, present, hint=hint) for name in attributes}
-        nested = [NESTED] if attributes else []
-        return names | {PREFIX + name: name for name in [*attributes, *nested] if name in present}
+        hint = "; --attributes names columns of --items"
+        return names | find_named_columns(file, attributes, present, has_header=has_header, hint=hint)
 
     return find_columns
+
+
+def find_named_columns(
+    file: str, names: Sequence[str], present: Sequence[str], *, has_header: bool, hint: str = ""
+) -> dict[str, str]:
+    """Map targets to the columns of named attributes; BadInput with `hint` for one that a header lacks.
+
+    Only JSON has no header: a row may lack a key, or have the attributes in one object.
+    """
+    if has_header:
+        return {PREFIX + name: find_column(file, name, present, hint=hint) for name in names}
+    nested = [NESTED] if names else []
+    return {PREFIX + name: name for name in [*names, *nested] if name in present}
 
 
 def get_attributes(row: Row, attributes: Attributes) -> dict[str, object]:

@@ -134,6 +134,23 @@ def test_json_lines_have_the_form_of_put_items(url: str, tmp_path: Path, capsys:
     ]
 
 
+def test_attributes_inside_an_object_are_selectable(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [
+        {"item_id": "1", "attributes": {"price": 7, "brand": "Lumen", "size": None}},
+        {"item_id": "2", "price": 8, "attributes": {"brand": "Argent"}},
+        {"item_id": "3", "attributes": "none"},
+    ]
+    path = write(tmp_path / "items.jsonl", "\n".join(map(json.dumps, items)))
+    _, err = load(capsys, path, "--attributes", "price,size")
+    expected: list[dict[str, AttributeValue]] = [{"price": 7}, {"price": 8}, {}]
+    assert read_records(url, "1", "2", "3") == [ItemRecord(attributes=each) for each in expected]
+    assert [line for line in err.splitlines() if "--attributes" in line] == [
+        "warning: no row has the attribute 'size' of --attributes"
+    ]
+
+
 def test_parquet_keeps_its_types(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = {
         "item_id": [1, 2],
