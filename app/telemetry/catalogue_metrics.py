@@ -13,7 +13,9 @@ CATALOGUE_READ_AT = Gauge(
     multiprocess_mode="livemin",
 )
 CATALOGUE_BYTES = Gauge(
-    "nextup_catalogue_bytes", "Memory of the live catalogue's columns, per process.", multiprocess_mode="livemax"
+    "nextup_catalogue_bytes",
+    "Memory of the live catalogue's columns, and of their mapping to each version in memory, per process.",
+    multiprocess_mode="livemax",
 )
 ITEM_CHANGES = Counter("nextup_item_changes", "Items sent to the live catalogue by outcome.", ["result"])
 for _result in ("created", "updated", "unchanged", "invalid", "failed", "removed", "absent"):

@@ -37,6 +37,9 @@ class LiveRow(NamedTuple):
 class ChangeListener(Protocol):
     """Is refreshed after every change, in the step that makes it."""
 
+    @property
+    def nbytes(self) -> int: ...
+
     def refresh(self) -> None: ...
 
 
@@ -72,8 +75,12 @@ class LiveItems:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the columns and of the listeners, which are the views of versions."""
+        with self._lock:
+            listeners = sum(listener.nbytes for listener in self._listeners)
         return (
-            self.keys.nbytes
+            listeners
+            + self.keys.nbytes
             + self.available.nbytes
             + self.listed_at.nbytes
             + self._ids.nbytes

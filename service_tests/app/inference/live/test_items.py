@@ -77,6 +77,17 @@ def test_view_that_is_built_while_rows_arrive_misses_none() -> None:
         assert not view.available[1:].any()
 
 
+def test_bytes_include_the_views_of_versions_in_memory() -> None:
+    live = LiveItems()
+    live.apply({name: LiveRow() for name in IDS})
+    columns = live.nbytes
+    views = [VersionView(live, CATALOGUE) for _ in range(2)]
+    assert live.nbytes == columns + 2 * views[0].nbytes > columns
+    del views[1]
+    gc.collect()
+    assert live.nbytes == columns + views[0].nbytes
+
+
 def test_live_items_keep_no_version_alive() -> None:
     live = LiveItems()
     view = VersionView(live, CATALOGUE)
