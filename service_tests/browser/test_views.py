@@ -102,6 +102,23 @@ def test_history_with_more_unknown_items_than_an_answer_lists_asks_for_no_missin
     opened.page.wait_for_load_state("networkidle")
 
 
+def test_titles_of_a_long_history_are_read_when_they_come_into_view(opened: "OpenPage", demo: str) -> None:
+    items = httpx.get(f"{demo}/items", params={"limit": 100}, timeout=60).json()["items"]
+    reads: list[str] = []
+    opened.page.on("request", lambda request: reads.append(request.url) if "/items/" in request.url else None)
+    opened.open(f"?user=x#h={'&h='.join(item['item_id'] for item in items)}")
+    opened.wait_for_answer()
+    links = opened.page.locator("#timeline a")
+    expect(links).to_have_count(100)
+    expect(links.first).to_have_text(items[-1]["title"])
+    opened.page.wait_for_load_state("networkidle")
+    assert 0 < len(reads) < 70, "not those below the screen"
+    expect(links.last).to_have_text(items[0]["item_id"])
+    links.last.scroll_into_view_if_needed()
+    expect(links.last).to_have_text(items[0]["title"])
+    assert len(reads) < 100
+
+
 def test_search_finds_items_by_title_and_id(opened: "OpenPage") -> None:
     opened.open("?view=item")
     field = opened.page.get_by_label("Title or id")

@@ -3,6 +3,7 @@
 import { call, callOptional, encodeId } from "./api.js";
 import { make } from "./dom.js";
 import { buildAddress } from "./address.js";
+import { watchView } from "./in_view.js";
 
 const MAX_ITEMS = 2000;
 const MAX_READS = 6;
@@ -45,17 +46,16 @@ export function loadItem(id) {
 
 export const getTitle = (item) => item.title || item.item_id;
 
-export async function loadTitles(ids) {
-  return (await Promise.all(ids.map(loadItem))).map(getTitle);
-}
-
-/** A link to an item, which has its id as text until the title is read. */
+/** A link to an item, which has its id as text until it comes into view and the title is read. */
 export function makeItemLink(id, { className = "item-link", title = null } = {}) {
   const link = make("a", {
     class: className, href: buildAddress({ view: "item", item: id, search: null }), "data-view": "item", "data-item": id,
     text: title ?? id,
   });
-  if (title === null) loadItem(id).then((item) => { link.textContent = getTitle(item); });
+  if (title !== null) return link;
+  const showTitle = async () => { link.textContent = getTitle(await loadItem(id)); };
+  if (items.has(id) && !failed.has(id)) showTitle();
+  else watchView(link, showTitle);
   return link;
 }
 

@@ -1,4 +1,4 @@
-// The history by day, newest first; days are folded, and titles are read when a day is opened.
+// The history by day, newest first; days are folded, and titles are read when their events come into view.
 
 import { makeItemLink } from "./catalogue.js";
 import { make } from "./dom.js";
