@@ -5,6 +5,7 @@ header quadratically. The same bound covers the fields after a chunked body and 
 carries the time of its first byte to the application, which counts its deadline from there.
 """
 
+import logging
 import sys
 import traceback
 from typing import Any
@@ -18,12 +19,18 @@ from app.http.bounded_protocol import BODY, CLOSING, HEAD, IDLE, BoundedProtocol
 MAX_PIPELINED = 100
 """Most requests of one connection that wait for the answer to an earlier one."""
 
+# Clients decide how often uvicorn warns: once per malformed request, twice per request for an upgrade. The log of
+# rejections has the first, and the second is answered as usual.
+ERROR_LOG = logging.getLogger("uvicorn.error.h11")
+ERROR_LOG.addFilter(lambda record: record.levelno >= logging.ERROR)
+
 
 class BoundedH11Protocol(BoundedProtocol, H11Protocol):
     """uvicorn's parser in Python; it bounds the size of the head itself (`build_server_options`)."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.logger = ERROR_LOG
         self.set_up(app_state, self.loop)
 
     def connection_made(self, transport: Any) -> None:

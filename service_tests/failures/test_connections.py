@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import logging
 import pickle
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
@@ -45,17 +48,40 @@ async def test_request_that_is_not_http_is_answered_with_a_problem(settings: Set
             await assert_is_answered_with_a_problem(service.port, request)
 
 
-async def test_parser_in_python_answers_with_the_same_problem(settings: Settings) -> None:
-    assert issubclass(BoundedH11Protocol, H11Protocol)
-    config = uvicorn.Config(create_app(settings), port=0, http=BoundedH11Protocol, log_level="critical", ws="none")
+@asynccontextmanager
+async def run_parser_in_python(settings: Settings) -> AsyncIterator[int]:
+    """Run the service with the parser of platforms without httptools; the value is its port."""
+    config = uvicorn.Config(create_app(settings), port=0, http=BoundedH11Protocol, log_config=None, ws="none")
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())
     await wait_until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    for request in (NONSENSE[0], NONSENSE[1], NONSENSE[3]):
-        await assert_is_answered_with_a_problem(port, request)
-    server.should_exit = True
-    await serving
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def test_parser_in_python_answers_with_the_same_problem(settings: Settings) -> None:
+    assert issubclass(BoundedH11Protocol, H11Protocol)
+    async with run_parser_in_python(settings) as port:
+        for request in (NONSENSE[0], NONSENSE[1], NONSENSE[3]):
+            await assert_is_answered_with_a_problem(port, request)
+
+
+async def test_parser_in_python_logs_no_line_per_request(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n"
+    async with run_parser_in_python(settings) as port:
+        caplog.clear()
+        for _ in range(3):
+            await assert_is_answered_with_a_problem(port, NONSENSE[0])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(upgrade)
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+        warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("rejected 1 time(s) (malformed, ")
 
 
 @pytest.mark.parametrize(("keep_alive_s", "is_open"), [(1.0, False), (75.0, True)])
