@@ -19,6 +19,8 @@ from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
 from models.manifest import MANIFEST
 from models.progress import print_line
+from models.ranks import Ranks
+from models.recommender import SequentialRecommender
 from models.training.assessment import TrainingAssessment, assess_training
 from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
 from models.training.disk_space import check_disk_space
@@ -70,10 +72,7 @@ def train_artifact(
     an artifact and `overwrite` is False.
     """
     folder, ranks = context.folder, context.ranks
-    if (folder / MANIFEST).exists() and not overwrite:
-        raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
-    if ranks.is_first:
-        check_disk_space(folder, config, dataset.catalogue)
+    _check_folder(folder, config, dataset, ranks, overwrite=overwrite)
     training_context = context.in_subfolder(TRAINING_FOLDER)
     plan = make_plan(dataset, config, options, training_context)
     for line in plan.format_lines():
@@ -95,14 +94,8 @@ def train_artifact(
         assessment = assess_training(
             dataset, test, config.preset, options.keep_seen, curve, time_limit, clock=context.clock
         )
-        version = save_artifact(
-            folder,
-            model.cpu(),
-            dataset.catalogue,
-            golden_histories=_select_golden_histories(dataset),
-            metrics=test.values if test.num_cases else {},
-            details={**assessment.make_manifest_entries(dataset), **(details or {})},
-        )
+        entries = {**assessment.make_manifest_entries(dataset), **(details or {})}
+        version = _export(folder, model, dataset, test, entries)
         num_users, has_time = count_test_users(dataset), _make_time_check(plan, context)
         report = TrainingReport(version, dataset, test, num_users, curve, assessment, predictor, funnel, has_time)
         write_training_report(folder / TRAINING_FOLDER, report)
@@ -110,6 +103,28 @@ def train_artifact(
     # Other ranks learn from the broadcast whether the export succeeded.
     return TrainingResult(
         ranks.broadcast_object(version), test, count_test_users(dataset), curve, best, bytes_by_part, assessment, plan
+    )
+
+
+def _check_folder(folder: Path, config: ModelConfig, dataset: Dataset, ranks: Ranks, *, overwrite: bool) -> None:
+    """ValueError for a folder that already holds an artifact, or that has too little space for this one."""
+    if (folder / MANIFEST).exists() and not overwrite:
+        raise ValueError(f"{folder} already holds an artifact; choose another folder or pass --overwrite")
+    if ranks.is_first:
+        check_disk_space(folder, config, dataset.catalogue)
+
+
+def _export(
+    folder: Path, model: SequentialRecommender, dataset: Dataset, test: Evaluation, details: Mapping[str, Any]
+) -> str:
+    """Write the artifact and return its version; `details` are further entries of the manifest."""
+    return save_artifact(
+        folder,
+        model.cpu(),
+        dataset.catalogue,
+        golden_histories=_select_golden_histories(dataset),
+        metrics=test.values if test.num_cases else {},
+        details=details,
     )
 
 
