@@ -1,7 +1,7 @@
 """`nextup serve`: run the service in the foreground, with an embedded Redis and worker processes.
 
-Prepares what the processes share; `app/supervision` runs them, and the work of a worker is in app/worker, app/main.py
-and app/lifespan.py.
+Prepares what the processes share; `app/supervision` runs them, and the work of a worker is in app/worker, app/main.py,
+app/lifespan.py and app/resources.py.
 """
 
 import logging.config
