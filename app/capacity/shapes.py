@@ -9,7 +9,7 @@ import torch
 
 from models.build import build_uninitialized_model
 from models.config import ModelConfig, Part
-from models.embeddings.codes import CodesEmbedding, choose_codebook_size
+from models.embeddings.codes import CodesEmbedding, complete_codebook
 from models.indexing import MIN_INDEX_ITEMS
 from models.scorers.ann.indexes import IndexEstimate, estimate_index
 from models.scorers.selection import ScorerEstimate, estimate_scorers
@@ -58,8 +58,7 @@ class ModelShape:
 def compute_shape(config: ModelConfig, items: int) -> ModelShape:
     """Compute the shape of a model without categories; ValueError for parts that do not fit together."""
     if config.embedding.name == "codes":
-        options = {"codebook": choose_codebook_size(items), **config.embedding.options}
-        config = replace(config, embedding=Part("codes", options))
+        config = replace(config, embedding=Part("codes", complete_codebook(items, config.embedding.options)))
     with torch.device("meta"):
         model = build_uninitialized_model(config, items)
     scorers = estimate_scorers(model)

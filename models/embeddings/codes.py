@@ -4,8 +4,8 @@ RecJPQ (arXiv 2312.06165): item i has codes g_i1 … g_im, and its vector is the
 ψ_j[g_ij], each dim / m wide. Codes are assigned once (`models/embeddings/assignment.py`) and fixed; the codebooks are
 learned with the model. Codes come from the log or, which is more accurate (models/LOG.md), from a full table that is
 trained first: its vectors are product-quantized, and training continues from there. 256 codes for two features lose
-0.3 % of the NDCG@10 of a full table, 64 codes 2 to 6 %. Scoring needs no item table: m × codebook size partial
-products, then a sum of m of them per item.
+0.3 % of the NDCG@10 of a full table, pairs of 16 levels 1 %, 64 codes 2 to 6 %. Scoring needs no item table:
+m × codebook size partial products, then a sum of m of them per item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.batch import PADDING, History, SequenceBatch
 from models.catalogue.catalogue import Catalogue
@@ -21,10 +21,11 @@ from models.embeddings import packing
 from models.embeddings.assignment import ASSIGNMENTS, assign_codes, compute_digits, quantize_vectors
 from models.embeddings.base import ItemEmbedding, Neighbours
 from models.embeddings.code_refinement import refine_codes
+from models.embeddings.codebooks import Codebooks, FreeCodebooks, ScalarCodebooks
 
 TRAINED = "trained"
 """The assignment that quantizes the vectors of a trained full table."""
-BYTE_CODEBOOKS = ((11_000, 256), (6_500, 128))
+BYTE_CODEBOOKS: Sequence[tuple[int, Mapping[str, int]]] = ((11_000, {"codebook": 256}), (700, {"levels": 16}))
 """Least catalogue for a default codebook of more than 64; its codes take a byte instead of six bits."""
 LARGEST_BYTE_CATALOGUE = 65_535
 FEW_CODES_EXPONENT, MANY_CODES_EXPONENT = 1.0, 0.5
@@ -32,6 +33,7 @@ FEW_CODES_EXPONENT, MANY_CODES_EXPONENT = 1.0, 0.5
 MAX_REFINED_ITEMS = 1_000_000
 """Largest catalogue whose codes are refined: the time grows with the items."""
 MAX_BYTE_CODES = 256
+MAX_LEVELS = 16
 LANES = 8
 CHUNK = 1 << 18
 
@@ -39,20 +41,36 @@ CHUNK = 1 << 18
 class CodesEmbedding(ItemEmbedding):
     """`splits` codes (m) per item, each below `codebook`: a byte each, or six bits up to a codebook of 64.
 
-    `kept` (num_items + 1, bytes) uint8 holds the codes, packed if `is_packed`; `pieces` (m · codebook, dim / m) holds
-    the codebooks, ψ_j[c] in row j · codebook + c. The names are those of the artifact format.
+    `levels` instead of `codebook` gives each feature so many values, and each pair of features their combinations.
+    `kept` (num_items + 1, bytes) uint8 holds the codes, packed if `is_packed`; `pieces.weight` (m · codebook, dim / m)
+    are the codebooks, ψ_j[c] in row j · codebook + c. The names are those of the artifact format.
     """
 
     kept: Tensor
     _starts: Tensor
 
     def __init__(
-        self, num_items: int, dim: int, *, splits: int | None = None, codebook: int = 64, assignment: str = TRAINED
+        self,
+        num_items: int,
+        dim: int,
+        *,
+        splits: int | None = None,
+        codebook: int | None = None,
+        levels: int | None = None,
+        assignment: str = TRAINED,
     ) -> None:
         super().__init__()
         splits = max(1, dim // 2) if splits is None else splits
         if dim % splits:
             raise ValueError(f"splits must divide dim {dim} (got {splits})")
+        if levels is None:
+            codebook = 64 if codebook is None else codebook
+        else:
+            if codebook is not None or 2 * splits != dim:
+                raise ValueError("levels exclude codebook, and splits other than dim / 2; leave these options out")
+            if not 1 <= levels <= MAX_LEVELS:
+                raise ValueError(f"levels must be from 1 to {MAX_LEVELS} (got {levels})")
+            codebook = levels**2
         if not 1 <= codebook <= MAX_BYTE_CODES:
             raise ValueError(f"codebook must be from 1 to {MAX_BYTE_CODES} (got {codebook})")
         if assignment not in (TRAINED, *ASSIGNMENTS):
@@ -61,16 +79,15 @@ class CodesEmbedding(ItemEmbedding):
         self.num_subspaces, self.codebook_size, self.assignment = splits, codebook, assignment
         self.starts_from_full_table = assignment == TRAINED
         self.is_packed = codebook <= packing.MAX_CODES and splits % packing.GROUP_CODES == 0
-        self.pieces = nn.Embedding(splits * codebook, dim // splits)
+        free = FreeCodebooks(splits, codebook, dim // splits)
+        self.pieces: Codebooks = free if levels is None else ScalarCodebooks(dim, levels)
         width = splits // packing.GROUP_CODES * packing.GROUP_BYTES if self.is_packed else splits
         self.register_buffer("kept", torch.zeros(num_items + 1, width, dtype=torch.uint8))
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
 
     @classmethod
     def complete_options(cls, catalogue: Catalogue, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Choose the codebook by the catalogue's size, and limit it to that; more codes would belong to no item."""
-        size = options.get("codebook", choose_codebook_size(catalogue.num_items))
-        return {**options, "codebook": min(size, catalogue.num_items)}
+        return complete_codebook(catalogue.num_items, options)
 
     def reset_special(self) -> None:
         """Assign codes that are different for all items."""
@@ -84,17 +101,17 @@ class CodesEmbedding(ItemEmbedding):
             self.set_codes(assign_codes(self.assignment, catalogue.num_items, histories, *size))
 
     def approximate(self, vectors: Tensor, catalogue: Catalogue) -> None:
-        weights = self._weigh_errors(catalogue)
-        codes, codebooks = quantize_vectors(vectors[1:].detach(), weights, self.num_subspaces, self.codebook_size)
-        self._store(codes, codebooks)
+        sizes = self.pieces.num_parts, self.pieces.part_size
+        self._store(*quantize_vectors(vectors[1:].detach(), self._weigh_errors(catalogue), *sizes))
 
     @property
     def is_refinable(self) -> bool:
         return self.codebook_size < self.num_items <= MAX_REFINED_ITEMS
 
     def refine(self, vectors: Tensor, catalogue: Catalogue, moments: Tensor) -> None:
-        weights, codes, codebooks = self._weigh_errors(catalogue), self.codes()[1:], self.pieces.weight.detach()
-        self._store(*refine_codes(vectors[1:].detach().float(), weights, codes, codebooks, moments))
+        codes, values = self.pieces.split(self.codes()[1:]), self.pieces.get_values()
+        weights = self._weigh_errors(catalogue)
+        self._store(*refine_codes(vectors[1:].detach().float(), weights, codes, values, moments))
 
     def _weigh_errors(self, catalogue: Catalogue) -> Tensor:
         """Give popular items smaller errors; with codes enough, the root leaves rare items more weight."""
@@ -102,10 +119,9 @@ class CodesEmbedding(ItemEmbedding):
         exponent = FEW_CODES_EXPONENT if are_few else MANY_CODES_EXPONENT
         return torch.from_numpy(catalogue.counts).float().clamp_min(1) ** exponent
 
-    @torch.no_grad()
-    def _store(self, codes: Tensor, codebooks: Tensor) -> None:
-        self.set_codes(codes)
-        self.pieces.weight.copy_(codebooks)
+    def _store(self, codes: Tensor, values: Tensor) -> None:
+        self.set_codes(self.pieces.join(codes))
+        self.pieces.set_values(values)
 
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         item_codes = self.codes()
@@ -157,14 +173,20 @@ class CodesEmbedding(ItemEmbedding):
             self.kept[row : row + len(chunk)] = packing.pack(chunk) if self.is_packed else chunk.to(torch.uint8)
 
 
-def choose_codebook_size(num_items: int) -> int:
-    """Choose the largest codebook with which an item takes at most a quarter of a float32 vector of width 64.
+def complete_codebook(num_items: int, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the most exact codebook with which an item takes at most a quarter of a float32 vector of width 64.
 
-    Counted are its codes, its share of the codebooks and 25 bytes of a transition memory (33 in larger catalogues).
+    Counted are its codes, its share of the codebooks and 25 bytes of a transition memory (33 in larger catalogues). A
+    codebook is not larger than the catalogue, because more codes would belong to no item.
     """
-    if num_items > LARGEST_BYTE_CATALOGUE:
-        return 64
-    return next((size for least, size in BYTE_CODEBOOKS if num_items >= least), 64)
+    if options.get("levels") is not None:
+        return options
+    if options.get("codebook") is None:
+        has_pairs = options.get("splits") is None  # levels are for pairs of features
+        choices = BYTE_CODEBOOKS if num_items <= LARGEST_BYTE_CATALOGUE else ()
+        fitting = (choice for least, choice in choices if num_items >= least and (has_pairs or "levels" not in choice))
+        options = {**options, **next(fitting, {"codebook": 64})}
+    return options if "levels" in options else {**options, "codebook": min(options["codebook"], num_items)}
 
 
 def vote_codes(codes: Tensor, neighbours: Tensor, weights: Tensor) -> Tensor:

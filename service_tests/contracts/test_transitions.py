@@ -138,7 +138,10 @@ def test_memory_gives_the_best_of_the_mixture_after_every_scorer(
             assert_same(ranking.rerank(top, histories, hidden, item_filter), expected)
 
 
-@pytest.mark.parametrize("embedding", [Part("full"), Part("codes"), Part("codes", {"codebook": 200, "splits": 2})])
+@pytest.mark.parametrize(
+    "embedding",
+    [Part("full"), Part("codes"), Part("codes", {"codebook": 200, "splits": 2}), Part("codes", {"levels": 16})],
+)
 def test_native_code_reranks_where_the_library_is_built(embedding: Part) -> None:
     model = make_model(embedding, "tied", 300, 0, whole=False)
     ranking = TransitionRanking(model, add_memory(model, 0))

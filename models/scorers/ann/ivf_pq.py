@@ -35,7 +35,7 @@ from models.scorers.ann.calibration import (
 from models.scorers.ann.ivf import import_faiss
 from models.scorers.base import ApproximateScorer, IndexInfo, Scorer, TopK, split_rows
 from models.scorers.exact.native_blocks import NativeBlocksScorer, get_six_bit_embedding
-from models.scorers.exact.native_codes import NativeCodesScorer, build_lookup_tables
+from models.scorers.exact.native_codes import NativeCodesScorer
 from models.scorers.filter import Indices, ItemFilter
 from models.scorers.vectors import ItemVectors
 
@@ -110,7 +110,7 @@ class IvfPqScorer(ApproximateScorer):
 
     def _search_lists(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
         query = hidden.float()
-        lookup_tables = build_lookup_tables(self._embedding, query)
+        lookup_tables = self._embedding.pieces.compute_products(query)
         result = self._scanner.find_top_k(
             lookup_tables,
             k,

@@ -26,7 +26,7 @@ from models.native.library import load_library
 from models.recommender import SequentialRecommender
 from models.scorers.base import Scorer, TopK, split_rows
 from models.scorers.exact.codes import get_tied_codes
-from models.scorers.exact.native_codes import NativeCodesScorer, build_lookup_tables
+from models.scorers.exact.native_codes import NativeCodesScorer
 from models.scorers.filter import ItemFilter
 
 PACK_ITEMS = 1 << 16  # items packed into blocks at a time, a multiple of BLOCK_ITEMS
@@ -87,10 +87,10 @@ class NativeBlocksScorer(Scorer):
         """Return the scanner of all items and the lookup tables of a batch; None if other scans are faster for it."""
         if item_filter.find_sparse_rows(SPARSE_SHARES[len(hidden) > FEW_ROWS]):
             return None
-        return self._scanner, build_lookup_tables(self._embedding, hidden)
+        return self._scanner, self._embedding.pieces.compute_products(hidden)
 
     def _scan_blocks(self, hidden: Tensor, k: int, item_filter: ItemFilter) -> TopK:
-        lookup_tables = build_lookup_tables(self._embedding, hidden)
+        lookup_tables = self._embedding.pieces.compute_products(hidden)
         items, scores = self._scanner.find_top_k(
             lookup_tables, k, excluded=item_filter.excluded, allow_masks=item_filter.allow_masks
         )

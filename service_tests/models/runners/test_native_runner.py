@@ -103,6 +103,8 @@ def test_native_equals_torch_with_other_layers_and_windows(
         Part("codes", {"splits": 4, "codebook": 16}),
         Part("codes", {"splits": 32, "codebook": 200}),
         Part("codes", {"splits": 1}),
+        Part("codes", {"levels": 16}),
+        Part("codes", {"levels": 8}),
         Part("full"),
     ],
 )

@@ -24,6 +24,7 @@ TABLES = [
     Part("codes"),  # eight codes of six bits
     Part("codes", {"codebook": 50, "splits": 4}),
     Part("codes", {"codebook": 200, "splits": 2}),  # bytes
+    Part("codes", {"levels": 16}),
     Part("codes", {"codebook": 10, "splits": 1}),
 ]
 

@@ -16,7 +16,7 @@ from service_tests.contracts.test_scorers import DIM, make_filter, make_model
 NUM_ITEMS = 2 * MIN_CHUNK + 500
 ROWS = 128
 """So many that chunks have their minimum length, and there are three of them."""
-EMBEDDINGS = [Part("full"), Part("blocks"), Part("compositional"), Part("codes"), Part("codes", {"codebook": 200})]
+EMBEDDINGS = [Part("full"), Part("blocks"), Part("compositional"), Part("codes"), Part("codes", {"levels": 16})]
 
 
 @pytest.mark.parametrize("embedding", EMBEDDINGS, ids=lambda part: f"{part.name}{len(part.options)}")
