@@ -1,5 +1,7 @@
 """A sequential recommender composed of an embedding, an encoder and a head."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,6 +39,12 @@ class SequentialRecommender(nn.Module):
         self.transitions: TransitionMemory | None = None
         if config.transitions:
             self.transitions = TransitionMemory(embedding.num_items, config.dim, config.transitions)
+
+    def with_embedding(self, embedding: ItemEmbedding) -> "SequentialRecommender":
+        """Return a model with another embedding that shares all other parts."""
+        model = copy.copy(self)
+        model._modules = {**self._modules, "embedding": embedding}
+        return model
 
     @property
     def reads_times(self) -> bool:

@@ -47,6 +47,10 @@ class ItemEmbedding(nn.Module, ABC):
         """Improve the approximation of `vectors` for hidden vectors with these second moments (dim, dim)."""
         raise NotImplementedError(f"{type(self).__name__} has no refinement")
 
+    def merge(self) -> "ItemEmbedding":
+        """Return an embedding with the same vectors, in the form that evaluations and the second stage read."""
+        return self
+
     def compute_new_item_rows(self, neighbours: Sequence[Neighbours]) -> dict[str, Tensor]:
         """Compute, per name in the state dict, the rows (n, …) to append for n new items with these neighbours."""
         raise NotImplementedError(f"{type(self).__name__} does not support new items")

@@ -57,6 +57,14 @@ class CategoryTable(ItemEmbedding):
     def scores(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.table())
 
+    def merge(self) -> FullEmbedding:
+        """Return a full table of the sums, which native code can read."""
+        vectors = self.table().detach()
+        full = FullEmbedding(self.num_items, self.dim).to(vectors.device)
+        with torch.no_grad():
+            full.vectors.weight.copy_(vectors)
+        return full
+
     def _sum_categories(self, members: Tensor) -> Tensor:
         sums = F.embedding_bag(members.flatten(0, -2), self.category_vectors.weight, mode="sum", padding_idx=PADDING)
         return sums.view(*members.shape[:-1], self.dim)

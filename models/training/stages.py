@@ -62,6 +62,7 @@ def train_model(
     first_options = options.to_first_stage(estimate_quantization_s(catalogue.num_items))
     first = _train_stage(full, dataset, first_options, context.in_subfolder(FULL_TABLE_FOLDER))
     started_at = context.clock()
+    full.embedding = full.embedding.merge()
     transfer_weights(model, full.cpu(), catalogue)
     refine_embedding(model, full, dataset)
     # Of an earlier run that is resumed, too: the clock alone would count this run only.

@@ -222,8 +222,8 @@ class Trainer:
         """Native code is faster, but a run without a time limit must repeat earlier ones bit by bit."""
         device = self.context.device
         is_native = self.options.max_minutes is not None and device.type == "cpu"
-        runner = choose_runner(self._averaged_model, device) if is_native else None
-        return Predictor(self._averaged_model, device, runner)
+        model = self._averaged_model.with_embedding(self._averaged_model.embedding.merge())
+        return Predictor(model, device, choose_runner(model, device) if is_native else None)
 
     def _save(self) -> None:
         if not self.context.ranks.is_first:

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batch import SequenceBatch
+from models.build import build_model
 from models.catalogue.attributes import AttributeFeatures
 from models.catalogue.catalogue import Catalogue
 from models.catalogue.categories import CategoryIndex
-from models.config import Part
+from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
 from models.embeddings.full import FullEmbedding
+from models.runners.packed_model import is_supported
 from models.training.category_table import MAX_CATEGORIES, CategoryTable, select_shared_categories
 from models.training.options import CategoryVectors, RunContext
 from models.training.stages import train_model
@@ -79,6 +81,22 @@ def test_attributes_have_vectors_of_their_own_and_places_of_their_own() -> None:
     many = CategoryIndex.from_lists([[f"c{number}" for number in range(MAX_CATEGORIES + 2)]] * 2)
     members = CategoryTable(FullEmbedding(2, 8), many, many).members
     assert [len(set(row.tolist())) for row in members] == [1, 2 * MAX_CATEGORIES, 2 * MAX_CATEGORIES]
+
+
+def test_model_is_validated_with_a_table_that_native_code_reads() -> None:
+    config = ModelConfig(Part("full"), Part("cone"), Part("tied"), dim=32, max_len=10)
+    model = build_model(config, 4).eval()
+    assert isinstance(model.embedding, FullEmbedding)
+    model.embedding = CategoryTable(model.embedding, CATEGORIES)
+    assert not is_supported(model)
+    merged = model.with_embedding(model.embedding.merge())
+    assert is_supported(merged)
+    assert isinstance(model.embedding, CategoryTable)
+    batch = SequenceBatch(torch.tensor([[3, 1, 4], [2, 0, 0]]), torch.tensor([3, 1]))
+    with torch.no_grad():
+        hidden = model.encode_last(batch)
+        torch.testing.assert_close(merged.encode_last(batch), hidden)
+        torch.testing.assert_close(merged.scores(hidden), model.scores(hidden))
 
 
 @pytest.mark.slow
