@@ -160,7 +160,7 @@ class RemoteEngine:
                 self._connection_problem = f"no model process answers at {self._socket}: {error.strerror}"
             except ArtifactRejected as error:
                 self._connection_problem = error.detail
-                log.error("model unavailable in this worker, serving the popularity fallback: %s", error.detail)
+                log.error("model unavailable in this worker, answering without it: %s", error.detail)
             finally:
                 self._connection = None
                 connection.abort()
@@ -192,7 +192,7 @@ class RemoteEngine:
                 self._was_connected.set()
             connection.frames.resume()
         if not self._draining and self._connection is not None:
-            log.warning("%s; serving the popularity fallback until it restarts", PROCESS_ENDED)
+            log.warning("%s; answering without the model until it restarts", PROCESS_ENDED)
         self._connection_problem = PROCESS_ENDED
 
     async def _open_residents(self, announcement: ResidentsAnnouncement) -> None:
