@@ -47,7 +47,7 @@ from app.telemetry.tracing import start_tracing_by_settings
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What runs as long as the application; `model` is the engine behind its circuit breaker."""
+    """Everything that runs as long as the application; `model` is the engine behind its circuit breaker."""
 
     activity: ActivityRecorder
     tracing: Tracing | None

@@ -13,7 +13,7 @@ from app.stores.item_records import ItemRecord
 class Recommendation:
     """Answer to one request.
 
-    `params` are what the request wants to know about each item, with the settings of its placement.
+    `params` are the details of each item that the request asks for, with the settings of its placement.
     `reason` is None when the model answered; `history_version` is None when the request contains its history. `details`
     are live records by item id, as far as the request wants titles or categories. `next_cursor` belongs to a page: None
     on the last one. `variant` is None for a user in no experiment.

@@ -121,9 +121,8 @@ class RecommendService:
         times["respond"] = time.perf_counter(), 0.0
         next_cursor = None if fingerprints is None else self._pager.make_cursor(page, top, fingerprints)
         variant = None if assignment is None else describe_variant(assignment, query, top, reason, self._placements)
-        recommendation_id = self._ids.make(top.version, top.source, variant)
         return Recommendation(
-            recommendation_id=recommendation_id,
+            recommendation_id=self._ids.make(top.version, top.source, variant),
             params=request,
             top=top,
             reason=reason,

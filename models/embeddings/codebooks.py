@@ -78,7 +78,7 @@ class FreeCodebooks(nn.Embedding):
 class ScalarCodebooks(nn.Module):
     """A part is a feature; code a · L + b of a subspace selects level a of its first feature and b of its second one.
 
-    `levels` (dim, L) is named in the artifact format.
+    The artifact holds them as `pieces.levels.weight` (dim, L).
     """
 
     def __init__(self, dim: int, num_levels: int) -> None:

@@ -4,8 +4,8 @@ RecJPQ (arXiv 2312.06165): item i has codes g_i1 … g_im, and its vector is the
 ψ_j[g_ij], each dim / m wide. Codes are assigned once (`models/embeddings/assignment.py`) and fixed; the codebooks are
 learned with the model. Codes come from the log or, which is more accurate (models/LOG.md), from a full table that is
 trained first: its vectors are product-quantized, and training continues from there. 256 codes for two features lose
-0.3 % of the NDCG@10 of a full table, pairs of 16 levels 1 %, 64 codes 2 to 6 %. Scoring needs no item table:
-m × codebook size partial products, then a sum of m of them per item.
+0.3 to 1.5 % of the NDCG@10 of a full table, pairs of 16 levels 1 to 3 %, 64 codes 2 to 6 %. Scoring needs no item
+table: m × codebook size partial products, then a sum of m of them per item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,8 +79,11 @@ class CodesEmbedding(ItemEmbedding):
         self.num_subspaces, self.codebook_size, self.assignment = splits, codebook, assignment
         self.starts_from_full_table = assignment == TRAINED
         self.is_packed = codebook <= packing.MAX_CODES and splits % packing.GROUP_CODES == 0
-        free = FreeCodebooks(splits, codebook, dim // splits)
-        self.pieces: Codebooks = free if levels is None else ScalarCodebooks(dim, levels)
+        self.pieces: Codebooks
+        if levels is None:
+            self.pieces = FreeCodebooks(splits, codebook, dim // splits)
+        else:
+            self.pieces = ScalarCodebooks(dim, levels)
         width = splits // packing.GROUP_CODES * packing.GROUP_BYTES if self.is_packed else splits
         self.register_buffer("kept", torch.zeros(num_items + 1, width, dtype=torch.uint8))
         self.register_buffer("_starts", torch.arange(splits) * codebook, persistent=False)
@@ -179,14 +182,14 @@ def complete_codebook(num_items: int, options: Mapping[str, Any]) -> Mapping[str
     Counted are its codes, its share of the codebooks and 25 bytes of a transition memory (33 in larger catalogues). A
     codebook is not larger than the catalogue, because more codes would belong to no item.
     """
-    if options.get("levels") is not None:
-        return options
-    if options.get("codebook") is None:
+    if options.get("levels") is None and options.get("codebook") is None:
         has_pairs = options.get("splits") is None  # levels are for pairs of features
         choices = BYTE_CODEBOOKS if num_items <= LARGEST_BYTE_CATALOGUE else ()
         fitting = (choice for least, choice in choices if num_items >= least and (has_pairs or "levels" not in choice))
         options = {**options, **next(fitting, {"codebook": 64})}
-    return options if "levels" in options else {**options, "codebook": min(options["codebook"], num_items)}
+    if options.get("levels") is not None:
+        return options
+    return {**options, "codebook": min(options["codebook"], num_items)}
 
 
 def vote_codes(codes: Tensor, neighbours: Tensor, weights: Tensor) -> Tensor:

@@ -85,8 +85,8 @@ class _Parser:
         if name not in ("all", "any"):
             _fail(f"{path}.{name[:MAX_NAME]}", f"is no part of a filter, which {FORM}")
         if not isinstance(part, list) or not part:
-            found = "an empty list" if part == [] else _name(part)
-            _fail(f"{path}.{name}", f"must be a list of filters with at least one, not {found}")
+            actual = "an empty list" if part == [] else _name(part)
+            _fail(f"{path}.{name}", f"must be a list of filters with at least one, not {actual}")
         if len(part) > MAX_PARTS:
             _fail(f"{path}.{name}", f"must have at most {MAX_PARTS} parts (got {len(part)})")
         parts = tuple(self.parse(each, f"{path}.{name}.{index}", depth + 1) for index, each in enumerate(part))
