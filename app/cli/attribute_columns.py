@@ -1,15 +1,21 @@
 """Columns of a file that become fields and attributes of items in the live catalogue."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.items.schemas import MAX_ATTRIBUTES, AttributeName
-from models.data.attribute_columns import LIVE_FIELDS, PREFIX, find_named_columns
+from models.data.attribute_columns import PREFIX, find_named_columns
 from models.data.bad_rows import BadInput
-from models.data.columns import Columns, format_names, parse_columns
+from models.data.columns import (
+    LIVE_FIELDS,
+    LIVE_ITEM_FIELDS,
+    Columns,
+    find_column,
+    format_names,
+    parse_columns,
+)
 from models.data.item_rows import find_item_columns
 
 NAME_RULE = "letters, digits, _ . and -, at most 64 of them, the first a letter or _"
@@ -49,7 +55,7 @@ class AttributeColumns:
 
         def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
             names = find_item_columns(file, columns, present, id_role="item")
-            names |= {name: name for name in LIVE_FIELDS if name in present and name not in names.values()}
+            names |= find_live_columns(file, columns, present, taken=names.values(), has_header=has_header)
             if self._requested is None:
                 selected = self._select_remaining(present, names)
                 if has_header:
@@ -90,15 +96,26 @@ class AttributeColumns:
         return selected
 
 
+def find_live_columns(
+    file: str, columns: Columns, present: Sequence[str], *, taken: Collection[str], has_header: bool
+) -> dict[str, str]:
+    """Map fields of the live catalogue to their columns: those that are named, or of the same name.
+
+    BadInput if a header lacks a named one; a row of JSON may. A column of the same name is not used if it is `taken`.
+    """
+    names: dict[str, str] = {}
+    for live_field in LIVE_FIELDS:
+        requested = getattr(columns, live_field)
+        if requested is not None and (has_header or requested in present):
+            names[live_field] = find_column(file, requested, present, hint="")
+        elif requested is None and live_field in present and live_field not in taken:
+            names[live_field] = live_field
+    return names
+
+
 def parse_item_columns(text: str | None) -> Columns:
-    """Parse `--columns` of a file of items, which has no other roles; BadInput for those of a log."""
-    columns = Columns() if text is None else parse_columns(text)
-    item = columns.catalogue_item or (columns.item if columns.item != Columns().item else None)
-    if columns != Columns(
-        item=columns.item, title=columns.title, categories=columns.categories, catalogue_item=columns.catalogue_item
-    ):
-        raise BadInput(f"--columns {text}: a file of items has the roles item, title and categories; leave out others")
-    return replace(columns, catalogue_item=item)
+    """Parse `--columns` of a file of items for the live catalogue; BadInput for roles that such a file has not."""
+    return Columns() if text is None else parse_columns(text, LIVE_ITEM_FIELDS)
 
 
 def is_attribute_name(name: str) -> bool:

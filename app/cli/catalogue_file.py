@@ -11,9 +11,10 @@ from typing import Any
 from app.cli.attribute_columns import AttributeColumns
 from app.items.entries import parse_item
 from app.items.schemas import Item, ItemResult
-from models.data.attribute_columns import LIVE_FIELDS, NESTED, PREFIX
+from models.data.attribute_columns import NESTED, PREFIX
 from models.data.bad_rows import BadRow
 from models.data.cell_types import CellType, convert_cell, find_cell_types
+from models.data.columns import LIVE_FIELDS
 from models.data.formats import DataFile, find_file
 from models.data.item_rows import Row, iter_item_rows
 from models.data.items import parse_categories, parse_item_id, parse_text

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from models.data.attribute_names import Attributes, is_attribute_name
 from models.data.bad_rows import BadInput
 from models.data.cell_types import convert_cell, find_cell_types
-from models.data.columns import Columns, find_column
+from models.data.columns import LIVE_FIELDS, Columns, find_column
 from models.data.item_attributes import MAX_TEXT_CHARS
 from models.data.item_rows import Row, find_item_columns
 
@@ -13,8 +13,6 @@ PREFIX = "attributes."
 """In front of an attribute in a row, so that an attribute may have the name of another role."""
 NESTED = "attributes"
 """The key under which a row of JSON may have all attributes, as an item of PUT /items has."""
-LIVE_FIELDS = ("available", "url", "image_url")
-"""Fields of items in the live catalogue that are no attributes."""
 MAX_COLUMNS = 64
 """Most columns of a file that are attributes without being named: the first ones."""
 

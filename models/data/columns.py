@@ -21,8 +21,13 @@ ROLES = {
 }
 """Roles of the columns of a log, and the names that readers return them under, which are also their default names."""
 REQUIRED = ("user", "item", "time")
-ITEM_FILE_ROLES = {"title": "title", "categories": "categories", "items.item": "catalogue_item"}
-"""Roles of the columns of an items file, and their fields in `Columns`."""
+LIVE_FIELDS = ("available", "url", "image_url")
+"""Fields of items in the live catalogue that are no attributes."""
+_DESCRIPTION_ROLES = {"title": "title", "categories": "categories", "items.item": "catalogue_item"}
+LOG_FIELDS = {role: role for role in ROLES if role != "identity"} | _DESCRIPTION_ROLES
+"""Roles of the columns of a log and of the items file beside it, and their fields in `Columns`."""
+LIVE_ITEM_FIELDS = {"item": "catalogue_item"} | _DESCRIPTION_ROLES | {name: name for name in LIVE_FIELDS}
+"""The same for a file of items for the live catalogue, which has no log beside it."""
 MAX_SHOWN_COLUMNS = 12
 MAX_SHOWN_CHARACTERS = 60
 
@@ -47,6 +52,9 @@ class Columns:
     title: str | None = None
     categories: str | None = None
     catalogue_item: str | None = None
+    available: str | None = None
+    url: str | None = None
+    image_url: str | None = None
 
     def __post_init__(self) -> None:
         if not all(getattr(self, each.name) != "" for each in fields(self)):
@@ -78,10 +86,12 @@ class Columns:
         return names
 
 
-def parse_columns(text: str) -> Columns:
-    """Parse `user=uid,item=movie,time=ts`, each part optional; BadInput if malformed."""
+def parse_columns(text: str, roles: Mapping[str, str] = LOG_FIELDS) -> Columns:
+    """Parse `user=uid,item=movie,time=ts`, each part optional; BadInput if malformed.
+
+    `roles` maps the roles that the text may name to fields of `Columns`.
+    """
     names: dict[str, str] = {}
-    roles = {role: role for role in ROLES if role != "identity"} | ITEM_FILE_ROLES
     for part in _split_parts(text):
         role, equals, name = (piece.strip() for piece in part.partition("="))
         if not equals or role not in roles:

@@ -22,9 +22,9 @@ class ItemsLoadOptions(CommandOptions):
     columns: Annotated[
         str | None,
         Option(
-            "column names, or numbers from 1 for a file without a header",
+            "column names, or numbers from 1 for a file without a header; also available, url and image_url",
             metavar="item=…,title=…,categories=…",
-            default="item_id, title and categories",
+            default="item_id, title, categories, available, url and image_url",
         ),
     ] = None
     attributes: Annotated[

@@ -226,6 +226,27 @@ def test_file_of_several_batches_is_loaded_and_the_last_row_of_an_item_wins(
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("items.csv", "sku,link,picture,stock\ni1,https://shop.test/1,https://shop.test/1.png,no\n"),
+        (
+            "items.jsonl",
+            '{"sku": "i1", "link": "https://shop.test/1", "picture": "https://shop.test/1.png", "stock": false}\n'
+            '{"sku": "i2"}\n',
+        ),
+    ],
+)
+def test_columns_map_the_fields_of_the_live_catalogue(url: str, tmp_path: Path, name: str, text: str) -> None:
+    roles = "item=sku,url=link,image_url=picture,available=stock"
+    assert main(["items", "load", write(tmp_path / name, text), "--columns", roles]) == 0
+    [item] = read_records(url, "i1")
+    assert item is not None
+    assert (item.url, item.image_url) == ("https://shop.test/1", "https://shop.test/1.png")
+    assert not item.available
+    assert not item.attributes, "a column with a role is no attribute"
+
+
 def test_full_catalogue_is_an_error_after_the_result(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +267,12 @@ def test_full_catalogue_is_an_error_after_the_result(
         ("sku,price\ni1,1\n", [], "it has sku, price (name the id column with --columns item=sku)"),
         ("Artikel,p\ni1,1\n", [], "it has Artikel, p (name the id column with --columns item=…)"),
         ("item_id,price\ni1,1\n", ["--columns", "item=sku"], "no column 'sku'; it has item_id, price"),
-        ("item_id,price\ni1,1\n", ["--columns", "user=price"], "has the roles item, title and categories"),
+        (
+            "item_id,price\ni1,1\n",
+            ["--columns", "user=price"],
+            "of the roles item, title, categories, items.item, available",
+        ),
+        ("item_id,link\ni1,x\n", ["--columns", "url=address"], "no column 'address'; it has item_id, link"),
         ("item_id," + ",".join(f"a{each}" for each in range(33)) + "\n", [], "name those to load with --attributes"),
     ],
 )
