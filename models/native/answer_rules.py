@@ -56,26 +56,26 @@ class AnswerRules:
 
 
 class NativeAnswers:
-    """Answers of a batch: `lengths` (B,) items of `wanted` (B,), with their `scores` (B, k), best first.
+    """Answers of a batch: `lengths` (B,) items of `needed` (B,), with their `scores` (B, k), best first.
 
     `used_up` (B, 32) are values of which an answer has enough, −1 past the last; more than that are left out.
     `is_whole` (B,): whether an answer has all items that it needs, or all that are eligible.
     """
 
-    def __init__(self, wanted: Sequence[int]) -> None:
-        count, k = len(wanted), max(wanted)
+    def __init__(self, num_needed: Sequence[int]) -> None:
+        count, k = len(num_needed), max(num_needed)
         self.items = np.zeros((count, k), dtype=np.int64)
         self.scores = np.zeros((count, k))
         self.used_up = np.full((count, MOST_USED_UP), -1, dtype=np.int32)
         self.lengths = np.zeros(count, dtype=np.int32)
         self.is_whole = np.zeros(count, dtype=bool)
-        self._wanted = np.array(wanted, dtype=np.int32)
+        self._needed = np.array(num_needed, dtype=np.int32)
         self.layout = Answers(
             items=self.items.ctypes.data,
             scores=self.scores.ctypes.data,
             used_up=self.used_up.ctypes.data,
             lengths=self.lengths.ctypes.data,
-            wanted=self._wanted.ctypes.data,
+            needed=self._needed.ctypes.data,
             is_whole=self.is_whole.ctypes.data,
             count=count,
             k=k,

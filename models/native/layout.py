@@ -88,7 +88,7 @@ class Rules(Structure):
 
 class Answers(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("items", "scores", "used_up", "lengths", "wanted", "is_whole")),
+        *((name, c_void_p) for name in ("items", "scores", "used_up", "lengths", "needed", "is_whole")),
         ("count", c_int32),
         ("k", c_int32),
     )

@@ -21,13 +21,13 @@ struct Rules {
     int32_t num_values, num_numbers;  // items whose place is behind `numbers` are not known
 };
 
-// Answers of a batch, each with room for k items, of which it has `lengths` and needs `wanted`.
+// Answers of a batch, each with room for k items, of which it has `lengths` and needs `needed`.
 struct Answers {
     int64_t* items;         // (count, k)
     double* scores;         // (count, k)
     int32_t* used_up;       // (count, MOST_USED_UP): values of which it has enough, as far as there is room, then −1
     int32_t* lengths;       // (count)
-    const int32_t* wanted;  // (count), at most k
+    const int32_t* needed;  // (count), at most k
     uint8_t* is_whole;      // (count): whether it has all items that it needs, or all that are eligible
     int32_t count, k;
 };
@@ -109,13 +109,13 @@ inline void pick(const Rules& rules, const int64_t* pool_items, const float* poo
         });
     const bool has_bound = rules.classes && size == depth;
     const double bound = has_bound ? pool_scores[depth - 1] + rules.largest : 0;
-    for (int i = 0; i < size && length < answers.wanted[row]; i++) {
+    for (int i = 0; i < size && length < answers.needed[row]; i++) {
         if (has_bound && !(scored[i].score > bound)) break;
         if (!values.allows(scored[i].item)) continue;
         values.add(scored[i].item);
         items[length] = scored[i].item, scores[length++] = scored[i].score;
     }
-    answers.is_whole[row] = length == answers.wanted[row] || size < depth;
+    answers.is_whole[row] = length == answers.needed[row] || size < depth;
     values.clear(items, length, answers.used_up + row * MOST_USED_UP);
 }
 
