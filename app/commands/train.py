@@ -68,6 +68,8 @@ def _train(arguments: TrainOptions, options: TrainingOptions, device: torch.devi
     _check_folder(arguments, ranks)
     log, dataset, types = _read_dataset(arguments, ranks)
     config = _choose_config(arguments, dataset, options)
+    if ranks.is_first:  # not before: a log that cannot be read leaves no folder behind
+        write_run_record(arguments.out / TRAINING_FOLDER, get_recorded_options(arguments))
     context = RunContext(
         device,
         arguments.out,
@@ -166,15 +168,17 @@ def _check_folder(arguments: TrainOptions, ranks: Ranks) -> None:
 
 
 def _find_problem(arguments: TrainOptions) -> str | None:
-    """Describe why the folder cannot take this run, and record the options of a run that it can take."""
+    """Describe why the folder cannot take this run; None if it can."""
     if (arguments.out / MANIFEST).exists() and not arguments.overwrite:
         return f"{arguments.out} already holds an artifact; choose another folder or pass --overwrite"
-    folder = arguments.out / TRAINING_FOLDER
-    recorded = {name: getattr(arguments, name) for name in RECORDED_ARGUMENTS}
-    if arguments.resume and (problem := find_other_option(folder, recorded)) is not None:
-        return problem
-    write_run_record(folder, recorded)
+    if arguments.resume:
+        return find_other_option(arguments.out / TRAINING_FOLDER, get_recorded_options(arguments))
     return None
+
+
+def get_recorded_options(arguments: TrainOptions) -> dict[str, Any]:
+    """Return the options that a resumed run must repeat."""
+    return {name: getattr(arguments, name) for name in RECORDED_ARGUMENTS}
 
 
 def _build_options(arguments: TrainOptions) -> TrainingOptions:

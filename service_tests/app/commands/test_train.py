@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.main import main
+from app.commands.main import Invocation, main, parse
+from app.commands.options.train import TrainOptions
+from app.commands.train import get_recorded_options
 from models.training.checkpoint import CHECKPOINT_FILE
+from models.training.run_record import write_run_record
 from service_tests.support.artifacts import write_tiny_artifact
 
 MISSING_LOG = "/no/such/log.csv"
@@ -18,6 +21,14 @@ def train(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     return error
+
+
+def test_run_that_cannot_read_its_log_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(capsys, "--out", str(tmp_path / "model"))
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id,timestamp\n")
+    assert main(["train", str(log), "--out", str(tmp_path / "model")]) == 1
+    assert not (tmp_path / "model").exists()
 
 
 def test_folder_with_an_artifact_is_refused_before_the_log_is_read(
@@ -53,9 +64,11 @@ def test_resuming_with_another_preset_is_refused_before_the_log_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ["--out", str(tmp_path)]
-    assert MISSING_LOG in train(capsys, *out, "--preset", "sasrec", "--dim", "16")
+    invocation = parse(["train", MISSING_LOG, *out, "--preset", "sasrec", "--dim", "16"])
+    assert isinstance(invocation, Invocation)
+    assert isinstance(invocation.options, TrainOptions)
+    write_run_record(tmp_path / "training", get_recorded_options(invocation.options))
     assert MISSING_LOG in train(capsys, *out, "--preset", "blossom", "--resume"), "there is nothing to resume"
-    assert MISSING_LOG in train(capsys, *out, "--preset", "sasrec", "--dim", "16")
     (tmp_path / "training" / CHECKPOINT_FILE).write_bytes(b"x")
     error = train(capsys, *out, "--preset", "blossom", "--dim", "16", "--resume")
     assert "was started with --preset sasrec (got --preset blossom)" in error
