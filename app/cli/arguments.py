@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 Value = TypeVar("Value")
 MAX_ID_CHARS = 128
+MIN_SIMILARITY = 0.75
+"""Least similarity of a name that is suggested: the two dashes of options count for a quarter of short ones."""
 DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
 COUNT_UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
@@ -159,7 +161,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 def format_suggestion(word: str, names: Collection[str]) -> str:
     """Return `; did you mean 'x'?` if a name is similar, else an empty text."""
-    matches = get_close_matches(word, names, n=1)
+    matches = get_close_matches(word, names, n=1, cutoff=MIN_SIMILARITY)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
