@@ -65,6 +65,8 @@ def run(arguments: ServeOptions) -> int:
         os.environ.update(settings.to_environment())  # all processes read their settings from it
         if settings.model_process == "dedicated":
             prepare_model_socket(settings.model_socket_path)
+        # Before the workers have loaded the model, which takes seconds: a terminal that stays empty looks like a hang.
+        log.info("starting to serve %s on %s; ready once the model is loaded", folder, address)
         announce = partial(_announce, address, folder, settings.log_format, demo=arguments.demo)
         with call_when_ready(address, announce):
             return _supervise(settings, listener)
