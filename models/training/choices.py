@@ -4,6 +4,7 @@
   full catalogue, and cost less.
 - Batch: as large as the options say, or smaller if too few steps would fit.
 - Schedule: a high learning rate, the higher the fewer targets an item gets, that decays linearly over the time.
+- Second stage: a share of the learning rate, the higher one where items are often targets.
 - Validation: a few times per run, on a sample, in a small share of the time.
 """
 
@@ -19,6 +20,8 @@ PLANNABLE = ("num_negatives", "batch_cells", "learning_rate", "schedule", "epoch
 
 LINEAR_RATE, RATE_TARGETS, MAX_RATE_FACTOR = 2e-3, 200, 4.0
 """The learning rate of `RATE_TARGETS` per item or more; with fewer it rises with their inverse root, up to a factor."""
+SECOND_STAGE_RATE, DENSE_SECOND_STAGE_RATE = 0.1, 0.4
+"""Shares of the learning rate for the second stage: usual, and with `RATE_TARGETS` per item in each epoch."""
 MAX_EPOCHS = 60
 """More epochs than this overfit on small logs; the run then ends before its limit."""
 MIN_EPOCHS = 30
@@ -63,6 +66,7 @@ def choose_options(
     num_steps = epochs / fitting_epochs * train_s / cost.estimate_step_s(cells, negatives or num_items)
     if "learning_rate" in planned and choices.get("schedule", options.schedule) == "linear":
         choices["learning_rate"] = choose_rate(epochs * cost.epoch_targets / num_items)
+    choices["second_stage_rate"] = choose_second_stage_rate(cost.epoch_targets / num_items)
     choices["warmup_steps"] = min(options.warmup_steps, max(1, int(WARMUP_SHARE * num_steps)))
     affordable = int(2 * VALIDATION_SHARE * stage_s / evaluation.estimate_seconds(MIN_VALIDATION_CASES))
     validations = max(1, min(MAX_VALIDATIONS, round(epochs), affordable))
@@ -81,6 +85,11 @@ def choose_rate(targets_per_item: float) -> float:
     """Choose a higher rate where an item is rarely a target, so that its vector moves far enough; two digits."""
     factor = min(MAX_RATE_FACTOR, max(1.0, (RATE_TARGETS / max(1.0, targets_per_item)) ** 0.5))
     return float(f"{LINEAR_RATE * factor:.1e}")
+
+
+def choose_second_stage_rate(epoch_targets_per_item: float) -> float:
+    """Choose a higher share of the rate where each item has many targets, as the step of a rare one is mostly noise."""
+    return DENSE_SECOND_STAGE_RATE if epoch_targets_per_item >= RATE_TARGETS else SECOND_STAGE_RATE
 
 
 def choose_negatives(cost: StepCost, cells: int, num_items: int, train_s: float) -> int | None:

@@ -20,8 +20,8 @@ GBCE_NEGATIVES = 256
 LOSSES = ("softmax", "gbce")
 
 FIRST_STAGE_SHARE = 0.9
-SECOND_STAGE_RATE, SECOND_STAGE_EPOCHS = 0.1, 3
-"""Share of the learning rate, and most epochs, of the second stage: more of either unlearns the first one."""
+SECOND_STAGE_EPOCHS = 3
+"""Most epochs of the second stage: more of them unlearn the first one."""
 MIN_STAGE_MINUTES = 1e-6
 DECAY_SHARE = 0.4
 """Last part of a run over which a linear schedule lowers the learning rate."""
@@ -43,6 +43,7 @@ class TrainingOptions:
     LOSSES; `calibration` is the t of gBCE and unused by the softmax. `max_minutes` limit a stage, validation included;
     `nextup train` derives them from the time for the whole run. `validate_every` is in epochs.
     `fused` takes faster forms of optimizer, dropout and negatives, with other rounding and other random draws.
+    `second_stage_rate` is a share of the learning rate, of which too much unlearns the first stage.
     `initial_vectors` are those of a full table: random, or factors of co-occurrence counts.
     `category_vectors` gives the items of a category a common vector in the first of two stages; auto = where possible.
     `keeps_start` validates the initial weights as epoch 0, and keeps them unless an epoch is better.
@@ -66,6 +67,7 @@ class TrainingOptions:
     validation_cases: int = 20_000
     validate_every: int = 1
     fused: bool = False
+    second_stage_rate: float = 0.1
     initial_vectors: InitialVectors = "random"
     category_vectors: CategoryVectors = "auto"
     keeps_start: bool = False
@@ -130,7 +132,7 @@ class TrainingOptions:
             self,
             epochs=min(self.epochs, SECOND_STAGE_EPOCHS),
             max_minutes=remaining_minutes,
-            learning_rate=self.learning_rate * SECOND_STAGE_RATE,
+            learning_rate=self.learning_rate * self.second_stage_rate,
             schedule="linear",
             warmup_steps=min(self.warmup_steps, 20),
             validate_every=1,

@@ -20,6 +20,7 @@ from models.training.choices import (
     choose_negatives,
     choose_options,
     choose_rate,
+    choose_second_stage_rate,
 )
 from models.training.options import TrainingOptions
 from models.training.step_cost import StepCost, StepTiming, fit_costs
@@ -104,6 +105,13 @@ def test_items_that_are_rare_targets_get_a_rate_several_times_as_high() -> None:
     assert choose_rate(9) == pytest.approx(8e-3)
     assert choose_rate(50) == pytest.approx(4e-3)
     assert choose_rate(1_000) == 2e-3
+
+
+def test_second_stage_has_a_higher_rate_where_items_are_often_targets() -> None:
+    assert choose_second_stage_rate(9) < choose_second_stage_rate(290) < 1
+    choices, _ = choose_options(COST, TrainingOptions(), 3_416, 600, SPEED, set(PLANNABLE))
+    second = dataclasses.replace(TrainingOptions(), **choices).to_second_stage()
+    assert second.learning_rate == pytest.approx(choices["learning_rate"] * choose_second_stage_rate(290))
 
 
 def test_gbce_keeps_its_negatives() -> None:

@@ -78,6 +78,7 @@ def test_second_stage_is_short_and_gentle() -> None:
     second = TrainingOptions(learning_rate=1e-3).to_second_stage()
     assert (second.epochs, second.schedule) == (3, "linear")
     assert second.learning_rate == pytest.approx(1e-4)
+    assert TrainingOptions(learning_rate=1e-3, second_stage_rate=0.4).to_second_stage().learning_rate == 4e-4
     assert TrainingOptions(epochs=1).to_second_stage().epochs == 1
 
 
