@@ -38,8 +38,10 @@ for i = 4, #ARGV, 4 do
 end
 local excess = redis.call('ZCARD', removed) - most_removed
 if excess > 0 then
-    -- Readers behind the floor read everything again, because they could miss these removals.
-    local forgotten = redis.call('ZRANGE', removed, 0, excess - 1, 'WITHSCORES')
+    -- Readers behind the floor read everything again, because they could miss these removals. Some more are forgotten,
+    -- so that the floor does not rise with each removal, and readers can end in between.
+    local last = excess - 1 + math.floor(most_removed / 100)
+    local forgotten = redis.call('ZRANGE', removed, 0, last, 'WITHSCORES')
     for i = 1, #forgotten, 2 do
         redis.call('ZREM', changes, forgotten[i])
         redis.call('ZREM', removed, forgotten[i])

@@ -37,10 +37,14 @@ Edit = Callable[[ItemRecord | None], ItemRecord | None]
 
 
 class CataloguePosition(NamedTuple):
-    """Up to where a reader has read the changes; an empty epoch means from the beginning."""
+    """Up to where a reader has read the changes; an empty epoch means from the beginning.
+
+    `floor`: removals up to this version were forgotten when the reader began, so that it cannot have missed them.
+    """
 
     epoch: str = ""
     version: int = 0
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +104,20 @@ class LiveItemStore:
             call = (LIVE_ITEM_KEYS[:3], (position.version, limit, MAX_REPLY_BYTES))
             (reply,) = await self._changes_script.run(self._pipeline, [call])
             epoch, version, floor = reply[0].decode(), int(reply[1]), int(reply[2])
-            is_same = epoch == position.epoch and floor <= position.version <= version
+            has_missed_removals = floor > position.version and floor != position.floor
+            is_same = epoch == position.epoch and position.version <= version and not has_missed_removals
             if not is_same and position.version:
                 (reply,) = await self._changes_script.run(
                     self._pipeline, [(LIVE_ITEM_KEYS[:3], (0, limit, MAX_REPLY_BYTES))]
                 )
-                epoch, version = reply[0].decode(), int(reply[1])
+                epoch, version, floor = reply[0].decode(), int(reply[1]), int(reply[2])
         changes = [reply[start : start + 3] for start in range(4, len(reply), 3)]
         records = {(name := item_id.decode()): _decode(name, value) for item_id, _, value in changes}
         is_last = int(reply[3]) == 1
         end = int(changes[-1][1]) if changes and not is_last else version
-        return CatalogueChanges(CataloguePosition(epoch, end), records, restarts=not is_same, is_last=is_last)
+        start_floor = position.floor if is_same else floor
+        new_position = CataloguePosition(epoch, end, start_floor)
+        return CatalogueChanges(new_position, records, restarts=not is_same, is_last=is_last)
 
     async def close(self) -> None:
         await self._pipeline.close()

@@ -101,6 +101,23 @@ async def test_new_epoch_and_forgotten_removals_restart_the_reader(
     assert (again.restarts, len(again.records)) == (True, 12)
 
 
+async def test_reader_in_steps_ends_though_removals_are_forgotten(
+    live_store: LiveItemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_items, "MAX_REMOVED", 1)
+    await live_store.put([(name, RECORD) for name in "abcdefgh"])
+    await live_store.remove(["x", "a", "b"])  # a is forgotten: the floor is above the first versions
+    first = await live_store.read_changes(CataloguePosition(), 2)
+    assert (first.restarts, first.is_last, set(first.records)) == (True, False, {"c", "d"})
+    second = await live_store.read_changes(first.position, 2)
+    assert (second.restarts, set(second.records)) == (False, {"e", "f"}), "nothing was missed since the first step"
+    await live_store.remove(["c"])  # b is forgotten as well, which this reader has not read
+    third = await live_store.read_changes(second.position, 20)
+    assert third.restarts, "it could have read b before"
+    assert {name for name, record in third.records.items() if record} == set("defgh")
+    assert third.is_last
+
+
 async def test_large_records_come_in_short_replies(live_store: LiveItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_items, "MAX_WRITES", 3)
     names = [f"i{index}" for index in range(20)]
