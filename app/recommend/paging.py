@@ -112,9 +112,13 @@ class Pager:
         return fingerprints
 
     def make_cursor(self, page: Page, top: TopItems, fingerprints: Fingerprints) -> str | None:
-        """Return the cursor of the next page; None if no more items are eligible, or enough were shown."""
+        """Return the cursor of the next page; None if no more items are eligible, or enough were shown.
+
+        `limit_per` may shorten a page though items are left, which the next page, with limits of its own, can have.
+        """
         shown = np.concatenate([page.shown, item_keys(top.item_ids)])
-        if len(top.indices) < page.k or len(shown) >= MAX_SHOWN:
+        fewest = 1 if page.request.limit_per else page.k
+        if len(top.indices) < fewest or len(shown) >= MAX_SHOWN:
             return None
         request = page.request
         expires_at = int(time.time()) + self._lifetime_s

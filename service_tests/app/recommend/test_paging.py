@@ -68,6 +68,17 @@ async def test_last_page_has_the_remaining_items_and_no_cursor(service: Service,
     assert set(get_all_ids(pages)) == {f"i{number}" for number in range(1, 61)}
 
 
+async def test_page_that_limits_shorten_is_not_the_last_one(service: Service) -> None:
+    """The catalogue has two categories, so that a limit of two leaves four items per page."""
+    body: dict[str, Any] = {"history": ["i7"], "k": 10, "limit_per": {"categories": 2}}
+    pages = [await service.recommend(**body, paginate=True)]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(await service.recommend(**body, cursor=cursor))
+    assert [len(page["items"]) for page in pages[:3]] == [4, 4, 4]
+    assert not pages[-1]["items"], "the last page is empty"
+    assert sorted(get_all_ids(pages)) == sorted(f"i{number}" for number in range(1, 61) if number != 7)
+
+
 async def test_popular_items_have_pages(service: Service, new_user: Callable[[], str]) -> None:
     pages = await read_pages(service, 2, user_id=new_user(), k=3)
     assert list(map(get_ids, pages)) == [["i1", "i2", "i3"], ["i4", "i5", "i6"]]
