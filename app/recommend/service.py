@@ -202,4 +202,6 @@ class RecommendService:
         if request.history is not None:
             return list(dict.fromkeys(request.history[position] for position in positions.tolist()))[:MAX_NAMED_ITEMS]
         assert request.user_id is not None
-        return await self._unknown_items.resolve(request.user_id, keys[positions], budget.start())
+        names = await self._unknown_items.resolve(request.user_id, keys[positions], budget.start())
+        budget.stop()
+        return names
