@@ -79,7 +79,7 @@ class StrictPromotion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     positions: Annotated[list[Annotated[int, Meta(ge=1, le=MAX_POSITION)]], Meta(max_length=MAX_SLOTS)] = []
 
     def __post_init__(self) -> None:
-        if self.positions and len(set(self.positions)) != self.slots:
+        if self.positions and not len(set(self.positions)) == len(self.positions) == self.slots:
             raise ValueError("the route gives the reason, or derives the number of slots")
 
 

@@ -80,8 +80,11 @@ class PromoteRule(FilteredRule):
     def _check_positions(self) -> Self:
         if self.positions and "slots" not in self.model_fields_set:
             self.slots = len(self.positions)
-        if self.positions and len(set(self.positions)) != self.slots:
-            raise ValueError(f"positions must be as many as slots, each once (got {len(set(self.positions))})")
+        if self.positions and not len(set(self.positions)) == len(self.positions) == self.slots:
+            different = len(set(self.positions))
+            raise ValueError(
+                f"positions must be as many as slots, each once (got {different} different for {self.slots} slots)"
+            )
         return self
 
 

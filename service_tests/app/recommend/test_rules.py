@@ -177,6 +177,7 @@ async def test_wrong_rules_are_named_on_both_paths(shop: Service) -> None:
         ({"boost": [boost | {"more": 1}]}, "boost.0.more"),
         ({"promote": [{"filter": wrong}]}, "promote.0.filter.all.1.lt"),
         ({"promote": [promotion | {"positions": [1]}]}, "promote.0"),
+        ({"promote": [promotion | {"positions": [1, 5, 5]}]}, "promote.0"),
         ({"promote": [promotion | {"positions": [1, 0]}]}, "promote.0.positions.1"),
         ({"promote": [promotion | {"positions": [1, 4]}, {"filter": CHEAP, "positions": [4]}]}, "promote.1.positions"),
         ({"limit_per": {"categories": 0}}, "limit_per.categories"),
