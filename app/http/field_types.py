@@ -5,17 +5,28 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import AfterValidator, BeforeValidator, FailFast, Field, StringConstraints
 
+NOT_UNICODE = "must be valid Unicode text"
 
-def read_id(value: Any) -> Any:
-    """Convert an integer to text; ValueError for a lone surrogate, which JSON can hold and no store or path can."""
-    if isinstance(value, str) and not value.isascii():
+
+def check_unicode(value: str) -> str:
+    """ValueError for a lone surrogate, which JSON can hold and no store or path can."""
+    if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("must be valid Unicode text") from None
+            raise ValueError(NOT_UNICODE) from None
+    return value
+
+
+def read_id(value: Any) -> Any:
+    """Convert an integer to text; ValueError for a text that is not valid Unicode."""
+    if isinstance(value, str):
+        return check_unicode(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+UnicodeText = Annotated[str, AfterValidator(check_unicode)]
+"""A text of any length; types with a bound check their encoding themselves."""
 MAX_IDS = 100_000
 """Most ids in any list of a request."""
 MAX_ID_CHARACTERS = 128

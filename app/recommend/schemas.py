@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
 from typing_extensions import TypeAliasType
 
-from app.http.field_types import FIRST_PROBLEM, FROM_INTEGERS, Id, Ids
+from app.http.field_types import FIRST_PROBLEM, FROM_INTEGERS, Id, Ids, UnicodeText
 from app.recommend.timed_history import HISTORY_SHAPE, MAX_TIMED_HISTORY, TimedItem, validate_history
 from app.rules.fields import LIMITS_SHAPE, ROTATE_SHAPE, RULES_EXAMPLE, Boosts, Diversity, Limits, Promotions, Rotate
 from app.rules.request_filter import FILTER, FILTER_SHAPE, FilterObject
@@ -81,7 +81,7 @@ class RecommendRequest(BaseModel):
     candidates: Annotated[Ids, Field(max_length=MAX_CANDIDATES), FIRST_PROBLEM, FROM_INTEGERS] | None = Field(
         default=None, description="return only these items; unknown ids are ignored"
     )
-    categories: Annotated[list[str], FIRST_PROBLEM] = Field(
+    categories: Annotated[list[UnicodeText], FIRST_PROBLEM] = Field(
         default=[], max_length=MAX_CATEGORIES, description="return only items in at least one of these categories"
     )
     filter: FilterObject | None = Field(default=None, description=FILTER)
@@ -202,7 +202,7 @@ class SimilarRequest(BaseModel):
 
     item_id: Id = Field(description="item to compare with")
     k: int = Field(default=10, ge=1, description="number of items to return, at most NEXTUP_MAX_K")
-    categories: Annotated[list[str], FIRST_PROBLEM] = Field(
+    categories: Annotated[list[UnicodeText], FIRST_PROBLEM] = Field(
         default=[], max_length=MAX_CATEGORIES, description="return only items in at least one of these categories"
     )
     filter: FilterObject | None = Field(default=None, description=FILTER)

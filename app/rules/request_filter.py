@@ -7,6 +7,7 @@ import msgspec
 from pydantic import PlainValidator, WithJsonSchema
 
 from app.errors import InvalidRequest
+from app.http.field_types import NOT_UNICODE
 from app.inference import Engine
 from app.inference.filters import FilterError, ItemFilter, parse_filter
 from app.inference.filters.parsing import MAX_BYTES
@@ -51,6 +52,8 @@ class FilterReader:
             raise InvalidRequest.for_field(error.path, error.reason) from None
         except RecursionError:
             raise InvalidRequest.for_field(path, "is nested too deep") from None
+        except UnicodeEncodeError:
+            raise InvalidRequest.for_field(path, NOT_UNICODE) from None
         left_out = self._engine.servable.live.live.attributes.left_out
         for name in sorted(item_filter.attributes & left_out):
             raise InvalidRequest.for_field(

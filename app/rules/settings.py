@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from app.http.field_types import FIRST_PROBLEM
+from app.http.field_types import FIRST_PROBLEM, UnicodeText
 from app.rules.fields import LIMITS_SHAPE, ROTATE_SHAPE, RULES_EXAMPLE, RuleFields
 from app.rules.request_filter import FILTER, FILTER_SHAPE, FilterObject
 
@@ -31,7 +31,7 @@ class PlacementSettings(RuleFields):
 
     k: int = Field(default=10, ge=1, description="number of items to return, at most NEXTUP_MAX_K")
     exclude_seen: bool = Field(default=True, description="exclude the items of the history")
-    categories: Annotated[list[str], FIRST_PROBLEM] = Field(
+    categories: Annotated[list[UnicodeText], FIRST_PROBLEM] = Field(
         default=[], max_length=MAX_CATEGORIES, description="return only items in at least one of these categories"
     )
     filter: FilterObject | None = Field(default=None, description=FILTER)

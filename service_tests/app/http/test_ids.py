@@ -10,6 +10,13 @@ BODIES = [
     ("/recommend", r'{"user_id": "\ud800"}', "user_id"),
     ("/recommend", r'{"history": ["i1", "\udfff"]}', "history.1"),
     ("/recommend", r'{"history": ["i1"], "candidates": ["\ud800"]}', "candidates.0"),
+    ("/recommend", r'{"history": ["i1"], "categories": ["odd", "\ud800"]}', "categories.1"),
+    ("/recommend", r'{"history": ["i1"], "filter": {"attribute": "brand", "eq": "\ud800"}}', "filter"),
+    (
+        "/recommend",
+        r'{"history": ["i1"], "boost": [{"filter": {"attribute": "\ud800", "eq": 1}, "add": 1}]}',
+        "boost.0.filter",
+    ),
     ("/similar", r'{"item_id": "\ud800"}', "item_id"),
     ("/similar", r'{"item_id": "i1", "exclude": ["\ud800"]}', "exclude.0"),
     ("/users/ann/merge", r'{"from": "ann\ud800"}', "from"),
