@@ -83,9 +83,11 @@ class ExperimentService:
         winner = request.winner or await self._find_winner(experiment, request.metric)
         if winner not in variants:
             raise InvalidRequest.for_field("winner", f"is no variant of {name}; variants are {', '.join(variants)}")
+        settings = await self._read_settings(experiment, variants[winner])
         if (version := variants[winner].version) is not None:
             await self._activator.activate(version)
-        await self._activate_settings(experiment, variants[winner])
+        if settings is not None:
+            await self._activate_settings(experiment, settings)
         ended_at = time.time_ns() // 1_000_000
 
         def end(state: StoredState) -> Experiment:
@@ -114,6 +116,8 @@ class ExperimentService:
                 raise ExperimentConflict(
                     f"experiment {name} runs, and users would change their variant; append variants, or delete it first"
                 )
+            if variants != current.variants:
+                check_residents({variant.version for variant in variants}, state.shadow, self._engine)
             return msgspec.structs.replace(current, variants=variants)
         if len(state.experiments) >= MAX_EXPERIMENTS:
             raise ExperimentConflict(f"{MAX_EXPERIMENTS} experiments are stored; delete one that has ended")
@@ -147,13 +151,25 @@ class ExperimentService:
             if name is not None and name not in stored:
                 raise InvalidRequest.for_field(field, f"there is no placement {name!r}; GET /placements lists all")
 
-    async def _activate_settings(self, experiment: Experiment, winner: Variant) -> None:
-        """Store the settings of the winner's placement under the name of the experiment's placement."""
+    async def _read_settings(self, experiment: Experiment, winner: Variant) -> bytes | None:
+        """Read the settings of the winner's placement, None if it has none.
+
+        ExperimentConflict if it was removed, or if there is no room for the experiment's placement.
+        """
         if winner.placement is None or experiment.placement is None:
-            return
-        settings = (await self._placement_store.read()).get(winner.placement)
-        if settings is None:
+            return None
+        stored = await self._placement_store.read()
+        if winner.placement not in stored:
             raise ExperimentConflict(f"placement {winner.placement} was removed; put it again, or name another winner")
+        if experiment.placement not in stored and len(stored) >= self._placement_store.max_placements:
+            raise ExperimentConflict(
+                f"placement {experiment.placement} was removed, and there is no room for it; remove another one"
+            )
+        return stored[winner.placement]
+
+    async def _activate_settings(self, experiment: Experiment, settings: bytes) -> None:
+        """Store the settings under the name of the experiment's placement."""
+        assert experiment.placement is not None
         await self._placement_store.put(experiment.placement, settings)
         with suppress(StoreUnavailable):
             await self._placements.catch_up()

@@ -61,6 +61,16 @@ async def test_settings_that_were_removed_are_replaced_by_those_of_the_placement
     assert (await trial.call("GET", PATH))["phase"] == "running"
 
 
+async def test_winner_whose_settings_were_removed_changes_no_version(trial: Trial, versions: Versions) -> None:
+    await put_placements(trial)
+    body = {**BODY, "variants": [BODY["variants"][0], {**BODY["variants"][1], "version": versions.second}]}
+    await trial.call("PUT", PATH, body)
+    await trial.call("DELETE", "/placements/short-start")
+    problem = await trial.call("POST", f"{PATH}/conclude", {"winner": "short"}, status=409)
+    assert "placement short-start was removed" in problem["detail"]
+    assert (await trial.call("GET", "/models"))["target_version"] == versions.first
+
+
 async def test_wrong_placements_are_named(trial: Trial) -> None:
     await put_placements(trial)
     cases: list[tuple[dict[str, Any], str, str]] = [

@@ -98,6 +98,17 @@ async def test_versions_in_memory_are_bounded(trial: Trial, versions: Versions) 
     await trial.start(body)  # the serving version takes no further memory
 
 
+async def test_variants_that_are_added_obey_the_bound(trial: Trial, versions: Versions) -> None:
+    body = split(None, versions.second, share=0.4)
+    await trial.start(body)
+    await trial.start_shadow(versions.third)
+    assert (await trial.call("PUT", PATH, body))["phase"] == "running", "the same call again"
+    more = {"variants": [*body["variants"], {"name": "third", "share": 0.1, "version": versions.third}]}
+    problem = await trial.call("PUT", PATH, more, status=409)
+    assert f"version {versions.third} cannot be the shadow and a variant at the same time" in problem["detail"]
+    assert len((await trial.call("GET", PATH))["variants"]) == 2
+
+
 async def test_rejected_winner_leaves_the_experiment_running(trial: Trial, versions: Versions) -> None:
     corrupt_byte(versions.folder / versions.second)
     await trial.call("PUT", PATH, split(None, versions.second))
