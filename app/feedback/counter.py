@@ -23,6 +23,8 @@ from app.synthetic_users import is_synthetic
 from app.telemetry.feedback import count_feedback, count_uncounted, count_variant_feedback
 from app.telemetry.new_item_metrics import NEW_ITEM_FEEDBACK
 
+REDIS_AWAY = (StoreUnavailable, Overloaded, DeadlineExceeded)
+
 
 class _Feedback(NamedTuple):
     """`position` is that of the item; `is_answer` marks the first feedback of a kind on an answer of an experiment."""
@@ -79,24 +81,32 @@ class FeedbackCounter:
         Returns for each event whether it counts, now or already. While Redis is away none does.
         """
         by_recommendation: dict[bytes, dict[bytes, _Feedback]] = defaultdict(dict)
-        counts = []
+        nonces: list[bytes | None] = []
         for event in events:
             attributed = self._attribute(event)
-            counts.append(bool(attributed))
+            nonces.append(attributed[0].attribution.nonce if attributed else None)
             for feedback in attributed:
                 by_recommendation[feedback.attribution.nonce].setdefault(feedback.mark, feedback)
         if not by_recommendation:
-            return counts
+            return [False] * len(events)
         try:
             new = await self._marks.add({nonce: list(marks) for nonce, marks in by_recommendation.items()})
-            added = [by_recommendation[nonce][mark] for nonce, marks in new.items() for mark in marks]
-            _count_items(added)
-            if answers := _sum_answers(added):
-                await self._experiments.add_counts(answers)
-        except (StoreUnavailable, Overloaded, DeadlineExceeded):
-            count_uncounted(sum(map(len, by_recommendation.values())))
-            return [False] * len(events)
-        return counts
+        except REDIS_AWAY:
+            new = {}
+        count_uncounted(sum(len(marks) for nonce, marks in by_recommendation.items() if nonce not in new))
+        added = [by_recommendation[nonce][mark] for nonce, marks in new.items() for mark in marks]
+        _count_items(added)
+        await self._count_answers(added)
+        return [nonce in new for nonce in nonces]
+
+    async def _count_answers(self, added: Sequence[_Feedback]) -> None:
+        """Count the answers that got feedback for their experiments; those that Redis does not take are uncounted."""
+        if not (answers := _sum_answers(added)):
+            return
+        try:
+            await self._experiments.add_counts(answers)
+        except REDIS_AWAY:
+            count_uncounted(sum(feedback.is_answer for feedback in added))
 
     def _attribute(self, event: NewEvent) -> list[_Feedback]:
         """Return the feedback on an item, and on its whole answer if that belongs to an experiment."""

@@ -34,13 +34,22 @@ class FeedbackMarks:
         self._lifetime_ms = 1000 * lifetime_s
 
     async def add(self, marks: Mapping[bytes, Sequence[bytes]]) -> dict[bytes, list[bytes]]:
-        """Add the marks of each recommendation, and return those that are new; StoreUnavailable without Redis."""
+        """Add the marks of each recommendation, and return those that are new.
+
+        Recommendations whose node of a cluster does not answer are left out; the error of the first one is raised if
+        none is left, StoreUnavailable without Redis.
+        """
         calls = [
             ([build_feedback_key(nonce)], [self._lifetime_ms, MAX_MARKS, *members]) for nonce, members in marks.items()
         ]
-        async with self._limiter.slot("feedback"):
-            replies = await self._script.run(self._pipeline, calls)
+        async with self._limiter.slot("feedback") as operation:
+            replies = await self._script.run_each(self._pipeline, calls)
+            errors = [reply for reply in replies if isinstance(reply, Exception)]
+            if errors and len(errors) == len(replies):
+                raise errors[0]
+            operation.partially_failed = bool(errors)
         return {
             nonce: [members[position] for position in positions]
             for (nonce, members), positions in zip(marks.items(), replies, strict=True)
+            if not isinstance(positions, Exception)
         }
