@@ -13,7 +13,7 @@ FIVE_MINUTES, MINUTE, HALF_MINUTE = 300, 60, 30
 CALLER_ROUTES = 'route!~"/livez|/healthz|/readyz|/metrics"'
 """Routes that callers use; /readyz answers 503 by design."""
 DEGRADED_REASONS = 'reason=~"no_known_items|overloaded|model_unavailable|store_unavailable"'
-"""Fallbacks for known users; new users get popular items by design."""
+"""Reasons of fallbacks, without `unknown_user`: new users get popular items by design."""
 SHED_REASONS = 'reason=~"overloaded|deadline_unmeetable|deadline"'
 
 
@@ -98,8 +98,8 @@ def _make_request_alerts() -> tuple[Alert, ...]:
             f"> {limits.FALLBACK_SHARE}",
             FIVE_MINUTES,
             "ticket",
-            "More than 10 % of recommendations fall back to popular items for users with a history. "
-            "Find the reason on the Model and quality dashboard.",
+            "More than 10 % of recommendations come from the cache, item neighbours or popular items, not counting "
+            "those of new users. Find the reason on the Model and quality dashboard.",
         ),
     )
 
@@ -123,7 +123,7 @@ def _make_process_alerts(scale: TimeScale) -> tuple[Alert, ...]:
             f"> {limits.RESTARTS}",
             MINUTE,
             "ticket",
-            "Processes of the service end or hang again and again; requests may be lost or served popular items. "
+            "Processes of the service end or hang again and again; requests may be lost or answered without the model. "
             "The log gives the cause of each.",
         ),
         Alert(
@@ -146,7 +146,7 @@ def _make_resource_alerts() -> tuple[Alert, ...]:
             "< 1",
             HALF_MINUTE,
             "page",
-            "Redis does not respond; recommendations fall back to popular items and events are rejected. "
+            "Redis does not respond; recommendations are cached answers or popular items, and events are rejected. "
             "Restore Redis.",
         ),
         Alert(
