@@ -5,6 +5,7 @@ serving version does not know to Redis whenever these change, and such a command
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -19,6 +20,8 @@ from app.stores.cooccurrences import MAX_ITEMS, CooccurrenceStore
 from models.catalogue.item_key import ItemKeys, item_keys
 
 ANNOUNCE_INTERVAL_S = 1.0
+REPEAT_INTERVAL_S = 60.0
+"""After this time the same items are announced again: Redis may have lost them."""
 READ_INTERVAL_S = 1.0
 
 
@@ -71,6 +74,7 @@ class NewItemAnnouncer:
         self._store = store
         self._revision: tuple[str, int] | None = None
         self._announced: bytes | None = None
+        self._announced_at = -math.inf
 
     def run(self) -> AbstractAsyncContextManager[None]:
         """Announce until the block ends."""
@@ -81,13 +85,14 @@ class NewItemAnnouncer:
     async def _announce(self) -> None:
         serving = self._engine.servable
         revision = serving.version, serving.live.live.revision
-        if revision == self._revision:
+        is_due = time.monotonic() - self._announced_at >= REPEAT_INTERVAL_S
+        if revision == self._revision and not is_due:
             return
         keys = await asyncio.to_thread(self._find_keys)
         with suppress(ServiceError):  # the next step tries again
-            if keys.tobytes() != self._announced:
+            if is_due or keys.tobytes() != self._announced:
                 await self._store.put_new_items(keys)
-                self._announced = keys.tobytes()
+                self._announced, self._announced_at = keys.tobytes(), time.monotonic()
             self._revision = revision
 
     def _find_keys(self) -> ItemKeys:

@@ -126,11 +126,14 @@ class EventService:
         return results
 
     def _update_cache(self, events: Sequence[NewEvent], outcomes: Sequence[AppendResult | DamagedHistory]) -> None:
-        """Let the cached answers of these users exclude the items of their stored events."""
+        """Let the cached answers of these users exclude the items of their events, but not of those that came too late.
+
+        A duplicate counts: the response to the first event may have been lost before this process had it.
+        """
         if self._cache is None:
             return
         for event, outcome in zip(events, outcomes, strict=True):
-            if event.user_id in self._cache and isinstance(outcome, AppendResult):
+            if isinstance(outcome, AppendResult) and outcome.status != "late" and event.user_id in self._cache:
                 self._cache.add_event(event.user_id, event.item_id, outcome.history_version)
 
     def _select_known(self, item_ids: Sequence[str]) -> Collection[str] | None:

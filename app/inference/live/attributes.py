@@ -67,7 +67,8 @@ class AttributeColumns:
         if name not in self.numbers and name not in self.values and len(self.numbers | self.values) >= MAX_NAMES:
             if not self.left_out:
                 log.warning(
-                    "filters can use %d attributes; %r and further ones are not among them: remove some names",
+                    "filters can use %d attributes; %r and further ones are not among them: remove some names from all "
+                    "items, and restart the service",
                     MAX_NAMES,
                     name,
                 )

@@ -89,6 +89,17 @@ async def test_loaded_events_place_a_new_item(
     await wait_until_placed(service, num_users)
 
 
+async def test_lost_announcement_is_repeated(
+    service: Service, items: LiveItemStore, redis_client: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await announce(service, items.cooccurrences)
+    await redis_client.delete(NEW_ITEMS_KEY)  # as after the restore of an older snapshot
+    monkeypatch.setattr("app.events.new_item_sources.REPEAT_INTERVAL_S", 0.0)
+    async with asyncio.timeout(30):
+        while not len(await items.cooccurrences.read_new_items()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_announced_items_are_bounded_and_a_damaged_value_harms_nothing(
     items: LiveItemStore, redis_client: RedisClient
 ) -> None:
