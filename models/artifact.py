@@ -84,8 +84,9 @@ def save_artifact(
 ) -> str:
     """Write all files, the manifest last, and return the version; `details` are further entries of the manifest.
 
-    An existing artifact in the folder is replaced and is invalid in the meantime.
+    An existing artifact in the folder is replaced and is invalid in the meantime; it stays if the model does not run.
     """
+    golden = compute_golden_outputs(Predictor(model, torch.device("cpu")), golden_histories)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     _write_json(folder / CONFIG, model.config.to_json())
@@ -95,8 +96,7 @@ def save_artifact(
     replace_atomically(folder / ARRAYS, lambda path: write_arrays(path, catalogue))
     for name in (WEIGHTS, ARRAYS):
         copymode(folder / CONFIG, folder / name)  # safetensors creates files readable only by their owner
-    predictor = Predictor(model, torch.device("cpu"))
-    _write_json(folder / GOLDEN, compute_golden_outputs(predictor, golden_histories))
+    _write_json(folder / GOLDEN, golden)
     created = datetime.now(UTC)
     files = {name: describe_file(folder / name) for name in REQUIRED_FILES}
     version = f"{created:%Y%m%d-%H%M%S}-{files[WEIGHTS]['sha256'][:8]}"

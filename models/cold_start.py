@@ -67,11 +67,17 @@ def extend_catalogue(catalogue: Catalogue, new_items: pl.DataFrame) -> Catalogue
     )
 
 
-def select_golden_histories(histories: Sequence[History], num_trained_items: int) -> list[History]:
-    """Select evenly spread histories for golden outputs and remove new items from them."""
+def select_golden_histories(
+    histories: Sequence[History], num_trained_items: int, earlier: Sequence[Sequence[int]]
+) -> list[History]:
+    """Select evenly spread histories for golden outputs and remove new items from them.
+
+    `earlier` are the golden histories of the trained artifact, returned if only new items were selected.
+    """
     rows = np.linspace(0, len(histories) - 1, min(NUM_GOLDEN_HISTORIES, len(histories))).astype(int)
     trained = [histories[row][histories[row] <= num_trained_items] for row in rows]
-    return [history for history in trained if len(history)]
+    selected = [history for history in trained if len(history)]
+    return selected or [np.array(history, dtype=np.int64) for history in earlier]
 
 
 def find_neighbours(

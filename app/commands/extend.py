@@ -71,7 +71,7 @@ def run(arguments: ExtendOptions) -> int:
         arguments.out,
         model,
         extended,
-        golden_histories=select_golden_histories(histories, catalogue.num_items),
+        golden_histories=select_golden_histories(histories, catalogue.num_items, artifact.golden_histories),
         metrics=artifact.manifest["figures"],
         details={name: artifact.manifest[name] for name in KEPT_ENTRIES if name in artifact.manifest},
     )

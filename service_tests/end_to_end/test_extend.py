@@ -95,6 +95,20 @@ def test_item_without_events_is_placed_by_its_attributes(tmp_path: Path, capsys:
     assert list(artifact.catalogue.attributes.index)[-2:] == [("brand=Argent",), ("price:..3.5",)]
 
 
+def test_log_of_new_items_alone_extends_the_artifact_in_place(tmp_path: Path) -> None:
+    """A nightly loop may pass the events of a launch only; golden outputs are then of the training's histories."""
+    log, items, model = write_log(tmp_path / "log.csv", ROWS), tmp_path / "items.csv", tmp_path / "model"
+    items.write_text("\n".join(["item_id,categories", *(f"i{n},shoes" for n in range(30)), "fresh,shoes"]) + "\n")
+    train = ["train", str(log), "--items", str(items), "--out", str(model), "--preset", "sasrec", *SMALL]
+    assert main([*train, "--epochs", "1"]) == 0
+    before = load_artifact(model, device="cpu").golden_histories
+    launch = write_log(tmp_path / "launch.csv", [("u1", "fresh", 1_750_000_000), ("u2", "fresh", 1_750_000_060)])
+    assert main(["extend", str(model), str(launch), "--items", str(items), "--out", str(model), "--overwrite"]) == 0
+    after = load_artifact(model, device="cpu")
+    assert "fresh" in after.catalogue
+    assert after.golden_histories == before
+
+
 def test_recount_adds_followers_of_new_events_and_keeps_everything_else(tmp_path: Path) -> None:
     """In the newer log i17 follows every i3 of 40 users, which it never did before; an unseen item stays out."""
     log, model, out = write_log(tmp_path / "log.csv", ROWS), tmp_path / "model", tmp_path / "recounted"
