@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 import torch
 
+from app.cli.event_types import apply_recorded_types
 from app.cli.log_files import read_log
 from app.commands.options.vectors import VectorsOptions
 from models.artifact import Artifact, load_artifact
@@ -51,8 +52,13 @@ def _iter_items(artifact: Artifact, vectors: ItemVectors) -> Iterator[pl.DataFra
 
 
 def _iter_users(arguments: VectorsOptions, artifact: Artifact, vectors: ItemVectors) -> Iterator[pl.DataFrame]:
-    """Yield the vector after the last event of each user who has an item of the catalogue."""
-    dataset, predictor = encode(read_log(arguments).events, artifact.catalogue), artifact.predictor
+    """Yield the vector after the last event of each user who has an item of the catalogue.
+
+    Histories are those of a service: known items, and events of the types that entered those of the training.
+    """
+    log, predictor = read_log(arguments), artifact.predictor
+    apply_recorded_types(log, artifact.manifest)
+    dataset = encode(log.events, artifact.catalogue, with_unknown_targets=False)
     with progress("vectors", dataset.num_users, "users") as bar:
         for start in range(0, dataset.num_users, USERS_PER_BATCH):
             users = range(start, min(start + USERS_PER_BATCH, dataset.num_users))

@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 
 from app.commands.main import main
+from app.history_types import MANIFEST_ENTRY
 from models.artifact import load_artifact
 from models.data.dataset import encode
 from models.data.interactions import read_interactions
+from models.manifest import MANIFEST
 from service_tests.support.artifacts import write_tiny_artifact
 
 LOG = """user_id,item_id,timestamp
@@ -44,6 +46,24 @@ def test_inner_products_are_the_scores_of_the_model(
     products = users["vector"].to_numpy() @ items["vector"].to_numpy().T
     for row, (indices, scores) in enumerate(zip(top.indices, top.scores, strict=True)):
         np.testing.assert_allclose(products[row][indices - 1], scores, rtol=1e-3, atol=1e-4)
+
+
+def test_user_vectors_are_those_of_the_histories_of_a_service(tmp_path: Path) -> None:
+    """Unknown items and types that entered no history of the training change nothing."""
+    folder = write_tiny_artifact(tmp_path / "artifact", preset="sasrec")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    types = {"history": [], "entered": ["view"], "weights": None, "target": None}
+    (folder / MANIFEST).write_text(json.dumps(manifest | {MANIFEST_ENTRY: types}))
+    rows = [("i1", "view"), ("i7", "view"), ("i3", "impression"), ("gone", "view"), ("i9", "view"), ("lost", "view")]
+    served = [row for row in rows if row[0] in ("i1", "i7", "i9")]
+    tables = []
+    for name, selected in (("all", rows), ("served", served)):
+        lines = [f"ada,{item},{1_700_000_000 + rows.index((item, kind))},{kind}" for item, kind in selected]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["user_id,item_id,timestamp,type", *lines]) + "\n")
+        out = tmp_path / f"{name}.parquet"
+        assert main(["vectors", str(folder), str(tmp_path / f"{name}.csv"), "--out", str(out)]) == 0
+        tables.append(pl.read_parquet(out).filter(kind="user"))
+    assert tables[0].equals(tables[1])
 
 
 def test_items_alone_need_no_log(tiny_artifact: Path, tmp_path: Path) -> None:
