@@ -22,6 +22,8 @@ Content = Path | bytes
 MAGIC: dict[Compression, bytes] = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK\x03\x04"}
 BYTE_ORDER_MARK = "\ufeff"
 BLOCK_BYTES = 1 << 20
+ZST_ENCODINGS = (UTF_8, "utf-8-sig", "ascii")
+"""Encodings of `.zst` files: other bytes are lost where they are decompressed (`_decompress_zst`)."""
 START_BYTES = 1 << 18
 """Size of the beginning of a file, which has its header."""
 EMPTY = "the file is empty; remove it, or export it again"
@@ -34,8 +36,13 @@ def open_content(file: DataFile, encoding: str | None = None) -> Content:
     """Return the decompressed bytes in UTF-8, or the path of an uncompressed UTF-8 file, which polars memory-maps.
 
     BadInput for an empty or corrupt file, or one that is not text. Without `encoding` the file is UTF-8, or UTF-16 with
-    a byte order mark.
+    a byte order mark; `.zst` files are UTF-8.
     """
+    if file.compression == ".zst" and encoding not in (None, *ZST_ENCODINGS):
+        raise BadInput(
+            f"{file}: the text of a .zst file must be UTF-8 (got --encoding {encoding}); decompress it first, "
+            "with zstd -d"
+        )
     content = _decompress(file)
     start = _read_start(content)
     actual = encoding or detect_encoding(str(file), start)
