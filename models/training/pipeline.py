@@ -74,6 +74,8 @@ def train_artifact(
     folder, ranks = context.folder, context.ranks
     _check_folder(folder, config, dataset, ranks, overwrite=overwrite)
     training_context = context.in_subfolder(TRAINING_FOLDER)
+    if ranks.is_first and not context.resume:  # what an interrupted run left: resuming this one would read it
+        _remove_files(training_context.folder, CHECKPOINT_FILE, PLAN_FILE)
     plan = make_plan(dataset, config, options, training_context)
     for line in plan.format_lines():
         print_line(line)
@@ -99,7 +101,7 @@ def train_artifact(
         num_users, has_time = count_test_users(dataset), _make_time_check(plan, context)
         report = TrainingReport(version, dataset, test, num_users, curve, assessment, predictor, funnel, has_time)
         write_training_report(folder / TRAINING_FOLDER, report)
-        _remove_checkpoints(folder / TRAINING_FOLDER)
+        _remove_files(folder / TRAINING_FOLDER, CHECKPOINT_FILE, PLAN_FILE, RUN_FILE)  # only to resume
     # Other ranks learn from the broadcast whether the export succeeded.
     return TrainingResult(
         ranks.broadcast_object(version), test, count_test_users(dataset), curve, best, bytes_by_part, assessment, plan
@@ -142,9 +144,9 @@ def _make_time_check(plan: TrainingPlan, context: RunContext) -> Callable[[], bo
     return lambda: context.clock() - context.started_at < limit_s
 
 
-def _remove_checkpoints(folder: Path) -> None:
-    """Remove what only a resumed run needs."""
-    for name in (CHECKPOINT_FILE, PLAN_FILE, RUN_FILE):
+def _remove_files(folder: Path, *names: str) -> None:
+    """Remove files with these names from the folder of a training and those of its stages."""
+    for name in names:
         for path in folder.rglob(name):
             path.unlink()
 

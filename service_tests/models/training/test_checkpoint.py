@@ -9,9 +9,10 @@ import pytest
 from models.training.checkpoint import CHECKPOINT_FILE, DamagedCheckpoint, OtherRun
 from models.training.disk_space import CHECKPOINT_COPIES, MARGIN_BYTES, check_disk_space, estimate_run_bytes
 from models.training.options import RunContext
-from models.training.pipeline import train_artifact
-from models.training.run_record import find_other_option, write_run_record
-from models.training.stages import train_model
+from models.training.pipeline import TRAINING_FOLDER, train_artifact
+from models.training.plan import PLAN_FILE
+from models.training.run_record import RUN_FILE, find_other_option, write_run_record
+from models.training.stages import FULL_TABLE_FOLDER, train_model
 from models.training.trainer import Trainer
 from service_tests.models.training.test_stages import CODES
 from service_tests.models.training.test_trainer import CPU, OPTIONS, make_cyclic_log, make_trainer
@@ -41,6 +42,29 @@ def test_checkpoint_of_another_run_is_refused_before_the_first_stage(
     (tmp_path / CHECKPOINT_FILE).write_bytes(b"x")
     with pytest.raises(DamagedCheckpoint):
         train_model(make_cyclic_log(), CODES, ONE_EPOCH, RunContext(CPU, tmp_path, resume=True))
+
+
+def test_run_that_does_not_resume_removes_what_an_interrupted_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint of the earlier run would refuse to resume this one; its plan would replace options of this one."""
+    training = tmp_path / TRAINING_FOLDER
+    for stage in (training, training / FULL_TABLE_FOLDER):
+        make_trainer(stage, ONE_EPOCH).run()
+    (training / PLAN_FILE).write_text('{"learning_rate": 0.5}\n')
+    write_run_record(training, {"preset": "blossom"})
+    rates = []
+
+    def interrupt(trainer: Trainer) -> None:
+        rates.append(trainer.options.learning_rate)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run", interrupt)
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            train_artifact(make_cyclic_log(), CODES, ONE_EPOCH, RunContext(CPU, tmp_path, resume=resume))
+        assert [path.name for path in training.rglob("*") if path.is_file()] == [RUN_FILE]
+    assert rates == [ONE_EPOCH.learning_rate] * 2
 
 
 def test_resuming_with_other_options_names_the_first_that_differs(tmp_path: Path) -> None:
