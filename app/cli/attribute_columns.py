@@ -54,7 +54,7 @@ class AttributeColumns:
         """Make the function that maps targets to columns."""
 
         def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
-            names = find_item_columns(file, columns, present, id_role="item")
+            names = find_item_columns(file, columns, present, has_header=has_header, id_role="item")
             names |= find_live_columns(file, columns, present, taken=names.values(), has_header=has_header)
             if self._requested is None:
                 selected = self._select_remaining(present, names)

@@ -23,7 +23,7 @@ def make_attribute_finder(
     """Make the function that maps targets to columns; BadInput for a named column that a header lacks."""
 
     def find_columns(file: str, columns: Columns, present: Sequence[str]) -> dict[str, str]:
-        names = find_item_columns(file, columns, present)
+        names = find_item_columns(file, columns, present, has_header=has_header)
         if attributes is None:
             taken = {*names.values(), *LIVE_FIELDS}
             selected = [name for name in present if name not in taken and is_attribute_name(name)][:MAX_COLUMNS]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from models.data.bad_rows import BadInput
+from models.data.bad_rows import BadInput, MissingColumn
 from models.data.column_names import suggest_columns
 from models.data.columns import Columns, find_column
 from models.data.content import open_content, read_lines
@@ -65,11 +65,12 @@ def _iter_parquet_rows(file: DataFile, options: ReadOptions, find_columns: FindC
 
 
 def find_item_columns(
-    file: str, columns: Columns, present: Sequence[str], *, id_role: str = "items.item"
+    file: str, columns: Columns, present: Sequence[str], *, has_header: bool, id_role: str = "items.item"
 ) -> dict[str, str]:
     """Map `item_id`, and `title` and `categories` where they exist, to the file's columns.
 
-    `id_role` is the role of the id column in `--columns` of the caller, for the error if there is none.
+    BadInput if a header lacks a named one; a row of JSON may, except for the id. `id_role` is the role of the id column
+    in `--columns` of the caller, for the error if there is none.
     """
     candidates = _list_id_names(columns)
     item = next((name for name in candidates if name in present), candidates[-1])
@@ -81,10 +82,20 @@ def find_item_columns(
         ("categories", columns.categories, CATEGORY_COLUMNS),
     ):
         if requested is not None:
-            names[target] = find_column(file, requested, present, hint="")
+            names |= find_named_column(target, file, requested, present, has_header=has_header)
         else:
             names |= {target: name for name in [each for each in defaults if each in present][:1]}  # noqa: B035
     return names
+
+
+def find_named_column(target: str, file: str, name: str, present: Sequence[str], *, has_header: bool) -> dict[str, str]:
+    """Map a target to the column with this name; empty for a row of JSON without it, BadInput for such a header."""
+    try:
+        return {target: find_column(file, name, present, hint="")}
+    except MissingColumn:
+        if has_header:
+            raise
+        return {}
 
 
 def _list_id_names(columns: Columns) -> list[str]:
