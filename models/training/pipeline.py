@@ -13,7 +13,7 @@ from models.batch import History
 from models.config import ModelConfig
 from models.data.dataset import Dataset
 from models.data.funnel import Funnel
-from models.data.splits import select_training_histories
+from models.data.splits import count_cases, select_training_histories
 from models.evaluation.baselines import compute_time_limit
 from models.evaluation.evaluate import Evaluation, evaluate
 from models.golden import NUM_GOLDEN_HISTORIES
@@ -26,7 +26,7 @@ from models.training.checkpoint import CHECKPOINT_FILE, EpochRecord
 from models.training.disk_space import check_disk_space
 from models.training.options import RunContext, TrainingOptions
 from models.training.plan import PLAN_FILE, TrainingPlan
-from models.training.planning import choose_test_limit, count_test_users, make_plan, make_test_predictor
+from models.training.planning import choose_test_limit, make_plan, make_test_predictor
 from models.training.report import TrainingReport, write_training_report
 from models.training.run_record import RUN_FILE
 from models.training.stages import train_model
@@ -88,6 +88,7 @@ def train_artifact(
     predictor = make_test_predictor(model, context)
     limit = choose_test_limit(plan, predictor, dataset, options, context)
     test = evaluate(predictor, dataset, "test", keep_seen=options.keep_seen, limit=limit, ranks=ranks)
+    num_users = count_cases(dataset, "test")
     bytes_by_part = predictor.count_model_bytes()
     version = ""
     assessment = TrainingAssessment()
@@ -98,13 +99,13 @@ def train_artifact(
         )
         entries = {**assessment.make_manifest_entries(dataset), **(details or {})}
         version = _export(folder, model, dataset, test, entries)
-        num_users, has_time = count_test_users(dataset), _make_time_check(plan, context)
+        has_time = _make_time_check(plan, context)
         report = TrainingReport(version, dataset, test, num_users, curve, assessment, predictor, funnel, has_time)
         write_training_report(folder / TRAINING_FOLDER, report)
         _remove_files(folder / TRAINING_FOLDER, CHECKPOINT_FILE, PLAN_FILE, RUN_FILE)  # only to resume
     # Other ranks learn from the broadcast whether the export succeeded.
     return TrainingResult(
-        ranks.broadcast_object(version), test, count_test_users(dataset), curve, best, bytes_by_part, assessment, plan
+        ranks.broadcast_object(version), test, num_users, curve, best, bytes_by_part, assessment, plan
     )
 
 

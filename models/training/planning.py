@@ -12,7 +12,6 @@ import torch
 from models.build import build_model, complete_config
 from models.config import ModelConfig, Part
 from models.data.dataset import Dataset
-from models.data.held_out import HELD_OUT_EVENTS
 from models.data.splits import count_cases
 from models.embeddings.assignment import estimate_quantization_s
 from models.embeddings.full import FullEmbedding
@@ -61,7 +60,7 @@ def make_plan(dataset: Dataset, config: ModelConfig, options: TrainingOptions, c
     model = build_model(config, num_items)
     is_staged, is_trained = model.embedding.starts_from_full_table, model.head.trainable
     speed = measure_test(make_evaluation_predictor(model, context), dataset, options, context)
-    evaluation_s = EVALUATION_MARGIN * speed.estimate_seconds(min(TEST_CASES, count_test_users(dataset)))
+    evaluation_s = EVALUATION_MARGIN * speed.estimate_seconds(min(TEST_CASES, count_cases(dataset, "test")))
     evaluation_s = min(EVALUATION_SHARE * limit_s, evaluation_s)
     export_s = EXPORT_S + EXPORT_ITEM_S * num_items + min(BASELINES_SHARE * limit_s, compute_time_limit(limit_s))
     cost = None
@@ -129,12 +128,6 @@ def measure_test(
     return measure_evaluation(
         predictor, dataset, "test", keep_seen=options.keep_seen, ranks=context.ranks, clock=context.clock
     )
-
-
-def count_test_users(dataset: Dataset) -> int:
-    if dataset.held_out is not None:
-        return count_cases(dataset, "test")
-    return int((dataset.offsets[1:] - dataset.offsets[:-1] > HELD_OUT_EVENTS).sum())
 
 
 def choose_test_limit(

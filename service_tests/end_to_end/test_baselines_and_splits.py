@@ -96,6 +96,19 @@ def test_targets_outside_the_catalogue_are_missed_and_reported(tmp_path: Path, c
     assert "6 of 60 targets are not in the catalogue and count as misses" in capsys.readouterr().err
 
 
+def test_all_users_with_an_event_after_the_moment_are_no_sample(tmp_path: Path, capsys: Capture) -> None:
+    """Ten users have four events before the moment, and six of them one after it."""
+    rows = [(f"u{user}", f"i{step}", START + step) for user in range(10) for step in range(5 if user < 6 else 4)]
+    log = tmp_path / "log.csv"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(log)
+    by_time = ["--split", "time", "--split-at", START + 4]
+    assert run("train", log, "--out", tmp_path / "artifact", "--preset", "popular", *by_time) == 0
+    output = capsys.readouterr().out
+    result = parse_last_line(output)
+    assert (result["test_users"], result["test_is_sample"]) == (6, False)
+    assert "test, 6 users" in output
+
+
 def test_split_by_time_needs_real_times_and_an_artifact_trained_so(tmp_path: Path, capsys: Capture) -> None:
     log, out = write_log(tmp_path), tmp_path / "artifact"
     assert run("train", log, "--out", out, "--preset", "popular") == 0
