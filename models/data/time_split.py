@@ -14,6 +14,8 @@ from models.times import FIRST_SECOND, LAST_SECOND
 Split = Literal["leave-one-out", "time"]
 SPLITS: tuple[Split, ...] = ("leave-one-out", "time")
 
+FIRST_MOMENT_MS, LAST_MOMENT_MS = -62_135_596_800_000, 253_402_300_799_000
+"""The years 1 to 9999, of which dates can be written: Unix milliseconds given as seconds are outside."""
 TEST_SHARE = 0.1
 """Share of the newest events that are after the moment by default."""
 MIN_REAL_SHARE = 0.9
@@ -46,9 +48,15 @@ def find_split_moment(events: pl.DataFrame, moment_ms: int | None = None) -> int
 def parse_moment(text: str) -> int:
     """Parse Unix seconds or RFC 3339 to milliseconds; a time without a zone is in UTC. ValueError for anything else."""
     try:
-        return int(text) * 1000
+        moment_ms = 1000 * int(text)
     except ValueError:
-        pass
+        moment_ms = _parse_date(text)
+    if not FIRST_MOMENT_MS <= moment_ms <= LAST_MOMENT_MS:
+        raise ValueError(f"a moment must be in the years 1 to 9999 (got {text!r})")
+    return moment_ms
+
+
+def _parse_date(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -123,3 +123,15 @@ def test_moments_are_unix_seconds_or_rfc_3339() -> None:
     assert format_moment(moment) == "2020-09-13T12:26:40Z"
     with pytest.raises(ValueError, match="must be Unix seconds or RFC 3339"):
         parse_moment("yesterday")
+
+
+@pytest.mark.parametrize("text", ["1700000000000", "-1700000000000", "9" * 20, "0001-01-01T00:00:00+23:00"])
+def test_moment_that_cannot_be_written_as_a_date_is_refused(text: str) -> None:
+    """Milliseconds in place of seconds are the usual mistake."""
+    with pytest.raises(ValueError, match="a moment must be in the years 1 to 9999"):
+        parse_moment(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_every_moment_that_is_parsed_can_be_written(text: str) -> None:
+    assert format_moment(parse_moment(text)) == text
