@@ -62,7 +62,7 @@ class AttributeColumns:
                     check_count(len(selected), f"{file} has", "; name those to load with --attributes")
                 return names | {PREFIX + name: name for name in selected}
             attributes = find_named_columns(file, self._requested, present, has_header=has_header)
-            self._unseen.difference_update(attributes.values())
+            self._unseen.difference_update(target.removeprefix(PREFIX) for target in attributes)
             return names | attributes
 
         return find_columns

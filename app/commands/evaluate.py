@@ -61,7 +61,7 @@ def run(arguments: EvaluateOptions) -> int:
     candidates = FULL_CATALOGUE if arguments.sampled is None else f"{arguments.sampled} random negatives"
     warning = None if comparison is None else comparison.describe()
     _print_tables(evaluation, candidates, quality.segments, comparison, warning, target_type)
-    _print_notes(evaluation, known_targets, arguments.keep_seen)
+    _print_notes(evaluation, known_targets, is_filtered=not arguments.keep_seen and arguments.sampled is None)
     if arguments.report is not None:
         results = EvaluationResults(
             artifact, dataset, cases, evaluation, quality, comparison, log.funnel, candidates, arguments.request_times
@@ -146,10 +146,10 @@ def _print_tables(
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _print_notes(evaluation: Evaluation, known_targets: dict[str, float], keep_seen: bool) -> None:
+def _print_notes(evaluation: Evaluation, known_targets: dict[str, float], *, is_filtered: bool) -> None:
     if (unmeasured := evaluation.describe_unmeasured()) is not None:
         print(f"warning: {unmeasured}", file=sys.stderr)
-    if evaluation.repeats and not keep_seen:
+    if evaluation.repeats and is_filtered:
         note = "users repeat an item they already had; these count as misses unless --keep-seen is set"
         print(f"{evaluation.repeats:,} {note}", file=sys.stderr)
     if evaluation.unknown_targets:

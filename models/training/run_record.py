@@ -11,6 +11,8 @@ from typing import Any
 from models.training.checkpoint import CHECKPOINT_FILE
 
 RUN_FILE = "run.json"
+COMMA_SEPARATED = ("attributes",)
+"""Options whose list is one text, `none` if it is empty; other lists repeat the option."""
 
 
 def find_other_option(folder: Path, options: Mapping[str, Any]) -> str | None:
@@ -43,5 +45,14 @@ def _to_json(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format(name: str, value: Any) -> str:
+    """Format an option as the command line has it; "no --option" for one that was not given."""
     option = f"--{name.replace('_', '-')}"
-    return f"no {option}" if value in (None, False, []) else f"{option} {value}"
+    if value is None:
+        return f"no {option}"
+    if isinstance(value, bool):
+        return option if value else f"--no-{option.removeprefix('--')}"
+    if not isinstance(value, (list, tuple)):
+        return f"{option} {value}"
+    if name in COMMA_SEPARATED:
+        return f"{option} {','.join(value) or 'none'}"
+    return " ".join(f"{option} {each}" for each in value) or f"no {option}"

@@ -82,6 +82,24 @@ def test_resuming_with_other_options_names_the_first_that_differs(tmp_path: Path
     assert find_other_option(tmp_path, options | {"dim": 8}) is None, "the fingerprint decides"
 
 
+@pytest.mark.parametrize(
+    ("name", "started", "given", "text"),
+    [
+        ("intervals", False, None, "--no-intervals (got no --intervals)"),
+        ("intervals", True, False, "--intervals (got --no-intervals)"),
+        ("attributes", (), None, "--attributes none (got no --attributes)"),
+        ("attributes", ("brand", "price"), (), "--attributes brand,price (got --attributes none)"),
+        ("option", [], ["a.b=1", "a.c=2"], "no --option (got --option a.b=1 --option a.c=2)"),
+    ],
+)
+def test_options_that_differ_are_named_as_they_are_given(
+    name: str, started: object, given: object, text: str, tmp_path: Path
+) -> None:
+    write_run_record(tmp_path, {name: started})
+    (tmp_path / CHECKPOINT_FILE).write_bytes(b"x")
+    assert f"was started with {text}; " in str(find_other_option(tmp_path, {name: given}))
+
+
 def test_run_that_does_not_fit_on_the_disk_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
