@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 
 from app.cli.event_types import TypeRules, apply_type_options
@@ -40,6 +41,7 @@ NO_PAIRS = (
     "{} learns from the order of events, and no user has two events in the training part; training popular instead"
 )
 FALLBACK_PRESET = "popular"
+NEW_ITEMS_RULE = "--split time (items without an event before the moment)"
 RANK_LOCAL_ARGUMENTS = ("interactions", "items", "out", "threads", "started_at")
 """Arguments that may differ between ranks, as paths do; the contents of the log are compared after reading."""
 RECORDED_ARGUMENTS = (
@@ -111,11 +113,21 @@ def _read_dataset(arguments: TrainOptions, ranks: Ranks) -> tuple[Log, Dataset, 
     least = arguments.min_item_events
     least = choose_min_item_events(log.events.height) if least is None else least
     dataset = prepare_dataset(log.events, items, min_item_events=least, moment_ms=moment_ms)
-    log.report_dropped_items(dataset.catalogue.item_ids, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
+    _report_dropped_items(log, dataset, least)
     print(", ".join(f"{count:,} {name}" for name, count in _count_sizes(dataset).items()), file=sys.stderr)
     if items is not None and (names := list_names(items)):
         print(format_attributes(dataset.catalogue.attributes, names), file=sys.stderr)
     return log, dataset, types
+
+
+def _report_dropped_items(log: Log, dataset: Dataset, least: int) -> None:
+    """Note events of items that are too new for the training, then those of items that are too rare."""
+    kept, split = set(dataset.catalogue.item_ids), dataset.time_split
+    if split is not None:
+        past_items = set(log.events.filter(pl.col("timestamp") < split.moment_ms)["item_id"].unique())
+        log.report_dropped_items(past_items, NEW_ITEMS_RULE)
+        kept |= set(log.events["item_id"].unique()) - past_items
+    log.report_dropped_items(kept, f"--min-item-events {least}", MIN_ITEM_EVENTS_OPTION)
 
 
 def _count_sizes(dataset: Dataset) -> dict[str, int]:

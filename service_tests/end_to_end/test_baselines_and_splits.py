@@ -109,6 +109,28 @@ def test_all_users_with_an_event_after_the_moment_are_no_sample(tmp_path: Path, 
     assert "test, 6 users" in output
 
 
+def test_items_that_are_new_after_the_moment_are_not_dropped_as_rare(tmp_path: Path, capsys: Capture) -> None:
+    """Lowering --min-item-events would not keep item "new"; "rare" has one event before the moment."""
+    items = ["a", "b", "rare", "a", "b", "new"]
+    rows = [("u0", item, START + step) for step, item in enumerate(items)]
+    rows += [(f"u{user}", item, START + 5) for user in (1, 2) for item in ("a", "new")]
+    log = tmp_path / "log.csv"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(log)
+    by_time = ["--split", "time", "--split-at", START + 5, "--min-item-events", "2"]
+    assert run("train", log, "--out", tmp_path / "artifact", "--preset", "popular", *by_time) == 0
+    output = capsys.readouterr()
+    new, rare = parse_last_line(output.out)["funnel"]["dropped"]
+    assert new == {
+        "rule": "--split time (items without an event before the moment)",
+        "events": 3,
+        "items": 1,
+        "users": 0,
+    }
+    assert rare == {"rule": "--min-item-events 2", "events": 1, "items": 1, "users": 0}
+    assert "dropped by the rule --split time (items without an event before the moment): 3 events" in output.err
+    assert "warning: the rule --split time" not in output.err
+
+
 def test_split_by_time_needs_real_times_and_an_artifact_trained_so(tmp_path: Path, capsys: Capture) -> None:
     log, out = write_log(tmp_path), tmp_path / "artifact"
     assert run("train", log, "--out", out, "--preset", "popular") == 0

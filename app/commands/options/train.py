@@ -100,7 +100,13 @@ class TrainOptions(TypeOptions, SplitOptions, ModelOptions, LogOptions):
         ),
     ] = "wall"
     patience: Annotated[
-        int, Option("stop after N epochs without a better NDCG@10, where the schedule is plateau", positive_int, metavar="N", panel=TRAINING)
+        int,
+        Option(
+            "stop after N epochs without a better NDCG@10, where the schedule is plateau",
+            positive_int,
+            metavar="N",
+            panel=TRAINING,
+        ),
     ] = 10
     schedule: Annotated[
         Schedule | None,
