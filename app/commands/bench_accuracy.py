@@ -1,5 +1,7 @@
 """`nextup bench accuracy`: presets × data sets × seeds, each trained and evaluated, in one table."""
 
+import contextlib
+import io
 import json
 import shlex
 import subprocess
@@ -8,12 +10,15 @@ from collections.abc import Sequence
 
 import torch
 
+from app.cli.event_types import apply_recorded_types, choose_target_type
+from app.cli.log_files import read_log
+from app.commands.main import Invocation, parse
 from app.commands.options.bench_accuracy import BenchAccuracyOptions
+from app.commands.options.train import TrainOptions
 from app.runtime.subprocesses import build_child_environment, build_python_command
-from models.artifact import load_artifact
+from models.artifact import Artifact, load_artifact
 from models.benchmarks.accuracy import BenchmarkLog, ModelVariant, TrainingRun, build_grid, build_rows, format_markdown
-from models.data.dataset import encode
-from models.data.interactions import read_interactions
+from models.data.dataset import Dataset, encode
 from models.evaluation.evaluate import evaluate
 from models.progress import print_line, progress
 
@@ -84,16 +89,26 @@ def _store_result(run: TrainingRun) -> bool:
     try:
         result = json.loads((run.folder / LOG_FILE).read_text().strip().splitlines()[-1])
         artifact = load_artifact(run.folder, device="auto")
+        dataset = _read_dataset(run, artifact)
     except ValueError as error:
         print_line(f"{run.name}: {error}")
         return False
     torch.set_num_threads(1)
-    moment_ms = artifact.manifest.get("split", {}).get("moment_ms")
-    dataset = encode(
-        read_interactions([run.log.log]).events, artifact.catalogue, moment_ms=moment_ms, with_unknown_targets=False
-    )
     run.save(result, evaluate(artifact.predictor, dataset, "test", keep_seen=run.keep_seen).target_ranks)
     return True
+
+
+def _read_dataset(run: TrainingRun, artifact: Artifact) -> Dataset:
+    """Read the log of a run as its training did, with the same events held out; ValueError if that is not possible."""
+    invocation = parse(run.arguments)
+    if not isinstance(invocation, Invocation) or not isinstance(invocation.options, TrainOptions):
+        raise ValueError(f"the options of the run are not those of a training: {run.command}")
+    manifest = artifact.manifest
+    with contextlib.redirect_stderr(io.StringIO()):  # the log of the training has these lines
+        log = read_log(invocation.options)
+        apply_recorded_types(log, manifest, target_type=choose_target_type(None, manifest))
+    moment_ms = manifest.get("split", {}).get("moment_ms")
+    return encode(log.events, artifact.catalogue, moment_ms=moment_ms, with_unknown_targets=False)
 
 
 def _parse_logs(data: Sequence[str], log_options: Sequence[str]) -> list[BenchmarkLog]:

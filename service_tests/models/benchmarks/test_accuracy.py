@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -115,6 +116,25 @@ def test_split_by_time_holds_out_the_same_events_in_training_and_table(
     result = json.loads((tmp_path / "runs" / "walk" / "popular-1" / "result.json").read_text())
     assert row["ndcg@10"] == pytest.approx(result["ndcg@10"])
     assert row["baselines"]["markov"] > row["baselines"]["popular"] == pytest.approx(row["ndcg@10"])
+
+
+def test_log_is_read_with_the_options_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every user views items, and every other user also buys one; only purchases are held out."""
+    rows = [
+        (f"u{user}", f"i{(user * 7 + step) % 30}", 1_600_000_000 + step, "view" if step % 4 or user % 2 else "buy")
+        for user in range(40)
+        for step in range(10)
+    ]
+    path = tmp_path / "shop.csv"
+    pl.DataFrame(rows, schema=["who", "item_id", "timestamp", "kind"], orient="row").write_csv(path)
+    options = "shop=--columns user=who,type=kind --target-type buy"
+    grid = ["--data", f"shop={path}", "--log-options", options, "--presets", "popular"]
+    assert main(["bench", "accuracy", *grid, "--out", str(tmp_path / "runs"), *OPTIONS]) == 0
+    (row,) = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    folder = tmp_path / "runs" / "shop" / "popular-1"
+    result = json.loads((folder / "result.json").read_text())
+    assert row["ndcg@10"] == pytest.approx(result["ndcg@10"])
+    assert len(np.load(folder / "places.npy")) == result["test_users"] == 20
 
 
 @pytest.mark.parametrize(
