@@ -85,14 +85,14 @@ bool answers_obey_rules() {
     int64_t *starts = memory.take<int64_t>(count + 1), *excluded = memory.take<int64_t>(count);
     const uint8_t** masks = memory.take<const uint8_t*>(count);
     const Rules** rules = memory.take<const Rules*>(count);
-    int32_t* all_wanted = memory.take<int32_t>(count);
+    int32_t* all_needed = memory.take<int32_t>(count);
     std::vector<Rules> owned;
     for (int i = 0; i < 2; i++) owned.push_back(random_rules(memory, table.num_items + num_new));
     for (int i = 0; i < count; i++) {
         starts[i] = i, excluded[i] = 1 + generator() % (table.num_items + num_new);
         uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + num_new + 1) : nullptr;
         for (int64_t j = 0; mask && j <= table.num_items + num_new; j++) mask[j] = generator() % 2;
-        masks[i] = mask, rules[i] = &owned[generator() % 2], all_wanted[i] = 1 + generator() % wanted;
+        masks[i] = mask, rules[i] = &owned[generator() % 2], all_needed[i] = 1 + generator() % wanted;
     }
     starts[count] = count;
     batch.queries = {products, excluded, starts, generator() % 2 ? masks : nullptr, count, last_depth};
@@ -104,7 +104,7 @@ bool answers_obey_rules() {
         Answers answers = {};
         answers.items = memory.take<int64_t>(count * wanted), answers.scores = memory.take<double>(count * wanted);
         answers.used_up = memory.take<int32_t>(count * MOST_USED_UP), answers.lengths = memory.take<int32_t>(count);
-        answers.is_whole = memory.take<uint8_t>(count), answers.wanted = all_wanted;
+        answers.is_whole = memory.take<uint8_t>(count), answers.needed = all_needed;
         answers.count = count, answers.k = wanted;
         std::fill_n(answers.items, count * wanted, 0);
         std::fill_n(answers.lengths, count, 0), std::fill_n(answers.is_whole, count, 0);
@@ -112,7 +112,7 @@ bool answers_obey_rules() {
             if (nextup_rank(&table, level, nullptr, &batch, rules, &answers, work)) return false;
         for (int i = 0; i < count; i++) {
             const int64_t* items = answers.items + int64_t{i} * wanted;
-            if (answers.lengths[i] > all_wanted[i]) return false;
+            if (answers.lengths[i] > all_needed[i]) return false;
             if (!obeys(*rules[i], items, answers.scores + int64_t{i} * wanted, answers.lengths[i])) return false;
             for (int j = 0; j < answers.lengths[i]; j++)
                 if (items[j] == excluded[i] || !is_allowed(batch.queries, i, items[j])) return false;
