@@ -4,6 +4,8 @@ The size of a number gives its unit. The limits are the year 5138 in one unit an
 ranks (0, 1, 2, …) count as seconds. An event that is far ahead of the clock would stay the newest of its history.
 """
 
+import math
+
 MILLISECONDS_FROM = 10**11
 MICROSECONDS_FROM = 10**14
 NANOSECONDS_FROM = 10**17
@@ -27,7 +29,9 @@ def scale_to_milliseconds(number: float) -> int:
         return round(number * 1000)
     if size < MICROSECONDS_FROM:
         return round(number)
-    return int(number // 1000) if size < NANOSECONDS_FROM else int(number // 10**6)
+    divisor = 1000 if size < NANOSECONDS_FROM else 10**6
+    # A float is divided before it is cut off, as in files: `//` takes a millisecond off one that was rounded down.
+    return int(number // divisor) if isinstance(number, int) else math.floor(number / divisor)
 
 
 def is_date_in_digits(number: int) -> bool:

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.data.time_values import parse_times
@@ -16,6 +16,7 @@ def test_second_in_finer_units_is_the_same_time(second: int) -> None:
         assert scale_to_milliseconds(second * factor) == 1000 * second
 
 
+@example(-5.226463104241e18)
 @given(st.integers(-(10**18), 10**18) | st.floats(-1e19, 1e19, allow_nan=False))
 def test_files_follow_the_rule_for_single_numbers(number: float) -> None:
     assert parse_times(pl.Series([number])).milliseconds.to_list() == [scale_to_milliseconds(number)]
