@@ -68,7 +68,7 @@ imports: install ## check the import contracts of pyproject.toml
 sanitize: $(VENV)/.sanitized ## run the native code on random shapes under the address and undefined-behavior sanitizers
 
 # Runs again only if a native source or the program has changed: it takes most of a minute.
-$(VENV)/.sanitized: $(wildcard models/native/*.h models/native/*.cpp models/native/*.py service_tests/models/native/sanitise.py service_tests/models/native/*.cpp) | install
+$(VENV)/.sanitized: $(wildcard models/native/*.h models/native/*.cpp models/native/*.py service_tests/models/native/sanitise.py service_tests/models/native/*.cpp service_tests/models/native/*.h) | install
 	$(BIN)/python -m service_tests.models.native.sanitise
 	@touch $@
 

@@ -8,15 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from app.items.schemas import MAX_ATTRIBUTES, AttributeName
 from models.data.attribute_columns import PREFIX, find_named_columns
 from models.data.bad_rows import BadInput
-from models.data.columns import (
-    LIVE_FIELDS,
-    LIVE_ITEM_FIELDS,
-    Columns,
-    find_column,
-    format_names,
-    parse_columns,
-)
-from models.data.item_rows import find_item_columns
+from models.data.columns import LIVE_FIELDS, LIVE_ITEM_FIELDS, Columns, format_names, parse_columns
+from models.data.item_rows import find_item_columns, find_named_column
 
 NAME_RULE = "letters, digits, _ . and -, at most 64 of them, the first a letter or _"
 _name = TypeAdapter(AttributeName)
@@ -106,9 +99,9 @@ def find_live_columns(
     names: dict[str, str] = {}
     for live_field in LIVE_FIELDS:
         requested = getattr(columns, live_field)
-        if requested is not None and (has_header or requested in present):
-            names[live_field] = find_column(file, requested, present, hint="")
-        elif requested is None and live_field in present and live_field not in taken:
+        if requested is not None:
+            names |= find_named_column(live_field, file, requested, present, has_header=has_header)
+        elif live_field in present and live_field not in taken:
             names[live_field] = live_field
     return names
 

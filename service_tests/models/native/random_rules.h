@@ -73,7 +73,7 @@ bool answers_obey_rules() {
         for (int j = 0; j < 3; j++) blocks[3 * i + j] = static_cast<uint8_t>(word >> 8 * j);
     }
     table.blocks = blocks;
-    const int count = choose({1, 2, 9}), depth = 1 + generator() % 20, wanted = choose({1, 5, 20});
+    const int count = choose({1, 2, 9}), depth = 1 + generator() % 20, largest = choose({1, 5, 20});
     const int last_depth = depth + generator() % (table.num_items - depth);
     const int64_t num_new = choose({0, 1, 30});
     RuledBatch batch = {};
@@ -92,7 +92,7 @@ bool answers_obey_rules() {
         starts[i] = i, excluded[i] = 1 + generator() % (table.num_items + num_new);
         uint8_t* mask = generator() % 2 ? memory.take<uint8_t>(table.num_items + num_new + 1) : nullptr;
         for (int64_t j = 0; mask && j <= table.num_items + num_new; j++) mask[j] = generator() % 2;
-        masks[i] = mask, rules[i] = &owned[generator() % 2], all_needed[i] = 1 + generator() % wanted;
+        masks[i] = mask, rules[i] = &owned[generator() % 2], all_needed[i] = 1 + generator() % largest;
     }
     starts[count] = count;
     batch.queries = {products, excluded, starts, generator() % 2 ? masks : nullptr, count, last_depth};
@@ -102,22 +102,22 @@ bool answers_obey_rules() {
     for (int level = 0; nextup_level(level); level++) {
         float* work = memory.floats(nextup_blocks_workspace(&table, level, count, 0), 1e20f);
         Answers answers = {};
-        answers.items = memory.take<int64_t>(count * wanted), answers.scores = memory.take<double>(count * wanted);
+        answers.items = memory.take<int64_t>(count * largest), answers.scores = memory.take<double>(count * largest);
         answers.used_up = memory.take<int32_t>(count * MOST_USED_UP), answers.lengths = memory.take<int32_t>(count);
         answers.is_whole = memory.take<uint8_t>(count), answers.needed = all_needed;
-        answers.count = count, answers.k = wanted;
-        std::fill_n(answers.items, count * wanted, 0);
+        answers.count = count, answers.k = largest;
+        std::fill_n(answers.items, count * largest, 0);
         std::fill_n(answers.lengths, count, 0), std::fill_n(answers.is_whole, count, 0);
         for (int call = 0; call < 2; call++)  // the second one continues the answers that are not whole
             if (nextup_rank(&table, level, nullptr, &batch, rules, &answers, work)) return false;
         for (int i = 0; i < count; i++) {
-            const int64_t* items = answers.items + int64_t{i} * wanted;
+            const int64_t* items = answers.items + int64_t{i} * largest;
             if (answers.lengths[i] > all_needed[i]) return false;
-            if (!obeys(*rules[i], items, answers.scores + int64_t{i} * wanted, answers.lengths[i])) return false;
+            if (!obeys(*rules[i], items, answers.scores + int64_t{i} * largest, answers.lengths[i])) return false;
             for (int j = 0; j < answers.lengths[i]; j++)
                 if (items[j] == excluded[i] || !is_allowed(batch.queries, i, items[j])) return false;
         }
-        if (first && !std::equal(first, first + count * wanted, answers.items)) return false;
+        if (first && !std::equal(first, first + count * largest, answers.items)) return false;
         first = first ? first : answers.items;
     }
     return true;
