@@ -19,7 +19,7 @@ from redis.exceptions import AskError, MovedError, SlotNotCoveredError, TryAgain
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from app.stores.redis.cluster_topology import ClusterTopology
+from app.stores.redis.cluster_topology import REFRESH_TIMEOUT_S, ClusterTopology
 from app.stores.redis.pipelines import (
     REDIS_ERRORS,
     Args,
@@ -46,7 +46,7 @@ class ClusterCommandPipeline:
     def __init__(self, client: RedisCluster, limits: PipelineLimits | None = None) -> None:
         self._client = client
         self._limits = limits or PipelineLimits()
-        self._topology = ClusterTopology(client, on_circuit_change=self._limits.on_circuit_change)
+        self.topology = ClusterTopology(client, on_circuit_change=self._limits.on_circuit_change)
 
     async def send(
         self, commands: Sequence[Command], *, script: str | None = None, acks: WriteAcks | None = None
@@ -58,7 +58,7 @@ class ClusterCommandPipeline:
     ) -> list[Any]:
         replies: list[Any] = [None] * len(commands)
         pending = list(range(len(commands)))
-        await self._topology.refresh_if_stale()
+        await self.topology.refresh_if_stale()
         for tries_left in reversed(range(MAX_TRIES)):
             groups = self._group_by_node(commands, replies, pending)
             sends = (
@@ -78,7 +78,7 @@ class ClusterCommandPipeline:
         return await self._send([Command(key, ("GET", key)) for key in keys], None, None, self._limits.read_s)
 
     async def broadcast(self, commands: Sequence[Args]) -> list[list[Any]]:
-        await self._topology.refresh_if_stale()
+        await self.topology.refresh_if_stale()
         single_commands = [[args] for args in commands]
         sends = (
             self._send_to_node(node, single_commands, None, None, self._limits.send_s)
@@ -88,7 +88,7 @@ class ClusterCommandPipeline:
 
     async def scan(self, cursors: Cursors | None, pattern: bytes, count: int) -> ScanStep:
         """See CommandPipeline; a server that has left the cluster meanwhile is not looked at any more."""
-        await self._topology.refresh_if_stale()
+        await self.topology.refresh_if_stale()
         primaries = {node.name: node for node in self._client.get_primaries()}
         starts = dict.fromkeys(primaries, 0) if cursors is None else cursors
         names = [name for name in starts if name in primaries]
@@ -103,12 +103,12 @@ class ClusterCommandPipeline:
 
     def node_for(self, key: bytes) -> str:
         try:
-            return self._topology.get_primary(key).name
+            return self.topology.get_primary(key).name
         except SlotNotCoveredError:
             return ""
 
     async def close(self) -> None:
-        """Do nothing: requests probe the nodes."""
+        await self.topology.close()
 
     def _group_by_node(
         self, commands: Sequence[Command], replies: list[Any], pending: list[int]
@@ -119,10 +119,10 @@ class ClusterCommandPipeline:
             command, last_reply = commands[index], replies[index]
             sent_commands: list[Args] = [command.args]
             try:
-                node = self._topology.get_primary(command.key)
+                node = self.topology.get_primary(command.key)
             except SlotNotCoveredError as error:
                 replies[index] = error
-                self._topology.is_stale = True
+                self.topology.is_stale = True
                 continue
             ask_target = self._client.get_node(last_reply.host, last_reply.port) if _is_ask(last_reply) else None
             if ask_target is not None:
@@ -140,7 +140,7 @@ class ClusterCommandPipeline:
         timeout_s: float | None,
     ) -> list[Any]:
         """Send lists of commands and return the reply to the last command of each list."""
-        if not self._topology.is_available(node):
+        if not self.topology.is_available(node):
             return [RedisTimeoutError(f"{node.name} timed out a moment ago")] * len(commands)
         pipeline: Any = self._client.pipeline(transaction=False)
         for args in add_load_and_wait([args for sequence in commands for args in sequence], script, acks):
@@ -154,11 +154,11 @@ class ClusterCommandPipeline:
         else:
             flat = iter(unwrap_replies(replies, script, acks))
             replies = [[next(flat) for _ in sequence][-1] for sequence in commands]
-        self._topology.record_replies(node, replies)
+        self.topology.record_replies(node, replies)
         return replies
 
     async def _prepare_retry(self, errors: list[Any]) -> None:
-        await self._topology.refresh_if_stale()
+        await self.topology.refresh_if_stale(wait_s=REFRESH_TIMEOUT_S)
         for error in errors:
             if isinstance(error, MovedError):  # newer than the topology, which comes from an arbitrary node
                 await self._client.nodes_manager.move_slot(error)

@@ -3,17 +3,20 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
+from redis.asyncio.cluster import RedisCluster as RedisClusterClient
 
 from app.errors import StoreUnavailable
 from app.runtime.circuit_breaker import State
 from app.stores.history import HistoryStore
 from app.stores.keys import build_log_key, build_user_keys
 from app.stores.records import NewEvent
+from app.stores.redis.cluster_pipelines import ClusterCommandPipeline
+from app.stores.redis.cluster_topology import REFRESH_INTERVAL_S
 from app.stores.redis.connect import close_redis, open_redis
-from app.stores.redis.pipelines import PipelineLimits
+from app.stores.redis.pipelines import Command, PipelineLimits
 from app.stores.results import StoredHistory
 from app.users.service import UserService
 from models.catalogue.item_key import item_keys
@@ -207,6 +210,32 @@ async def test_unresponsive_node_opens_its_circuit_within_the_limit_of_a_read_an
     assert (await store.read_recent(users[0])).version == 1
     assert states == ["open", "closed"]
     await store.close()
+    await close_redis(client)
+
+
+async def test_reads_do_not_wait_for_a_refresh_that_asks_an_unresponsive_node(
+    cluster: RedisCluster, users: list[str]
+) -> None:
+    client = await open_redis(cluster.url, timeout_s=TIMEOUT_S)
+    assert isinstance(client, RedisClusterClient)
+    pipeline = ClusterCommandPipeline(client)
+    key = build_user_keys(users[0]).items
+    command = Command(key, ("EXISTS", key))
+    replicas = [node for node in cluster.nodes if node not in cluster.list_primaries()]
+    with ExitStack() as paused:
+        for replica in replicas:
+            paused.enter_context(pause_node(replica))
+        answered_early = False
+        for _ in range(30):  # a refresh asks the nodes in random order: half of the first are replicas
+            pipeline.topology.is_stale = True
+            assert await pipeline.send([command]) == [0]
+            answered_early = pipeline.topology.is_refreshing
+            if answered_early:
+                break
+            await asyncio.sleep(REFRESH_INTERVAL_S)
+        assert answered_early, "no answer came during a refresh"
+        await pipeline.close()
+        assert not pipeline.topology.is_refreshing
     await close_redis(client)
 
 
