@@ -17,14 +17,14 @@ TAB, DOUBLE_COLON = "\t", "::"
 class PublicLayout:
     """`width` is the number of columns of a file without a header, None for a file with one.
 
-    `separator` is None for JSON lines and Parquet, where columns have names.
+    `separator` is None for JSON lines and Parquet, where columns have names. `encoding` is None where it is detected.
     """
 
     columns: Columns
     separator: str | None = ","
     width: int | None = None
     has_order_only: bool = False
-    encoding: str = "utf-8"
+    encoding: str | None = None
 
     def is_layout_of(self, header: list[str], separator: str | None) -> bool:
         if separator != self.separator and not (self.width is None and separator is None):

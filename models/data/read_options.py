@@ -17,7 +17,7 @@ MAX_SEPARATOR_CHARACTERS = 8
 class ReadOptions:
     """How to read a log; None for a property that the files themselves determine.
 
-    `format` is a name of `models/data/public_formats.py`, whose columns apply unless `columns` are given. With
+    `format` is a name of `models/data/public_formats.py`, whose columns and encoding apply unless they are given. With
     `file_order` the order of the rows replaces times. BadInput for an invalid value.
     """
 
@@ -31,7 +31,8 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.format is not None:
-            list_layouts(self.format)
+            encodings = (layout.encoding for layout in list_layouts(self.format))
+            object.__setattr__(self, "encoding", self.encoding or next(encodings))
         if self.encoding is not None:
             object.__setattr__(self, "encoding", check_encoding(self.encoding))
         check_timezone(self.timezone)

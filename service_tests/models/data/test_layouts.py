@@ -132,6 +132,16 @@ def test_log_without_times_is_refused_and_read_in_file_order_on_request(tmp_path
     assert twice.events["timestamp"].n_unique() == twice.events.height
 
 
+def test_format_gives_the_encoding_unless_an_option_does(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_bytes('"User-ID";"ISBN"\n"a";"é"\n'.encode("latin-1"))
+    log = read_interactions([path], options=ReadOptions(format="bookcrossing"))
+    assert log.events["item_id"].to_list() == ["é"]
+    path.write_text('"User-ID";"ISBN"\n"a";"é"\n')
+    log = read_interactions([path], options=ReadOptions(format="bookcrossing", encoding="utf-8"))
+    assert log.events["item_id"].to_list() == ["é"]
+
+
 def test_nested_events_are_refused_with_their_name(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"session": 1, "clicks": [{"aid": 3, "ts": 1700000000000}]}\n')
     with pytest.raises(BadInput, match=r"'clicks' has nested events \(aid, ts\); write one event per line.*session"):
