@@ -13,7 +13,7 @@ from app.errors import RequestTimeout, ServiceError
 from app.http.client_presence import STATE_KEY, ClientPresence
 from app.http.connections import ALL_TAKEN, LINGER_S, RESERVE_WAIT_S, ConnectionGuard, build_reserved_app
 from app.http.problems import build_error_response, build_problem
-from app.http.raw_responses import encode_raw_response
+from app.http.raw_responses import CLOSE_HEADER, encode_raw_response
 from app.runtime.random_ids import generate_id
 from app.telemetry.rejections import LOCAL_SOCKET
 
@@ -143,7 +143,7 @@ class BoundedProtocol:
             return
         self._disconnect()
         if not is_answered:
-            self.transport.write(encode_raw_response(response, (b"connection", b"close")))
+            self.transport.write(encode_raw_response(response, CLOSE_HEADER))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:

@@ -18,6 +18,7 @@ from app.errors import Overloaded
 from app.http.auth import METRICS_PATH
 from app.http.overload_gate import OverloadGate
 from app.http.problems import build_error_response
+from app.http.raw_responses import CLOSE_HEADER
 from app.runtime.machine import read_file_limit
 from app.runtime.periodic import run_periodically
 from app.runtime.random_ids import generate_id
@@ -139,7 +140,7 @@ def build_reserved_app(app: ASGIApp, root_path: str) -> ASGIApp:
     async def answer_reserved(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_last(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+                message["headers"] = [*message["headers"], CLOSE_HEADER]
             await send(message)
 
         answer: ASGIApp = app

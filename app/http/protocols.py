@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.errors import HeadTooLarge, TooManyRequests
 from app.http.bounded_protocol import BODY, CLOSING, HEAD, IDLE, BoundedProtocol
+from app.http.raw_responses import CLOSE_HEADER
 
 MAX_PIPELINED = 100
 """Most requests of one connection that wait for the answer to an earlier one."""
@@ -141,7 +142,7 @@ else:
         @property
         def _is_draining(self) -> bool:
             """Whether responses ask the client to close the connection."""
-            return any(name == b"connection" for name, _ in self.server_state.default_headers)
+            return CLOSE_HEADER in self.server_state.default_headers
 
         def _refuse_quickly(self, data: bytes) -> bool:
             """Answer an idle connection's request without parsing it if the process is overloaded."""

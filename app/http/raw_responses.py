@@ -6,6 +6,9 @@ from starlette.responses import Response
 
 from app.http.security_headers import NO_STORE, NOSNIFF
 
+CLOSE_HEADER = (b"connection", b"close")
+"""Asks the client to close the connection after this response."""
+
 
 def encode_raw_response(response: Response, *more_headers: tuple[bytes, bytes]) -> bytes:
     """Encode a response with a JSON body, with its security headers and `more_headers`."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from app.http.raw_responses import CLOSE_HEADER
 from app.runtime import channel as channels
 from app.runtime.watchdog import Watchdog, exit_without_waiting
 from app.settings import Settings
@@ -29,7 +30,6 @@ STEER_S = 0.5
 POLL_S = 0.02
 LAST_CONNECTION_S = 1.0
 """Longest wait for the supervisor to confirm that no connection follows."""
-CLOSE_HEADER = (b"connection", b"close")
 
 
 class WorkerServer(uvicorn.Server):
