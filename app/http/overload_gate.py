@@ -28,7 +28,7 @@ LATE_S, ON_TIME_S = 0.03, 0.015
 MIN_IN_PROGRESS = 48
 """Fewer requests would make batches smaller, and so the service slower."""
 DECREASE, INCREASE, RELAXATION = 0.9, 2.0, 1.1
-TARGET_S = 0.03
+TARGET_S = 0.045
 """Time for which a request should be in progress while others are refused.
 
 The lateness of the loop hardly depends on the number of requests that wait in it, so that alone lets hundreds wait.
@@ -42,7 +42,6 @@ MAX_HEADS = 256
 """Heads of refused requests that are remembered with the length of their body; most clients repeat theirs."""
 DETAIL = "the service is overloaded; retry later"
 NOT_PLAIN = -(1 << 40)
-_ID = b"request-id-of-this-response"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})(?=\r\n)", re.IGNORECASE)
 _ANY_LENGTH = re.compile(rb"\r\ncontent-length", re.IGNORECASE)
 _UNUSUAL = re.compile(rb"\r\n(?:transfer-encoding|connection|expect|upgrade|x-request-id):", re.IGNORECASE)
@@ -57,7 +56,7 @@ class OverloadGate:
         self._lateness_s = 0.0
         self._prefixes = tuple({f"POST {root}/recommend HTTP/1.1\r\n".encode() for root in ("", settings.root_path)})
         self._rejected = DeferredCounter(REJECTED.labels("overloaded"))
-        self._response = _build_response()
+        self._response_parts = _build_response_parts()
         self._in_progress = self._admitted = 0
         self._rate = self._busy_share = 0.0
         self._lengths: dict[bytes, int] = {}
@@ -117,7 +116,7 @@ class OverloadGate:
         self._is_refusing = True
         self._rejected.increment()
         get_request_histogram("/recommend", "POST", "503").observe(0.0)
-        return self._response.replace(_ID, generate_id().encode())
+        return generate_id().encode().join(self._response_parts)
 
     def _find_length(self, head: bytes) -> int:
         """Return the announced length of the body, or a negative number for a head that must be parsed."""
@@ -132,8 +131,9 @@ class OverloadGate:
         return length
 
 
-def _build_response() -> bytes:
-    """Build the response with a placeholder for the id, which has the length of every generated id."""
+def _build_response_parts() -> list[bytes]:
+    """Build the response and split it at its id, which appears in a header and in the body."""
     placeholder = "0" * len(generate_id())
     response = build_error_response(Overloaded(DETAIL, retry_after_s=1.0), placeholder)
-    return encode_raw_response(response, (b"x-request-id", _ID)).replace(placeholder.encode(), _ID)
+    id_bytes = placeholder.encode()
+    return encode_raw_response(response, (b"x-request-id", id_bytes)).split(id_bytes)
