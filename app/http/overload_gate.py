@@ -32,6 +32,7 @@ TARGET_S = 0.045
 """Time for which a request should be in progress while others are refused.
 
 The lateness of the loop hardly depends on the number of requests that wait in it, so that alone lets hundreds wait.
+With more time batches are larger and turns of the loop longer: more answers, and slower refusals (ADR-0063).
 """
 RATE_SHARE = 0.125
 """Share of the newest tick in the mean rate of admitted requests."""

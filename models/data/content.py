@@ -40,8 +40,8 @@ def open_content(file: DataFile, encoding: str | None = None) -> Content:
     """
     if file.compression == ".zst" and encoding not in (None, *ZST_ENCODINGS):
         raise BadInput(
-            f"{file}: the text of a .zst file must be UTF-8 (got --encoding {encoding}); decompress it first, "
-            "with zstd -d"
+            f"{file}: the text of a .zst file must be UTF-8 (got {encoding}, from --encoding or --format); "
+            "decompress it first, with zstd -d"
         )
     content = _decompress(file)
     start = _read_start(content)

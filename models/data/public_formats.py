@@ -91,6 +91,14 @@ def list_layouts(name: str) -> tuple[PublicLayout, ...]:
     return FORMATS[name]
 
 
+def get_encoding(name: str) -> str | None:
+    """Return the encoding of a format's files, which all its layouts share; None if it is detected.
+
+    BadInput for an unknown format.
+    """
+    return list_layouts(name)[0].encoding
+
+
 def suggest_format(header: list[str], separator: str | None, time_columns: Collection[int] = ()) -> str | None:
     """The format that a first row fits; None if no format or only a general one does.
 

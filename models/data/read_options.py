@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from models.data.bad_rows import BadInput
 from models.data.columns import Columns
 from models.data.encodings import check_encoding
-from models.data.public_formats import list_layouts
+from models.data.public_formats import get_encoding
 from models.data.time_formats import check_time_format
 from models.data.time_values import UTC, check_timezone
 
@@ -31,8 +31,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.format is not None:
-            encodings = (layout.encoding for layout in list_layouts(self.format))
-            object.__setattr__(self, "encoding", self.encoding or next(encodings))
+            object.__setattr__(self, "encoding", self.encoding or get_encoding(self.format))
         if self.encoding is not None:
             object.__setattr__(self, "encoding", check_encoding(self.encoding))
         check_timezone(self.timezone)

@@ -138,6 +138,7 @@ async def test_cluster_survives_a_primary_that_hangs_and_returns(cluster: RedisC
     run = "hanging-"
     primary, replica = cluster.find_primary(run + USERS[0]), cluster.find_replica(run + USERS[0])
     unaffected = [user for user in USERS if cluster.find_primary(run + user) is not primary]
+    affected = [user for user in USERS if user not in unaffected]
     assert unaffected, "users of more than one node"
     async with open_store(cluster.url) as store:
         load = make_store_load(store, run)
@@ -146,8 +147,11 @@ async def test_cluster_survives_a_primary_that_hangs_and_returns(cluster: RedisC
             await load.wait_for_more(EVENTS_PER_STEP)
             _allow_failover(replica, allowed=False)
             primary.pause()
+            before = {user: load.count(user) for user in affected}
             try:
                 await load.wait_for_more(EVENTS_PER_STEP, unaffected)
+                more = {user: load.count(user) - before[user] for user in affected}
+                assert max(more.values()) <= load.writers, "only acknowledgements that were on their way"
                 _allow_failover(replica, allowed=True)
                 await _wait_in_thread(lambda: replica.read_role() == "master", "the promotion of the replica")
                 await read_from_new_primary(store, run + USERS[0])

@@ -21,6 +21,7 @@ from app.runtime.subprocesses import build_child_environment, build_python_comma
 STOP_S = 5.0
 AUTOGROUP = Path("/proc/self/autogroup")
 TRIES, PAUSE_S = 50, 0.15
+"""For the share of a session: only root may set more than ten of them per second on one machine."""
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def _take_least_share() -> None:
     for _ in range(TRIES):
         try:
             AUTOGROUP.write_text("19")
-        except BlockingIOError:  # only root may do this more than ten times a second on one machine
+        except BlockingIOError:
             time.sleep(PAUSE_S)
         except OSError:
             return

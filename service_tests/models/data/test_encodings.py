@@ -16,7 +16,8 @@ def test_other_encodings_inside_zst_are_refused(tmp_path: Path, encoding: str) -
     content = "user_id,item_id,timestamp\né,x,1700000000\nü,y,1700000000\n".encode(encoding)
     path = tmp_path / "a.csv.zst"
     path.write_bytes(compress(content, ".zst"))
-    reason = r"a\.csv\.zst: the text of a \.zst file must be UTF-8 \(got --encoding .*\); decompress it first"
+    source = "from --encoding or --format"
+    reason = rf"a\.csv\.zst: the text of a \.zst file must be UTF-8 \(got .*, {source}\); decompress it first"
     with pytest.raises(BadInput, match=reason):
         read_interactions([path], options=ReadOptions(encoding=encoding))
     with pytest.raises(BadInput, match=reason):
